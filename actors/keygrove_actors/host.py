@@ -1,0 +1,212 @@
+"""The actor's own task: async handlers, and everything that must be closed where it opened.
+
+An actor whose `init` and handlers are plain functions has no host and no task; the first
+thing that awaits makes one. Scopes nest like this, innermost last:
+
+    own       cancelled by a kill, and by the deadline of cleaning up; nothing else
+      stack   what `ctx.enter` opened, closed in reverse order
+        life  cancelled by any exit signal: ends the running handler, or the wait for mail
+
+anyio and trio demand that scopes are left in reverse order, by the task that entered
+them. A resource may hold a scope open for as long as it lives, so `life` must lie
+*above* all resources: `enter` leaves it, opens the resource, and enters a new one. The
+price: a resource that hangs while it opens can only be killed, not stopped.
+Rejected: a scope around each handler (2 to 3 µs each on asyncio, and the same trouble
+with resources opened in handlers); a keeper task for each resource (A-178 wants the
+actor's own task to close it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import anyio
+
+from keygrove_actors.backend import Parker
+from keygrove_actors.messages import WrongTask
+from keygrove_actors.reports import TerminateError
+
+if TYPE_CHECKING:
+    from keygrove_actors.cell import Cell, Request
+
+T = TypeVar("T")
+
+
+class Work(NamedTuple):
+    """A message that needs the task, its handler, and the call it came in, if any."""
+
+    handler: Callable[[Any, Any], Awaitable[Any]]
+    message: object
+    request: Request | None
+
+
+class _Life:
+    """The scope above all resources; `__exit__` leaves whichever scope is current."""
+
+    __slots__ = ("_cancelled", "_scope")
+
+    def __init__(self) -> None:
+        self._cancelled = False
+        self._scope: anyio.CancelScope | None = None
+
+    def __enter__(self) -> None:
+        self._scope = scope = anyio.CancelScope()
+        if self._cancelled:
+            scope.cancel()
+        scope.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        scope, self._scope = self._scope, None
+        assert scope is not None
+        return bool(scope.__exit__(kind, error, trace))
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+
+class Host:
+    """Runs one actor's coroutines, one after the other."""
+
+    __slots__ = ("_cell", "_error", "_life", "_own", "_parker", "_stack", "_task", "_work")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._own: anyio.CancelScope | None = None
+        self._life = _Life()
+        self._stack = AsyncExitStack()
+        self._parker: Parker[None] | None = None
+        self._work: Work | None = None
+        self._error: Exception | None = None
+        self._task: object = None
+        cell.hub.backend.spawn(self._main, cell.own_context())
+
+    def give(self, work: Work) -> None:
+        """Let the task do `work` next."""
+        self._work = work
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the task look for work."""
+        if self._parker is not None and not self._parker.done():
+            self._parker.set_result(None)
+
+    def interrupt(self) -> None:
+        """End the running handler, or the wait for mail, at its next suspension point."""
+        self._life.cancel()
+
+    def kill(self) -> None:
+        """End whatever the task does, cleaning up included."""
+        if self._own is not None:
+            self._own.cancel()
+
+    def is_parked(self) -> bool:
+        """Whether the task waits for work."""
+        return self._parker is not None and not self._parker.done()
+
+    async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
+        """Open `resource` beneath `life`; it is closed when the actor ends."""
+        if self._cell.hub.backend.current_task() is not self._task:
+            raise WrongTask(self._cell.label, "ctx.enter")
+        self._life.__exit__(None, None, None)
+        try:
+            return await self._stack.enter_async_context(resource)
+        finally:
+            self._life.__enter__()
+
+    async def _main(self) -> None:
+        cell = self._cell
+        self._task = cell.hub.backend.current_task()
+        cell.hub.hosts[self._task] = cell
+        with anyio.CancelScope(shield=True) as self._own:
+            if cell.is_killed:
+                self._own.cancel()
+            try:
+                async with self._stack:
+                    await self._live()
+                    await self._leave()
+            except Exception as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
+                if error is not self._error:
+                    cell.report_unclean(error)
+        del cell.hub.hosts[self._task]
+        if self._work is not None:
+            cell.lose(self._work)
+        cell.announce()
+
+    async def _live(self) -> None:
+        cell = self._cell
+        try:
+            with self._life:
+                if not cell.is_started and cell.reason is None:
+                    cell.started(await cell.run_init())
+                while cell.reason is None:
+                    await self._next()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
+            self._error = error if isinstance(error, Exception) else None
+            cell.crashed(error)
+
+    async def _next(self) -> None:
+        cell = self._cell
+        work, self._work = self._work or cell.turn(), None
+        if work is not None:
+            await cell.serve(work)
+        elif cell.reason is None:
+            self._parker = cell.hub.backend.parker()
+            await self._parker
+
+    async def _leave(self) -> None:
+        """Run `terminate` and end the child tasks; then let the resources see the crash."""
+        cell = self._cell
+        assert self._own is not None
+        self._own.deadline = cell.cleanup_deadline()
+        try:
+            await cell.terminate()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await cell.reap()
+        if self._error is not None:
+            raise self._error
+
+
+class ChildTask:
+    """A task that belongs to an actor: its failure ends the actor, whose end ends it."""
+
+    __slots__ = ("_args", "_cell", "_function", "_is_cancelled", "_scope")
+
+    def __init__(self, cell: Cell, function: Callable[..., Awaitable[Any]], args: Any) -> None:
+        self._cell = cell
+        self._function = function
+        self._args = args
+        self._scope: anyio.CancelScope | None = None
+        self._is_cancelled = False
+        cell.hub.backend.spawn(self._main, cell.hub.context.copy())
+
+    def cancel(self) -> None:
+        """End it at its next suspension point."""
+        self._is_cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def _main(self) -> None:
+        with anyio.CancelScope(shield=True) as self._scope:
+            if self._is_cancelled:
+                self._scope.cancel()
+            try:
+                await self._function(*self._args)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed task is the actor's crash
+                self._cell.task_failed(error)
+        self._cell.task_ended(self)
+
+
+def report_of(cell: Cell, error: BaseException) -> TerminateError:
+    """The report that cleaning up failed with `error`."""
+    return TerminateError(cell.spec.id, cell.path, cell.hub.crash(error, cell.path))

@@ -1,0 +1,266 @@
+"""A running tree: `run` starts it in the current event loop, and stops it in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
+from contextvars import copy_context
+from typing import TypeVar
+
+import anyio
+import msgspec
+
+from keygrove_actors.backend import Parker, current_backend
+from keygrove_actors.cell import Cell
+from keygrove_actors.hub import Counters, Hub
+from keygrove_actors.messages import (
+    ActorId,
+    Reason,
+    Shutdown,
+    StartFailed,
+    StopOverrun,
+    TreeEnded,
+)
+from keygrove_actors.ref import Ref
+from keygrove_actors.reports import Report, StopLate
+from keygrove_actors.specs import ChildSpec, SupSpec
+from keygrove_actors.strategy import Child, State
+from keygrove_actors.supervisor import ROOT, Post, SupervisorCell
+from keygrove_actors.wheel import Alarm
+
+P = TypeVar("P")
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One child of the tree, or its root. `actor` is None while nothing of it runs."""
+
+    id: str
+    path: str
+    name: str | None
+    state: State
+    actor: ActorId | None
+    incarnation: int
+    mailbox: int
+    children: tuple[Node, ...] = ()
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+        return max(0, self.incarnation - 1)
+
+    def text(self, depth: int = 0) -> str:
+        """The subtree, one indented line for each child."""
+        name = f" ({self.name})" if self.name and self.name != self.id else ""
+        line = f"{'  ' * depth}{self.id}{name}: {self.state.value}"
+        line += f", restarts {self.restarts}, mailbox {self.mailbox}"
+        return "\n".join([line, *(child.text(depth + 1) for child in self.children)])
+
+
+class Runtime:
+    """The tree that `run` started."""
+
+    def __init__(self, hub: Hub, spec: SupSpec) -> None:
+        self._hub = hub
+        self._root = SupervisorCell(hub, self, ChildSpec(ROOT, spec), ROOT)
+        self._waiters: list[Parker[None]] = []
+        self._is_stopping = False
+        self._is_told = False
+        self._late: tuple[str, ...] = ()
+
+    @property
+    def counters(self) -> Counters:
+        """What happened too often to be reported each time."""
+        return self._hub.counters
+
+    def whereis(self, name: str, proto: type[P]) -> Ref[P]:
+        """The address of whoever has `name` when a message is sent there.
+
+        Raises:
+            WrongProtocol: an actor has the name now, and serves another protocol.
+        """
+        return Ref[P].named(self._hub, name, proto)
+
+    def tree(self) -> Node:
+        """The tree at this moment, as data; linear in the number of actors."""
+        return _node(self._root, ROOT, State.UP if self._root.is_started else State.STARTING)
+
+    def leftovers(self) -> dict[str, int]:
+        """Names, tasks, deadlines and waiters in use; all zero once the tree is down."""
+        return self._hub.entries()
+
+    async def stop(self, deadline: float | None = None) -> tuple[str, ...]:
+        """Stop the tree in order; again and again does no harm.
+
+        Whoever still runs after `deadline` seconds is killed. Returns their paths.
+        """
+        self._is_stopping = True
+        self._root.stop(Shutdown())
+        hub = self._hub
+        alarm = None
+        if deadline is not None and not self._root.is_dead:
+            alarm = Alarm(hub.wheel, hub.backend.now() + deadline, self._overrun)
+        try:
+            await self._root_death()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        return self._late
+
+    async def wait(self) -> None:
+        """Return when the tree was stopped.
+
+        Raises:
+            TreeEnded: it ended by itself, which means that it gave up.
+        """
+        await self._root_death()
+        self._raise_if_ended()
+
+    # ---- for `run` and the root cell
+
+    def child_started(self, cell: Cell) -> None:
+        """The whole tree is up."""
+        self._wake()
+
+    def child_ended(self, cell: Cell) -> None:
+        """The whole tree is down."""
+        self._wake()
+
+    async def started(self) -> None:
+        """Start the tree, and wait until it is up.
+
+        Raises:
+            StartFailed: a child's start failed; those before it are stopped again.
+        """
+        self._root.start()
+        while not self._root.is_started and not self._root.is_dead:
+            await self._news()
+        if not self._root.is_started and not self._is_stopping:
+            self._is_told = True
+            child_id, reason = self._root.start_failure or (ROOT, Shutdown())
+            raise StartFailed(child_id, reason)
+
+    async def stopped(self, deadline: float | None) -> None:
+        """Stop, and wait until everything is down, whatever cancels the waiter."""
+        was_stopping = self._is_stopping or self._root.is_dead
+        interrupted: BaseException | None = None
+        with anyio.CancelScope(shield=True):
+            while not self._root.is_dead:
+                try:
+                    await self.stop(deadline)
+                except anyio.get_cancelled_exc_class() as error:
+                    interrupted = error
+            self._hub.wheel.close()
+            await self._hub.backend.drained()
+        if interrupted is not None:
+            raise interrupted
+        if was_stopping:
+            self._late = ()
+
+    def verdict(self, deadline: float | None) -> None:
+        """Raise what the block's owner has not been told yet."""
+        if not self._is_told:
+            self._raise_if_ended()
+        if self._late:
+            raise StopOverrun(self._late, deadline or 0.0)
+        if self._hub.observer_error is not None:
+            raise self._hub.observer_error
+
+    def _raise_if_ended(self) -> None:
+        reason = self._root.reason
+        if reason is not None and not self._is_stopping:
+            self._is_told = True
+            raise TreeEnded(reason)
+
+    async def _root_death(self) -> None:
+        while not self._root.is_dead:
+            await self._news()
+
+    async def _news(self) -> None:
+        parker: Parker[None] = self._hub.backend.parker()
+        self._waiters.append(parker)
+        try:
+            await parker
+        finally:
+            if parker in self._waiters:
+                self._waiters.remove(parker)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for parker in waiters:
+            if not parker.done():
+                parker.set_result(None)
+
+    def _overrun(self) -> None:
+        late = tuple(cell.path for cell in _workers(self._root)) or (ROOT,)
+        self._late += tuple(path for path in late if path not in self._late)
+        self._hub.report(StopLate(late))
+        self._root.kill()
+
+
+@asynccontextmanager
+async def run(
+    spec: SupSpec,
+    *,
+    observe: Callable[[Report], None] | None = None,
+    stop_deadline: float | None = None,
+) -> AsyncGenerator[Runtime, None]:
+    """Run the tree in the current event loop, asyncio or trio, while the block runs.
+
+    The block begins when every child has acknowledged its start; leaving it stops the
+    tree in order, within `stop_deadline` seconds if given. No task outlives the block.
+    `observe` is called with each report; it must be quick.
+
+    Raises:
+        StartFailed: the tree did not come up.
+        TreeEnded: on leaving, if the root gave up and `Runtime.wait` has not said so.
+        StopOverrun: on leaving, if actors had to be killed for lateness.
+    """
+    context = copy_context()
+    runtime = Runtime(Hub(current_backend(context), context, observe), spec)
+    try:
+        await runtime.started()
+        yield runtime
+    finally:
+        await runtime.stopped(stop_deadline)
+    runtime.verdict(stop_deadline)
+
+
+def _node(cell: SupervisorCell, id: str, state: State) -> Node:
+    children = tuple(
+        _node(post.cell, child.id, child.state)
+        if isinstance(post.cell, SupervisorCell)
+        else _leaf(post, child, cell.path_of(child.id))
+        for child in cell.children
+        for post in [cell.posts[child.id]]
+    )
+    return Node(
+        id=id,
+        path=cell.path,
+        name=cell.spec.name,
+        state=state,
+        actor=cell.id,
+        incarnation=cell.incarnation,
+        mailbox=len(cell.box),
+        children=children,
+    )
+
+
+def _leaf(post: Post, child: Child, path: str) -> Node:
+    cell = post.cell
+    return Node(
+        id=child.id,
+        path=path,
+        name=post.spec.name,
+        state=child.state,
+        actor=None if cell is None else cell.id,
+        incarnation=post.incarnation,
+        mailbox=0 if cell is None else len(cell.box),
+    )
+
+
+def _workers(cell: SupervisorCell) -> Iterator[Cell]:
+    for post in cell.posts.values():
+        if isinstance(post.cell, SupervisorCell):
+            yield from _workers(post.cell)
+        elif post.cell is not None:
+            yield post.cell

@@ -1,0 +1,1 @@
+"""OpenPGP: RFC 9580 and its predecessors."""

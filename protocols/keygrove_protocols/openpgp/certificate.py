@@ -1,0 +1,237 @@
+"""Certificates: a primary key with what is attached to it, out of packets and back.
+
+    certificate = primary key, direct signatures, components
+    component   = (user ID or user attribute or subkey), signatures
+
+A certificate begins at every primary key (tag 6). Components are taken in any order. No
+signature is verified, and one in the wrong place stays there: what is to be kept is for
+the policy to say.
+
+Source: RFC 9580, sections 4.3 and 10.1.
+"""
+
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+
+import msgspec
+
+from keygrove_protocols.errors import (
+    EmptyInputError,
+    MalformedPrimaryError,
+    NotACertificateError,
+    SecretKeyMaterialError,
+    TooLargeError,
+    UnacceptableError,
+    UnknownCriticalPacketError,
+    UnsupportedKeyVersionError,
+)
+from keygrove_protocols.limits import Limits
+from keygrove_protocols.openpgp.claims import read_claim
+from keygrove_protocols.openpgp.keys import Fingerprint, Key, parse_key
+from keygrove_protocols.openpgp.order import (
+    ComponentPlace,
+    component_place,
+    direct_place,
+    signature_place,
+)
+from keygrove_protocols.openpgp.packets import Packet, Tag, join
+
+_SECRET = frozenset({Tag.SECRET_KEY, Tag.SECRET_SUBKEY})
+_PASSED_OVER = frozenset({Tag.MARKER, Tag.TRUST, Tag.PADDING})
+_COMPONENTS = frozenset({Tag.USER_ID, Tag.USER_ATTRIBUTE, Tag.PUBLIC_SUBKEY})
+_NON_CRITICAL = range(40, 64)
+_OPAQUE_VERSION = 5
+_OLD_VERSIONS = (2, 3)
+
+
+class Component(msgspec.Struct, frozen=True):
+    """A user ID, user attribute or subkey, with the signatures on it."""
+
+    packet: Packet
+    signatures: tuple[Packet, ...] = ()
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """A primary key, the signatures on itself, and its components."""
+
+    primary: Packet
+    direct: tuple[Packet, ...] = ()
+    components: tuple[Component, ...] = ()
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A certificate that is not taken, while those next to it are.
+
+    `error` is the code of the ProtocolError that says why, `text` its text.
+    """
+
+    fingerprint: Fingerprint | None
+    error: str
+    text: str
+
+
+def key(certificate: Certificate) -> Key:
+    """The primary key, read."""
+    return parse_key(certificate.primary.body)
+
+
+def fingerprint(certificate: Certificate) -> Fingerprint:
+    """The name of the certificate: its primary key's."""
+    return parse_key(certificate.primary.body).fingerprint
+
+
+def user_ids(certificate: Certificate) -> tuple[Component, ...]:
+    """The user IDs, in the certificate's order."""
+    return tuple(c for c in certificate.components if c.packet.tag == Tag.USER_ID)
+
+
+def subkeys(certificate: Certificate) -> tuple[Component, ...]:
+    """The subkeys, in the certificate's order."""
+    return tuple(c for c in certificate.components if c.packet.tag == Tag.PUBLIC_SUBKEY)
+
+
+def packets(certificate: Certificate) -> Iterator[Packet]:
+    """All packets, in the certificate's order."""
+    yield certificate.primary
+    yield from certificate.direct
+    for component in certificate.components:
+        yield component.packet
+        yield from component.signatures
+
+
+def to_bytes(certificate: Certificate) -> bytes:
+    """The certificate as packets in a row, in its own order."""
+    return join(packets(certificate))
+
+
+def group(sequence: Sequence[Packet], limits: Limits) -> list[Certificate | Refused]:
+    """Group packets into certificates, in the order of their primary keys.
+
+    Left out: marker, trust and padding packets; packets of unknown non-critical types,
+    keys that cannot be read and packets above their limit, each with the signatures on
+    it; subkeys of version 2 and 3 primary keys.
+
+    Raises:
+        EmptyInputError: there are no packets.
+        SecretKeyMaterialError: one of them is a secret key, wherever it stands.
+        NotACertificateError: the first is no primary key.
+        TooLargeError: more certificates than are taken at once.
+    """
+    if not sequence:
+        raise EmptyInputError("there are no packets: send a certificate")
+    if any(packet.tag in _SECRET for packet in sequence):
+        raise SecretKeyMaterialError("there is a private key in this: send public keys only")
+    kept = [packet for packet in sequence if packet.tag not in _PASSED_OVER]
+    starts = [at for at, packet in enumerate(kept) if packet.tag == Tag.PUBLIC_KEY]
+    if not starts or starts[0]:
+        raise NotACertificateError("it does not begin with a primary key: send a certificate")
+    if limits.certificates_max is not None and len(starts) > limits.certificates_max:
+        text = f"{len(starts)} certificates, at most {limits.certificates_max} are taken at once"
+        raise TooLargeError(text)
+    ends = [*starts[1:], len(kept)]
+    return [_group_one(kept[a:b], limits) for a, b in zip(starts, ends, strict=True)]
+
+
+def _group_one(run: list[Packet], limits: Limits) -> Certificate | Refused:
+    """Group the packets from one primary key to the next."""
+    name: Fingerprint | None = None
+    try:
+        primary = parse_key(run[0].body)
+        name = primary.fingerprint
+        _check_primary(run[0], primary, limits)
+        certificate = _attach(run, primary, limits)
+        _check_size(certificate, limits)
+    except (UnacceptableError, TooLargeError) as error:
+        return Refused(name, error.code, str(error))
+    return certificate
+
+
+def _check_primary(packet: Packet, primary: Key, limits: Limits) -> None:
+    if primary.version == _OPAQUE_VERSION:
+        raise UnsupportedKeyVersionError("a key is of version 5: send one of version 4 or 6")
+    if len(packet.body) > limits.packet_bytes_max:
+        text = f"a primary key of {len(packet.body)} octets, at most {limits.packet_bytes_max}"
+        raise TooLargeError(f"{text} are taken")
+
+
+def _check_size(certificate: Certificate, limits: Limits) -> None:
+    sizes = [len(packet.body) for packet in packets(certificate)]
+    if len(sizes) > limits.packets_max:
+        text = f"a certificate of {len(sizes)} packets, at most {limits.packets_max} are taken"
+        raise TooLargeError(text)
+    if sum(sizes) > limits.certificate_bytes_max:
+        text = f"a certificate of {sum(sizes)} octets, at most {limits.certificate_bytes_max}"
+        raise TooLargeError(f"{text} are taken")
+
+
+def _attach(run: list[Packet], primary: Key, limits: Limits) -> Certificate:
+    """Attach signatures to what they follow; to nothing, where that was left out."""
+    direct: list[Packet] = []
+    components: list[tuple[Packet, list[Packet]]] = []
+    current: list[Packet] | None = direct
+    for packet in run[1:]:
+        if packet.tag == Tag.SIGNATURE:
+            if current is not None and len(packet.body) <= limits.signature_bytes_max:
+                current.append(packet)
+        elif packet.tag in _COMPONENTS:
+            current = None
+            if _is_taken(packet, primary, limits):
+                current = []
+                components.append((packet, current))
+        elif packet.tag in _NON_CRITICAL:
+            current = None
+        else:
+            text = f"a packet of type {packet.tag} in a certificate: leave it out"
+            raise UnknownCriticalPacketError(text)
+    return Certificate(
+        run[0],
+        tuple(direct),
+        tuple(Component(packet, tuple(signatures)) for packet, signatures in components),
+    )
+
+
+def _is_taken(packet: Packet, primary: Key, limits: Limits) -> bool:
+    """Whether a component is one, and not too large."""
+    if packet.tag == Tag.USER_ID:
+        return len(packet.body) <= limits.user_id_bytes_max
+    if packet.tag == Tag.USER_ATTRIBUTE:
+        return len(packet.body) <= limits.user_attribute_bytes_max
+    return (
+        primary.version not in _OLD_VERSIONS
+        and len(packet.body) <= limits.packet_bytes_max
+        and _is_key(packet)
+    )
+
+
+def _is_key(packet: Packet) -> bool:
+    try:
+        parse_key(packet.body)
+    except (MalformedPrimaryError, UnsupportedKeyVersionError):
+        return False
+    return True
+
+
+def canonical(certificate: Certificate) -> Certificate:
+    """The one form of a certificate, whatever the order and number of its packets.
+
+    Equal components are folded into one with the signatures of all, equal signatures on
+    one component into one; a subkey that is the primary key again is left out. The order is
+    `order`'s; a signature counts there as valid if it names the primary key as its issuer.
+    Canonical is what it returns: once more changes nothing.
+    """
+    primary = key(certificate)
+    bundles: dict[Packet, dict[Packet, None]] = {}
+    for component in certificate.components:
+        bundles.setdefault(component.packet, {}).update(dict.fromkeys(component.signatures))
+    bundles.pop(Packet(Tag.PUBLIC_SUBKEY, certificate.primary.body), None)
+    placed: list[tuple[ComponentPlace, Component]] = []
+    for packet, signatures in bundles.items():
+        claims = sorted((read_claim(one, primary) for one in signatures), key=signature_place)
+        component = Component(packet, tuple(claim.packet for claim in claims))
+        placed.append((component_place(packet, claims), component))
+    direct = [read_claim(packet, primary) for packet in dict.fromkeys(certificate.direct)]
+    return Certificate(
+        certificate.primary,
+        tuple(claim.packet for claim in sorted(direct, key=direct_place)),
+        tuple(component for _, component in sorted(placed, key=itemgetter(0))),
+    )

@@ -1,0 +1,47 @@
+"""`keygrove config check` and `config show`."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from keygrove.cli.console import out
+from keygrove.cli.options import FoundProblems, common, configure, errors_worded
+from keygrove.configuration import flatten
+from keygrove.errors import SettingsError
+
+
+@click.group("config")
+def config() -> None:
+    """Look at the settings."""
+
+
+@config.command("check")
+@common
+def check(*, config: Path | None, data: Path | None, debug: bool) -> None:
+    """Say whether the settings can be used, and if not, what to write instead."""
+    with errors_worded(debug=debug):
+        try:
+            configure(config, data)
+        except SettingsError as error:
+            raise FoundProblems(str(error)) from error
+    out().print("the settings are fine")
+
+
+@config.command("show")
+@common
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def show(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
+    """Print all settings, and where each comes from."""
+    with errors_worded(debug=debug):
+        loaded = configure(config, data)
+        rows = [
+            (key, value, loaded.origins.get(key, "default"))
+            for key, value in flatten(loaded.settings).items()
+        ]
+        if as_json:
+            values = {key: {"value": value, "origin": origin} for key, value, origin in rows}
+            click.echo(msgspec.json.encode(values))
+            return
+        for key, value, origin in rows:
+            out().print(f"{key} = {msgspec.json.encode(value).decode()}  # {origin}", markup=False)

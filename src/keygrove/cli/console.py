@@ -1,0 +1,29 @@
+"""The consoles: data goes to stdout, all that is for people's eyes to stderr."""
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+
+
+def out() -> Console:
+    """Where data goes; plain in a pipe. `NO_COLOR` is obeyed."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def err() -> Console:
+    """Where everything else goes."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def byte_progress() -> Progress:
+    """A bar for work whose size in bytes is known; silent in a pipe."""
+    console = err()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TransferSpeedColumn(),
+        TextColumn("{task.fields[certificates]:,} certificates"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,33 @@
+"""The other end of the control socket: HTTP to the server that owns a data directory."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from keygrove.errors import UnavailableError
+from keygrove.system.datadir import CONTROL
+from keygrove.system.sockets import short_path
+
+TIMEOUT_S = 120.0
+
+
+@asynccontextmanager
+async def connected(root: Path) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """A client of the server that owns the data directory `root`.
+
+    Raises:
+        UnavailableError: no server does.
+    """
+    try:
+        with short_path(root / CONTROL) as name:
+            transport = httpx.AsyncHTTPTransport(uds=name)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://keygrove", timeout=TIMEOUT_S
+            ) as client:
+                yield client
+    except (OSError, httpx.TransportError) as error:
+        raise UnavailableError(
+            f"no server answers for the data directory {root}: start one with `keygrove serve`"
+        ) from error

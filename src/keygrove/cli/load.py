@@ -1,0 +1,141 @@
+"""`keygrove load`."""
+
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import click
+import httpx
+import msgspec
+
+from keygrove.cli.console import byte_progress, err, out
+from keygrove.cli.control import connected
+from keygrove.cli.options import FoundProblems, common, configure, errors_worded
+from keygrove.cli.version import own_version
+from keygrove.errors import UnavailableError
+from keygrove.ingest.loading import Loaded, Loader, Sink
+from keygrove.ingest.messages import INGEST, IngestApi, Submit, Unavailable
+from keygrove.ingest.pipeline import Reply
+from keygrove.serve import Endpoints, Site, open_node
+from keygrove.settings import Settings
+from keygrove.storage.store import Cause
+from keygrove.system.datadir import check_shards, owned
+from keygrove.system.world import system_ports
+from keygrove.telemetry.log import open_log
+from keygrove_actors import ActorError
+
+SUBMIT_S = 100.0
+
+
+@click.command("load")
+@common
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True, allow_dash=True),
+)
+@click.option("--json", "as_json", is_flag=True, help="Sum up in one JSON object, for programs.")
+def load(
+    *, config: Path | None, data: Path | None, debug: bool, files: tuple[Path, ...], as_json: bool
+) -> None:
+    """Load certificates from FILES, armored or binary; `-` is standard input.
+
+    Beside a running server it hands them over to that one.
+    """
+    with errors_worded(debug=debug):
+        settings = configure(config, data).settings
+        loaded = anyio.run(_load, settings, files, debug, backend_options={"use_uvloop": True})
+    if as_json:
+        click.echo(msgspec.json.encode(loaded))
+    else:
+        _sum_up(loaded)
+    if loaded.invalid or loaded.unreadable:
+        sys.exit(FoundProblems.exit_code)
+
+
+async def _load(settings: Settings, files: tuple[Path, ...], debug: bool) -> Loaded:
+    begun = time.monotonic()
+    async with _sink(settings, debug=debug) as sink:
+        with byte_progress() as progress:
+            sizes = [path.stat().st_size for path in files if path != Path("-")]
+            task = progress.add_task("loading", total=sum(sizes), certificates=0)
+
+            def show(done_bytes: int, certificates: int) -> None:
+                progress.update(task, completed=done_bytes, certificates=certificates)
+
+            loader = Loader(sink, show)
+            for path in files:
+                if path == Path("-"):
+                    await loader.load("-", sys.stdin.buffer)
+                else:
+                    with path.open("rb") as file:
+                        await loader.load(str(path), file)
+    loader.loaded.seconds = round(time.monotonic() - begun, 3)
+    return loader.loaded
+
+
+@asynccontextmanager
+async def _sink(settings: Settings, *, debug: bool) -> AsyncGenerator[Sink, None]:
+    """The server that owns the data directory, or a node of our own without listeners."""
+    root = Path(settings.data_dir)
+    if await _is_served(root):
+        async with connected(root) as client:
+
+            async def hand_over(data: bytes) -> Reply:
+                try:
+                    response = await client.post("/load", content=data)
+                except httpx.TransportError as error:
+                    raise UnavailableError(
+                        "the server went away: load again once it is back"
+                    ) from error
+                if response.status_code != 200:
+                    return Unavailable()
+                reply: Reply = msgspec.json.decode(response.content, type=Reply)
+                return reply
+
+            yield hand_over
+        return
+    with owned(root, "keygrove load"):
+        check_shards(root, settings.storage.shards)
+        site = Site(
+            ports=system_ports(root),
+            endpoints=Endpoints(),
+            log=open_log(sys.stderr, "console", level="debug" if debug else "error"),
+            version=own_version(),
+            pid=os.getpid(),
+        )
+        async with open_node(settings, site) as runtime:
+            ingest = runtime.whereis(INGEST, IngestApi)
+
+            async def submit(data: bytes) -> Reply:
+                try:
+                    return await ingest.call(Submit(data, Cause.LOAD), timeout=SUBMIT_S)
+                except ActorError:
+                    return Unavailable()
+
+            yield submit
+
+
+async def _is_served(root: Path) -> bool:
+    try:
+        async with connected(root) as client:
+            return (await client.get("/status")).status_code == 200
+    except UnavailableError:
+        return False
+
+
+def _sum_up(loaded: Loaded) -> None:
+    out().print(
+        f"loaded {loaded.certificates:,} certificates in {loaded.seconds:.1f} s "
+        f"({loaded.inserted:,} new, {loaded.updated:,} changed, {loaded.ignored:,} known, "
+        f"{loaded.invalid:,} refused)"
+    )
+    for reason, number in sorted(loaded.reasons.items()):
+        err().print(f"refused: {number:,} {reason}")
+    for name, why in loaded.unreadable.items():
+        err().print(f"not read to the end: {name}: {why}", markup=False)

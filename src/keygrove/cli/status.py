@@ -1,0 +1,56 @@
+"""`keygrove status`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import click
+import msgspec
+from rich.table import Table
+
+from keygrove.cli.console import out
+from keygrove.cli.control import connected
+from keygrove.cli.options import common, configure, errors_worded
+from keygrove.http.control import Status
+
+
+@click.command("status")
+@common
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
+    """Ask the running server how it is."""
+    with errors_worded(debug=debug):
+        root = Path(configure(config, data).settings.data_dir)
+        body = anyio.run(_ask, root)
+        if as_json:
+            click.echo(body)
+        else:
+            _show(msgspec.json.decode(body, type=Status))
+
+
+async def _ask(root: Path) -> bytes:
+    async with connected(root) as client:
+        return (await client.get("/status")).raise_for_status().content
+
+
+def _show(status: Status) -> None:
+    about = status.about
+    since = datetime.fromtimestamp(about.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    total = sum(shard.counts.certificates for shard in status.shards)
+    screen = out()
+    screen.print(f"keygrove {about.version}, process {about.pid}, since {since}")
+    screen.print(f"HKP on {', '.join(about.http)}; metrics on {', '.join(about.metrics)}")
+    screen.print(f"{total:,} certificates in {about.data_dir}, durability {about.durability}")
+    table = Table("shard", "certificates", "MiB", "change", "cached MiB", "hits", "misses")
+    for number, shard in enumerate(status.shards):
+        table.add_row(
+            str(number),
+            f"{shard.counts.certificates:,}",
+            f"{shard.counts.packet_bytes / (1 << 20):.1f}",
+            f"{shard.counts.change:,}",
+            f"{shard.cache_bytes / (1 << 20):.1f}",
+            f"{shard.cache_hits:,}",
+            f"{shard.cache_misses:,}",
+        )
+    screen.print(table)
+    screen.print(status.tree.text())

@@ -1,0 +1,141 @@
+"""The one way to the certificates: each request to the shard or shards that can answer it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+import anyio
+import msgspec
+
+from keygrove.cluster.placement import Placement
+from keygrove.storage.cache import Answer, Form
+from keygrove.storage.messages import (
+    Failed,
+    Fetch,
+    Find,
+    GetStatus,
+    Merge,
+    Merged,
+    NoSpace,
+    Search,
+    ShardApi,
+    ShardStatus,
+)
+from keygrove.storage.store import Cause, Term
+from keygrove_actors import Call, Ref
+from keygrove_protocols.openpgp.certificate import Certificate
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A certificate that may be stored: canonical, named, and its state named too."""
+
+    fingerprint: Fingerprint
+    version: int
+    certificate: Certificate
+    digest: Digest
+
+
+READ_S = 5.0
+MERGE_S = 30.0
+"""A commit of a thousand large certificates takes seconds; an answer is worth waiting for."""
+WAIT_UP_S = 1.0
+"""A shard that crashed is back within milliseconds: reads wait for it, so long at most."""
+STATUS_S = 2.0
+
+
+class Whereis(Protocol):
+    """How to get the address of a named actor."""
+
+    def __call__(self, name: str, proto: type[P], /) -> Ref[P]:
+        """The address of whoever bears `name`."""
+        ...
+
+
+def shard_name(number: int) -> str:
+    """The name of a shard actor, and of its folder."""
+    return f"shard-{number}"
+
+
+class Router:
+    """Sends messages to shards. Every method raises `ActorError` when a shard cannot answer."""
+
+    def __init__(self, whereis: Whereis, shards: int) -> None:
+        self._shards = tuple(whereis(shard_name(number), ShardApi) for number in range(shards))
+        self._placement = Placement(shards)
+
+    async def fetch(self, fingerprint: Fingerprint, form: Form) -> Answer | Failed | None:
+        """The certificate with this primary key."""
+        shard = self._shards[self._placement.shard(fingerprint)]
+        return await shard.call(Fetch(fingerprint, form), timeout=READ_S, wait_up=WAIT_UP_S)
+
+    async def fetch_all(
+        self, fingerprints: Sequence[Fingerprint], form: Form
+    ) -> list[Answer | Failed | None]:
+        """Several at once, in the order asked."""
+        return await _together([partial(self.fetch, name, form) for name in fingerprints])
+
+    async def find(self, term: Term, limit: int) -> tuple[Fingerprint, ...]:
+        """The certificates that carry a term, by fingerprint."""
+        return _first(await self._all(Find(term, limit)), limit)
+
+    async def search(self, words: frozenset[str], limit: int) -> tuple[Fingerprint, ...]:
+        """The certificates that carry all of these words, by fingerprint."""
+        return _first(await self._all(Search(words, limit)), limit)
+
+    async def merge(
+        self, fingerprint: Fingerprint, certificate: Certificate, digest: Digest, cause: Cause
+    ) -> Merged | NoSpace | Failed:
+        """Merge a certificate into what is held; it is durable when this returns."""
+        shard = self._shards[self._placement.shard(fingerprint)]
+        return await shard.call(Merge(fingerprint, certificate, digest, cause), timeout=MERGE_S)
+
+    async def merge_all(
+        self, candidates: Sequence[Candidate], cause: Cause
+    ) -> list[Merged | NoSpace | Failed]:
+        """Several at once, in the order given."""
+        return await _together(
+            [
+                partial(self.merge, one.fingerprint, one.certificate, one.digest, cause)
+                for one in candidates
+            ]
+        )
+
+    async def status(self) -> list[ShardStatus]:
+        """The figures of all shards, in order."""
+        return await self._all(GetStatus(), timeout=STATUS_S)
+
+    async def _all(self, message: Call[ShardApi, R], *, timeout: float = READ_S) -> list[R]:  # noqa: ASYNC109 - passed on to each call
+        """Ask every shard at once."""
+        return await _together(
+            [
+                partial(shard.call, message, timeout=timeout, wait_up=WAIT_UP_S)
+                for shard in self._shards
+            ]
+        )
+
+
+async def _together(asks: Sequence[Callable[[], Awaitable[R]]]) -> list[R]:
+    """Do all of them at once; the first that fails speaks for all."""
+    if len(asks) == 1:
+        return [await asks[0]()]
+    replies: dict[int, R] = {}
+
+    async def ask(number: int) -> None:
+        replies[number] = await asks[number]()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for number in range(len(asks)):
+                tasks.start_soon(ask, number)
+    except BaseExceptionGroup as group:
+        # They fail for reasons of one kind, and callers handle one exception.
+        raise group.exceptions[0] from group
+    return [replies[number] for number in range(len(asks))]
+
+
+def _first(found: Sequence[tuple[Fingerprint, ...]], limit: int) -> tuple[Fingerprint, ...]:
+    return tuple(sorted({name for names in found for name in names})[:limit])

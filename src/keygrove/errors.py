@@ -1,0 +1,37 @@
+"""What can go wrong in the product itself. Catch KeygroveError to catch it all."""
+
+
+class KeygroveError(Exception):
+    """The root of every error this package raises."""
+
+
+class SettingsError(KeygroveError):
+    """The operator's settings cannot be used as they are. The command exits with 2."""
+
+
+class ListenError(KeygroveError):
+    """An address is taken, or not ours to take."""
+
+    def __init__(self, address: str, key: str, why: str) -> None:
+        super().__init__(
+            f"cannot listen on {address}: {why}; stop what uses it, or change {key} in the settings"
+        )
+
+
+class DataDirError(KeygroveError):
+    """The data directory cannot be used, now or at all."""
+
+
+class StoreError(KeygroveError):
+    """A shard's files are not what this program can work with."""
+
+
+class DiskFullError(KeygroveError):
+    """The disk has no room for a write. Nothing of that write was kept; reads go on."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"no space left for {path}: free some, nothing of this write was kept")
+
+
+class UnavailableError(KeygroveError):
+    """No server answers on the control socket, or it went away while it answered."""

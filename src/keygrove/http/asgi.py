@@ -1,0 +1,253 @@
+"""Requests and responses, and the routing that all listeners share, on bare ASGI.
+
+Handlers take a Request and return a Response; everything that is the same for all of them
+happens here, once: admission, HEAD and OPTIONS, errors, CORS, the record of what was done.
+Why no framework: decision record 0006.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeAlias
+from urllib.parse import parse_qs
+
+import anyio
+import msgspec
+
+from keygrove.http.errors import (
+    BodyTooLargeError,
+    BodyTooSlowError,
+    ClientGoneError,
+    Failure,
+    failure_of,
+)
+from keygrove.ports import Receive, Scope, Send
+from keygrove.ratelimit.admission import Admit, Facts, Refused
+from keygrove.telemetry.exchange import Exchange
+
+BODY_DEADLINE_S = 60.0
+REQUEST_DEADLINE_S = 120.0
+"""For a whole request, its body's arrival and the answer's departure included."""
+FIELDS_MAX = 100
+LINGER_S = 2.0
+LINGER_BYTES = 16 << 20
+"""What a refused client may still send while it reads why: without this it sees a reset."""
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+
+
+class Response(msgspec.Struct, frozen=True):
+    """What goes back. Header names are lower-case."""
+
+    status: int
+    body: bytes
+    content_type: str = TEXT
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Request:
+    """One request, its body still on the way."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        client = scope.get("client")
+        self.client: str | None = client[0] if client else None
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._receive = receive
+        self.is_read = False
+
+    def header(self, name: str) -> str | None:
+        """The first header of this (lower-case) name."""
+        wanted = name.encode()
+        for key, value in self._headers:
+            if key == wanted:
+                return value.decode("latin-1")
+        return None
+
+    def field(self, name: str) -> str:
+        """The first value of a query parameter; empty if there is none."""
+        try:
+            fields = parse_qs(self.query, max_num_fields=FIELDS_MAX)
+        except ValueError:
+            return ""
+        return fields.get(name.encode(), [b""])[0].decode(errors="replace")
+
+    @property
+    def options(self) -> frozenset[str]:
+        """What the `options` parameter of the query lists."""
+        return frozenset(self.field("options").split(","))
+
+    async def body(self, bytes_max: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            BodyTooLargeError: longer than `bytes_max`; said before it is read if announced.
+            BodyTooSlowError: it takes longer than BODY_DEADLINE_S.
+            ClientGoneError: the client hung up.
+        """
+        announced = self.header("content-length")
+        if announced is not None and int(announced) > bytes_max:
+            raise BodyTooLargeError(bytes_max)
+        parts: list[bytes] = []
+        size = 0
+        with anyio.move_on_after(BODY_DEADLINE_S):
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                part: bytes = message.get("body", b"")
+                size += len(part)
+                if size > bytes_max:
+                    raise BodyTooLargeError(bytes_max)
+                parts.append(part)
+                if not message.get("more_body", False):
+                    self.is_read = True
+                    return b"".join(parts)
+        raise BodyTooSlowError(BODY_DEADLINE_S)
+
+    async def linger(self) -> None:
+        """Let a client that still sends finish, within bounds, so that it reads our answer."""
+        left = LINGER_BYTES
+        with anyio.move_on_after(LINGER_S):
+            while left > 0:
+                message = await self._receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """What a path offers. HEAD comes with `get`; `accepts` are media types of a post."""
+
+    get: Handler | None = None
+    post: Handler | None = None
+    accepts: tuple[str, ...] = ()
+
+    @property
+    def allow(self) -> str:
+        """The value of the Allow header."""
+        offered = ["GET", "HEAD"] if self.get else []
+        return ", ".join([*offered, *(["POST"] if self.post else []), "OPTIONS"])
+
+
+class Observer(Protocol):
+    """Told of every request, and of every bug."""
+
+    def exchange(self, exchange: Exchange) -> None:
+        """A request was answered."""
+        ...
+
+    def fault(self, where: str, error: Exception) -> None:
+        """An exception that cost one request."""
+        ...
+
+
+class App:
+    """An ASGI application: resources by path."""
+
+    def __init__(
+        self, name: str, resources: Mapping[str, Resource], admit: Admit, observer: Observer
+    ) -> None:
+        self._name = name
+        self._resources = resources
+        self._admit = admit
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        begun = anyio.current_time()
+        request = Request(scope, receive)
+        with anyio.move_on_after(REQUEST_DEADLINE_S):
+            response = await self._respond(request)
+            if response is not None:
+                await _send(request, response, send)
+            self._observer.exchange(
+                Exchange(
+                    listener=self._name,
+                    method=request.method if request.method in METHODS else "other",
+                    route=request.path if request.path in self._resources else "other",
+                    status=response.status if response else CLIENT_GONE,
+                    duration_s=anyio.current_time() - begun,
+                    body_bytes=len(response.body) if response else 0,
+                    client=request.client,
+                )
+            )
+
+    async def _respond(self, request: Request) -> Response | None:
+        try:
+            kind = f"{request.method} {request.path}"
+            verdict = await self._admit(Facts(request.client, kind))
+            if isinstance(verdict, Refused):
+                retry = (("retry-after", str(verdict.retry_after_s)),)
+                return _worded(request, Failure(429, verdict.text, retry))
+            return await self._dispatch(request)
+        except ClientGoneError:
+            return None
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever it is costs this request only
+            failure = failure_of(error)
+            if failure.is_bug:
+                self._observer.fault(self._name, error)
+            return _worded(request, failure)
+
+    async def _dispatch(self, request: Request) -> Response:
+        resource = self._resources.get(request.path)
+        if resource is None:
+            return _worded(request, Failure(404, "there is nothing at this path"))
+        match request.method:
+            case "GET" | "HEAD" if resource.get is not None:
+                return await resource.get(request)
+            case "POST" if resource.post is not None:
+                return await resource.post(request)
+            case "OPTIONS":
+                return Response(200, b"", headers=_options(resource))
+            case _:
+                text = f"this path takes {resource.allow} only"
+                return _worded(request, Failure(405, text, (("allow", resource.allow),)))
+
+
+METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"})
+CLIENT_GONE = 499
+"""Logged, never sent: the client hung up before its answer (nginx's number)."""
+
+
+def _options(resource: Resource) -> tuple[tuple[str, str], ...]:
+    return (
+        ("allow", resource.allow),
+        *(("accept", kind) for kind in resource.accepts),
+        ("access-control-allow-methods", resource.allow),
+        ("access-control-allow-headers", "Content-Type, Authorization, Authentication"),
+        ("access-control-max-age", "86400"),
+    )
+
+
+def _worded(request: Request, failure: Failure) -> Response:
+    """One line of text, or JSON where that was asked for."""
+    if "json" in request.options:
+        body = msgspec.json.encode({"error": failure.text}) + b"\n"
+        return Response(failure.status, body, JSON, failure.headers)
+    return Response(failure.status, f"{failure.text}\n".encode(), TEXT, failure.headers)
+
+
+async def _send(request: Request, response: Response, send: Send) -> None:
+    headers = [
+        (b"access-control-allow-origin", b"*"),
+        *((name.encode(), value.encode("latin-1")) for name, value in response.headers),
+    ]
+    if response.status not in {204, 304}:
+        headers.append((b"content-type", response.content_type.encode()))
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    is_cut_off = request.method == "POST" and not request.is_read
+    if is_cut_off:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    body = b"" if request.method == "HEAD" or response.status == 304 else response.body
+    if is_cut_off:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await request.linger()
+        body = b""
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,87 @@
+"""The control socket: how commands reach the server that owns their data directory.
+
+HTTP on a Unix socket that only our own user may open, so there is nothing to authenticate.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from keygrove.cluster.router import Router, Whereis, shard_name
+from keygrove.http.asgi import JSON, App, Observer, Request, Resource, Response
+from keygrove.http.errors import HttpError
+from keygrove.http.listener import ListenerApi, MakeApp
+from keygrove.ingest.messages import INGEST, IngestApi, Submit
+from keygrove.ratelimit.admission import admit_all
+from keygrove.storage.messages import ShardApi, ShardStatus
+from keygrove.storage.store import Cause
+from keygrove_actors import Crash, Node
+
+LOAD_BYTES_MAX = 80 << 20
+"""A batch of a dump: at most one certificate of 64 MiB, and what comes before it."""
+LOAD_S = 100.0
+LISTENER = "http"
+"""The name of the listener that clients reach."""
+
+
+class About(msgspec.Struct, frozen=True):
+    """What does not change while the server runs."""
+
+    version: str
+    pid: int
+    started_at: int
+    data_dir: str
+    http: tuple[str, ...]
+    metrics: tuple[str, ...]
+    durability: str
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What `keygrove status` shows."""
+
+    about: About
+    shards: tuple[ShardStatus, ...]
+    tree: Node
+
+
+def control_app(
+    about: About,
+    snapshot: Callable[[], Node],
+    shards: int,
+    observer: Observer,
+    *,
+    may_crash: bool,
+) -> MakeApp:
+    """The app. `may_crash` offers the debugging path that crashes an actor."""
+    kinds: dict[str, type[object]] = {
+        **{shard_name(number): ShardApi for number in range(shards)},
+        INGEST: IngestApi,
+        LISTENER: ListenerApi,
+    }
+
+    def make(whereis: Whereis) -> App:
+        router = Router(whereis, shards)
+        ingest = whereis(INGEST, IngestApi)
+
+        async def show(_: Request) -> Response:
+            status = Status(about, tuple(await router.status()), snapshot())
+            return Response(200, msgspec.json.encode(status), JSON)
+
+        async def load(request: Request) -> Response:
+            data = await request.body(LOAD_BYTES_MAX)
+            reply = await ingest.call(Submit(data, Cause.LOAD), timeout=LOAD_S)
+            return Response(200, msgspec.json.encode(reply), JSON)
+
+        async def crash(request: Request) -> Response:
+            name = request.field("child")
+            if name not in kinds:
+                raise HttpError(404, f"no actor is called {name!r}: {', '.join(kinds)} are")
+            whereis(name, kinds[name]).exit(Crash("DebugCrash", "asked for by an operator"))
+            return Response(200, b"crashed\n")
+
+        resources = {"/status": Resource(get=show), "/load": Resource(post=load)}
+        if may_crash:
+            resources["/debug/crash"] = Resource(post=crash)
+        return App("control", resources, admit_all, observer)
+
+    return make

@@ -1,0 +1,87 @@
+"""The one table from what went wrong to what a client is told.
+
+Their fault is 4xx; a whole store that is down, or a whole server that is overloaded, is 503
+with Retry-After; a full disk is 507. Never 502, 503 or 504 for one client's condition: dirmngr
+repeats a request six times after 503 and gives up on the host after 502.
+"""
+
+import msgspec
+
+from keygrove.errors import DiskFullError
+from keygrove_actors import ActorError
+from keygrove_protocols.errors import (
+    BadQueryError,
+    FramingError,
+    TooLargeError,
+    UnacceptableError,
+    UnsupportedQueryError,
+)
+
+RETRY_AFTER_S = 2
+"""A crashed actor is back within milliseconds, a burst of submissions within seconds."""
+
+_RETRY = (("retry-after", str(RETRY_AFTER_S)),)
+
+
+class HttpError(Exception):
+    """An answer that is no success, from anywhere in a handler."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class BodyTooLargeError(HttpError):
+    """More body than is taken."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(413, f"the body is too large: send at most {bytes_max} octets")
+
+
+class BodyTooSlowError(HttpError):
+    """The body did not come in time."""
+
+    def __init__(self, deadline_s: float) -> None:
+        super().__init__(408, f"the body did not arrive within {deadline_s:g} s: send it again")
+
+
+class ClientGoneError(Exception):
+    """Nobody is there to be answered."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """What the client is told. `is_bug`: it is our fault and belongs into the log."""
+
+    status: int
+    text: str
+    headers: tuple[tuple[str, str], ...] = ()
+    is_bug: bool = False
+
+
+BUSY = Failure(503, "the server is busy: try again shortly", _RETRY)
+BUG = Failure(503, "something went wrong here and was logged: try again shortly", _RETRY, True)
+NO_SPACE = Failure(507, "the disk of this server is full: try again tomorrow, or elsewhere")
+
+_STATUS = (
+    (BadQueryError, 400),
+    (UnsupportedQueryError, 501),
+    (FramingError, 400),
+    (UnacceptableError, 422),
+    (TooLargeError, 413),
+)
+
+
+def failure_of(error: Exception) -> Failure:
+    """What to tell the client."""
+    match error:
+        case HttpError():
+            return Failure(error.status, str(error))
+        case DiskFullError():
+            return NO_SPACE
+        case ActorError():
+            return BUSY
+        case _:
+            for kind, status in _STATUS:
+                if isinstance(error, kind):
+                    return Failure(status, str(error))
+            return BUG

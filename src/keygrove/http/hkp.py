@@ -1,0 +1,194 @@
+"""HKP v1: lookups and submissions."""
+
+from collections.abc import Sequence
+from typing import assert_never
+from urllib.parse import quote
+
+import msgspec
+
+from keygrove.http.asgi import HTML, JSON, TEXT, Request, Response
+from keygrove.http.errors import BUG, BUSY, NO_SPACE, Failure, HttpError
+from keygrove.http.search import Catalogue
+from keygrove.http.stats import Statistics
+from keygrove.ingest.messages import (
+    Blame,
+    Fate,
+    IngestApi,
+    Rejected,
+    Result,
+    Submit,
+    Submitted,
+    Unavailable,
+)
+from keygrove.ports import Clock
+from keygrove.storage.cache import Answer, Form
+from keygrove.storage.messages import Failed, NoSpace
+from keygrove.storage.store import Cause
+from keygrove.web.pages import Pages
+from keygrove_actors import Ref
+from keygrove_protocols.hkp.index import write_index, write_json
+from keygrove_protocols.hkp.v1 import (
+    AddEntry,
+    AddResult,
+    ByFingerprint,
+    Lookup,
+    Op,
+    parse_add,
+    parse_lookup,
+)
+from keygrove_protocols.limits import SUBMISSION
+from keygrove_protocols.openpgp.armor import armor
+from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.summary import Summary
+
+FORM_BYTES_MAX = 3 * SUBMISSION.body_bytes_max
+"""gpg and sq write each octet that is no letter or digit as three."""
+SUBMIT_S = 40.0
+GET_MAX = 100
+INDEX_MAX = 500
+RESPONSE_BYTES_MAX = 64 << 20
+MAX_AGE_S = 300
+NEWEST_LEGACY = 4
+"""Clients of HKP v1 give up on a whole answer for one newer certificate in it."""
+
+ARMORED = "application/pgp-keys"
+BINARY = "application/pgp"
+
+
+class Hkp:
+    """The handlers of /pks/lookup and /pks/add."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        ingest: Ref[IngestApi],
+        statistics: Statistics,
+        pages: Pages,
+        clock: Clock,
+    ) -> None:
+        self._catalogue = catalogue
+        self._ingest = ingest
+        self._statistics = statistics
+        self._pages = pages
+        self._clock = clock
+
+    async def lookup(self, request: Request) -> Response:
+        """GET /pks/lookup."""
+        query = parse_lookup(request.query)
+        match query.op:
+            case Op.GET | Op.HGET:
+                return await self._get(request, query)
+            case Op.INDEX | Op.VINDEX:
+                return await self._index(request, query)
+            case Op.STATS:
+                return await self._statistics.page(request)
+            case _:
+                assert_never(query.op)
+
+    async def add(self, request: Request) -> Response:
+        """POST /pks/add."""
+        body = await request.body(FORM_BYTES_MAX)
+        form = parse_add(body, request.header("content-type"))
+        reply = await self._ingest.call(Submit(form.keytext, Cause.UPLOAD), timeout=SUBMIT_S)
+        match reply:
+            case Submitted(fates):
+                options = form.options | request.options
+                return self._word_fates(request, fates, as_json=bool(options & {"json", "mr"}))
+            case Rejected(blame, _, text):
+                raise HttpError(_BLAMES[blame], text)
+            case NoSpace():
+                return _failure(NO_SPACE)
+            case Unavailable():
+                return _failure(BUSY)
+            case Failed():
+                return _failure(BUG)
+            case _:
+                assert_never(reply)
+
+    async def _get(self, request: Request, query: Lookup) -> Response:
+        is_binary = "bin" in query.options
+        if isinstance(query.search, ByFingerprint) and not is_binary:
+            answer = await self._catalogue.get(query.search.fingerprint)
+            if answer is not None:
+                return _one(request, answer)
+        names = await self._catalogue.find(query, GET_MAX)
+        form = Form.BINARY if is_binary else Form.LEGACY
+        bodies = [answer.body for answer in await self._catalogue.fetch(names, form) if answer.body]
+        if not bodies:
+            raise HttpError(404, ONLY_NEW)
+        if sum(map(len, bodies)) > RESPONSE_BYTES_MAX:
+            raise HttpError(413, "too much was found: ask for one fingerprint")
+        data = b"".join(bodies)
+        kind, suffix = (BINARY, "pgp") if is_binary else (ARMORED, "asc")
+        headers = (_disposition(request, suffix), _results(len(bodies)))
+        return Response(200, data if is_binary else armor(data), kind, headers)
+
+    async def _index(self, request: Request, query: Lookup) -> Response:
+        names = await self._catalogue.find(query, INDEX_MAX)
+        summaries = await self._summaries(names)
+        if not summaries:
+            raise HttpError(404, ONLY_NEW)
+        headers = (_results(len(summaries)),)
+        now = self._clock.now()
+        if "mr" in query.options:
+            return Response(200, write_index(summaries, now), TEXT, headers)
+        if "json" in query.options:
+            return Response(200, write_json(summaries), JSON, headers)
+        page = self._pages.index(request.field("search"), summaries, now)
+        return Response(200, page, HTML, headers)
+
+    async def _summaries(self, names: Sequence[Fingerprint]) -> list[Summary]:
+        """What HKP v1 may list, newest first."""
+        answers = await self._catalogue.fetch(names, Form.SUMMARY)
+        read = [msgspec.msgpack.decode(one.body, type=Summary) for one in answers if one.body]
+        listed = [one for one in read if one.version <= NEWEST_LEGACY]
+        return sorted(listed, key=lambda one: (-one.created, one.fingerprint))
+
+    def _word_fates(self, request: Request, fates: tuple[Fate, ...], *, as_json: bool) -> Response:
+        status = 200
+        if all(fate.result is Result.INVALID for fate in fates):
+            status = 413 if all(fate.error == "TooLarge" for fate in fates) else 422
+        if not as_json and "text/html" in (request.header("accept") or ""):
+            return Response(status, self._pages.submitted(fates), HTML)
+        lists = {
+            result.value: tuple(_entry(fate) for fate in fates if fate.result is result)
+            for result in Result
+        }
+        return Response(status, msgspec.json.encode(AddResult(**lists)) + b"\n", JSON)
+
+
+ONLY_NEW = (
+    "only certificates of version 5 or newer were found, which clients of this protocol "
+    "cannot read: ask with options=bin"
+)
+_BLAMES = {Blame.MALFORMED: 400, Blame.UNACCEPTABLE: 422, Blame.TOO_LARGE: 413}
+
+
+def _one(request: Request, answer: Answer) -> Response:
+    """One armored certificate; clients may keep it for a while and ask whether it changed."""
+    if answer.body is None:
+        raise HttpError(404, ONLY_NEW)
+    etag = f'"{answer.digest.hex()}"'
+    caching = (("etag", etag), ("cache-control", f"public, max-age={MAX_AGE_S}"))
+    if request.header("if-none-match") == etag:
+        return Response(304, b"", ARMORED, caching)
+    headers = (_disposition(request, "asc"), _results(1), *caching)
+    return Response(200, answer.body, ARMORED, headers)
+
+
+def _entry(fate: Fate) -> AddEntry:
+    name = fate.fingerprint.hex() if fate.fingerprint else ""
+    return AddEntry(fate.version or 0, name, fate.comment)
+
+
+def _disposition(request: Request, suffix: str) -> tuple[str, str]:
+    name = quote(request.field("search")[:100], safe="") or "keys"
+    return "content-disposition", f'attachment; filename="{name}.{suffix}"'
+
+
+def _results(number: int) -> tuple[str, str]:
+    return "x-hkp-results-count", str(number)
+
+
+def _failure(failure: Failure) -> Response:
+    return Response(failure.status, f"{failure.text}\n".encode(), TEXT, failure.headers)

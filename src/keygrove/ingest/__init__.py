@@ -1,0 +1,1 @@
+"""From submitted bytes to stored changes."""

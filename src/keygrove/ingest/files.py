@@ -1,0 +1,90 @@
+"""From a file of certificates, armored or binary and of any size, to batches for ingest."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from keygrove_protocols.errors import ProtocolError, TooLargeError
+from keygrove_protocols.limits import BULK
+from keygrove_protocols.openpgp.armor import dearmor, is_binary
+from keygrove_protocols.openpgp.packets import CertificateSplitter
+
+CHUNK_BYTES = 1 << 20
+BATCH_CERTIFICATES = 200
+BATCH_BYTES = 4 << 20
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Certificates to be submitted together, and what of the file has been read so far."""
+
+    certificates: tuple[bytes, ...]
+    read_bytes: int
+    skipped: int
+    """Certificates passed over so far because they are larger than any may be."""
+
+
+def batches(file: BinaryIO) -> Iterator[Batch]:
+    """Read a file. What stands before a malformed packet is given out before it raises.
+
+    Raises:
+        ProtocolError: the rest of the file cannot be read.
+        OSError: the file cannot.
+    """
+    chunk = file.read(CHUNK_BYTES)
+    if not chunk:
+        return
+    if is_binary(chunk):
+        yield from _split(_chunks(chunk, file))
+    else:
+        yield from _split(iter([_dearmored(chunk, file)]))
+
+
+def _chunks(first: bytes, file: BinaryIO) -> Iterator[bytes]:
+    while first:
+        yield first
+        first = file.read(CHUNK_BYTES)
+
+
+def _dearmored(first: bytes, file: BinaryIO) -> bytes:
+    text = first + file.read(BULK.body_bytes_max + 1 - len(first))
+    if len(text) > BULK.body_bytes_max:
+        limit = f"{BULK.body_bytes_max >> 20} MiB"
+        raise TooLargeError(f"an armored file of more than {limit}: dearmor it, or split it")
+    return dearmor(text, BULK).data
+
+
+def _split(chunks: Iterator[bytes]) -> Iterator[Batch]:
+    splitter = CertificateSplitter(BULK)
+    waiting: list[bytes] = []
+    read_bytes = 0
+    error: ProtocolError | None = None
+    for chunk in chunks:
+        read_bytes += len(chunk)
+        try:
+            waiting += splitter.feed(chunk)
+        except ProtocolError as found:
+            error = found
+            break
+        while len(waiting) > BATCH_CERTIFICATES or sum(map(len, waiting)) > BATCH_BYTES:
+            yield _take(waiting, read_bytes, splitter.skipped)
+    if error is None:
+        try:
+            waiting += splitter.close()
+        except ProtocolError as found:
+            error = found
+    while waiting:
+        yield _take(waiting, read_bytes, splitter.skipped)
+    if error is not None:
+        raise error
+
+
+def _take(waiting: list[bytes], read_bytes: int, skipped: int) -> Batch:
+    size = number = 0
+    for one in waiting[:BATCH_CERTIFICATES]:
+        if number and size + len(one) > BATCH_BYTES:
+            break
+        size, number = size + len(one), number + 1
+    taken = tuple(waiting[:number])
+    del waiting[:number]
+    return Batch(taken, read_bytes, skipped)

@@ -1,0 +1,74 @@
+"""What the ingest actor is asked and what it answers."""
+
+from enum import Enum
+from typing import ClassVar
+
+import msgspec
+
+from keygrove.storage.messages import Failed, NoSpace, Overloaded
+from keygrove.storage.store import Cause
+from keygrove_actors import Call
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+INGEST = "ingest"
+"""The name of the actor."""
+
+
+class IngestApi:
+    """The protocol of the ingest actor."""
+
+
+class Result(Enum):
+    """What became of one certificate of a submission."""
+
+    INSERTED = "inserted"
+    UPDATED = "updated"
+    IGNORED = "ignored"
+    INVALID = "invalid"
+
+
+class Fate(msgspec.Struct, frozen=True, tag=True):
+    """One certificate of a submission."""
+
+    result: Result
+    fingerprint: Fingerprint | None
+    version: int | None
+    error: str = ""
+    """A constant code where it is invalid."""
+    comment: str = ""
+
+
+class Submitted(msgspec.Struct, frozen=True, tag=True):
+    """What became of each certificate; what was taken is durable."""
+
+    fates: tuple[Fate, ...]
+
+
+class Blame(Enum):
+    """Why a whole submission was refused."""
+
+    MALFORMED = "malformed"
+    UNACCEPTABLE = "unacceptable"
+    TOO_LARGE = "too large"
+
+
+class Rejected(msgspec.Struct, frozen=True, tag=True):
+    """Nothing was taken. `code` is constant, `text` for people."""
+
+    blame: Blame
+    code: str
+    text: str
+
+
+class Unavailable(msgspec.Struct, frozen=True, tag=True):
+    """A shard did not answer; what was taken is not known. Submitting again is safe."""
+
+
+class Submit(
+    Call[IngestApi, Submitted | Rejected | NoSpace | Unavailable | Failed], frozen=True, tag=True
+):
+    """Take what can be taken of some armored or binary certificates."""
+
+    errors: ClassVar = (Overloaded,)
+    data: bytes
+    cause: Cause

@@ -1,0 +1,130 @@
+"""What the product asks of the world outside: small protocols, one per need.
+
+Everything that touches a clock, randomness, files, sockets, threads or processes stands
+behind one of these, so that a whole node can run in simulation. `keygrove.system` has the
+real ones. Code above may use anyio for tasks, events and sleeping: those belong to the event
+loop, which simulation replaces as a whole.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+SqlValue: TypeAlias = int | float | str | bytes | None
+Scope: TypeAlias = MutableMapping[str, Any]
+"""The ASGI types are dicts of anything by specification; `http.asgi` gives them shape."""
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Clock(Protocol):
+    """Wall time. For deadlines and pauses use the event loop's own clock."""
+
+    def now(self) -> int:
+        """Seconds since 1970, UTC, as OpenPGP counts them."""
+        ...
+
+
+class Entropy(Protocol):
+    """Randomness nobody can guess."""
+
+    def token(self, size: int) -> bytes:
+        """As many random octets."""
+        ...
+
+
+class SqlRows(Protocol):
+    """What a statement returned, to be used up within the same callable."""
+
+    def fetchone(self) -> Any:
+        """The next row as a tuple, or None."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All remaining rows as tuples."""
+        ...
+
+
+class SqlSession(Protocol):
+    """A connection as seen by a callable that runs on its thread."""
+
+    def execute(self, sql: str, values: Sequence[SqlValue] = (), /) -> SqlRows:
+        """Run one statement."""
+        ...
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[SqlValue]], /) -> object:
+        """Run one statement for each row."""
+        ...
+
+
+class SqlDatabase(Protocol):
+    """One connection to one SQLite file, outside any transaction between calls."""
+
+    async def run(self, work: Callable[[SqlSession], T]) -> T:
+        """Run `work` on the connection's thread, after all that was asked before.
+
+        Raises:
+            DiskFullError: the disk is full.
+            StoreError: SQLite cannot go on with this file.
+        """
+        ...
+
+
+class Databases(Protocol):
+    """SQLite files, named by paths relative to the data directory."""
+
+    def open(
+        self, path: str, *, attached: str | None = None, writable: bool = True
+    ) -> AbstractAsyncContextManager[SqlDatabase]:
+        """Open the file, made if need be; `attached` is a second one, to be read as `side`.
+
+        Neither file is ever checkpointed unless a callable says so.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        ...
+
+    async def remove(self, path: str) -> None:
+        """Delete a file that is not open, with what SQLite keeps beside it."""
+        ...
+
+
+class Compute(Protocol):
+    """Room for work that would hold the event loop for too long."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do `work` elsewhere and return what it returns."""
+        ...
+
+
+class Endpoint(Protocol):
+    """A place where clients reach a listener. Open before the listener starts and after."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT as bound, or the path of a Unix socket."""
+        ...
+
+
+class HttpServers(Protocol):
+    """ASGI servers."""
+
+    def serving(self, app: AsgiApp, endpoint: Endpoint) -> AbstractAsyncContextManager[None]:
+        """Serve while the block runs; at its end finish the requests begun, within seconds."""
+        ...
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """The world as one node sees it."""
+
+    clock: Clock
+    entropy: Entropy
+    databases: Databases
+    compute: Compute
+    servers: HttpServers

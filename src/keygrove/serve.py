@@ -1,0 +1,173 @@
+"""A node: the tree and its listeners, composed from settings and ports."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import msgspec
+
+from keygrove.cluster.router import shard_name
+from keygrove.http.app import hkp_app, metrics_app
+from keygrove.http.asgi import Observer
+from keygrove.http.control import LISTENER, About, control_app
+from keygrove.http.facts import NodeFacts
+from keygrove.http.listener import Listener, MakeApp
+from keygrove.ports import Endpoint, Ports
+from keygrove.ratelimit.admission import Admit, admit_all
+from keygrove.settings import Settings
+from keygrove.storage.shard import OpenStore
+from keygrove.storage.sqlite import open_store
+from keygrove.telemetry.exchange import Exchange
+from keygrove.telemetry.log import Log, NodeLog
+from keygrove.telemetry.metrics import Metrics
+from keygrove.tree import LISTENER_STOP_S, Doors, tree
+from keygrove_actors import ChildSpec, Report, Runtime, run
+from keygrove_actors import Node as TreeNode
+
+STOP_S = 9.0
+"""An operator expects the process gone within ten seconds of SIGTERM."""
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """Where a node can be reached. They are open before it starts and after it ended."""
+
+    http: tuple[Endpoint, ...] = ()
+    metrics: tuple[Endpoint, ...] = ()
+    control: tuple[Endpoint, ...] = ()
+
+
+class Site(msgspec.Struct, frozen=True):
+    """Everything around a node that is not a setting."""
+
+    ports: Ports
+    endpoints: Endpoints
+    log: Log
+    version: str
+    pid: int
+    admit: Admit = admit_all
+    may_crash: bool = False
+    """Offer a path on the control socket that crashes an actor, for debugging."""
+
+
+class _Telemetry(Observer):
+    """What happens, told to the log and to the metrics."""
+
+    def __init__(self, log: NodeLog, metrics: Metrics) -> None:
+        self._log = log
+        self._metrics = metrics
+
+    def exchange(self, exchange: Exchange) -> None:
+        """See `Observer`."""
+        self._metrics.exchange(exchange)
+        self._log.exchange(exchange)
+
+    def fault(self, where: str, error: Exception) -> None:
+        """See `Observer`."""
+        self._metrics.fault(where, error)
+        self._log.fault(where, error)
+
+    def report(self, report: Report) -> None:
+        """What the runtime says of its actors."""
+        self._metrics.report(report)
+        self._log.report(report)
+
+
+def sqlite_stores(settings: Settings, ports: Ports) -> list[OpenStore]:
+    """How to open each shard's files."""
+    number = settings.storage.shards
+    return [
+        partial(
+            open_store,
+            ports.databases,
+            shard_name(at),
+            f"{at}/{number}",
+            ports.entropy.token(16),
+            durable=settings.storage.durability == "full",
+        )
+        for at in range(number)
+    ]
+
+
+@asynccontextmanager
+async def open_node(
+    settings: Settings, site: Site, stores: Sequence[OpenStore] | None = None
+) -> AsyncGenerator[Runtime, None]:
+    """Run a node for as long as the block runs; several may run in one event loop.
+
+    Args:
+        stores: how to open each shard's store; SQLite below the data directory if not given.
+
+    Raises:
+        StartFailed: an actor could not start.
+        StopOverrun: one did not stop in time and was killed.
+    """
+    metrics = Metrics()
+    telemetry = _Telemetry(NodeLog(site.log, site.ports.entropy.token(32)), metrics)
+    runtimes: list[Runtime] = []
+
+    def snapshot() -> TreeNode:
+        return runtimes[0].tree()
+
+    spec = tree(
+        settings,
+        site.ports,
+        stores or sqlite_stores(settings, site.ports),
+        telemetry.fault,
+        Doors(
+            monitoring=_monitoring(settings, site, metrics, telemetry),
+            clients=_clients(settings, site, telemetry, snapshot),
+        ),
+    )
+    async with run(spec, observe=telemetry.report, stop_deadline=STOP_S) as runtime:
+        runtimes.append(runtime)
+        yield runtime
+
+
+def _monitoring(
+    settings: Settings, site: Site, metrics: Metrics, telemetry: _Telemetry
+) -> tuple[ChildSpec, ...]:
+    """The listener that is first up and last down."""
+    facts = _facts(settings, site)
+    app = metrics_app(settings.storage.shards, facts, metrics, site.admit, telemetry)
+    return _listener(site, "metrics", app, site.endpoints.metrics)
+
+
+def _clients(
+    settings: Settings, site: Site, telemetry: _Telemetry, snapshot: Callable[[], TreeNode]
+) -> tuple[ChildSpec, ...]:
+    """The listeners that let clients and commands in."""
+    hkp = hkp_app(settings, _facts(settings, site), site.ports, site.admit, telemetry)
+    about = About(
+        version=site.version,
+        pid=site.pid,
+        started_at=site.ports.clock.now(),
+        data_dir=settings.data_dir,
+        http=tuple(endpoint.address for endpoint in site.endpoints.http),
+        metrics=tuple(endpoint.address for endpoint in site.endpoints.metrics),
+        durability=settings.storage.durability,
+    )
+    shards = settings.storage.shards
+    control = control_app(about, snapshot, shards, telemetry, may_crash=site.may_crash)
+    return (
+        *_listener(site, LISTENER, hkp, site.endpoints.http),
+        *_listener(site, "control", control, site.endpoints.control),
+    )
+
+
+def _listener(
+    site: Site, name: str, make_app: MakeApp, endpoints: tuple[Endpoint, ...]
+) -> tuple[ChildSpec, ...]:
+    if not endpoints:
+        return ()
+    start = partial(Listener, site.ports.servers, make_app, endpoints)
+    return (ChildSpec(name, start, name=name, shutdown=LISTENER_STOP_S),)
+
+
+def _facts(settings: Settings, site: Site) -> NodeFacts:
+    http, recon = site.endpoints.http, settings.recon.listen
+    return NodeFacts(
+        version=site.version,
+        http_address=http[0].address if http else "",
+        recon_address=recon[0] if recon else "",
+        durability=settings.storage.durability,
+    )

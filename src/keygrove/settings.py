@@ -1,0 +1,72 @@
+"""Every setting, with its bounds and a default that is safe to run with.
+
+`keygrove.configuration` reads them from files and the environment; parts receive the
+sub-struct that they need.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+_PORT = r"(0|[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
+
+Address = Annotated[
+    str, msgspec.Meta(pattern=rf"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-]+):{_PORT}$", max_length=300)
+]
+"""HOST:PORT; an IPv6 host stands in brackets; TCP port 0 lets the system choose."""
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")]
+MIB = 1 << 20
+
+
+class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where HKP is served and which searches it answers."""
+
+    listen: tuple[Address, ...] = ("127.0.0.1:11371",)
+    word_search: bool = True
+    """Answer text that is no exact identity by words, as SKS does."""
+    short_ids: bool = False
+    """Answer 32-bit key IDs, which anybody can forge."""
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Prometheus and probes find us."""
+
+    listen: tuple[Address, ...] = ("127.0.0.1:9626",)
+
+
+class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How certificates are kept."""
+
+    shards: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    """Fixed once the store holds something."""
+    cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 64 * MIB
+    """For all shards together; 0 caches nothing."""
+    durability: Literal["full", "relaxed"] = "full"
+    """`relaxed`: acknowledged changes of the last moments may be lost with the power."""
+
+
+class ReconPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A server we reconcile with: where its recon and its HTTP listen."""
+
+    name: Name
+    recon: Address
+    http: Address
+
+
+class ReconSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to reconcile with. Read and checked; nothing uses it yet."""
+
+    listen: tuple[Address, ...] = ()
+    gossip_interval: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 60.0
+    """Seconds."""
+    partner: tuple[ReconPartner, ...] = ()
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings."""
+
+    data_dir: Annotated[str, msgspec.Meta(min_length=1)] = "var"
+    http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    storage: StorageSettings = StorageSettings()
+    recon: ReconSettings = ReconSettings()

@@ -1,0 +1,1 @@
+"""Certificates at rest: shard actors, each in front of one store."""

@@ -1,0 +1,83 @@
+"""What becomes of a certificate that meets what is already held: pure, one at a time."""
+
+from enum import Enum
+
+import msgspec
+
+from keygrove.storage.derive import derive_from, read
+from keygrove.storage.store import Cause, Put
+from keygrove_protocols.errors import PrimaryMismatchError
+from keygrove_protocols.limits import BULK
+from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, packets, to_bytes
+from keygrove_protocols.openpgp.digest import sks_digest
+from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.merge import merge
+
+
+class Outcome(Enum):
+    """What a submission changed."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    MISMATCHED = "mismatched"
+    """Another primary key with this fingerprint is held; it stays."""
+    OVERGROWN = "overgrown"
+    """Together they would be larger than a certificate may be; what is held stays."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A certificate in the form in which it is at hand: stored packets, or read."""
+
+    digest: Digest
+    certificate: Certificate | None = None
+    packets: bytes = b""
+
+    def read(self) -> Certificate:
+        """The certificate itself."""
+        return read(self.packets) if self.certificate is None else self.certificate
+
+
+class Absorbed(msgspec.Struct, frozen=True):
+    """What is held now, and what has to be written for it: nothing where nothing changed."""
+
+    held: Held
+    outcome: Outcome
+    put: Put | None = None
+
+
+def absorb(
+    held: Held | None, certificate: Certificate, digest: Digest, cause: Cause, now: int
+) -> Absorbed:
+    """Merge `certificate` (canonical, with its digest) into what is held."""
+    if held is None:
+        return Absorbed(
+            Held(digest, certificate), Outcome.ADDED, _put(certificate, digest, cause, now)
+        )
+    if held.digest == digest:
+        return Absorbed(held, Outcome.UNCHANGED)
+    try:
+        merged = merge(held.read(), certificate)
+    except PrimaryMismatchError:
+        return Absorbed(held, Outcome.MISMATCHED)
+    sizes = [len(packet.body) for packet in packets(merged)]
+    if len(sizes) > BULK.packets_max or sum(sizes) > BULK.certificate_bytes_max:
+        return Absorbed(held, Outcome.OVERGROWN)
+    merged_digest = sks_digest(packets(merged))
+    if merged_digest == held.digest:
+        return Absorbed(held, Outcome.UNCHANGED)
+    put = _put(merged, merged_digest, cause, now)
+    return Absorbed(Held(merged_digest, merged), Outcome.CHANGED, put)
+
+
+def _put(certificate: Certificate, digest: Digest, cause: Cause, now: int) -> Put:
+    found = derive_from(certificate)
+    return Put(
+        fingerprint=fingerprint(certificate),
+        digest=digest,
+        packets=to_bytes(certificate),
+        terms=found.terms,
+        words=found.words,
+        cause=cause,
+        at=now,
+    )

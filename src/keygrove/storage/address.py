@@ -1,0 +1,31 @@
+"""Where a certificate stands in the tree, and what names its bytes.
+
+Hashes are BLAKE3-256; their first input octet keeps uses apart (0x02 a value, 0x05 a tree
+key), so that no certificate can be made to collide with another kind of node. A tree key
+hashes the fingerprint once more: grinding fingerprints must not deepen the tree cheaply.
+"""
+
+from blake3 import blake3
+
+SLOTS = 4096
+"""The first three nibbles of a tree key name its slot; a slot belongs to one shard."""
+
+
+def tree_key(fingerprint: bytes) -> bytes:
+    """The 32 octets by which a certificate is ordered and placed."""
+    return blake3(b"\x05" + fingerprint).digest()
+
+
+def slot(fingerprint: bytes) -> int:
+    """The slot of a certificate: 0 to SLOTS - 1."""
+    return int.from_bytes(tree_key(fingerprint)[:2]) >> 4
+
+
+def content_hash(packets: bytes) -> bytes:
+    """The 32 octets that name these packets."""
+    return blake3(b"\x02" + packets).digest()
+
+
+def text_hash(text: str) -> bytes:
+    """The 16 octets that stand for a text of any length in an index."""
+    return blake3(b"\x06" + text.encode()).digest(16)

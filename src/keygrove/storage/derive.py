@@ -1,0 +1,51 @@
+"""What a certificate is found by, derived from its packets: the same at every replay."""
+
+import msgspec
+
+from keygrove.storage.address import text_hash
+from keygrove.storage.store import Term, TermKind
+from keygrove_protocols.limits import BULK
+from keygrove_protocols.openpgp.certificate import Certificate, group
+from keygrove_protocols.openpgp.packets import split
+from keygrove_protocols.openpgp.terms import terms
+
+
+class Derived(msgspec.Struct, frozen=True):
+    """Terms and words."""
+
+    terms: frozenset[Term]
+    words: frozenset[str]
+
+
+def read(packets: bytes) -> Certificate:
+    """Read back a certificate that we stored.
+
+    Raises:
+        AssertionError: these are not bytes that we ever stored.
+    """
+    (certificate,) = group(split(packets, BULK), BULK)
+    assert isinstance(certificate, Certificate), certificate
+    return certificate
+
+
+def derive(packets: bytes) -> Derived:
+    """What a stored certificate is found by."""
+    return derive_from(read(packets))
+
+
+def derive_from(certificate: Certificate) -> Derived:
+    """What this certificate is found by."""
+    found = terms(certificate)
+    pairs = [
+        *((TermKind.FINGERPRINT, value) for value in found.fingerprints),
+        *((TermKind.KEY_ID, value) for value in found.key_ids),
+        *((TermKind.SHORT_ID, value) for value in found.short_ids),
+        *((TermKind.ADDRESS, address.encode()) for address in found.addresses),
+        *((TermKind.TEXT, text_hash(text)) for text in found.texts),
+    ]
+    return Derived(frozenset(Term(kind, value) for kind, value in pairs), found.words)
+
+
+def digest_term(digest: bytes) -> Term:
+    """The term that finds a certificate by its SKS digest."""
+    return Term(TermKind.DIGEST, digest)

@@ -1,0 +1,132 @@
+"""Brings the index up behind the heap: an overlay of what it lacks, and the flush.
+
+After a flush the overlay forgets what the index now has. `flushes` counts them: a reader
+that saw no flush end between its look into the index and its look into the overlay has seen
+everything.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import anyio
+
+from keygrove.errors import DiskFullError
+from keygrove.ports import SqlDatabase, SqlSession
+from keygrove.storage import heap, index
+from keygrove.storage.derive import Derived, derive
+from keygrove.storage.heap import Row
+from keygrove.storage.overlay import Entry, Overlay
+from keygrove.storage.store import Put, Term
+from keygrove.storage.tally import Tally
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+
+FLUSH_AFTER_S = 1.0
+FLUSH_ENTRIES = 8_192
+OVERLAY_ENTRIES_MAX = 32_768
+"""Then commits wait for the index: memory stays bounded, and a replay short."""
+SLICE = 256
+"""Entries to a transaction: the writer's thread lets others run in between."""
+RETRY_S = 5.0
+"""Pause after the disk was full."""
+
+
+class Follower:
+    """What the index lacks, and the work that gives it to the index."""
+
+    def __init__(self, indexer: SqlDatabase | None, done: int, tally: Tally) -> None:
+        self._indexer = indexer
+        self._done = done
+        self._newest = done
+        self._pending = Tally()
+        self._dirty = anyio.Event()
+        self._crowded = anyio.Event()
+        self._room = anyio.Event()
+        self.overlay = Overlay()
+        self.tally = tally
+        self.flushes = 0
+
+    def add(self, rows: Sequence[tuple[Row, int]], puts: Sequence[Put]) -> None:
+        """Take in a commit: its rows, each with the size of what it replaced, and its puts."""
+        for (row, old_size), put in zip(rows, puts, strict=True):
+            self._enter(_entry(row, put.terms, put.words), row, old_size)
+        self._dirty.set()
+        if len(self.overlay) >= FLUSH_ENTRIES:
+            self._crowded.set()
+
+    async def room(self) -> None:
+        """Wait until another commit may come.
+
+        Raises:
+            DiskFullError: the index cannot follow, because the disk is full.
+        """
+        while len(self.overlay) >= OVERLAY_ENTRIES_MAX:
+            self._room = anyio.Event()
+            with anyio.move_on_after(RETRY_S) as waited:
+                await self._room.wait()
+            if waited.cancelled_caught:
+                raise DiskFullError("index.db")
+
+    async def replay(self, reader: SqlDatabase) -> None:
+        """Take in the rows that a former run committed and did not flush."""
+        while True:
+            rows = await reader.run(lambda db: heap.after(db, self._newest, SLICE))
+            if not rows:
+                return
+            derived = await reader.run(partial(_derive_all, rows))
+            for (row, old_size), found in zip(rows, derived, strict=True):
+                self._enter(_entry(row, found.terms, found.words), row, old_size)
+            if self._indexer is not None and len(self.overlay) >= FLUSH_ENTRIES:
+                await self.flush()
+
+    async def upkeep(self) -> None:
+        """Flush for as long as this runs: a second after a change, or sooner in a crowd."""
+        while True:
+            await self._dirty.wait()
+            with anyio.move_on_after(FLUSH_AFTER_S):
+                await self._crowded.wait()
+            try:
+                await self.flush()
+            except DiskFullError:
+                # Nothing is lost: the heap has it. Commits stop when the overlay is full.
+                await anyio.sleep(RETRY_S)
+
+    async def flush(self) -> None:
+        """Give the index all it lacks.
+
+        Raises:
+            DiskFullError: it lacks some of it still.
+        """
+        assert self._indexer is not None, "a read-only store has no index to write"
+        self._dirty, self._crowded = anyio.Event(), anyio.Event()
+        entries, newest = self.overlay.entries(), self._newest
+        change, self._pending = self._pending, Tally()
+        try:
+            for start in range(0, len(entries), SLICE):
+                part = entries[start : start + SLICE]
+                await self._indexer.run(partial(index.write, entries=part))
+            await self._indexer.run(lambda db: index.finish(db, newest, change))
+        except BaseException:
+            self._pending.add(change)
+            self._dirty.set()
+            raise
+        self._done = newest
+        self.flushes += 1
+        for entry in entries:
+            self.overlay.drop(entry)
+        self._room.set()
+        await self._indexer.run(heap.checkpoint)
+
+    def _enter(self, entry: Entry, row: Row, old_size: int) -> None:
+        self._newest = row.seq
+        self.overlay.add(entry)
+        for tally in (self.tally, self._pending):
+            tally.count(is_first=row.old is None, grown_bytes=len(row.v) - old_size, at=row.at)
+
+
+def _entry(row: Row, terms: frozenset[Term], words: frozenset[str]) -> Entry:
+    return Entry(row.seq, row.k, Fingerprint(row.fp), Digest(row.md5), len(row.v), terms, words)
+
+
+def _derive_all(rows: Sequence[tuple[Row, int]], _: SqlSession) -> list[Derived]:
+    """On the reader's thread, because a long replay must not hold the event loop."""
+    return [derive(row.v) for row, _ in rows]

@@ -1,0 +1,131 @@
+"""`heap.db`: the truth of one shard, append-only, one transaction for each commit.
+
+    meta(k, v)      format, shard ("0/4"), uuid
+    obj (seq, n, op, k, h, fp, md5, old, cause, at, flags, v)
+
+`seq` numbers rows, `n` numbers commits; `op` 1 is a put; `k` is the tree key, `h` the content
+hash, `fp` the fingerprint, `md5` the SKS digest; `old` is the seq of the version replaced;
+`cause` is store.Cause; `at` seconds UTC; `flags` 0 so far; `v` the packets in canonical order.
+
+Only this file is synchronised before a commit is acknowledged: keeping every random-keyed
+table out of that transaction is what makes it fast (decision record 0007). The functions run
+on a connection's own thread.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from keygrove.errors import StoreError
+from keygrove.ports import SqlSession
+
+FORMAT = 1
+APPLICATION_ID = 0x4B47726F
+OP_PUT = 1
+PAGE_BYTES = 8192
+"""Certificates average a few kB."""
+CACHE_KIB = 8 * 1024
+
+_SCHEMA = (
+    "CREATE TABLE meta (k TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE obj (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, op INTEGER NOT NULL,"
+    " k BLOB NOT NULL, h BLOB NOT NULL, fp BLOB NOT NULL, md5 BLOB NOT NULL, old INTEGER,"
+    " cause INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL)",
+)
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """One version of one certificate, as written."""
+
+    seq: int
+    n: int
+    k: bytes
+    h: bytes
+    fp: bytes
+    md5: bytes
+    old: int | None
+    cause: int
+    at: int
+    v: bytes
+
+
+class Tip(msgspec.Struct, frozen=True):
+    """The end of a heap."""
+
+    uuid: bytes
+    seq: int
+    n: int
+
+
+def set_up(db: SqlSession, *, durable: bool) -> None:
+    """Choose journal and page size, before anything else is asked of the connection."""
+    db.execute(f"PRAGMA main.page_size = {PAGE_BYTES}")
+    db.execute("PRAGMA main.journal_mode = WAL")
+    db.execute(f"PRAGMA main.synchronous = {'FULL' if durable else 'NORMAL'}")
+    db.execute(f"PRAGMA main.cache_size = -{CACHE_KIB}")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA main.journal_size_limit = {64 << 20}")
+
+
+def create(db: SqlSession, shard: str, uuid: bytes) -> None:
+    """Lay out an empty heap, if there is none yet."""
+    if db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {FORMAT}")
+    for statement in _SCHEMA:
+        db.execute(statement)
+    db.executemany("INSERT INTO meta VALUES (?, ?)", [("shard", shard), ("uuid", uuid)])
+    db.execute("COMMIT")
+
+
+def check(db: SqlSession, shard: str) -> Tip:
+    """Where the heap ends.
+
+    Raises:
+        StoreError: it is no heap of ours, or of a newer program, or of another shard.
+    """
+    if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+        raise StoreError(f"heap.db of shard {shard} is not a file of keygrove's")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > FORMAT:
+        raise StoreError(
+            f"heap.db of shard {shard} has format {version}, this program knows {FORMAT}: "
+            "run a newer keygrove"
+        )
+    meta = dict(db.execute("SELECT k, v FROM meta").fetchall())
+    if meta["shard"] != shard:
+        raise StoreError(f"heap.db belongs to shard {meta['shard']}, not {shard}")
+    newest = db.execute("SELECT seq, n FROM obj ORDER BY seq DESC LIMIT 1").fetchone()
+    seq, n = newest or (0, 0)
+    return Tip(meta["uuid"], seq, n)
+
+
+def append(db: SqlSession, rows: Sequence[Row]) -> None:
+    """Write one commit; it is on the disk when this returns, if the connection is durable."""
+    db.execute("BEGIN IMMEDIATE")
+    db.executemany(
+        f"INSERT INTO obj VALUES (?, ?, {OP_PUT}, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+        [(r.seq, r.n, r.k, r.h, r.fp, r.md5, r.old, r.cause, r.at, r.v) for r in rows],
+    )
+    db.execute("COMMIT")
+
+
+def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, int]]:
+    """The rows behind `seq`, oldest first, each with the size of the version it replaced."""
+    rows = db.execute(
+        "SELECT seq, n, k, h, fp, md5, old, cause, at, v,"
+        " coalesce((SELECT length(o.v) FROM obj AS o WHERE o.seq = obj.old), 0)"
+        " FROM obj WHERE seq > ? ORDER BY seq LIMIT ?",
+        (seq, limit),
+    )
+    return [(Row(*row[:-1]), row[-1]) for row in rows.fetchall()]
+
+
+def checkpoint(db: SqlSession, *, truncate: bool = False) -> None:
+    """Move the log into the file; with `truncate` (nobody may be reading) empty it too.
+
+    Of the main file only: without its name the pragma would checkpoint attached ones, too.
+    """
+    db.execute(f"PRAGMA main.wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchall()

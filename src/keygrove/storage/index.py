@@ -1,0 +1,156 @@
+"""`index.db`: derived from the heap, disposable, rebuilt when it is missing or foreign.
+
+    done(seq)                      every heap row up to here is reflected
+    origin(heap, format)           the heap it was derived from, and by which rules
+    key (k, seq, fp, md5)          current versions in tree-key order; k is the tree key
+    term(kind, id, fp)             what a certificate is found by (store.TermKind)
+    word                           FTS5 without content; rowid is the seq of the version
+    stat(name, value)              counters, so that nothing ever scans
+    hour(start, inserted, updated)
+
+A certificate's words are written by our own rules before they come here, so the FTS5
+tokenizer only has to split at spaces: `ascii` takes every octet from 128 on as part of a
+token, and the hyphen is named. Nothing else but letters and digits occurs in them.
+
+The functions run on a connection's own thread. Readers see this file attached as `side`.
+Source of the layout: decision record 0007.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from keygrove.ports import SqlSession
+from keygrove.storage.derive import derive, digest_term
+from keygrove.storage.heap import Tip
+from keygrove.storage.overlay import Entry
+from keygrove.storage.store import Hour, Term
+from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+FORMAT = 1
+"""To be raised with every change of this layout, or of what terms and words mean."""
+
+_SCHEMA = (
+    "CREATE TABLE origin (heap BLOB NOT NULL, format INTEGER NOT NULL)",
+    "CREATE TABLE done (seq INTEGER NOT NULL)",
+    "CREATE TABLE key (k BLOB PRIMARY KEY, seq INTEGER NOT NULL, fp BLOB NOT NULL,"
+    " md5 BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE term (kind INTEGER, id BLOB, fp BLOB, PRIMARY KEY (kind, id, fp)) WITHOUT ROWID",
+    "CREATE VIRTUAL TABLE word USING fts5"
+    "(t, content='', detail=none, columnsize=0, tokenize=\"ascii tokenchars '-'\")",
+    "CREATE TABLE stat (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE hour (start INTEGER PRIMARY KEY, inserted INTEGER, updated INTEGER)",
+    "INSERT INTO done VALUES (0)",
+    "INSERT INTO stat VALUES ('certificates', 0), ('packet_bytes', 0)",
+)
+
+
+def create(db: SqlSession, heap_uuid: bytes) -> None:
+    """Lay out an empty index for this heap, if there is nothing yet."""
+    if db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA:
+        db.execute(statement)
+    db.execute("INSERT INTO origin VALUES (?, ?)", (heap_uuid, FORMAT))
+    db.execute("COMMIT")
+
+
+def belongs(db: SqlSession, tip: Tip, schema: str) -> bool:
+    """Is this the index of the heap with that end, made by today's rules?"""
+    origin = db.execute(f"SELECT heap, format FROM {schema}.origin").fetchone()
+    done = db.execute(f"SELECT seq FROM {schema}.done").fetchone()
+    return bool(origin == (tip.uuid, FORMAT) and done[0] <= tip.seq)
+
+
+def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
+    """How far the index is, and its counters."""
+    stats = dict(db.execute(f"SELECT name, value FROM {schema}.stat").fetchall())
+    hours = db.execute(f"SELECT start, inserted, updated FROM {schema}.hour ORDER BY start")
+    tally = Tally(stats["certificates"], stats["packet_bytes"])
+    for start, inserted, updated in hours.fetchall():
+        tally.hours[start] = Hour(start, inserted, updated)
+    return db.execute(f"SELECT seq FROM {schema}.done").fetchone()[0], tally
+
+
+def write(db: SqlSession, entries: Sequence[Entry]) -> None:
+    """Bring the index up to these entries, in a transaction. Repeating it changes nothing.
+
+    The heap is attached as `side`: what to take out is derived from the version replaced.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    for entry in entries:
+        row = db.execute("SELECT seq FROM key WHERE k = ?", (entry.key,)).fetchone()
+        if row is None:
+            _replace(db, entry, frozenset(), frozenset())
+        elif row[0] < entry.seq:
+            old = db.execute("SELECT v, md5 FROM side.obj WHERE seq = ?", row).fetchone()
+            derived = derive(old[0])
+            if derived.words:
+                db.execute(
+                    "INSERT INTO word (word, rowid, t) VALUES ('delete', ?, ?)",
+                    (row[0], _line(derived.words)),
+                )
+            _replace(db, entry, derived.terms, frozenset({digest_term(old[1])}))
+    db.execute("COMMIT")
+
+
+def _replace(
+    db: SqlSession, entry: Entry, terms: frozenset[Term], digests: frozenset[Term]
+) -> None:
+    old, new = terms | digests, entry.terms | {digest_term(entry.digest)}
+    db.executemany(
+        "DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", _term_rows(old - new, entry)
+    )
+    db.executemany("INSERT OR IGNORE INTO term VALUES (?, ?, ?)", _term_rows(new - old, entry))
+    if entry.words:
+        db.execute("INSERT INTO word (rowid, t) VALUES (?, ?)", (entry.seq, _line(entry.words)))
+    db.execute(
+        "INSERT OR REPLACE INTO key VALUES (?, ?, ?, ?)",
+        (entry.key, entry.seq, entry.fingerprint, entry.digest),
+    )
+
+
+def _term_rows(terms: frozenset[Term], entry: Entry) -> list[tuple[int, bytes, bytes]]:
+    return sorted((term.kind.value, term.value, entry.fingerprint) for term in terms)
+
+
+def finish(db: SqlSession, done: int, change: Tally) -> None:
+    """Say that every heap row up to `done` is in, and add `change` to the counters."""
+    db.execute("BEGIN IMMEDIATE")
+    db.executemany(
+        "UPDATE stat SET value = value + ? WHERE name = ?",
+        [(change.certificates, "certificates"), (change.packet_bytes, "packet_bytes")],
+    )
+    db.executemany(
+        "INSERT INTO hour VALUES (?, ?, ?) ON CONFLICT (start) DO UPDATE SET"
+        " inserted = inserted + excluded.inserted, updated = updated + excluded.updated",
+        [(hour.start, hour.inserted, hour.updated) for hour in change.hours.values()],
+    )
+    if change.hours:
+        db.execute("DELETE FROM hour WHERE start < ?", (max(change.hours) - HOURS_KEPT * HOUR_S,))
+    db.execute("UPDATE done SET seq = ?", (done,))
+    db.execute("COMMIT")
+
+
+def find(db: SqlSession, term: Term, limit: int) -> list[Fingerprint]:
+    """The certificates that carry `term`, by fingerprint."""
+    rows = db.execute(
+        "SELECT fp FROM side.term WHERE kind = ? AND id = ? ORDER BY fp LIMIT ?",
+        (term.kind.value, term.value, limit),
+    )
+    return [row[0] for row in rows.fetchall()]
+
+
+def search(db: SqlSession, words: Iterable[str], limit: int) -> list[Fingerprint]:
+    """The certificates that carry all of `words`. A word never reaches FTS5's own syntax."""
+    query = " ".join(f'"{word}"' for word in sorted(words))
+    rows = db.execute(
+        "SELECT obj.fp FROM side.word JOIN obj ON obj.seq = word.rowid"
+        " WHERE word.word MATCH ? LIMIT ?",
+        (query, limit),
+    )
+    return [row[0] for row in rows.fetchall()]
+
+
+def _line(words: Iterable[str]) -> str:
+    return " ".join(sorted(words))

@@ -1,0 +1,88 @@
+"""What a shard is asked and what it answers: values only, fit for another process."""
+
+from typing import ClassVar
+
+import msgspec
+
+from keygrove.storage.absorb import Outcome
+from keygrove.storage.cache import Answer, Form
+from keygrove.storage.store import Cause, Counts, Term
+from keygrove_actors import Call, CallFailure
+from keygrove_protocols.openpgp.certificate import Certificate
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+
+
+class ShardApi:
+    """The protocol of a shard."""
+
+
+class Overloaded(CallFailure, frozen=True, tag=True):
+    """As much is waiting as may wait: come back later."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """A bug of ours, met by this certificate alone; it is in the log."""
+
+
+class Fetch(Call[ShardApi, Answer | Failed | None], frozen=True, tag=True):
+    """The certificate with this primary key, in this form; None if it is not held."""
+
+    errors: ClassVar = (Overloaded,)
+    fingerprint: Fingerprint
+    form: Form
+
+
+class Find(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
+    """The certificates that carry a term."""
+
+    errors: ClassVar = (Overloaded,)
+    term: Term
+    limit: int
+
+
+class Search(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
+    """The certificates that carry all of these words."""
+
+    errors: ClassVar = (Overloaded,)
+    words: frozenset[str]
+    limit: int
+
+
+class Merged(msgspec.Struct, frozen=True, tag=True):
+    """What became of a certificate. What is held now is durable, and has this digest."""
+
+    outcome: Outcome
+    digest: Digest
+    change: int
+
+
+class NoSpace(msgspec.Struct, frozen=True, tag=True):
+    """The disk is full; nothing was kept."""
+
+
+class Merge(Call[ShardApi, Merged | NoSpace | Failed], frozen=True, tag=True):
+    """Merge a certificate, canonical and with its digest, into what is held."""
+
+    errors: ClassVar = (Overloaded,)
+    fingerprint: Fingerprint
+    certificate: Certificate
+    digest: Digest
+    cause: Cause
+
+
+class ShardStatus(msgspec.Struct, frozen=True, tag=True):
+    """A shard's figures. Those that only grow count from its last start."""
+
+    counts: Counts
+    commits: int
+    committed: int
+    """Certificates in those commits."""
+    waiting_reads: int
+    waiting_merges: int
+    cache_bytes: int
+    cache_hits: int
+    cache_misses: int
+
+
+class GetStatus(Call[ShardApi, ShardStatus], frozen=True, tag=True):
+    """The shard's figures."""

@@ -1,0 +1,260 @@
+"""The shard actor: the only writer of its store, and the only reader that clients reach.
+
+Requests that need the disk are put off; one task reads for all that wait, another commits
+all that wait in one transaction, and a third keeps the index up. While a batch is on its
+way to the disk the next one gathers: that is the whole of group commit. A change leaves the
+cache after its commit and before its acknowledgement.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeAlias
+
+import anyio
+import anyio.lowlevel
+import msgspec
+
+from keygrove.errors import DiskFullError
+from keygrove.ports import Clock
+from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb
+from keygrove.storage.cache import Answer, Cache, Form
+from keygrove.storage.forms import serve_form
+from keygrove.storage.messages import (
+    Failed,
+    Fetch,
+    Find,
+    GetStatus,
+    Merge,
+    Merged,
+    NoSpace,
+    Overloaded,
+    Search,
+    ShardApi,
+    ShardStatus,
+)
+from keygrove.storage.store import CertificateStore, Put, Version
+from keygrove.storage.waiting import Waiting
+from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, ReplyTo, Shutdown, on
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+READS_MAX = 10_000
+READ_BATCH = 256
+MERGES_MAX = 4_096
+MERGE_BATCH = 1_024
+SLICE_BYTES = 256 * 1024
+"""How much is parsed or merged before others get a turn: a few milliseconds."""
+
+OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[CertificateStore]]
+OnFault: TypeAlias = Callable[[str, Exception], None]
+"""Told of an exception that cost one request only: where, and which."""
+
+
+class _Merge(msgspec.Struct, frozen=True):
+    """A merge and whom to tell."""
+
+    message: Merge
+    reply_to: ReplyTo[Merged | NoSpace | Failed]
+
+
+class _Read(msgspec.Struct, frozen=True):
+    """A look-up and whom to tell."""
+
+    message: Fetch | Find | Search
+    reply_to: ReplyTo[Any]
+
+
+class Shard(Actor[ShardApi]):
+    """Serves one store. `open_store` runs anew at each start."""
+
+    _ctx: Ctx
+    _store: CertificateStore
+
+    def __init__(
+        self, open_store: OpenStore, clock: Clock, *, cache_bytes: int, on_fault: OnFault
+    ) -> None:
+        self._open_store = open_store
+        self._clock = clock
+        self._on_fault = on_fault
+        self._cache = Cache(cache_bytes)
+        self._reads: Waiting[_Read] = Waiting(READS_MAX)
+        self._merges: Waiting[_Merge] = Waiting(MERGES_MAX)
+        self._is_committing = False
+        self._changed: set[Fingerprint] = set()
+        self._commits = self._committed = 0
+
+    async def init(self, ctx: Ctx) -> None:
+        """Open the store and start the three tasks."""
+        self._ctx = ctx
+        self._idle = anyio.Event()
+        self._store = await ctx.enter(self._open_store())
+        ctx.start_soon(self._read_forever)
+        ctx.start_soon(self._commit_forever)
+        ctx.start_soon(self._store.upkeep)
+
+    async def terminate(self, reason: Reason) -> None:
+        """After an orderly end, what was queued is committed and the index is complete."""
+        if isinstance(reason, Normal | Shutdown):
+            if self._merges or self._is_committing:
+                self._idle = anyio.Event()
+                await self._idle.wait()
+            await self._store.settle()
+
+    @on(Fetch)
+    def fetch(self, message: Fetch) -> Answer | Failed | Defer | None:
+        """From the cache at once, or else with the next batch of reads."""
+        known = self._cache.get(message.fingerprint, message.form)
+        return self._put_off_read(message) if known is None else known
+
+    @on(Find)
+    def find(self, message: Find) -> tuple[Fingerprint, ...] | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
+
+    @on(Search)
+    def search(self, message: Search) -> tuple[Fingerprint, ...] | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
+
+    @on(Merge)
+    def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
+        """With the next commit."""
+        if not self._merges.put(_Merge(message, self._ctx.reply_to)):
+            raise Overloaded().error()
+        return DEFER
+
+    @on(GetStatus)
+    def get_status(self, _: GetStatus) -> ShardStatus:
+        """At once."""
+        return ShardStatus(
+            counts=self._store.counts(),
+            commits=self._commits,
+            committed=self._committed,
+            waiting_reads=len(self._reads),
+            waiting_merges=len(self._merges),
+            cache_bytes=self._cache.size_bytes,
+            cache_hits=self._cache.hits,
+            cache_misses=self._cache.misses,
+        )
+
+    def _put_off_read(self, message: Fetch | Find | Search) -> Defer:
+        if not self._reads.put(_Read(message, self._ctx.reply_to)):
+            raise Overloaded().error()
+        return DEFER
+
+    async def _read_forever(self) -> None:
+        while True:
+            reads = await self._reads.take(READ_BATCH)
+            self._changed.clear()
+            fetches: list[tuple[Fetch, ReplyTo[Any]]] = []
+            for read in reads:
+                match read.message:
+                    case Fetch():
+                        fetches.append((read.message, read.reply_to))
+                    case Find(term, limit):
+                        (found,) = await self._store.find([term], limit)
+                        read.reply_to.send(found)
+                    case Search(words, limit):
+                        read.reply_to.send(await self._store.search(words, limit))
+            await self._answer(fetches)
+
+    async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]]) -> None:
+        versions = await self._store.get([message.fingerprint for message, _ in fetches])
+        turn = Turn()
+        for (message, reply_to), version in zip(fetches, versions, strict=True):
+            reply_to.send(None if version is None else self._dress(version, message.form))
+            await turn.spend(len(version.packets) if version else 0)
+
+    def _dress(self, version: Version, form: Form) -> Answer | Failed:
+        """Make the bytes to serve, and keep them unless the certificate changed meanwhile."""
+        try:
+            body = serve_form(version.packets, form)
+        except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
+            self._on_fault("serve", error)
+            return Failed()
+        answer = Answer(version.fingerprint, version.digest, version.change, body)
+        if version.fingerprint not in self._changed:
+            self._cache.put(form, answer)
+        return answer
+
+    async def _commit_forever(self) -> None:
+        while True:
+            merges = await self._merges.take(MERGE_BATCH)
+            self._is_committing = True
+            await self._commit(merges)
+            self._is_committing = False
+            if not self._merges:
+                self._idle.set()
+
+    async def _commit(self, merges: list[_Merge]) -> None:
+        """Merge and keep a batch; everybody is answered, whatever becomes of it."""
+        held = await self._held({merge.message.fingerprint for merge in merges})
+        now, turn = self._clock.now(), Turn()
+        absorbed: list[tuple[_Merge, Outcome]] = []
+        puts: dict[Fingerprint, Put] = {}
+        for merge in merges:
+            name = merge.message.fingerprint
+            result = self._absorb(held.get(name), merge.message, now)
+            if isinstance(result, Failed):
+                merge.reply_to.send(result)
+                continue
+            held[name] = result.held
+            absorbed.append((merge, result.outcome))
+            if result.put is not None:
+                puts[name] = result.put
+                await turn.spend(len(result.put.packets))
+        try:
+            change = await self._keep(list(puts.values()))
+        except DiskFullError:
+            self._refuse(absorbed, puts)
+            return
+        for merge, outcome in absorbed:
+            digest = held[merge.message.fingerprint].digest
+            merge.reply_to.send(Merged(outcome, digest, change))
+
+    async def _held(self, names: set[Fingerprint]) -> dict[Fingerprint, Held]:
+        versions = await self._store.get(sorted(names))
+        return {
+            version.fingerprint: Held(version.digest, packets=version.packets)
+            for version in versions
+            if version is not None
+        }
+
+    def _absorb(self, held: Held | None, message: Merge, now: int) -> Absorbed | Failed:
+        try:
+            return absorb(held, message.certificate, message.digest, message.cause, now)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._on_fault("merge", error)
+            return Failed()
+
+    async def _keep(self, puts: list[Put]) -> int:
+        """Commit; then, before anybody learns of it, forget what was cached."""
+        if not puts:
+            return self._store.counts().change
+        change = await self._store.commit(puts)
+        for put in puts:
+            self._cache.invalidate(put.fingerprint)
+            self._changed.add(put.fingerprint)
+        self._commits += 1
+        self._committed += len(puts)
+        return change
+
+    def _refuse(self, absorbed: list[tuple[_Merge, Outcome]], puts: dict[Fingerprint, Put]) -> None:
+        """The disk is full; those that asked for nothing new need not know."""
+        change = self._store.counts().change
+        for merge, outcome in absorbed:
+            name, digest = merge.message.fingerprint, merge.message.digest
+            merge.reply_to.send(NoSpace() if name in puts else Merged(outcome, digest, change))
+
+
+class Turn:
+    """Lets others run after every few milliseconds of work."""
+
+    def __init__(self) -> None:
+        self._spent_bytes = 0
+
+    async def spend(self, size: int) -> None:
+        """Count `size` bytes of work done."""
+        self._spent_bytes += size
+        if self._spent_bytes > SLICE_BYTES:
+            self._spent_bytes = 0
+            await anyio.lowlevel.checkpoint()

@@ -1,0 +1,280 @@
+"""The store on SQLite: an append-only heap, an index that follows behind, an overlay between.
+
+A commit appends rows to the heap, synchronises it, and enters the overlay; a second later,
+or when the overlay is large, everything in it goes to the index, which then says how far it
+is (`done`). Readers ask the overlay before the index, so they see every commit. A crash
+between the two is harmless: the rows behind `done` are replayed at the next start. Three
+connections, each with its own thread: the heap's writer, the index's writer, and one reader
+of both. Only a file's writer checkpoints it.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+
+from keygrove.errors import StoreError
+from keygrove.ports import Databases, SqlDatabase, SqlSession
+from keygrove.storage import heap, index
+from keygrove.storage.address import content_hash, tree_key
+from keygrove.storage.follower import Follower
+from keygrove.storage.store import Counts, Cursor, DigestPage, Page, Put, Term, Version
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+
+T = TypeVar("T")
+
+WAL_BYTES = 8 << 20
+"""Heap bytes between two checkpoints: longer logs make longer pauses."""
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """A current version's row."""
+
+    key: bytes
+    seq: int
+    size: int
+    digest: Digest
+
+
+class SqliteStore:
+    """See `store.CertificateStore`."""
+
+    def __init__(
+        self, writer: SqlDatabase | None, reader: SqlDatabase, follower: Follower, tip: heap.Tip
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._follower = follower
+        self._overlay = follower.overlay
+        self._seq = tip.seq
+        self._change = tip.n
+        self._unchecked_bytes = 0
+
+    async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
+        """See `store.CertificateStore`."""
+        wanted = [(name, self._overlay.get(name)) for name in fingerprints]
+
+        def work(db: SqlSession) -> list[Version | None]:
+            return [
+                _by_key(db, name) if entry is None else _by_seq(db, entry.seq)
+                for name, entry in wanted
+            ]
+
+        return await self._reader.run(work)
+
+    async def find(self, terms: Sequence[Term], limit: int) -> list[tuple[Fingerprint, ...]]:
+        """See `store.CertificateStore`."""
+        enough = limit + len(self._overlay)
+
+        def work(db: SqlSession) -> list[list[Fingerprint]]:
+            return [index.find(db, term, enough) for term in terms]
+
+        found = await self._with_overlay(work)
+        return [
+            self._fresh(old, {entry.fingerprint for entry in self._overlay.find(term)}, limit)
+            for term, old in zip(terms, found, strict=True)
+        ]
+
+    async def search(self, words: frozenset[str], limit: int) -> tuple[Fingerprint, ...]:
+        """See `store.CertificateStore`."""
+        if not words:
+            return ()
+        enough = limit + len(self._overlay)
+        found = await self._with_overlay(lambda db: index.search(db, words, enough))
+        new = {entry.fingerprint for entry in self._overlay.search(words)}
+        return self._fresh(found, new, limit)
+
+    async def commit(self, puts: Sequence[Put]) -> int:
+        """See `store.CertificateStore`."""
+        assert self._writer is not None, "a store opened read-only takes no commits"
+        await self._follower.room()
+        places = await self._places([put.fingerprint for put in puts])
+        change = self._change + 1
+        rows = [
+            (_row(put, self._seq + 1 + at, change, place), place.size if place else 0)
+            for at, (put, place) in enumerate(zip(puts, places, strict=True))
+        ]
+        await self._writer.run(lambda db: heap.append(db, [row for row, _ in rows]))
+        self._seq += len(rows)
+        self._change = change
+        self._follower.add(rows, puts)
+        self._unchecked_bytes += sum(len(put.packets) for put in puts)
+        if self._unchecked_bytes > WAL_BYTES:
+            self._unchecked_bytes = 0
+            await self._writer.run(heap.checkpoint)
+        return change
+
+    async def page(self, cursor: Cursor | None, limit: int) -> Page:
+        """See `store.CertificateStore`."""
+        places, after = await self._places_after(cursor, limit)
+
+        def work(db: SqlSession) -> tuple[Version, ...]:
+            return tuple(_by_seq(db, place.seq) for place in places)
+
+        return Page(await self._reader.run(work), after)
+
+    async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
+        """See `store.CertificateStore`."""
+        places, after = await self._places_after(cursor, limit)
+        return DigestPage(tuple(place.digest for place in places), after)
+
+    def counts(self) -> Counts:
+        """See `store.CertificateStore`."""
+        return self._follower.tally.counts(self._change)
+
+    async def upkeep(self) -> None:
+        """See `store.CertificateStore`."""
+        await self._follower.upkeep()
+
+    async def settle(self) -> None:
+        """See `store.CertificateStore`."""
+        assert self._writer is not None, "a store opened read-only has nothing to settle"
+        await self._follower.flush()
+        await self._writer.run(heap.checkpoint)
+
+    async def _with_overlay(self, work: Callable[[SqlSession], T]) -> T:
+        """Ask the index; the overlay as it is on return has all that the answer lacks."""
+        while True:
+            flushes = self._follower.flushes
+            found = await self._reader.run(work)
+            if flushes == self._follower.flushes:
+                return found
+
+    def _fresh(
+        self, old: Sequence[Fingerprint], new: set[Fingerprint], limit: int
+    ) -> tuple[Fingerprint, ...]:
+        return tuple(sorted(new | {name for name in old if name not in self._overlay})[:limit])
+
+    async def _places(self, names: Sequence[Fingerprint]) -> list[_Place | None]:
+        """Where the current versions are. Only the committer asks, so nothing changes them."""
+        entries = [self._overlay.get(name) for name in names]
+        missing = [name for name, entry in zip(names, entries, strict=True) if entry is None]
+
+        def work(db: SqlSession) -> dict[Fingerprint, _Place]:
+            found = ((name, db.execute(_PLACE, (tree_key(name),)).fetchone()) for name in missing)
+            return {name: _Place(*row) for name, row in found if row is not None}
+
+        known = await self._reader.run(work) if missing else {}
+        return [
+            _Place(entry.key, entry.seq, entry.size, entry.digest) if entry else known.get(name)
+            for name, entry in zip(names, entries, strict=True)
+        ]
+
+    async def _places_after(
+        self, cursor: Cursor | None, limit: int
+    ) -> tuple[list[_Place], Cursor | None]:
+        """Current versions in tree-key order. One more than asked tells whether more follow."""
+        start = cursor or b""
+
+        def work(db: SqlSession) -> list[_Place]:
+            rows = db.execute(_PLACES, (start, limit + 1))
+            return [_Place(*row) for row in rows.fetchall()]
+
+        found = {place.key: place for place in await self._with_overlay(work)}
+        # The index is read up to here; what the overlay has beyond belongs to later pages.
+        end = max(found, default=b"") if len(found) > limit else None
+        for entry in self._overlay.entries():
+            if entry.key > start and (end is None or entry.key <= end):
+                found[entry.key] = _Place(entry.key, entry.seq, entry.size, entry.digest)
+        places = [found[key] for key in sorted(found)]
+        return places[:limit], Cursor(places[limit - 1].key) if len(places) > limit else None
+
+
+@asynccontextmanager
+async def open_store(
+    databases: Databases, folder: str, shard: str, uuid: bytes, *, durable: bool
+) -> AsyncGenerator[SqliteStore, None]:
+    """Open a shard's files below `folder`, made if need be, and replay what the index lacks.
+
+    Args:
+        shard: its number and how many there are, as "0/4".
+        uuid: 16 octets that name the heap, if it has to be made.
+
+    Raises:
+        StoreError: the heap cannot be used. An index that cannot is made anew.
+    """
+    heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
+    async with AsyncExitStack() as opened:
+        writer = await opened.enter_async_context(databases.open(heap_path))
+        await writer.run(lambda db: heap.set_up(db, durable=durable))
+        await writer.run(lambda db: heap.create(db, shard, uuid))
+        tip = await writer.run(lambda db: heap.check(db, shard))
+        await _ensure_index(databases, index_path, tip)
+        indexer = await opened.enter_async_context(databases.open(index_path, attached=heap_path))
+        await indexer.run(lambda db: heap.set_up(db, durable=False))
+        reader = await opened.enter_async_context(
+            databases.open(heap_path, attached=index_path, writable=False)
+        )
+        done, tally = await reader.run(lambda db: index.read_tally(db, "side"))
+        follower = Follower(indexer, done, tally)
+        await follower.replay(reader)
+        yield SqliteStore(writer, reader, follower, tip)
+
+
+@asynccontextmanager
+async def open_reader(
+    databases: Databases, folder: str, shard: str
+) -> AsyncGenerator[SqliteStore, None]:
+    """Open a shard's files to read them only, also beside a server that writes them.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
+    heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
+    async with databases.open(heap_path, attached=index_path, writable=False) as reader:
+        tip = await reader.run(lambda db: heap.check(db, shard))
+        if not await reader.run(lambda db: index.belongs(db, tip, "side")):
+            raise StoreError(
+                f"the index of shard {shard} has to be made anew: start `keygrove serve` once"
+            )
+        done, tally = await reader.run(lambda db: index.read_tally(db, "side"))
+        follower = Follower(None, done, tally)
+        await follower.replay(reader)
+        yield SqliteStore(None, reader, follower, tip)
+
+
+async def _ensure_index(databases: Databases, path: str, tip: heap.Tip) -> None:
+    try:
+        async with databases.open(path) as db:
+            await db.run(lambda session: heap.set_up(session, durable=False))
+            await db.run(lambda session: index.create(session, tip.uuid))
+            if await db.run(lambda session: index.belongs(session, tip, "main")):
+                return
+    except StoreError:
+        pass  # whatever it is, it can be made anew from the heap
+    await databases.remove(path)
+    async with databases.open(path) as db:
+        await db.run(lambda session: heap.set_up(session, durable=False))
+        await db.run(lambda session: index.create(session, tip.uuid))
+
+
+_PLACE = (
+    "SELECT x.k, x.seq, length(o.v), x.md5 FROM side.key AS x JOIN obj AS o ON o.seq = x.seq"
+    " WHERE x.k = ?"
+)
+_PLACES = "SELECT x.k, x.seq, 0, x.md5 FROM side.key AS x WHERE x.k > ? ORDER BY x.k LIMIT ?"
+
+
+def _by_key(db: SqlSession, name: Fingerprint) -> Version | None:
+    row = db.execute("SELECT seq FROM side.key WHERE k = ?", (tree_key(name),)).fetchone()
+    return None if row is None else _by_seq(db, row[0])
+
+
+def _by_seq(db: SqlSession, seq: int) -> Version:
+    return Version(*db.execute("SELECT fp, md5, v, n FROM obj WHERE seq = ?", (seq,)).fetchone())
+
+
+def _row(put: Put, seq: int, change: int, place: _Place | None) -> heap.Row:
+    return heap.Row(
+        seq=seq,
+        n=change,
+        k=tree_key(put.fingerprint),
+        h=content_hash(put.packets),
+        fp=put.fingerprint,
+        md5=put.digest,
+        old=None if place is None else place.seq,
+        cause=put.cause.value,
+        at=put.at,
+        v=put.packets,
+    )

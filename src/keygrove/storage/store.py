@@ -1,0 +1,145 @@
+"""What a shard's store promises, whatever it keeps certificates in.
+
+One writer calls `commit`; any number of readers call the rest meanwhile. A commit is
+durable, whole and visible when it returns, and none of it is before. Nothing here is of
+SQLite: change numbers count commits, and a cursor means something to its store only.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NewType, Protocol
+
+import msgspec
+
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+
+Cursor = NewType("Cursor", bytes)
+
+
+class TermKind(Enum):
+    """What a certificate can be found by, apart from its fingerprint and its words."""
+
+    FINGERPRINT = 1
+    """Of the primary key or a subkey."""
+    KEY_ID = 2
+    SHORT_ID = 3
+    DIGEST = 4
+    ADDRESS = 5
+    TEXT = 6
+    """A whole user ID, normalised and hashed."""
+
+
+class Term(msgspec.Struct, frozen=True):
+    """One thing to find certificates by."""
+
+    kind: TermKind
+    value: bytes
+
+
+class Cause(Enum):
+    """Why a certificate changed."""
+
+    UPLOAD = 1
+    LOAD = 2
+
+
+class Version(msgspec.Struct, frozen=True):
+    """One certificate as it stood after change number `change` of its shard."""
+
+    fingerprint: Fingerprint
+    digest: Digest
+    packets: bytes
+    change: int
+
+
+class Put(msgspec.Struct, frozen=True):
+    """Keep these packets in place of any before. At most one for each fingerprint a commit."""
+
+    fingerprint: Fingerprint
+    digest: Digest
+    packets: bytes
+    terms: frozenset[Term]
+    words: frozenset[str]
+    cause: Cause
+    at: int
+    """Seconds, UTC."""
+
+
+class Hour(msgspec.Struct, frozen=True):
+    """What changed in the hour that began at `start` (seconds, UTC)."""
+
+    start: int
+    inserted: int
+    updated: int
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How much there is. `hours` has those of the last week in which something changed."""
+
+    certificates: int
+    packet_bytes: int
+    change: int
+    hours: tuple[Hour, ...] = ()
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some certificates, and where the next page starts; None after the last."""
+
+    versions: tuple[Version, ...]
+    cursor: Cursor | None
+
+
+class DigestPage(msgspec.Struct, frozen=True):
+    """Some digests, and where the next page starts; None after the last."""
+
+    digests: tuple[Digest, ...]
+    cursor: Cursor | None
+
+
+class CertificateStore(Protocol):
+    """Certificates of one shard. Every form passes tests/contract."""
+
+    async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
+        """The current version of each certificate, in the order asked."""
+        ...
+
+    async def find(self, terms: Sequence[Term], limit: int) -> list[tuple[Fingerprint, ...]]:
+        """For each term the certificates that carry it, by fingerprint, at most `limit`."""
+        ...
+
+    async def search(self, words: frozenset[str], limit: int) -> tuple[Fingerprint, ...]:
+        """At most `limit` certificates whose user IDs carry all the words; none for no word."""
+        ...
+
+    async def commit(self, puts: Sequence[Put]) -> int:
+        """Keep all of `puts`, durably, and return the change number.
+
+        Raises:
+            DiskFullError: nothing was kept.
+            StoreError: it is not known what was kept: open the store anew.
+        """
+        ...
+
+    async def page(self, cursor: Cursor | None, limit: int) -> Page:
+        """Up to `limit` certificates from `cursor` on; each one exactly once over all pages.
+
+        One that changes meanwhile is given in its older or its newer version, and one that
+        is added meanwhile may be missing.
+        """
+        ...
+
+    async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
+        """Up to `limit` digests from `cursor` on, as `page` does."""
+        ...
+
+    def counts(self) -> Counts:
+        """How much there is after the last commit."""
+        ...
+
+    async def upkeep(self) -> None:
+        """What the store has to do behind the commits, for as long as it is open."""
+        ...
+
+    async def settle(self) -> None:
+        """Finish that work before an orderly end, so that the next start is quick."""
+        ...

@@ -1,0 +1,68 @@
+"""The data directory: made if need be, and owned by one writing process at a time."""
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from keygrove.errors import DataDirError
+
+LOCK = "lock"
+CONTROL = "control.sock"
+SHARD_FOLDER = "shard-"
+
+
+@contextmanager
+def owned(root: Path, command: str) -> Generator[None, None, None]:
+    """Be the one process that writes below `root`, while the block runs.
+
+    Raises:
+        DataDirError: another process is, or the directory cannot be made; it says which.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DataDirError(
+            f"cannot use the data directory {root}: {error.strerror}; choose another with --data"
+        ) from error
+    try:
+        _take(lock, root)
+        os.truncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()} {command}\n".encode(), 0)
+        yield
+        os.truncate(lock, 0)
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, root: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid, _, command = os.pread(lock, 200, 0).decode(errors="replace").strip().partition(" ")
+        holder = f"{command} (process {pid})" if command else "another process"
+        raise DataDirError(
+            f"the data directory {root} is in use by {holder}: stop it first, "
+            "or choose another with --data"
+        ) from None
+
+
+def check_shards(root: Path, shards: int) -> None:
+    """Refuse a shard count that differs from what the directory already holds.
+
+    Raises:
+        DataDirError: it differs.
+    """
+    held = count_shards(root)
+    if held not in {0, shards}:
+        raise DataDirError(
+            f"the data directory {root} was made with {held} shards, not {shards}: "
+            f"set [storage] shards = {held}"
+        )
+
+
+def count_shards(root: Path) -> int:
+    """How many shards the directory holds; 0 when it has no store yet."""
+    return sum(1 for _ in root.glob(f"{SHARD_FOLDER}*/heap.db"))

@@ -1,0 +1,108 @@
+"""SQLite through aiosqlite: a thread for each connection, one callable for each batch.
+
+Walking a cursor across the thread boundary costs a hop for each row, so a callable runs on
+the connection's own thread and brings back finished values. Checkpoints are the caller's:
+until SQLite 3.51.3 one connection that checkpoints while another commits can lose
+acknowledged pages ("WAL-reset bug", sqlite.org/wal.html), so no connection ever does so by
+itself, and readers are opened read-only.
+"""
+
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar, cast
+from urllib.parse import quote
+
+import aiosqlite
+import anyio
+
+from keygrove.errors import DiskFullError, StoreError
+from keygrove.ports import SqlDatabase, SqlSession
+
+T = TypeVar("T")
+
+READER_TIMEOUT_S = 5.0
+"""How long a reader waits while the writer restarts the log."""
+
+
+class _Connection(aiosqlite.Connection):
+    """aiosqlite's thread and queue, opened up for whole callables."""
+
+    def __init__(self, path: Path, attached: Path | None, *, writable: bool) -> None:
+        def connect() -> sqlite3.Connection:
+            db = sqlite3.connect(
+                _uri(path, writable=writable),
+                uri=True,
+                isolation_level=None,
+                timeout=0 if writable else READER_TIMEOUT_S,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            db.execute("PRAGMA wal_autocheckpoint = 0")
+            db.execute("PRAGMA trusted_schema = OFF")
+            if attached is not None:
+                db.execute("ATTACH ? AS side", (_uri(attached, writable=False),))
+            return db
+
+        super().__init__(connect, iter_chunk_size=1)
+        self._path = path
+
+    async def run(self, work: Callable[[SqlSession], T]) -> T:
+        """See `ports.SqlDatabase`."""
+        try:
+            # The only way to ship a callable; aiosqlite leaves it untyped and for subclasses.
+            shipped = self._execute(self._guarded, work)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType]
+            return cast(T, await shipped)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+                raise DiskFullError(self._path.name) from error
+            raise StoreError(f"{self._path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+    def _guarded(self, work: Callable[[SqlSession], T]) -> T:
+        """Run `work`; a transaction that it could not finish is undone here, on its thread."""
+        try:
+            return work(self._conn)
+        except BaseException:
+            if self._conn.in_transaction:
+                self._conn.rollback()
+            raise
+
+
+def _uri(path: Path, *, writable: bool) -> str:
+    return f"file:{quote(str(path.absolute()))}?mode={'rwc' if writable else 'ro'}"
+
+
+class SqliteFiles:
+    """See `ports.Databases`: the files under one directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @asynccontextmanager
+    async def open(
+        self, path: str, *, attached: str | None = None, writable: bool = True
+    ) -> AsyncGenerator[SqlDatabase, None]:
+        """See `ports.Databases`."""
+        file = self._root / path
+        if writable:
+            await anyio.Path(file.parent).mkdir(parents=True, exist_ok=True, mode=0o700)
+        side = self._root / attached if attached is not None else None
+        db = _Connection(file, side, writable=writable)
+        try:
+            await db
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open {file}: {error}") from error
+        try:
+            yield db
+        finally:
+            # Unshielded, a cancelled close leaves aiosqlite's thread running.
+            with anyio.CancelScope(shield=True):
+                await db.close()
+
+    async def remove(self, path: str) -> None:
+        """See `ports.Databases`."""
+        for suffix in ("", "-wal", "-shm"):
+            await anyio.Path(f"{self._root / path}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,19 @@
+"""The real world, as the ports of one node."""
+
+from pathlib import Path
+
+from keygrove.ports import Ports
+from keygrove.system.clock import SystemClock, SystemEntropy, ThreadCompute
+from keygrove.system.server import UvicornServers
+from keygrove.system.sqlite import SqliteFiles
+
+
+def system_ports(data_dir: Path) -> Ports:
+    """Ports onto this machine, with SQLite files below `data_dir`."""
+    return Ports(
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+        databases=SqliteFiles(data_dir),
+        compute=ThreadCompute(),
+        servers=UvicornServers(),
+    )

@@ -1,0 +1,146 @@
+"""Prometheus metrics of one node, in a registry of its own.
+
+Each name stands in docs/reference/metrics.md; a test compares them.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from keygrove.telemetry.exchange import Exchange
+from keygrove_actors import ChildRestarting, ChildTerminated, Crash, DeadLetter, Report
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class ShardFigures(msgspec.Struct, frozen=True):
+    """What a shard says of itself."""
+
+    shard: str
+    certificates: int
+    packet_bytes: int
+    change: int
+    commits: int
+    committed: int
+    waiting_reads: int
+    waiting_merges: int
+    cache_bytes: int
+    cache_hits: int
+    cache_misses: int
+
+
+_GAUGES = {
+    "certificates": "Certificates held.",
+    "packet_bytes": "Bytes of their packets.",
+    "change": "The number of the last change.",
+    "waiting_reads": "Look-ups that wait for the disk.",
+    "waiting_merges": "Certificates that wait for a commit.",
+    "cache_bytes": "Bytes in the cache of what is ready to be served.",
+}
+_COUNTERS = {
+    "commits": "Transactions committed since the shard started.",
+    "committed": "Certificates in those transactions.",
+    "cache_hits": "Look-ups answered from the cache.",
+    "cache_misses": "Look-ups that were not.",
+}
+
+
+class _Shards(Collector):
+    """The figures that the shards gave last."""
+
+    def __init__(self) -> None:
+        self.figures: Sequence[ShardFigures] = ()
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client."""
+        for names, family in ((_GAUGES, GaugeMetricFamily), (_COUNTERS, CounterMetricFamily)):
+            for name, text in names.items():
+                metric = family(f"keygrove_shard_{name}", text, labels=["shard"])
+                for one in self.figures:
+                    metric.add_metric([one.shard], getattr(one, name))
+                yield metric
+
+
+class Metrics:
+    """Counts what happens in one node."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._shards = _Shards()
+        self.registry.register(self._shards)
+        self._requests = Counter(
+            "keygrove_http_requests_total",
+            "Requests answered.",
+            ["listener", "route", "method", "status"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "keygrove_http_request_seconds",
+            "How long they took.",
+            ["listener", "route"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._bytes = Counter(
+            "keygrove_http_response_bytes_total",
+            "Bytes of their bodies.",
+            ["listener"],
+            registry=self.registry,
+        )
+        self._faults = Counter(
+            "keygrove_faults_total",
+            "Requests that failed by a bug of ours.",
+            ["where"],
+            registry=self.registry,
+        )
+        self._crashes = Counter(
+            "keygrove_actor_crashes_total",
+            "Actors that crashed.",
+            ["child"],
+            registry=self.registry,
+        )
+        self._restarts = Counter(
+            "keygrove_actor_restarts_total",
+            "Restarts that supervisors decided.",
+            ["child"],
+            registry=self.registry,
+        )
+        self._dead_letters = Counter(
+            "keygrove_actor_dead_letters_total",
+            "Messages that no handler saw.",
+            ["cause"],
+            registry=self.registry,
+        )
+
+    def exchange(self, exchange: Exchange) -> None:
+        """Count a request."""
+        self._requests.labels(
+            exchange.listener, exchange.route, exchange.method, str(exchange.status)
+        ).inc()
+        self._seconds.labels(exchange.listener, exchange.route).observe(exchange.duration_s)
+        self._bytes.labels(exchange.listener).inc(exchange.body_bytes)
+
+    def fault(self, where: str, _: Exception) -> None:
+        """Count a bug."""
+        self._faults.labels(where).inc()
+
+    def report(self, report: Report) -> None:
+        """Count what the runtime says of its actors."""
+        match report:
+            case ChildTerminated(child=child, reason=Crash()):
+                self._crashes.labels(child).inc()
+            case ChildRestarting(child=child):
+                self._restarts.labels(child).inc()
+            case DeadLetter(cause=cause):
+                self._dead_letters.labels(cause.value).inc()
+            case _:
+                pass
+
+    def render(self, figures: Sequence[ShardFigures]) -> bytes:
+        """The exposition, with these figures of the shards."""
+        self._shards.figures = figures
+        return generate_latest(self.registry)

@@ -1,0 +1,110 @@
+"""Addresses and words of user IDs, well meant and otherwise."""
+
+import pytest
+
+from keygrove_protocols.openpgp.userid import (
+    WORD_CHARS_MAX,
+    WORDS_MAX,
+    normal_address,
+    normal_text,
+    parse_user_id,
+    words,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("A <a@b>", "a@b"),
+        ("a@b", "a@b"),
+        ("<a@b>", "a@b"),
+        ("A <a@b> <c@d>", None),
+        ('"x@y" <a@b>', "a@b"),
+        ("A (a@b)", None),
+        ("a@b@c", "a@b@c"),
+        ("A <>", None),
+        ("A <a@b", None),
+        ("A >a@b<", None),
+        ("A <@b>", None),
+        ("A <a@>", None),
+        ("A < a@b >", "a@b"),
+        ("A <a b@c>", None),
+        ("A <a@b\u00a0c>", None),
+        ("A <A@Example.ORG>  ", "a@example.org"),
+        ("A <Zoë@Exämple.org>", "zoë@xn--exmple-cua.org"),
+        ("A <a@\u2603\u2603.\u00ad.org>", "a@\u2603\u2603.\u00ad.org"),
+        ("A <a@" + "ä" * 64 + ".org>", "a@" + "ä" * 64 + ".org"),
+        ("me+tag@example.org", "me+tag@example.org"),
+        ("", None),
+        ("A\x00 <a\x1b@b>", "a@b"),
+    ],
+)
+def test_p105_the_address_is_found(text: str, address: str | None) -> None:
+    assert parse_user_id(text.encode()).address == address
+
+
+def test_p054_octets_that_are_no_utf8_are_shown_as_such() -> None:
+    assert parse_user_id(b"J\xf6rg <j@example.org>").text == "J\ufffdrg <j@example.org>"
+
+
+def test_p054_controls_are_left_out_of_the_text() -> None:
+    assert parse_user_id(b" a\x00b\r\nc\x7f ").text == "abc"
+
+
+def test_a_query_with_brackets_is_no_bare_address() -> None:
+    assert normal_address("A <a@b>") is None
+    assert normal_address(" A@B ") == "a@b"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Jo\u0308rg", "JÖRG"),
+        ("STRASSE", "straße"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+        (" Alice\t", "alice"),
+        ("\u212b", "å"),
+    ],
+)
+def test_normal_texts_of_one_text_are_equal(one: str, other: str) -> None:
+    assert normal_text(one) == normal_text(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Alice <a@example.org>", {"alice", "a", "example", "org"}),
+        ("Jean-Luc O'Neil", {"jean-luc", "jean", "luc", "o", "neil"}),
+        ("-a--b- c_d", {"a", "b", "c", "d"}),
+        ("Jörg", {"jörg"}),
+        ("Jo\u0308rg", {"jörg"}),
+        ("王小明 2", {"王小明", "2"}),
+        ("<script>alert(1)</script>", {"script", "alert", "1"}),
+        ("", frozenset[str]()),
+    ],
+)
+def test_p106_words_are_runs_of_letters_and_digits(
+    text: str, expected: set[str] | frozenset[str]
+) -> None:
+    assert words(text) == expected
+
+
+def test_p106_a_query_finds_its_user_id_by_words() -> None:
+    assert words("alice example") <= words("Alice <a@example.org>")
+
+
+def test_a_word_is_short_and_so_is_their_list() -> None:
+    assert words("a" * WORD_CHARS_MAX) == {"a" * WORD_CHARS_MAX}
+    assert words("a" * (WORD_CHARS_MAX + 1)) == set()
+    assert words(" ".join(map(str, range(WORDS_MAX + 9)))) == set(map(str, range(WORDS_MAX)))
+    assert len(words("-".join(map(str, range(WORDS_MAX + 9))))) == WORDS_MAX
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 10**6, "a-" * 10**6, "@" * 10**6, "<" * 10**6, "ä@" * 10**6]
+)
+def test_a_million_characters_are_read_in_one_pass(text: str) -> None:
+    """A step for each pair of characters would take days here, and be noticed."""
+    assert len(words(text)) <= WORDS_MAX
+    user_id = parse_user_id(text.encode())
+    assert user_id.text == text
