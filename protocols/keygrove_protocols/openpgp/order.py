@@ -5,7 +5,7 @@ write the same certificate. What a reader wants first stands first; GnuPG takes 
 user ID for the main one where none says so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from keygrove_protocols.openpgp.claims import BINDINGS, REVOCATIONS, Claim, is_revoked, newest
@@ -20,7 +20,8 @@ from keygrove_protocols.openpgp.signatures import (
 )
 
 _DIRECT_GROUPS = {KEY_REVOCATION: 0, DIRECT_KEY: 1, CERTIFICATION_REVOCATION: 2}
-_OTHER, _THIRD_PARTY, _MALFORMED = 3, 4, 5
+_GROUPS = dict.fromkeys((*REVOCATIONS, KEY_REVOCATION), 0) | {ATTESTATION: 2}
+_BINDING, _OTHER, _THIRD_PARTY, _MALFORMED = 1, 3, 4, 5
 
 
 class SignaturePlace(NamedTuple):
@@ -44,26 +45,27 @@ class ComponentPlace(NamedTuple):
 
 def direct_place(claim: Claim) -> SignaturePlace:
     """Revocations first, then direct-key signatures, then others' signatures."""
-    return _place(claim, _DIRECT_GROUPS.get(claim.signature.kind, _OTHER) if claim.signature else 0)
+    return _place(claim, _group(claim, _DIRECT_GROUPS))
 
 
 def signature_place(claim: Claim) -> SignaturePlace:
     """Revocations first, then bindings, newest first, attestations, others' signatures."""
-    kind = claim.signature.kind if claim.signature else 0
-    if claim.is_self and claim.signature and kind in BINDINGS:
-        return SignaturePlace(1, -claim.signature.created, b"", claim.packet.body)
-    if kind in REVOCATIONS or kind == KEY_REVOCATION:
-        return _place(claim, 0)
-    return _place(claim, 2 if kind == ATTESTATION else _OTHER)
+    if claim.is_self and claim.signature and claim.signature.kind in BINDINGS:
+        return SignaturePlace(_BINDING, -claim.signature.created, b"", claim.packet.body)
+    return _place(claim, _group(claim, _GROUPS))
 
 
-def _place(claim: Claim, own_group: int) -> SignaturePlace:
-    """The oldest first, in the group given if it is the primary key's own."""
+def _group(claim: Claim, groups: Mapping[int, int]) -> int:
+    return groups.get(claim.signature.kind, _OTHER) if claim.signature else _MALFORMED
+
+
+def _place(claim: Claim, group: int) -> SignaturePlace:
+    """The oldest first; in the group given, if it is the primary key's own or nobody's."""
     signature, body = claim.signature, claim.packet.body
     if signature is None:
-        return SignaturePlace(_MALFORMED, 0, b"", body)
+        return SignaturePlace(group, 0, b"", body)
     if claim.is_self:
-        return SignaturePlace(own_group, signature.created, b"", body)
+        return SignaturePlace(group, signature.created, b"", body)
     return SignaturePlace(_THIRD_PARTY, signature.created, signature.issuer or b"", body)
 
 
