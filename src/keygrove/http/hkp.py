@@ -120,7 +120,7 @@ class Hkp:
             raise HttpError(413, "too much was found: ask for one fingerprint")
         data = b"".join(bodies)
         kind, suffix = (BINARY, "pgp") if is_binary else (ARMORED, "asc")
-        headers = (_disposition(request, suffix), _results(len(bodies)))
+        headers = (_disposition(request.field("search"), suffix), _results(len(bodies)))
         return Response(200, data if is_binary else armor(data), kind, headers)
 
     async def _index(self, request: Request, query: Lookup) -> Response:
@@ -172,7 +172,7 @@ def _one(request: Request, answer: Answer) -> Response:
     caching = (("etag", etag), ("cache-control", f"public, max-age={MAX_AGE_S}"))
     if request.header("if-none-match") == etag:
         return Response(304, b"", ARMORED, caching)
-    headers = (_disposition(request, "asc"), _results(1), *caching)
+    headers = (_disposition(answer.fingerprint.hex(), "asc"), _results(1), *caching)
     return Response(200, answer.body, ARMORED, headers)
 
 
@@ -181,8 +181,8 @@ def _entry(fate: Fate) -> AddEntry:
     return AddEntry(fate.version or 0, name, fate.comment)
 
 
-def _disposition(request: Request, suffix: str) -> tuple[str, str]:
-    name = quote(request.field("search")[:100], safe="") or "keys"
+def _disposition(search: str, suffix: str) -> tuple[str, str]:
+    name = quote(search[:100], safe="") or "keys"
     return "content-disposition", f'attachment; filename="{name}.{suffix}"'
 
 

@@ -60,7 +60,8 @@ def open_log(stream: TextIO, form: LogFormat, *, level: str = "info") -> Log:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if form == "json":
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        render = structlog.processors.JSONRenderer(_to_json)
+        processors += [structlog.processors.format_exc_info, render]
     else:
         processors += [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
     logger = structlog.wrap_logger(
@@ -70,6 +71,10 @@ def open_log(stream: TextIO, form: LogFormat, *, level: str = "info") -> Log:
         cache_logger_on_first_use=True,
     )
     return cast(Log, logger.bind())
+
+
+def _to_json(facts: object, **_: object) -> str:
+    return msgspec.json.encode(facts, enc_hook=repr).decode()
 
 
 class NodeLog:
