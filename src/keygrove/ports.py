@@ -78,6 +78,11 @@ class SqlDatabase(Protocol):
 class Databases(Protocol):
     """SQLite files, named by paths relative to the data directory."""
 
+    @property
+    def engine(self) -> str:
+        """Which SQLite this is, and what an operator should know of it."""
+        ...
+
     def open(
         self, path: str, *, attached: str | None = None, writable: bool = True
     ) -> AbstractAsyncContextManager[SqlDatabase]:

@@ -170,4 +170,5 @@ def _facts(settings: Settings, site: Site) -> NodeFacts:
         http_address=http[0].address if http else "",
         recon_address=recon[0] if recon else "",
         durability=settings.storage.durability,
+        engine=site.ports.databases.engine,
     )

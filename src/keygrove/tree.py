@@ -21,9 +21,9 @@ from keygrove_actors import ChildSpec, SupSpec
 INTENSITY = 20
 PERIOD_S = 10.0
 """A shard that cannot open its files gives up within seconds; chaos may be livelier."""
-SHARD_STOP_S = 6.0
-"""To commit what is queued and to bring the index up; the heap alone is enough to restart."""
-LISTENER_STOP_S = 4.0
+SHARD_STOP_S = 5.0
+"""To commit what is queued, and a second for the index."""
+LISTENER_STOP_S = 3.0
 """A second more than the HTTP server gives to requests that have begun."""
 
 

@@ -27,7 +27,10 @@ class Probes:
 
     def __init__(self, router: Router, facts: NodeFacts) -> None:
         self._router = router
-        self._text = f"ready\nversion: {facts.version}\ndurability: {facts.durability}\n"
+        self._text = (
+            f"ready\nversion: {facts.version}\n"
+            f"durability: {facts.durability}\nengine: {facts.engine}\n"
+        )
 
     async def alive(self, _: Request) -> Response:
         """GET /healthz: this process answers."""

@@ -162,21 +162,23 @@ class App:
         """Answer one request."""
         begun = anyio.current_time()
         request = Request(scope, receive)
-        with anyio.move_on_after(REQUEST_DEADLINE_S):
+        response: Response | None = None
+        with anyio.move_on_after(REQUEST_DEADLINE_S) as deadline:
             response = await self._respond(request)
             if response is not None:
                 await _send(request, response, send)
-            self._observer.exchange(
-                Exchange(
-                    listener=self._name,
-                    method=request.method if request.method in METHODS else "other",
-                    route=request.path if request.path in self._resources else "other",
-                    status=response.status if response else CLIENT_GONE,
-                    duration_s=anyio.current_time() - begun,
-                    body_bytes=len(response.body) if response else 0,
-                    client=request.client,
-                )
+        is_answered = response is not None and not deadline.cancelled_caught
+        self._observer.exchange(
+            Exchange(
+                listener=self._name,
+                method=request.method if request.method in METHODS else "other",
+                route=request.path if request.path in self._resources else "other",
+                status=response.status if response and is_answered else CLIENT_GONE,
+                duration_s=anyio.current_time() - begun,
+                body_bytes=len(response.body) if response else 0,
+                client=request.client,
             )
+        )
 
     async def _respond(self, request: Request) -> Response | None:
         try:
@@ -212,7 +214,7 @@ class App:
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"})
 CLIENT_GONE = 499
-"""Logged, never sent: the client hung up before its answer (nginx's number)."""
+"""Logged, never sent: the client hung up, or took too long (nginx's number)."""
 
 
 def _options(resource: Resource) -> tuple[tuple[str, str], ...]:

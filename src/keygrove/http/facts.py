@@ -10,3 +10,5 @@ class NodeFacts(msgspec.Struct, frozen=True):
     http_address: str
     recon_address: str
     durability: str
+    engine: str
+    """What keeps the certificates."""

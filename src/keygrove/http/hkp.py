@@ -41,8 +41,6 @@ from keygrove_protocols.openpgp.armor import armor
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.summary import Summary
 
-FORM_BYTES_MAX = 3 * SUBMISSION.body_bytes_max
-"""gpg and sq write each octet that is no letter or digit as three."""
 SUBMIT_S = 40.0
 GET_MAX = 100
 INDEX_MAX = 500
@@ -87,7 +85,7 @@ class Hkp:
 
     async def add(self, request: Request) -> Response:
         """POST /pks/add."""
-        body = await request.body(FORM_BYTES_MAX)
+        body = await request.body(SUBMISSION.body_bytes_max)
         form = parse_add(body, request.header("content-type"))
         reply = await self._ingest.call(Submit(form.keytext, Cause.UPLOAD), timeout=SUBMIT_S)
         match reply:

@@ -1,22 +1,22 @@
 """The store in memory: for simulation, and the plain meaning of the contract."""
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 
 from keygrove.storage.store import (
     Counts,
     Cursor,
     DigestPage,
-    Hour,
     Page,
     Put,
     Term,
     TermKind,
     Version,
 )
+from keygrove.storage.tally import Tally
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 
@@ -27,8 +27,7 @@ class MemoryStore:
         self._puts: dict[Fingerprint, Put] = {}
         self._changes: dict[Fingerprint, int] = {}
         self._change = 0
-        self._inserted: Counter[int] = Counter()
-        self._updated: Counter[int] = Counter()
+        self._tally = Tally()
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator["MemoryStore", None]:
@@ -59,8 +58,9 @@ class MemoryStore:
         await anyio.lowlevel.checkpoint()
         self._change += 1
         for put in puts:
-            hour = put.at - put.at % 3600
-            (self._updated if put.fingerprint in self._puts else self._inserted)[hour] += 1
+            old = self._puts.get(put.fingerprint)
+            grown_bytes = len(put.packets) - (len(old.packets) if old else 0)
+            self._tally.count(is_first=old is None, grown_bytes=grown_bytes, at=put.at)
             self._puts[put.fingerprint] = put
             self._changes[put.fingerprint] = self._change
         return self._change
@@ -79,13 +79,7 @@ class MemoryStore:
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""
-        hours = sorted(self._inserted | self._updated)
-        return Counts(
-            certificates=len(self._puts),
-            packet_bytes=sum(len(put.packets) for put in self._puts.values()),
-            change=self._change,
-            hours=tuple(Hour(hour, self._inserted[hour], self._updated[hour]) for hour in hours),
-        )
+        return self._tally.counts(self._change)
 
     async def upkeep(self) -> None:
         """Nothing lags behind in memory."""

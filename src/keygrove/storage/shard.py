@@ -41,6 +41,8 @@ READS_MAX = 10_000
 READ_BATCH = 256
 MERGES_MAX = 4_096
 MERGE_BATCH = 1_024
+SETTLE_S = 1.0
+"""For an index that lags behind at an orderly end; the next start brings it up otherwise."""
 SLICE_BYTES = 256 * 1024
 """How much is parsed or merged before others get a turn: a few milliseconds."""
 
@@ -92,12 +94,13 @@ class Shard(Actor[ShardApi]):
         ctx.start_soon(self._store.upkeep)
 
     async def terminate(self, reason: Reason) -> None:
-        """After an orderly end, what was queued is committed and the index is complete."""
+        """At an orderly end, commit what is queued and bring the index up."""
         if isinstance(reason, Normal | Shutdown):
             if self._merges or self._is_committing:
                 self._idle = anyio.Event()
                 await self._idle.wait()
-            await self._store.settle()
+            with anyio.move_on_after(SETTLE_S):
+                await self._store.settle()
 
     @on(Fetch)
     def fetch(self, message: Fetch) -> Answer | Failed | Defer | None:

@@ -24,7 +24,7 @@ HEAD_DEADLINE_S = 10.0
 WRITE_DEADLINE_S = 30.0
 """A client that takes nothing of its answer for so long is cut off."""
 KEEP_ALIVE_S = 15
-DRAIN_S = 3
+DRAIN_S = 2
 """How long requests that have begun may take once the listener is to stop."""
 CONNECTIONS_MAX = 2_000
 

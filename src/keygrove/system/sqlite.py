@@ -75,11 +75,28 @@ def _uri(path: Path, *, writable: bool) -> str:
     return f"file:{quote(str(path.absolute()))}?mode={'rwc' if writable else 'ro'}"
 
 
+def has_reset_bug(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite can lose pages when two connections checkpoint and commit.
+
+    Source: sqlite.org/wal.html; mended in 3.51.3, 3.50.7 and 3.44.6.
+    """
+    if version[:2] in {(3, 44), (3, 50)}:
+        return version < {44: (3, 44, 6), 50: (3, 50, 7)}[version[1]]
+    return (3, 7, 0) <= version < (3, 51, 3)
+
+
 class SqliteFiles:
     """See `ports.Databases`: the files under one directory."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    @property
+    def engine(self) -> str:
+        """See `ports.Databases`."""
+        has_bug = has_reset_bug(sqlite3.sqlite_version_info)
+        note = "has the WAL-reset bug, which one writer per file avoids" if has_bug else "fine"
+        return f"SQLite {sqlite3.sqlite_version} ({note})"
 
     @asynccontextmanager
     async def open(

@@ -70,6 +70,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._of_exchange: dict[tuple[str, str, str, int], tuple[Counter, Histogram, Counter]] = {}
         self._shards = _Shards()
         self.registry.register(self._shards)
         self._requests = Counter(
@@ -118,11 +119,21 @@ class Metrics:
 
     def exchange(self, exchange: Exchange) -> None:
         """Count a request."""
-        self._requests.labels(
-            exchange.listener, exchange.route, exchange.method, str(exchange.status)
-        ).inc()
-        self._seconds.labels(exchange.listener, exchange.route).observe(exchange.duration_s)
-        self._bytes.labels(exchange.listener).inc(exchange.body_bytes)
+        key = (exchange.listener, exchange.route, exchange.method, exchange.status)
+        known = self._of_exchange.get(key)
+        if known is None:
+            # Labels are from closed sets, so this is bounded; looking them up takes longer
+            # than counting.
+            listener, route, method, status = key
+            known = self._of_exchange[key] = (
+                self._requests.labels(listener, route, method, str(status)),
+                self._seconds.labels(listener, route),
+                self._bytes.labels(listener),
+            )
+        requests, seconds, size = known
+        requests.inc()
+        seconds.observe(exchange.duration_s)
+        size.inc(exchange.body_bytes)
 
     def fault(self, where: str, _: Exception) -> None:
         """Count a bug."""
