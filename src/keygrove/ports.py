@@ -23,10 +23,14 @@ AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Clock(Protocol):
-    """Wall time. For deadlines and pauses use the event loop's own clock."""
+    """Wall time, and a stopwatch. For deadlines and pauses use the event loop's own clock."""
 
     def now(self) -> int:
         """Seconds since 1970, UTC, as OpenPGP counts them."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds since some moment: only differences mean anything."""
         ...
 
 

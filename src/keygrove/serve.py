@@ -8,7 +8,7 @@ import msgspec
 
 from keygrove.cluster.router import shard_name
 from keygrove.http.app import hkp_app, metrics_app
-from keygrove.http.asgi import Observer
+from keygrove.http.asgi import Observer, Shared
 from keygrove.http.control import LISTENER, About, control_app
 from keygrove.http.facts import NodeFacts
 from keygrove.http.listener import Listener, MakeApp
@@ -128,7 +128,9 @@ def _monitoring(
 ) -> tuple[ChildSpec, ...]:
     """The listener that is first up and last down."""
     facts = _facts(settings, site)
-    app = metrics_app(settings.storage.shards, facts, metrics, site.admit, telemetry)
+    # Whoever looks after the server is never turned away.
+    shared = Shared(admit_all, telemetry, site.ports.clock)
+    app = metrics_app(settings.storage.shards, facts, metrics, shared)
     return _listener(site, "metrics", app, site.endpoints.metrics)
 
 
@@ -136,7 +138,8 @@ def _clients(
     settings: Settings, site: Site, telemetry: _Telemetry, snapshot: Callable[[], TreeNode]
 ) -> tuple[ChildSpec, ...]:
     """The listeners that let clients and commands in."""
-    hkp = hkp_app(settings, _facts(settings, site), site.ports, site.admit, telemetry)
+    open_to_all = Shared(site.admit, telemetry, site.ports.clock)
+    hkp = hkp_app(settings, _facts(settings, site), open_to_all)
     about = About(
         version=site.version,
         pid=site.pid,
@@ -147,7 +150,8 @@ def _clients(
         durability=settings.storage.durability,
     )
     shards = settings.storage.shards
-    control = control_app(about, snapshot, shards, telemetry, may_crash=site.may_crash)
+    own = Shared(admit_all, telemetry, site.ports.clock)
+    control = control_app(about, snapshot, shards, own, may_crash=site.may_crash)
     return (
         *_listener(site, LISTENER, hkp, site.endpoints.http),
         *_listener(site, "control", control, site.endpoints.control),

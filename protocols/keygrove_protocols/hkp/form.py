@@ -58,6 +58,8 @@ def decode(raw: bytes) -> bytes:
     In pieces, for a form of nothing but escapes takes forty times its memory; and not by
     `urllib`, which is busy for a second with 8 MiB of "%".
     """
+    if b"%" not in raw:
+        return raw
     pieces = (_ESCAPE.sub(_unescape, piece) for piece in _pieces(raw))
     return b"".join(pieces)
 

@@ -234,11 +234,14 @@ def _user_id(user_id: UserIdSummary) -> _UserId:
 _PREFIXES = {1: "rsa", 2: "rsa", 3: "rsa", 16: "elg", 17: "dsa", 20: "elg"}
 
 
-def _algorithm(key: Summary | SubkeySummary) -> _Algorithm:
-    """Named as GnuPG names it: `rsa2048`, `ed25519`; by number where it has no name."""
+def algorithm_name(key: Summary | SubkeySummary) -> str:
+    """What GnuPG calls it: `rsa2048`, `ed25519`; by number where it has no name."""
     prefix = _PREFIXES.get(key.algorithm)
-    name = f"{prefix}{key.bits}" if prefix else key.curve or f"algorithm{key.algorithm}"
-    return _Algorithm(name, key.algorithm, key.bits, key.curve)
+    return f"{prefix}{key.bits}" if prefix else key.curve or f"algorithm{key.algorithm}"
+
+
+def _algorithm(key: Summary | SubkeySummary) -> _Algorithm:
+    return _Algorithm(algorithm_name(key), key.algorithm, key.bits, key.curve)
 
 
 @overload

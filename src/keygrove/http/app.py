@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 
 from keygrove.cluster.router import Router, Whereis
-from keygrove.http.asgi import HTML, TEXT, App, Observer, Request, Resource, Response
+from keygrove.http.asgi import HTML, TEXT, App, Request, Resource, Response, Shared
 from keygrove.http.facts import NodeFacts
 from keygrove.http.hkp import Hkp
 from keygrove.http.listener import MakeApp
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.messages import INGEST, IngestApi
-from keygrove.ports import Ports
-from keygrove.ratelimit.admission import Admit
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardStatus
 from keygrove.telemetry.metrics import CONTENT_TYPE, Metrics, ShardFigures
@@ -48,9 +46,7 @@ class Probes:
 _RETRY = ("retry-after", "2")
 
 
-def hkp_app(
-    settings: Settings, facts: NodeFacts, ports: Ports, admit: Admit, observer: Observer
-) -> MakeApp:
+def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared) -> MakeApp:
     """What clients reach."""
     pages = Pages(facts.version)
 
@@ -62,10 +58,10 @@ def hkp_app(
 
     def make(whereis: Whereis) -> App:
         router = Router(whereis, settings.storage.shards)
-        statistics = Statistics(router, settings, facts, pages, ports.clock)
+        statistics = Statistics(router, settings, facts, pages, shared.clock)
         catalogue = Catalogue(router, settings.http)
         ingest = whereis(INGEST, IngestApi)
-        hkp = Hkp(catalogue, ingest, statistics, pages, ports.clock)
+        hkp = Hkp(catalogue, ingest, statistics, pages, shared.clock)
         resources = {
             "/": Resource(get=home),
             "/robots.txt": Resource(get=robots),
@@ -74,7 +70,7 @@ def hkp_app(
             "/pks/stats": Resource(get=statistics.page),
             **_probes(router, facts),
         }
-        return App("hkp", resources, admit, observer)
+        return App("hkp", resources, shared)
 
     return make
 
@@ -85,9 +81,7 @@ def _probes(router: Router, facts: NodeFacts) -> dict[str, Resource]:
     return {"/healthz": alive, "/pks/health": alive, "/readyz": ready, "/pks/ready": ready}
 
 
-def metrics_app(
-    shards: int, facts: NodeFacts, metrics: Metrics, admit: Admit, observer: Observer
-) -> MakeApp:
+def metrics_app(shards: int, facts: NodeFacts, metrics: Metrics, shared: Shared) -> MakeApp:
     """What the operator's monitoring reaches."""
 
     def make(whereis: Whereis) -> App:
@@ -101,7 +95,7 @@ def metrics_app(
             return Response(200, metrics.render(_figures(statuses)), CONTENT_TYPE)
 
         resources = {"/metrics": Resource(get=scrape), **_probes(router, facts)}
-        return App("metrics", resources, admit, observer)
+        return App("metrics", resources, shared)
 
     return make
 

@@ -19,7 +19,7 @@ from keygrove.http.errors import (
     Failure,
     failure_of,
 )
-from keygrove.ports import Receive, Scope, Send
+from keygrove.ports import Clock, Receive, Scope, Send
 from keygrove.ratelimit.admission import Admit, Facts, Refused
 from keygrove.telemetry.exchange import Exchange
 
@@ -147,20 +147,27 @@ class Observer(Protocol):
         ...
 
 
+class Shared(msgspec.Struct, frozen=True):
+    """What all apps of a node have in common."""
+
+    admit: Admit
+    observer: Observer
+    clock: Clock
+
+
 class App:
     """An ASGI application: resources by path."""
 
-    def __init__(
-        self, name: str, resources: Mapping[str, Resource], admit: Admit, observer: Observer
-    ) -> None:
+    def __init__(self, name: str, resources: Mapping[str, Resource], shared: Shared) -> None:
         self._name = name
         self._resources = resources
-        self._admit = admit
-        self._observer = observer
+        self._admit = shared.admit
+        self._observer = shared.observer
+        self._clock = shared.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        begun = anyio.current_time()
+        begun = self._clock.elapsed()
         request = Request(scope, receive)
         response: Response | None = None
         with anyio.move_on_after(REQUEST_DEADLINE_S) as deadline:
@@ -174,7 +181,7 @@ class App:
                 method=request.method if request.method in METHODS else "other",
                 route=request.path if request.path in self._resources else "other",
                 status=response.status if response and is_answered else CLIENT_GONE,
-                duration_s=anyio.current_time() - begun,
+                duration_s=self._clock.elapsed() - begun,
                 body_bytes=len(response.body) if response else 0,
                 client=request.client,
             )

@@ -8,11 +8,10 @@ from collections.abc import Callable
 import msgspec
 
 from keygrove.cluster.router import Router, Whereis, shard_name
-from keygrove.http.asgi import JSON, App, Observer, Request, Resource, Response
+from keygrove.http.asgi import JSON, App, Request, Resource, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.ingest.messages import INGEST, IngestApi, Submit
-from keygrove.ratelimit.admission import admit_all
 from keygrove.storage.messages import ShardApi, ShardStatus
 from keygrove.storage.store import Cause
 from keygrove_actors import Crash, Node
@@ -48,7 +47,7 @@ def control_app(
     about: About,
     snapshot: Callable[[], Node],
     shards: int,
-    observer: Observer,
+    shared: Shared,
     *,
     may_crash: bool,
 ) -> MakeApp:
@@ -82,6 +81,6 @@ def control_app(
         resources = {"/status": Resource(get=show), "/load": Resource(post=load)}
         if may_crash:
             resources["/debug/crash"] = Resource(post=crash)
-        return App("control", resources, admit_all, observer)
+        return App("control", resources, shared)
 
     return make

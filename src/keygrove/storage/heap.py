@@ -57,8 +57,23 @@ class Tip(msgspec.Struct, frozen=True):
     n: int
 
 
+def prepare(db: SqlSession, shard: str, uuid: bytes, *, durable: bool) -> Tip:
+    """Make ready to write: lay out an empty file, or check what is there.
+
+    Raises:
+        StoreError: as `check`; the file is left as it is.
+    """
+    if db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        check(db, shard)
+        set_up(db, durable=durable)
+    else:
+        set_up(db, durable=durable)
+        _create(db, shard, uuid)
+    return check(db, shard)
+
+
 def set_up(db: SqlSession, *, durable: bool) -> None:
-    """Choose journal and page size, before anything else is asked of the connection."""
+    """Choose page size and journal, of the main file only, whatever is attached."""
     db.execute(f"PRAGMA main.page_size = {PAGE_BYTES}")
     db.execute("PRAGMA main.journal_mode = WAL")
     db.execute(f"PRAGMA main.synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -67,10 +82,7 @@ def set_up(db: SqlSession, *, durable: bool) -> None:
     db.execute(f"PRAGMA main.journal_size_limit = {64 << 20}")
 
 
-def create(db: SqlSession, shard: str, uuid: bytes) -> None:
-    """Lay out an empty heap, if there is none yet."""
-    if db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-        return
+def _create(db: SqlSession, shard: str, uuid: bytes) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {FORMAT}")
@@ -87,7 +99,9 @@ def check(db: SqlSession, shard: str) -> Tip:
         StoreError: it is no heap of ours, or of a newer program, or of another shard.
     """
     if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-        raise StoreError(f"heap.db of shard {shard} is not a file of keygrove's")
+        raise StoreError(
+            f"heap.db of shard {shard} is not a file of keygrove's: name another data directory"
+        )
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT:
         raise StoreError(
@@ -96,7 +110,10 @@ def check(db: SqlSession, shard: str) -> Tip:
         )
     meta = dict(db.execute("SELECT k, v FROM meta").fetchall())
     if meta["shard"] != shard:
-        raise StoreError(f"heap.db belongs to shard {meta['shard']}, not {shard}")
+        raise StoreError(
+            f"heap.db belongs to shard {meta['shard']}, not {shard}: "
+            "put each shard's folder back in its place"
+        )
     newest = db.execute("SELECT seq, n FROM obj ORDER BY seq DESC LIMIT 1").fetchone()
     seq, n = newest or (0, 0)
     return Tip(meta["uuid"], seq, n)

@@ -63,13 +63,16 @@ def belongs(db: SqlSession, tip: Tip, schema: str) -> bool:
 
 
 def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
-    """How far the index is, and its counters."""
+    """How far the index is, and its counters, of one moment."""
+    db.execute("BEGIN")
     stats = dict(db.execute(f"SELECT name, value FROM {schema}.stat").fetchall())
     hours = db.execute(f"SELECT start, inserted, updated FROM {schema}.hour ORDER BY start")
     tally = Tally(stats["certificates"], stats["packet_bytes"])
     for start, inserted, updated in hours.fetchall():
         tally.hours[start] = Hour(start, inserted, updated)
-    return db.execute(f"SELECT seq FROM {schema}.done").fetchone()[0], tally
+    done = db.execute(f"SELECT seq FROM {schema}.done").fetchone()[0]
+    db.execute("COMMIT")
+    return done, tally
 
 
 def write(db: SqlSession, entries: Sequence[Entry]) -> None:

@@ -10,6 +10,7 @@ of both. Only a file's writer checkpoints it.
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +25,8 @@ from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 T = TypeVar("T")
 
+PASSING = 1_024
+"""Certificates that may be committed while the index is read, without reading it again."""
 WAL_BYTES = 8 << 20
 """Heap bytes between two checkpoints: longer logs make longer pauses."""
 
@@ -49,7 +52,7 @@ class SqliteStore:
         self._overlay = follower.overlay
         self._seq = tip.seq
         self._change = tip.n
-        self._unchecked_bytes = 0
+        self._log_bytes = 0
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
@@ -65,10 +68,9 @@ class SqliteStore:
 
     async def find(self, terms: Sequence[Term], limit: int) -> list[tuple[Fingerprint, ...]]:
         """See `store.CertificateStore`."""
-        enough = limit + len(self._overlay)
 
-        def work(db: SqlSession) -> list[list[Fingerprint]]:
-            return [index.find(db, term, enough) for term in terms]
+        def work(db: SqlSession, stale: int) -> list[list[Fingerprint]]:
+            return [index.find(db, term, limit + stale) for term in terms]
 
         found = await self._with_overlay(work)
         return [
@@ -80,8 +82,7 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         if not words:
             return ()
-        enough = limit + len(self._overlay)
-        found = await self._with_overlay(lambda db: index.search(db, words, enough))
+        found = await self._with_overlay(lambda db, stale: index.search(db, words, limit + stale))
         new = {entry.fingerprint for entry in self._overlay.search(words)}
         return self._fresh(found, new, limit)
 
@@ -89,6 +90,7 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         assert self._writer is not None, "a store opened read-only takes no commits"
         await self._follower.room()
+        await self._checkpoint()
         places = await self._places([put.fingerprint for put in puts])
         change = self._change + 1
         rows = [
@@ -99,10 +101,7 @@ class SqliteStore:
         self._seq += len(rows)
         self._change = change
         self._follower.add(rows, puts)
-        self._unchecked_bytes += sum(len(put.packets) for put in puts)
-        if self._unchecked_bytes > WAL_BYTES:
-            self._unchecked_bytes = 0
-            await self._writer.run(heap.checkpoint)
+        self._log_bytes += sum(len(put.packets) for put in puts)
         return change
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
@@ -133,12 +132,23 @@ class SqliteStore:
         await self._follower.flush()
         await self._writer.run(heap.checkpoint)
 
-    async def _with_overlay(self, work: Callable[[SqlSession], T]) -> T:
-        """Ask the index; the overlay as it is on return has all that the answer lacks."""
+    async def _checkpoint(self) -> None:
+        """Before a commit, never after: one that is durable must not fail for want of room."""
+        if self._log_bytes > WAL_BYTES:
+            assert self._writer is not None
+            await self._writer.run(heap.checkpoint)
+            self._log_bytes = 0
+
+    async def _with_overlay(self, work: Callable[[SqlSession, int], T]) -> T:
+        """Ask the index; the overlay as it is on return has all that the answer lacks.
+
+        `work` is told how many of what it finds may be stale, because the overlay has them.
+        Commits that pass meanwhile make that more: so many more are allowed for.
+        """
         while True:
-            flushes = self._follower.flushes
-            found = await self._reader.run(work)
-            if flushes == self._follower.flushes:
+            flushes, stale = self._follower.flushes, len(self._overlay) + PASSING
+            found = await self._reader.run(partial(_call, work, stale))
+            if flushes == self._follower.flushes and len(self._overlay) <= stale:
                 return found
 
     def _fresh(
@@ -167,7 +177,7 @@ class SqliteStore:
         """Current versions in tree-key order. One more than asked tells whether more follow."""
         start = cursor or b""
 
-        def work(db: SqlSession) -> list[_Place]:
+        def work(db: SqlSession, _: int) -> list[_Place]:
             rows = db.execute(_PLACES, (start, limit + 1))
             return [_Place(*row) for row in rows.fetchall()]
 
@@ -197,9 +207,7 @@ async def open_store(
     heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
     async with AsyncExitStack() as opened:
         writer = await opened.enter_async_context(databases.open(heap_path))
-        await writer.run(lambda db: heap.set_up(db, durable=durable))
-        await writer.run(lambda db: heap.create(db, shard, uuid))
-        tip = await writer.run(lambda db: heap.check(db, shard))
+        tip = await writer.run(lambda db: heap.prepare(db, shard, uuid, durable=durable))
         await _ensure_index(databases, index_path, tip)
         indexer = await opened.enter_async_context(databases.open(index_path, attached=heap_path))
         await indexer.run(lambda db: heap.set_up(db, durable=False))
@@ -222,16 +230,25 @@ async def open_reader(
         StoreError: they cannot be read.
     """
     heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
+    async with databases.open(heap_path, writable=False) as db:
+        tip = await db.run(lambda session: heap.check(session, shard))
+    if not await _has_index(databases, heap_path, index_path, tip):
+        raise StoreError(
+            f"the index of shard {shard} has to be made anew: start `keygrove serve` once"
+        )
     async with databases.open(heap_path, attached=index_path, writable=False) as reader:
-        tip = await reader.run(lambda db: heap.check(db, shard))
-        if not await reader.run(lambda db: index.belongs(db, tip, "side")):
-            raise StoreError(
-                f"the index of shard {shard} has to be made anew: start `keygrove serve` once"
-            )
         done, tally = await reader.run(lambda db: index.read_tally(db, "side"))
         follower = Follower(None, done, tally)
         await follower.replay(reader)
         yield SqliteStore(None, reader, follower, tip)
+
+
+async def _has_index(databases: Databases, heap_path: str, path: str, tip: heap.Tip) -> bool:
+    try:
+        async with databases.open(heap_path, attached=path, writable=False) as db:
+            return await db.run(lambda session: index.belongs(session, tip, "side"))
+    except StoreError:
+        return False
 
 
 async def _ensure_index(databases: Databases, path: str, tip: heap.Tip) -> None:
@@ -247,6 +264,10 @@ async def _ensure_index(databases: Databases, path: str, tip: heap.Tip) -> None:
     async with databases.open(path) as db:
         await db.run(lambda session: heap.set_up(session, durable=False))
         await db.run(lambda session: index.create(session, tip.uuid))
+
+
+def _call(work: Callable[[SqlSession, int], T], stale: int, db: SqlSession) -> T:
+    return work(db, stale)
 
 
 _PLACE = (

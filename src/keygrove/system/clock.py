@@ -18,6 +18,10 @@ class SystemClock:
         """See `ports.Clock`."""
         return int(time.time())
 
+    def elapsed(self) -> float:
+        """See `ports.Clock`. uvloop's own clock only counts milliseconds."""
+        return time.perf_counter()
+
 
 class SystemEntropy:
     """See `ports.Entropy`."""

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import aiosqlite
 import anyio
+import anyio.to_thread
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
@@ -39,10 +40,14 @@ class _Connection(aiosqlite.Connection):
                 check_same_thread=False,
                 cached_statements=256,
             )
-            db.execute("PRAGMA wal_autocheckpoint = 0")
-            db.execute("PRAGMA trusted_schema = OFF")
-            if attached is not None:
-                db.execute("ATTACH ? AS side", (_uri(attached, writable=False),))
+            try:
+                db.execute("PRAGMA wal_autocheckpoint = 0")
+                db.execute("PRAGMA trusted_schema = OFF")
+                if attached is not None:
+                    db.execute("ATTACH ? AS side", (_uri(attached, writable=False),))
+            except sqlite3.Error:
+                db.close()
+                raise
             return db
 
         super().__init__(connect, iter_chunk_size=1)
@@ -60,6 +65,15 @@ class _Connection(aiosqlite.Connection):
             raise StoreError(f"{self._path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{self._path}: {error}") from error
+
+    async def opened(self) -> None:
+        """Open it; if that fails, its thread is gone, too."""
+        try:
+            await self
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._thread.join)
+            raise
 
     def _guarded(self, work: Callable[[SqlSession], T]) -> T:
         """Run `work`; a transaction that it could not finish is undone here, on its thread."""
@@ -109,7 +123,7 @@ class SqliteFiles:
         side = self._root / attached if attached is not None else None
         db = _Connection(file, side, writable=writable)
         try:
-            await db
+            await db.opened()
         except sqlite3.Error as error:
             raise StoreError(f"cannot open {file}: {error}") from error
         try:

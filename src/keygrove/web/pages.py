@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from keygrove.ingest.messages import Fate
 from keygrove.web.figures import Stats
+from keygrove_protocols.hkp.index import algorithm_name
 from keygrove_protocols.openpgp.summary import Summary, is_expired
 
 
@@ -69,7 +70,7 @@ def _entry(summary: Summary, now: int) -> Entry:
     return Entry(
         fingerprint=summary.fingerprint.hex().upper(),
         primary=Line(
-            f"{summary.curve or summary.bits} (algorithm {summary.algorithm})",
+            algorithm_name(summary),
             _date(summary.created),
             _date(summary.expires),
             _mark(summary.expires, now, is_revoked=summary.is_revoked),
