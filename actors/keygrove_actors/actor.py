@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args, get_origin
 
-from keygrove_actors.cell import Cell, Traits
+from keygrove_actors.cell import Cell
+from keygrove_actors.host import TaskSet
 from keygrove_actors.links import Monitor
 from keygrove_actors.messages import (
     ActorId,
@@ -24,6 +25,7 @@ from keygrove_actors.messages import (
 )
 from keygrove_actors.ref import Ref, ReplyTo
 from keygrove_actors.timers import MessageTimer
+from keygrove_actors.turns import Traits
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -130,15 +132,17 @@ class Ctx:
 
         The actor's end cancels it, and is announced only when the task is gone.
         """
-        self._cell.start_task(function, args)
+        if self._cell.tasks is None:
+            self._cell.tasks = TaskSet(self._cell)
+        self._cell.tasks.start(function, args)
 
     def monitor(self, ref: Ref[Any]) -> MonitorId:
         """Have `on_down` called once when the actor now at `ref` ends, or if none is there."""
         return Monitor.set(self._cell, ref)
 
-    def demonitor(self, id: MonitorId, *, flush: bool = True) -> None:
+    def demonitor(self, monitor_id: MonitorId, *, flush: bool = True) -> None:
         """Take a monitor back. With `flush`, a `Down` already in the mailbox goes with it."""
-        monitor = (self._cell.monitors or {}).get(id)
+        monitor = (self._cell.monitors or {}).get(monitor_id)
         if monitor is not None:
             monitor.withdraw(flush=flush)
 
@@ -195,7 +199,7 @@ def _traits(cls: type[Actor[Any]]) -> Traits:
         plain,
         slow,
         _served(cls),
-        has_init=cls.init is not Actor.init,
+        has_init=any("init" in vars(b) for b in cls.__mro__[: cls.__mro__.index(Actor)]),
         needs_task_for_init=inspect.iscoroutinefunction(cls.init),
         needs_task_to_end=inspect.iscoroutinefunction(cls.terminate),
         ctx=Ctx,
@@ -225,11 +229,9 @@ def _check_message(method: Callable[..., Any], kind: type[Any]) -> None:
         raise TypeError(f"{kind.__qualname__} can be changed on its way: declare it frozen=True")
     parameters = list(inspect.signature(method).parameters.values())
     taken = parameters[1].annotation if len(parameters) > 1 else None
-    if isinstance(taken, str):  # postponed, and perhaps of a scope that cannot be seen here
-        matches = taken.rpartition(".")[2] == kind.__name__
-    else:
-        matches = taken is kind
-    if not matches:
+    # a postponed annotation may be of a scope that cannot be seen from here: compare names
+    named = taken.rpartition(".")[2] if isinstance(taken, str) else None
+    if taken is not kind and named != kind.__name__:
         raise TypeError(f"{method.__qualname__} handles {kind.__qualname__} but takes {taken}")
 
 

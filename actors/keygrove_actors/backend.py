@@ -92,9 +92,14 @@ class Backend(Protocol):
 
 def current_backend(context: Context) -> Backend:
     """The loop this runs in. Whoever asks must await `drained` in the end."""
-    if trio.lowlevel.in_trio_task():
+    if in_trio():
         return TrioBackend(context)
     return AsyncioBackend(asyncio.get_running_loop(), context)
+
+
+def in_trio() -> bool:
+    """Whether the caller runs on trio; if not, it is asyncio."""
+    return trio.lowlevel.in_trio_task()
 
 
 class AsyncioBackend:
@@ -174,7 +179,7 @@ class TrioParker(Generic[T]):
         """Wait; whoever asks after the hand-over need not wait."""
         if not self._done:
             self._task = trio.lowlevel.current_task()
-            yield from trio.lowlevel.wait_task_rescheduled(self._abort).__await__()
+            yield from trio.lowlevel.wait_task_rescheduled(self._abort).__await__()  # noqa: ASYNC105 - awaited here by hand
         if self._error is not None:
             raise self._error
         return cast("T", self._result)
@@ -220,7 +225,8 @@ class TrioBackend:
         self._running = 0
         self._empty = trio.Event()
         self._failures: list[BaseException] = []
-        self.spawn(self._serve, context)
+        self._running += 1
+        trio.lowlevel.spawn_system_task(self._run, self._serve, context=context)
 
     def call_soon(self, function: Callable[[], None], context: Context) -> None:
         """Call `function` in the serving task's next round."""
@@ -235,9 +241,16 @@ class TrioBackend:
         return timer
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], context: Context) -> None:
-        """Start a task, and count it."""
+        """Start a task, and count it.
+
+        Not at once: trio enters the context to make the coroutine, and a callback that
+        spawns may be running in that very context.
+        """
         self._running += 1
-        trio.lowlevel.spawn_system_task(self._run, main, context=context)
+        self._ready.append(
+            lambda: trio.lowlevel.spawn_system_task(self._run, main, context=context)
+        )
+        self._wake()
 
     def current_task(self) -> object:
         """The running task; while in a callback, the serving one."""
@@ -263,10 +276,10 @@ class TrioBackend:
                 self._empty.set()
 
     async def _serve(self) -> None:
-        while not self._is_closed:
+        while not self._is_closed or self._ready:
             self._run_timers()
             for _ in range(len(self._ready)):
-                self._ready.popleft()()
+                self._call(self._ready.popleft())
             if self._ready:
                 await trio.lowlevel.cancel_shielded_checkpoint()
             elif not self._is_closed:
@@ -278,7 +291,14 @@ class TrioBackend:
         ):
             function = heapq.heappop(self._timers)[2].function
             if function is not None:
-                function()
+                self._call(function)
+
+    def _call(self, function: Callable[[], object]) -> None:
+        """Call, and go on serving whatever it raises, as asyncio's loop does."""
+        try:
+            function()
+        except Exception as error:  # noqa: BLE001 - `drained` raises it
+            self._failures.append(error)
 
     async def _sleep(self) -> None:
         until = self._timers[0][0] if self._timers else inf

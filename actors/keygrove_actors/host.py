@@ -21,18 +21,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 import anyio
 
 from keygrove_actors.backend import Parker
 from keygrove_actors.messages import WrongTask
-from keygrove_actors.reports import TerminateError
 
 if TYPE_CHECKING:
-    from keygrove_actors.cell import Cell, Request
+    from keygrove_actors.cell import Cell
+    from keygrove_actors.mail import Request
 
 T = TypeVar("T")
+
+TURN_MESSAGES: Final = 128
+"""Messages handled before others get the loop; OTP's reductions serve the same end."""
 
 
 class Work(NamedTuple):
@@ -77,7 +80,17 @@ class _Life:
 class Host:
     """Runs one actor's coroutines, one after the other."""
 
-    __slots__ = ("_cell", "_error", "_life", "_own", "_parker", "_stack", "_task", "_work")
+    __slots__ = (
+        "_cell",
+        "_error",
+        "_life",
+        "_own",
+        "_parker",
+        "_served",
+        "_stack",
+        "_task",
+        "_work",
+    )
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
@@ -88,6 +101,7 @@ class Host:
         self._work: Work | None = None
         self._error: Exception | None = None
         self._task: object = None
+        self._served = 0
         cell.hub.backend.spawn(self._main, cell.own_context())
 
     def give(self, work: Work) -> None:
@@ -135,8 +149,10 @@ class Host:
                     await self._live()
                     await self._leave()
             except Exception as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
-                if error is not self._error:
+                if not _is_only(error, self._error):
                     cell.report_unclean(error)
+        if self._own.cancelled_caught and not cell.is_killed:
+            cell.overran()
         del cell.hub.hosts[self._task]
         if self._work is not None:
             cell.lose(self._work)
@@ -147,7 +163,7 @@ class Host:
         try:
             with self._life:
                 if not cell.is_started and cell.reason is None:
-                    cell.started(await cell.run_init())
+                    cell.started(await cell.init_in_task())
                 while cell.reason is None:
                     await self._next()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
@@ -156,12 +172,20 @@ class Host:
 
     async def _next(self) -> None:
         cell = self._cell
-        work, self._work = self._work or cell.turn(), None
+        work, self._work = self._work or self._look(), None
         if work is not None:
             await cell.serve(work)
         elif cell.reason is None:
             self._parker = cell.hub.backend.parker()
             await self._parker
+
+    def _look(self) -> Work | None:
+        """Have a turn; now and then in a callback, since handlers may never wait."""
+        self._served += 1
+        if self._served % TURN_MESSAGES:
+            return self._cell.turn()
+        self._cell.schedule()
+        return None
 
     async def _leave(self) -> None:
         """Run `terminate` and end the child tasks; then let the resources see the crash."""
@@ -172,18 +196,56 @@ class Host:
             await cell.terminate()
         finally:
             with anyio.CancelScope(shield=True):
-                await cell.reap()
+                if cell.tasks is not None:
+                    await cell.tasks.reap()
         if self._error is not None:
             raise self._error
 
 
-class ChildTask:
+class TaskSet:
+    """The tasks an actor started with `Ctx.start_soon`."""
+
+    __slots__ = ("_cell", "_reaper", "_tasks")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._tasks: dict[_ChildTask, None] = {}
+        self._reaper: Parker[None] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether any still runs."""
+        return bool(self._tasks)
+
+    def start(self, function: Callable[..., Awaitable[Any]], args: Any) -> None:
+        """Start one more."""
+        self._tasks[_ChildTask(self, self._cell, function, args)] = None
+
+    def ended(self, task: _ChildTask, error: BaseException | None) -> None:
+        """One is over; with `error`, so is its actor."""
+        del self._tasks[task]
+        if error is not None:
+            self._cell.task_failed(error)
+        if not self._tasks and self._reaper is not None:
+            self._reaper.set_result(None)
+
+    async def reap(self) -> None:
+        """Cancel all, and wait until they are gone."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            self._reaper = self._cell.hub.backend.parker()
+            await self._reaper
+
+
+class _ChildTask:
     """A task that belongs to an actor: its failure ends the actor, whose end ends it."""
 
-    __slots__ = ("_args", "_cell", "_function", "_is_cancelled", "_scope")
+    __slots__ = ("_args", "_function", "_is_cancelled", "_owner", "_scope")
 
-    def __init__(self, cell: Cell, function: Callable[..., Awaitable[Any]], args: Any) -> None:
-        self._cell = cell
+    def __init__(
+        self, owner: TaskSet, cell: Cell, function: Callable[..., Awaitable[Any]], args: Any
+    ) -> None:
+        self._owner = owner
         self._function = function
         self._args = args
         self._scope: anyio.CancelScope | None = None
@@ -197,16 +259,20 @@ class ChildTask:
             self._scope.cancel()
 
     async def _main(self) -> None:
+        failure: BaseException | None = None
         with anyio.CancelScope(shield=True) as self._scope:
             if self._is_cancelled:
                 self._scope.cancel()
             try:
                 await self._function(*self._args)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed task is the actor's crash
-                self._cell.task_failed(error)
-        self._cell.task_ended(self)
+                failure = error
+        self._owner.ended(self, failure)
 
 
-def report_of(cell: Cell, error: BaseException) -> TerminateError:
-    """The report that cleaning up failed with `error`."""
-    return TerminateError(cell.spec.id, cell.path, cell.hub.crash(error, cell.path))
+def _is_only(error: BaseException, known: BaseException | None) -> bool:
+    """Whether `error` is but `known`, or groups of it, as task groups wrap what they pass on."""
+    if isinstance(error, BaseExceptionGroup):
+        group = cast(BaseExceptionGroup[BaseException], error)
+        return all(_is_only(leaf, known) for leaf in group.exceptions)
+    return error is known

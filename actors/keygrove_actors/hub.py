@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from contextvars import Context
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from keygrove_actors.backend import Backend, Parker
 from keygrove_actors.messages import ActorId, Crash, MonitorId, NameTaken
@@ -65,6 +65,7 @@ class Hub:
         "hosts",
         "names",
         "observer_error",
+        "turning",
         "waiters",
         "wheel",
     )
@@ -78,6 +79,7 @@ class Hub:
         self.names: dict[str, Cell] = {}
         self.waiters: dict[str, dict[Waiter, None]] = {}
         self.hosts: dict[object, Cell] = {}
+        self.turning: Cell | None = None
         self.counters = Counters()
         self.observer_error: Exception | None = None
         self._observe = observe
@@ -110,9 +112,7 @@ class Hub:
 
     def crash(self, error: BaseException, path: str) -> Crash:
         """`error` as data; of a group, the first leaf gives name and text (A-179)."""
-        first = error
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
+        first = _first_leaf(error)
         return Crash(
             type(first).__name__,
             str(first),
@@ -153,7 +153,9 @@ class Hub:
                 self.waiters.pop(name, None)
 
     def calling_cell(self) -> Cell | None:
-        """The actor in whose own task this runs; None in plain and child tasks."""
+        """The actor in whose turn or own task this runs; None in plain and child tasks."""
+        if self.turning is not None:
+            return self.turning
         hosts = self.hosts
         return hosts.get(self.backend.current_task()) if hosts else None
 
@@ -165,6 +167,13 @@ class Hub:
             "tasks": len(self.hosts),
             "deadlines": len(self.wheel),
         }
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    if isinstance(error, BaseExceptionGroup):
+        group = cast(BaseExceptionGroup[BaseException], error)
+        return _first_leaf(group.exceptions[0])
+    return error
 
 
 def type_name(value: Any) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from keygrove_actors.cell import Cell, Notice
+from keygrove_actors.cell import Cell
+from keygrove_actors.mail import Notice
 from keygrove_actors.messages import Down, GoneReason, MonitorId, Reason
 from keygrove_actors.ref import Ref
 
@@ -18,29 +19,29 @@ class Monitor(Notice):
 
     __slots__ = ("_id", "_reason", "_ref", "_target", "_watcher")
 
-    def __init__(self, watcher: Cell, ref: Ref[Any], id: MonitorId) -> None:
+    def __init__(self, watcher: Cell, ref: Ref[Any], monitor_id: MonitorId) -> None:
         self._watcher = watcher
         self._ref = ref
-        self._id = id
+        self._id = monitor_id
         self._target = ref.resolve()
         self._reason: Reason | None = None
 
     @classmethod
     def set(cls, watcher: Cell, ref: Ref[Any]) -> MonitorId:
         """Watch whoever is at `ref`; if nobody is, fire at once, as mail."""
-        id = watcher.hub.monitor_id()
-        monitor = cls(watcher, ref, id)
+        monitor_id = watcher.hub.monitor_id()
+        monitor = cls(watcher, ref, monitor_id)
         if watcher.monitors is None:
             watcher.monitors = {}
-        watcher.monitors[id] = monitor
+        watcher.monitors[monitor_id] = monitor
         target = monitor._target
         if target is None:
             monitor.fire(GoneReason())
         else:
             if target.watchers is None:
                 target.watchers = {}
-            target.watchers[id] = watcher
-        return id
+            target.watchers[monitor_id] = watcher
+        return monitor_id
 
     def fire(self, reason: Reason) -> None:
         """The target ended: become mail, behind what it had sent (A-073)."""
@@ -48,9 +49,10 @@ class Monitor(Notice):
         self._target = None
         self._watcher.post_signal(self)
 
-    def unwrap(self, cell: Cell) -> Down | None:
+    def unwrap(self) -> Down | None:
         """The `Down`, unless the monitor was taken back meanwhile."""
-        if cell.monitors is None or cell.monitors.pop(self._id, None) is None:
+        monitors = self._watcher.monitors
+        if monitors is None or monitors.pop(self._id, None) is None:
             return None
         assert self._reason is not None
         return Down(self._id, self._ref, self._reason)

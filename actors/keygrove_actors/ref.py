@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import inf
 from typing import Any, Generic, TypeVar
 
-from keygrove_actors.cell import Cell, Request
+from keygrove_actors.cell import Cell
 from keygrove_actors.hub import Hub, type_name
+from keygrove_actors.mail import Request
 from keygrove_actors.messages import (
     AlreadyReplied,
     Call,

@@ -15,7 +15,6 @@ from keygrove_actors.cell import Cell
 from keygrove_actors.hub import Counters, Hub
 from keygrove_actors.messages import (
     ActorId,
-    Reason,
     Shutdown,
     StartFailed,
     StopOverrun,
@@ -82,7 +81,9 @@ class Runtime:
 
     def tree(self) -> Node:
         """The tree at this moment, as data; linear in the number of actors."""
-        return _node(self._root, ROOT, State.UP if self._root.is_started else State.STARTING)
+        root = self._root
+        up = State.UP if root.is_started else State.STARTING
+        return _node(root, ROOT, State.DOWN if root.is_dead else up)
 
     def leftovers(self) -> dict[str, int]:
         """Names, tasks, deadlines and waiters in use; all zero once the tree is down."""
@@ -225,7 +226,7 @@ async def run(
     runtime.verdict(stop_deadline)
 
 
-def _node(cell: SupervisorCell, id: str, state: State) -> Node:
+def _node(cell: SupervisorCell, child_id: str, state: State) -> Node:
     children = tuple(
         _node(post.cell, child.id, child.state)
         if isinstance(post.cell, SupervisorCell)
@@ -234,7 +235,7 @@ def _node(cell: SupervisorCell, id: str, state: State) -> Node:
         for post in [cell.posts[child.id]]
     )
     return Node(
-        id=id,
+        id=child_id,
         path=cell.path,
         name=cell.spec.name,
         state=state,

@@ -150,6 +150,6 @@ def _check_supervisor(spec: SupSpec) -> None:
         raise BadSpec(f"intensity {spec.intensity} is negative: use 0 to tolerate no restart")
     if spec.period <= 0:
         raise BadSpec(f"period {spec.period} is no time span: use more than 0 seconds")
-    twice = [id for id, n in Counter(c.id for c in spec.children).items() if n > 1]
+    twice = [i for i, n in Counter(c.id for c in spec.children).items() if n > 1]
     if twice:
         raise BadSpec(f"child ids {twice} occur more than once: give each child its own")

@@ -209,13 +209,13 @@ def step(model: Model, event: Event) -> list[Effect]:
     return effects
 
 
-def _find(model: Model, id: str) -> Child | None:
-    return next((c for c in model.children if c.id == id), None)
+def _find(model: Model, child_id: str) -> Child | None:
+    return next((c for c in model.children if c.id == child_id), None)
 
 
-def _child(model: Model, id: str) -> Child:
-    child = _find(model, id)
-    assert child is not None, id
+def _child(model: Model, child_id: str) -> Child:
+    child = _find(model, child_id)
+    assert child is not None, child_id
     return child
 
 
@@ -263,8 +263,8 @@ def _stopped(model: Model, child: Child, reason: Reason | None, effects: list[Ef
         model.children.remove(child)
 
 
-def _is_end_of(news: _News, id: str) -> bool:
-    return isinstance(news, Exited) and news.id == id
+def _is_end_of(news: _News, child_id: str) -> bool:
+    return isinstance(news, Exited) and news.id == child_id
 
 
 def _expected(child: Child, reason: Reason) -> bool:

@@ -31,8 +31,8 @@ from keygrove_actors.strategy import (
     ArmRetry,
     Boot,
     Child,
-    EndedBadly,
     Effect,
+    EndedBadly,
     Event,
     Exited,
     ExitSelf,
@@ -51,7 +51,6 @@ from keygrove_actors.strategy import (
     step,
 )
 from keygrove_actors.wheel import Alarm
-
 
 ROOT: Final = "root"
 """The path of the root supervisor, which its children's paths leave out."""
@@ -77,6 +76,7 @@ class Post:
         self.alarm: Alarm | None = None
 
     def arm(self, alarm: Alarm | None) -> None:
+        """Put the clock on the child's start or stop, in place of the one before."""
         if self.alarm is not None:
             self.alarm.cancel()
         self.alarm = alarm
@@ -134,26 +134,26 @@ class SupervisorCell(Cell):
 
     def child_started(self, cell: Cell) -> None:
         """Report it, and go on with the next."""
-        id = cell.spec.id
-        self.posts[id].arm(None)
-        self.hub.report(ChildStarted(id, cell.path, cell.incarnation))
-        self._note(Started(id))
+        child = cell.spec.id
+        self.posts[child].arm(None)
+        self.hub.report(ChildStarted(child, cell.path, cell.incarnation))
+        self._note(Started(child))
 
     def child_ended(self, cell: Cell) -> None:
         """Report it, and decide."""
-        id, reason, now = cell.spec.id, cell.reason, self.hub.backend.now()
+        child, reason, now = cell.spec.id, cell.reason, self.hub.backend.now()
         assert reason is not None
-        self.posts[id].arm(None)
-        self.posts[id].cell = None
+        self.posts[child].arm(None)
+        self.posts[child].cell = None
         if cell.is_started:
-            self.hub.report(ChildTerminated(id, cell.path, cell.incarnation, reason))
-            self._note(Exited(id, reason, now))
+            self.hub.report(ChildTerminated(child, cell.path, cell.incarnation, reason))
+            self._note(Exited(child, reason, now))
         elif isinstance(reason, GoneReason):
-            self._note(Started(id, ignored=True))
+            self._note(Started(child, ignored=True))
         else:
-            self.start_failure = self.start_failure or (id, reason)
-            self.hub.report(StartError(id, cell.path, reason))
-            self._note(StartFailure(id, reason, now))
+            self.start_failure = self.start_failure or (child, reason)
+            self.hub.report(StartError(child, cell.path, reason))
+            self._note(StartFailure(child, reason, now))
 
     # ---- turns
 
@@ -168,13 +168,13 @@ class SupervisorCell(Cell):
         if self.is_started:
             self.turn()
         if self._events and not self.is_busy:
-            self._schedule()
+            self.schedule()
 
     def _note(self, event: Event) -> None:
         if not self.is_dead:
             self._events.append(event)
             if not self.is_busy:
-                self._schedule()
+                self.schedule()
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -198,18 +198,18 @@ class SupervisorCell(Cell):
                 assert_never(effect)
 
     def _report(self, effect: Restarting | GaveUp | EndedBadly) -> None:
-        id, path, model = effect.id, self.path_of(effect.id), self._model
+        child, path, model = effect.id, self.path_of(effect.id), self._model
         match effect:
             case Restarting():
-                self.hub.report(ChildRestarting(id, path, effect.used, model.intensity))
+                self.hub.report(ChildRestarting(child, path, effect.used, model.intensity))
             case GaveUp():
-                self.hub.report(Breach(id, path, model.intensity, model.period))
+                self.hub.report(Breach(child, path, model.intensity, model.period))
             case EndedBadly():
-                self.hub.report(ShutdownError(id, path, effect.reason))
+                self.hub.report(ShutdownError(child, path, effect.reason))
 
-    def path_of(self, id: str) -> str:
+    def path_of(self, child: str) -> str:
         """The way to a child, from the root."""
-        return id if self.path == ROOT else f"{self.path}/{id}"
+        return child if self.path == ROOT else f"{self.path}/{child}"
 
     def _start_child(self, post: Post) -> None:
         spec = post.spec

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from keygrove_actors.cell import Cell, Notice
+from keygrove_actors.cell import Cell
+from keygrove_actors.mail import Notice
 from keygrove_actors.messages import Cast
 from keygrove_actors.wheel import Slot
 
@@ -63,9 +64,10 @@ class MessageTimer(Notice):
         self._due += self._every * (late + 1)
         self._slot = cell.hub.wheel.add(self._due, self)
 
-    def unwrap(self, cell: Cell) -> Cast[Any] | None:
+    def unwrap(self) -> Cast[Any] | None:
         """The message, unless it was cancelled while it waited."""
         self._is_queued = False
+        cell = self._cell
         if cell.timers is None or self not in cell.timers:
             return None
         if self._every is None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from keygrove.cli.console import out
 from keygrove.cli.control import connected
 from keygrove.cli.options import common, configure, errors_worded
+from keygrove.errors import UnavailableError
 from keygrove.http.control import Status
 
 
@@ -30,7 +31,10 @@ def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool
 
 async def _ask(root: Path) -> bytes:
     async with connected(root) as client:
-        return (await client.get("/status")).raise_for_status().content
+        response = await client.get("/status")
+        if response.status_code != 200:
+            raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
+        return response.content
 
 
 def _show(status: Status) -> None:

@@ -1,0 +1,44 @@
+"""Every test here runs on asyncio and on trio, both with a clock that jumps."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
+
+import pytest
+from trio.testing import MockClock
+
+from keygrove_actors import ChildSpec, Report, Runtime, Strategy, SupSpec, run
+from keygrove_actors.testkit import VirtualLoop, leak_gate
+
+Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    if request.param == "trio":
+        return "trio", {"clock": MockClock(autojump_threshold=0)}
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+@pytest.fixture
+def reports() -> list[Report]:
+    return []
+
+
+@pytest.fixture
+def running(reports: list[Report]) -> Running:
+    @asynccontextmanager
+    async def start(
+        *children: ChildSpec,
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        intensity: int = 1,
+        period: float = 5.0,
+        stop_deadline: float | None = None,
+    ) -> AsyncGenerator[Runtime, None]:
+        spec = SupSpec(children=children, strategy=strategy, intensity=intensity, period=period)
+        block = run(spec, observe=reports.append, stop_deadline=stop_deadline)
+        async with leak_gate() as gate, block as runtime:
+            gate.append(runtime)
+            yield runtime
+
+    return start
