@@ -97,7 +97,11 @@ class Follower:
             DiskFullError: it lacks some of it still.
         """
         assert self._indexer is not None, "a read-only store has no index to write"
-        self._dirty, self._crowded = anyio.Event(), anyio.Event()
+        # Whoever waits on an event that is not set must find it set later.
+        if self._dirty.is_set():
+            self._dirty = anyio.Event()
+        if self._crowded.is_set():
+            self._crowded = anyio.Event()
         entries, newest = self.overlay.entries(), self._newest
         change, self._pending = self._pending, Tally()
         try:

@@ -183,7 +183,11 @@ class Shard(Actor[ShardApi]):
         while True:
             merges = await self._merges.take(MERGE_BATCH)
             self._is_committing = True
-            await self._commit(merges)
+            try:
+                await self._commit(merges)
+            except BaseException:
+                self._idle.set()
+                raise
             self._is_committing = False
             if not self._merges:
                 self._idle.set()
@@ -208,7 +212,7 @@ class Shard(Actor[ShardApi]):
         try:
             change = await self._keep(list(puts.values()))
         except DiskFullError:
-            self._refuse(absorbed, puts)
+            self._refuse(absorbed, held, puts)
             return
         for merge, outcome in absorbed:
             digest = held[merge.message.fingerprint].digest
@@ -241,12 +245,18 @@ class Shard(Actor[ShardApi]):
         self._committed += len(puts)
         return change
 
-    def _refuse(self, absorbed: list[tuple[_Merge, Outcome]], puts: dict[Fingerprint, Put]) -> None:
+    def _refuse(
+        self,
+        absorbed: list[tuple[_Merge, Outcome]],
+        held: dict[Fingerprint, Held],
+        puts: dict[Fingerprint, Put],
+    ) -> None:
         """The disk is full; those that asked for nothing new need not know."""
         change = self._store.counts().change
         for merge, outcome in absorbed:
-            name, digest = merge.message.fingerprint, merge.message.digest
-            merge.reply_to.send(NoSpace() if name in puts else Merged(outcome, digest, change))
+            name = merge.message.fingerprint
+            kept = Merged(outcome, held[name].digest, change)
+            merge.reply_to.send(NoSpace() if name in puts else kept)
 
 
 class Turn:
