@@ -33,6 +33,9 @@ _EXAMPLES = {
 }
 """What to write instead, for each key; a test holds it against the structs."""
 
+_TEXTS = {"data_dir", "storage.durability"}
+"""Keys whose value is text, even where that reads as a number."""
+
 Table = dict[str, Any]
 """TOML's own shape: its values may be anything until they are converted."""
 
@@ -121,6 +124,8 @@ def _from_text(key: str, text: str) -> object:
         value: object = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
+    if key in _TEXTS and not isinstance(value, str):
+        return text
     if isinstance(value, str) and key.endswith(".listen"):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value

@@ -75,7 +75,8 @@ def failure_of(error: Exception) -> Failure:
     """What to tell the client."""
     match error:
         case HttpError():
-            return Failure(error.status, str(error))
+            headers = _RETRY if error.status == BUSY.status else ()
+            return Failure(error.status, str(error), headers)
         case DiskFullError():
             return NO_SPACE
         case ActorError():
