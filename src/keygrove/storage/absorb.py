@@ -33,6 +33,11 @@ class Held(msgspec.Struct, frozen=True):
     certificate: Certificate | None = None
     packets: bytes = b""
 
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return len(self.packets) if self.certificate is None else size(self.certificate)
+
     def read(self) -> Certificate:
         """The certificate itself."""
         return read(self.packets) if self.certificate is None else self.certificate
@@ -60,14 +65,19 @@ def absorb(
         merged = merge(held.read(), certificate)
     except PrimaryMismatchError:
         return Absorbed(held, Outcome.MISMATCHED)
-    sizes = [len(packet.body) for packet in packets(merged)]
-    if len(sizes) > BULK.packets_max or sum(sizes) > BULK.certificate_bytes_max:
+    number = sum(1 for _ in packets(merged))
+    if number > BULK.packets_max or size(merged) > BULK.certificate_bytes_max:
         return Absorbed(held, Outcome.OVERGROWN)
     merged_digest = sks_digest(packets(merged))
     if merged_digest == held.digest:
         return Absorbed(held, Outcome.UNCHANGED)
     put = _put(merged, merged_digest, cause, now)
     return Absorbed(Held(merged_digest, merged), Outcome.CHANGED, put)
+
+
+def size(certificate: Certificate) -> int:
+    """Bytes in the bodies of its packets."""
+    return sum(len(packet.body) for packet in packets(certificate))
 
 
 def _put(certificate: Certificate, digest: Digest, cause: Cause, now: int) -> Put:

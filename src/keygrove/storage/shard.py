@@ -8,6 +8,7 @@ cache after its commit and before its acknowledgement.
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
@@ -15,8 +16,8 @@ import anyio.lowlevel
 import msgspec
 
 from keygrove.errors import DiskFullError
-from keygrove.ports import Clock
-from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb
+from keygrove.ports import Clock, Compute
+from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb, size
 from keygrove.storage.cache import Answer, Cache, Form
 from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
@@ -44,7 +45,8 @@ MERGE_BATCH = 1_024
 SETTLE_S = 1.0
 """For an index that lags behind at an orderly end; the next start brings it up otherwise."""
 SLICE_BYTES = 256 * 1024
-"""How much is parsed or merged before others get a turn: a few milliseconds."""
+"""How much is parsed or merged before others get a turn: a few milliseconds. A certificate
+that is larger is worked on elsewhere."""
 
 OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[CertificateStore]]
 OnFault: TypeAlias = Callable[[str, Exception], None]
@@ -72,10 +74,17 @@ class Shard(Actor[ShardApi]):
     _store: CertificateStore
 
     def __init__(
-        self, open_store: OpenStore, clock: Clock, *, cache_bytes: int, on_fault: OnFault
+        self,
+        open_store: OpenStore,
+        clock: Clock,
+        compute: Compute,
+        *,
+        cache_bytes: int,
+        on_fault: OnFault,
     ) -> None:
         self._open_store = open_store
         self._clock = clock
+        self._compute = compute
         self._on_fault = on_fault
         self._cache = Cache(cache_bytes)
         self._reads: Waiting[_Read] = Waiting(READS_MAX)
@@ -148,29 +157,33 @@ class Shard(Actor[ShardApi]):
         while True:
             reads = await self._reads.take(READ_BATCH)
             self._changed.clear()
-            fetches: list[tuple[Fetch, ReplyTo[Any]]] = []
+            fetches = [
+                (read.message, read.reply_to) for read in reads if isinstance(read.message, Fetch)
+            ]
+            await self._answer(fetches)
             for read in reads:
                 match read.message:
                     case Fetch():
-                        fetches.append((read.message, read.reply_to))
+                        pass  # answered: the quick ones first
                     case Find(term, limit):
                         (found,) = await self._store.find([term], limit)
                         read.reply_to.send(found)
                     case Search(words, limit):
                         read.reply_to.send(await self._store.search(words, limit))
-            await self._answer(fetches)
 
     async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]]) -> None:
         versions = await self._store.get([message.fingerprint for message, _ in fetches])
         turn = Turn()
         for (message, reply_to), version in zip(fetches, versions, strict=True):
-            reply_to.send(None if version is None else self._dress(version, message.form))
+            reply_to.send(None if version is None else await self._dress(version, message.form))
             await turn.spend(len(version.packets) if version else 0)
 
-    def _dress(self, version: Version, form: Form) -> Answer | Failed:
+    async def _dress(self, version: Version, form: Form) -> Answer | Failed:
         """Make the bytes to serve, and keep them unless the certificate changed meanwhile."""
         try:
-            body = serve_form(version.packets, form)
+            dress = partial(serve_form, version.packets, form)
+            is_large = len(version.packets) > SLICE_BYTES
+            body = await self._compute.run(dress) if is_large else dress()
         except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
             self._on_fault("serve", error)
             return Failed()
@@ -200,7 +213,7 @@ class Shard(Actor[ShardApi]):
         puts: dict[Fingerprint, Put] = {}
         for merge in merges:
             name = merge.message.fingerprint
-            result = self._absorb(held.get(name), merge.message, now)
+            result = await self._absorb(held.get(name), merge.message, now)
             if isinstance(result, Failed):
                 merge.reply_to.send(result)
                 continue
@@ -226,9 +239,13 @@ class Shard(Actor[ShardApi]):
             if version is not None
         }
 
-    def _absorb(self, held: Held | None, message: Merge, now: int) -> Absorbed | Failed:
+    async def _absorb(self, held: Held | None, message: Merge, now: int) -> Absorbed | Failed:
+        one = message.certificate
+        work = partial(absorb, held, one, message.digest, message.cause, now)
         try:
-            return absorb(held, message.certificate, message.digest, message.cause, now)
+            if size(one) + (held.size if held else 0) > SLICE_BYTES:
+                return await self._compute.run(work)
+            return work()
         except Exception as error:  # noqa: BLE001 - as above
             self._on_fault("merge", error)
             return Failed()
