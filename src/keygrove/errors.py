@@ -14,7 +14,7 @@ class ListenError(KeygroveError):
 
     def __init__(self, address: str, key: str, why: str) -> None:
         super().__init__(
-            f"cannot listen on {address}: {why}; stop what uses it, or change {key} in the settings"
+            f"cannot listen on {address}: {why}; stop what uses it, or set {key} to another"
         )
 
 

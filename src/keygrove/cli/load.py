@@ -31,7 +31,7 @@ from keygrove_actors import ActorError
 SUBMIT_S = 100.0
 
 
-@click.command("load")
+@click.command("load", short_help="Load certificates from files.")
 @common
 @click.argument(
     "files",

@@ -11,7 +11,7 @@ from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
 from keygrove.cli.serve import serve
 from keygrove.cli.status import status
-from keygrove.cli.version import version
+from keygrove.cli.version import own_version, version
 
 ENTRY_POINTS = "keygrove.commands"
 """The group in which another package names its verbs, each a click command."""
@@ -43,6 +43,7 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(own_version(), message="keygrove %(version)s")
 def main() -> None:
     """Run and look after an OpenPGP keyserver."""
 

@@ -23,7 +23,7 @@ from keygrove.system.world import system_ports
 from keygrove.telemetry.log import LogFormat, open_log
 
 
-@click.command("serve")
+@click.command("serve", short_help="Serve certificates.")
 @common
 @click.option(
     "--listen",
@@ -82,8 +82,11 @@ def _endpoints(settings: Settings, root: Path) -> Generator[Endpoints, None, Non
             opened.callback(endpoint.close)
             return endpoint
 
-        http = tuple(keep(listen(one, "[http] listen")) for one in settings.http.listen)
-        metrics = tuple(keep(listen(one, "[metrics] listen")) for one in settings.metrics.listen)
+        http = tuple(keep(listen(one, "http.listen (--listen)")) for one in settings.http.listen)
+        metrics = tuple(
+            keep(listen(one, "metrics.listen (KEYGROVE_METRICS__LISTEN)"))
+            for one in settings.metrics.listen
+        )
         control = keep(listen_unix(root / CONTROL))
         opened.callback((root / CONTROL).unlink, missing_ok=True)
         yield Endpoints(http, metrics, (control,))
@@ -113,7 +116,7 @@ def _announce(endpoints: Endpoints) -> None:
         out().print(f"serving metrics on http://{endpoint.address}/metrics")
     if endpoints.http:
         address = endpoints.http[0].address
-        out().print(f"try: gpg --keyserver hkp://{address} --search-keys alice@example.org")
+        out().print(f"try: gpg --keyserver hkp://{address} --send-keys FINGERPRINT")
     sys.stdout.flush()
 
 

@@ -15,7 +15,7 @@ from keygrove.errors import UnavailableError
 from keygrove.http.control import Status
 
 
-@click.command("status")
+@click.command("status", short_help="Ask the running server how it is.")
 @common
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:

@@ -45,7 +45,7 @@ class HkpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_number = 0
-        self._head_bytes = 0
+        self._head_bytes = self._unread_bytes = 0
         self._in_message = self._in_head = False
         self._refusal = "400 Bad Request", "this is not a well-formed HTTP request"
         self._head_timer: asyncio.TimerHandle | None = None
@@ -71,28 +71,34 @@ class HkpProtocol(HttpToolsProtocol):
         if not self._in_message and self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self._too_slow)
         super().data_received(data)
-        if self._in_head and self._head_number == head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
+        if self._in_head:
+            if self._head_number == head:
+                self._unread_bytes += len(data)
+            if max(self._unread_bytes, self._head_bytes) > HEAD_BYTES_MAX:
                 self._refuse(*_HEAD_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """A head has begun."""
         self._head_number += 1
-        self._head_bytes = 0
+        self._head_bytes = self._unread_bytes = 0
         self._in_message = self._in_head = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """Keep a raw `#` as data: no client of ours sends fragments."""
+        self._head_bytes += len(url)
         super().on_url(url.replace(b"#", b"%23"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count what is complete; what is not shows in the number of octets fed."""
+        self._head_bytes += len(name) + len(value) + 4
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is here; from now on the deadlines are the application's."""
         self._in_head = False
         self._stop_head_timer()
-        length = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if length > HEAD_BYTES_MAX:
+        if self._head_bytes > HEAD_BYTES_MAX:
             self._refusal = _HEAD_TOO_LONG
             raise ValueError(_HEAD_TOO_LONG[1])
         super().on_headers_complete()
