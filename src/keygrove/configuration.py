@@ -200,10 +200,7 @@ def _shown(table: Table, path: str) -> str:
     value: object = table
     for step in re.findall(r"\w+", path):
         # msgspec went this way before us: what is no table is a list.
-        if _is_table(value):
-            value = value[step]
-        else:
-            value = cast("list[object]", value)[int(step)]
+        value = value[step] if _is_table(value) else cast("list[object]", value)[int(step)]
     return repr(value)[:QUOTED_CHARS_MAX]
 
 

@@ -13,6 +13,7 @@ import anyio
 import msgspec
 
 from keygrove.http.errors import (
+    BUSY,
     BodyTooLargeError,
     BodyTooSlowError,
     ClientGoneError,
@@ -174,13 +175,18 @@ class App:
             response = await self._respond(request)
             if response is not None:
                 await _send(request, response, send)
-        is_answered = response is not None and not deadline.cancelled_caught
+        is_late = deadline.cancelled_caught
+        if is_late and response is None:
+            # Nothing was said yet, and a server of ours would say 500.
+            response, is_late = _worded(request, BUSY), False
+            with anyio.move_on_after(LINGER_S):
+                await _send(request, response, send)
         self._observer.exchange(
             Exchange(
                 listener=self._name,
                 method=request.method if request.method in METHODS else "other",
                 route=request.path if request.path in self._resources else "other",
-                status=response.status if response and is_answered else CLIENT_GONE,
+                status=response.status if response and not is_late else CLIENT_GONE,
                 duration_s=self._clock.elapsed() - begun,
                 body_bytes=len(response.body) if response else 0,
                 client=request.client,
