@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeGuard, cast
@@ -157,11 +157,12 @@ def _merge(into: Table, layer: Table, origin: str, origins: dict[str, str], at: 
 
 def _key_of(variable: str) -> str:
     """The key that an environment variable sets."""
-    keys = {PREFIX + key.upper().replace(".", "__"): key for key in flatten(Settings())}
-    if variable in keys:
-        return keys[variable]
-    close = get_close_matches(variable, keys, 1)
-    hint = f"did you mean {close[0]}?" if close else f"known are: {', '.join(keys)}"
+    keys = {key.upper().replace(".", "__"): key for key in flatten(Settings())}
+    name = variable.removeprefix(PREFIX)
+    if name in keys:
+        return keys[name]
+    close = get_close_matches(name, keys, 1)
+    hint = f"did you mean {PREFIX}{close[0]}?" if close else f"known are: {_listed(PREFIX, keys)}"
     raise SettingsError(f"environment {variable} sets nothing; {hint}")
 
 
@@ -207,11 +208,16 @@ def _shown(table: Table, path: str) -> str:
 def _unknown(table: str, name: str) -> str:
     prefix = f"{table}." if table else ""
     known = sorted(
-        {prefix + key.removeprefix(prefix).split(".")[0] for key in FORMS if key.startswith(prefix)}
+        {key.removeprefix(prefix).split(".")[0] for key in FORMS if key.startswith(prefix)}
     )
-    close = get_close_matches(prefix + name, known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    # Without the prefix, which would make all of them look alike.
+    close = get_close_matches(name, known, 1)
+    hint = f"did you mean {prefix}{close[0]}?" if close else f"known here: {_listed(prefix, known)}"
     return f"{prefix}{name} is not a setting; {hint}"
+
+
+def _listed(prefix: str, names: Iterable[str]) -> str:
+    return ", ".join(prefix + name for name in names)
 
 
 def _check_distinct(settings: Settings) -> None:

@@ -129,7 +129,7 @@ def _monitoring(
     """The listener that is first up and last down."""
     facts = _facts(settings, site)
     # Whoever looks after the server is never turned away.
-    shared = Shared(admit_all, telemetry, site.ports.clock)
+    shared = Shared(admit_all, telemetry, site.ports.clock, site.ports.compute)
     app = metrics_app(settings.storage.shards, facts, metrics, shared)
     return _listener(site, "metrics", app, site.endpoints.metrics)
 
@@ -138,7 +138,7 @@ def _clients(
     settings: Settings, site: Site, telemetry: _Telemetry, snapshot: Callable[[], TreeNode]
 ) -> tuple[ChildSpec, ...]:
     """The listeners that let clients and commands in."""
-    open_to_all = Shared(site.admit, telemetry, site.ports.clock)
+    open_to_all = Shared(site.admit, telemetry, site.ports.clock, site.ports.compute)
     hkp = hkp_app(settings, _facts(settings, site), open_to_all)
     about = About(
         version=site.version,
@@ -150,7 +150,7 @@ def _clients(
         durability=settings.storage.durability,
     )
     shards = settings.storage.shards
-    own = Shared(admit_all, telemetry, site.ports.clock)
+    own = Shared(admit_all, telemetry, site.ports.clock, site.ports.compute)
     control = control_app(about, snapshot, shards, own, may_crash=site.may_crash)
     return (
         *_listener(site, LISTENER, hkp, site.endpoints.http),

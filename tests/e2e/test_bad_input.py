@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -164,6 +164,42 @@ def test_an_error_is_json_where_json_was_asked_for(server: Server) -> None:
 )
 def test_a_head_that_is_not_http_is_refused(server: Server, request_: bytes, status: int) -> None:
     _check(server.exchange(request_), status, "")
+
+
+def test_requests_beyond_a_few_at_once_are_refused(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: k\r\n\r\n" * 5)
+        for _ in range(5):
+            assert read_reply(connection).status == 200
+    before = server.rss_bytes()
+    with server.connect() as connection, suppress(ConnectionError):
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: k\r\n\r\n" * 20_000)
+        _check(read_reply(connection), 400, "wait for the answers")
+    assert server.rss_bytes() - before < 20 * MIB
+
+
+def test_trailers_are_limited(server: Server) -> None:
+    head = b"POST /pks/add HTTP/1.1\r\nHost: k\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    _check(server.exchange(head + b"a: b\r\n" * 5_000), 431, "trailers")
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "PUT"])
+def test_a_body_that_nobody_asked_for_ends_the_connection(server: Server, method: str) -> None:
+    with server.connect() as connection:
+        head = f"{method} /healthz HTTP/1.1\r\nHost: k\r\nContent-Length: 1000000\r\n\r\n"
+        connection.sendall(head.encode())
+        read_reply(connection)
+        with suppress(ConnectionError):
+            assert connection.recv(1) == b""
+
+
+def test_a_client_that_has_said_all_still_gets_its_answer(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"GET /pks/stats?options=json HTTP/1.0\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        reply = read_reply(connection)
+        assert reply.status == 200
+        assert connection.recv(1) == b""
 
 
 def test_raw_characters_in_a_query_are_data(server: Server) -> None:

@@ -158,6 +158,25 @@ def test_status_shows_the_server_and_its_tree(servers: Servers) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["a[old]", "a["])
+def test_status_shows_a_path_as_it_is(servers: Servers, tmp_path: Path, name: str) -> None:
+    server = servers.start(data=tmp_path / name)
+    shown = keygrove("status", "--data", server.data)
+    assert shown.status == 0
+    assert f"certificates in {server.data}, " in shown.out
+
+
+def test_a_path_that_looks_like_the_end_of_markup_is_only_a_path(
+    servers: Servers, tmp_path: Path
+) -> None:
+    data = tmp_path / "[" / "old]"
+    data.mkdir(parents=True)
+    server = servers.start(data=data)
+    shown = keygrove("status", "--data", server.data)
+    assert (shown.status, shown.err) == (0, "")
+    assert f"certificates in {server.data}, " in shown.out
+
+
 def test_status_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
     ended = keygrove("status", "--data", tmp_path / "none")
     assert ended.status == 3

@@ -121,6 +121,7 @@ def test_a_crash_of_the_listener_resets_connections_at_most(servers: Servers) ->
         _go_on(traffic)
 
     assert {answer.status_code for answer in traffic.refusals} <= {503}
+    assert all("retry-after" in answer.headers for answer in traffic.refusals)
     assert [name for name in traffic.acknowledged if not server.certificate(name)] == []
     assert server.stop() == 0
 

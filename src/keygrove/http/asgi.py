@@ -18,15 +18,18 @@ from keygrove.http.errors import (
     BodyTooSlowError,
     ClientGoneError,
     Failure,
+    TooManyBodiesError,
     failure_of,
 )
-from keygrove.ports import Clock, Receive, Scope, Send
+from keygrove.ports import Clock, Compute, Receive, Scope, Send
 from keygrove.ratelimit.admission import Admit, Facts, Refused
 from keygrove.telemetry.exchange import Exchange
 
 BODY_DEADLINE_S = 60.0
 REQUEST_DEADLINE_S = 120.0
 """For a whole request, its body's arrival and the answer's departure included."""
+BODIES_BYTES_MAX = 256 << 20
+"""Of all bodies that a listener holds at a time; beyond that it is overloaded."""
 FIELDS_MAX = 100
 LINGER_S = 2.0
 LINGER_BYTES = 16 << 20
@@ -46,10 +49,28 @@ class Response(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class Budget:
+    """Bytes that may be held at a time, by all who share it."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._left = bytes_max
+
+    def take(self, size: int) -> bool:
+        """Hold so many more, if there is room."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """Let go of so many."""
+        self._left += size
+
+
 class Request:
     """One request, its body still on the way."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, bodies: Budget) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
@@ -57,6 +78,8 @@ class Request:
         self.client: str | None = client[0] if client else None
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
+        self._bodies = bodies
+        self._held_bytes = 0
         self.is_read = False
 
     def header(self, name: str) -> str | None:
@@ -86,6 +109,7 @@ class Request:
         Raises:
             BodyTooLargeError: longer than `bytes_max`; said before it is read if announced.
             BodyTooSlowError: it takes longer than BODY_DEADLINE_S.
+            TooManyBodiesError: others hold all that may be held.
             ClientGoneError: the client hung up.
         """
         announced = self.header("content-length")
@@ -102,11 +126,19 @@ class Request:
                 size += len(part)
                 if size > bytes_max:
                     raise BodyTooLargeError(bytes_max)
+                if not self._bodies.take(len(part)):
+                    raise TooManyBodiesError
+                self._held_bytes += len(part)
                 parts.append(part)
                 if not message.get("more_body", False):
                     self.is_read = True
                     return b"".join(parts)
         raise BodyTooSlowError(BODY_DEADLINE_S)
+
+    def release(self) -> None:
+        """The body is not needed any more."""
+        self._bodies.give(self._held_bytes)
+        self._held_bytes = 0
 
     async def linger(self) -> None:
         """Let a client that still sends finish, within bounds, so that it reads our answer."""
@@ -154,6 +186,7 @@ class Shared(msgspec.Struct, frozen=True):
     admit: Admit
     observer: Observer
     clock: Clock
+    compute: Compute
 
 
 class App:
@@ -165,16 +198,21 @@ class App:
         self._admit = shared.admit
         self._observer = shared.observer
         self._clock = shared.clock
+        self._bodies = Budget(BODIES_BYTES_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         begun = self._clock.elapsed()
-        request = Request(scope, receive)
+        request = Request(scope, receive, self._bodies)
         response: Response | None = None
-        with anyio.move_on_after(REQUEST_DEADLINE_S) as deadline:
-            response = await self._respond(request)
-            if response is not None:
-                await _send(request, response, send)
+        try:
+            with anyio.move_on_after(REQUEST_DEADLINE_S) as deadline:
+                response = await self._respond(request)
+                request.release()
+                if response is not None:
+                    await _send(request, response, send)
+        finally:
+            request.release()
         is_late = deadline.cancelled_caught
         if is_late and response is None:
             # Nothing was said yet, and a server of ours would say 500.

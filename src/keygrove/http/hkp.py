@@ -1,12 +1,13 @@
 """HKP v1: lookups and submissions."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import assert_never
 from urllib.parse import quote
 
 import msgspec
 
-from keygrove.http.asgi import HTML, JSON, TEXT, Request, Response
+from keygrove.http.asgi import HTML, JSON, TEXT, Request, Response, Shared
 from keygrove.http.errors import BUG, BUSY, NO_SPACE, Failure, HttpError
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
@@ -20,7 +21,7 @@ from keygrove.ingest.messages import (
     Submitted,
     Unavailable,
 )
-from keygrove.ports import Clock
+from keygrove.ingest.pipeline import INLINE_BYTES
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove.storage.store import Cause
@@ -29,6 +30,7 @@ from keygrove_actors import Ref
 from keygrove_protocols.hkp.index import write_index, write_json
 from keygrove_protocols.hkp.v1 import (
     AddEntry,
+    AddRequest,
     AddResult,
     ByFingerprint,
     Lookup,
@@ -62,13 +64,14 @@ class Hkp:
         ingest: Ref[IngestApi],
         statistics: Statistics,
         pages: Pages,
-        clock: Clock,
+        shared: Shared,
     ) -> None:
         self._catalogue = catalogue
         self._ingest = ingest
         self._statistics = statistics
         self._pages = pages
-        self._clock = clock
+        self._clock = shared.clock
+        self._compute = shared.compute
 
     async def lookup(self, request: Request) -> Response:
         """GET /pks/lookup."""
@@ -86,7 +89,7 @@ class Hkp:
     async def add(self, request: Request) -> Response:
         """POST /pks/add."""
         body = await request.body(SUBMISSION.body_bytes_max)
-        form = parse_add(body, request.header("content-type"))
+        form = await self._read_form(body, request.header("content-type"))
         reply = await self._ingest.call(Submit(form.keytext, Cause.UPLOAD), timeout=SUBMIT_S)
         match reply:
             case Submitted(fates):
@@ -102,6 +105,10 @@ class Hkp:
                 return _failure(BUG)
             case _:
                 assert_never(reply)
+
+    async def _read_form(self, body: bytes, content_type: str | None) -> AddRequest:
+        read = partial(parse_add, body, content_type)
+        return read() if len(body) <= INLINE_BYTES else await self._compute.run(read)
 
     async def _get(self, request: Request, query: Lookup) -> Response:
         is_binary = "bin" in query.options

@@ -68,7 +68,9 @@ class Catalogue:
                 return await self._router.find(Term(TermKind.DIGEST, digest), limit)
             case ByText(readings):
                 return await self._by_text(readings, limit, is_exact=query.exact)
-            case ByShortId() | Unfindable() | None:
+            case ByShortId():
+                raise HttpError(404, "short key IDs can be forged: search by fingerprint")
+            case Unfindable() | None:
                 return ()
 
     async def _by_fingerprint(

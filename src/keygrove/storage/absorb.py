@@ -7,11 +7,14 @@ import msgspec
 from keygrove.storage.derive import derive_from, read
 from keygrove.storage.store import Cause, Put
 from keygrove_protocols.errors import PrimaryMismatchError
-from keygrove_protocols.limits import BULK
+from keygrove_protocols.limits import BULK, SUBMISSION, Limits
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, packets, to_bytes
 from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
+
+PACKET_EFFORT = 250
+"""Bytes whose handling takes as long as that of an empty packet: a few microseconds."""
 
 
 class Outcome(Enum):
@@ -34,9 +37,9 @@ class Held(msgspec.Struct, frozen=True):
     packets: bytes = b""
 
     @property
-    def size(self) -> int:
-        """Bytes, about."""
-        return len(self.packets) if self.certificate is None else size(self.certificate)
+    def effort(self) -> int:
+        """What work on it costs, in bytes of a usual certificate."""
+        return len(self.packets) if self.certificate is None else effort(self.certificate)
 
     def read(self) -> Certificate:
         """The certificate itself."""
@@ -65,8 +68,7 @@ def absorb(
         merged = merge(held.read(), certificate)
     except PrimaryMismatchError:
         return Absorbed(held, Outcome.MISMATCHED)
-    number = sum(1 for _ in packets(merged))
-    if number > BULK.packets_max or size(merged) > BULK.certificate_bytes_max:
+    if _is_overgrown(merged, BULK if cause is Cause.LOAD else SUBMISSION):
         return Absorbed(held, Outcome.OVERGROWN)
     merged_digest = sks_digest(packets(merged))
     if merged_digest == held.digest:
@@ -75,9 +77,15 @@ def absorb(
     return Absorbed(Held(merged_digest, merged), Outcome.CHANGED, put)
 
 
-def size(certificate: Certificate) -> int:
-    """Bytes in the bodies of its packets."""
-    return sum(len(packet.body) for packet in packets(certificate))
+def _is_overgrown(certificate: Certificate, limits: Limits) -> bool:
+    """Only dumps may make a certificate larger than what one submission may hold."""
+    sizes = [len(packet.body) for packet in packets(certificate)]
+    return len(sizes) > limits.packets_max or sum(sizes) > limits.certificate_bytes_max
+
+
+def effort(certificate: Certificate) -> int:
+    """What work on a certificate costs, in bytes of a usual one."""
+    return sum(len(packet.body) + PACKET_EFFORT for packet in packets(certificate))
 
 
 def _put(certificate: Certificate, digest: Digest, cause: Cause, now: int) -> Put:

@@ -17,7 +17,7 @@ import msgspec
 
 from keygrove.errors import DiskFullError
 from keygrove.ports import Clock, Compute
-from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb, size
+from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb, effort
 from keygrove.storage.cache import Answer, Cache, Form
 from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
@@ -213,7 +213,7 @@ class Shard(Actor[ShardApi]):
         puts: dict[Fingerprint, Put] = {}
         for merge in merges:
             name = merge.message.fingerprint
-            result = await self._absorb(held.get(name), merge.message, now)
+            result = await self._absorb(held.get(name), merge.message, now, turn)
             if isinstance(result, Failed):
                 merge.reply_to.send(result)
                 continue
@@ -221,7 +221,6 @@ class Shard(Actor[ShardApi]):
             absorbed.append((merge, result.outcome))
             if result.put is not None:
                 puts[name] = result.put
-                await turn.spend(len(result.put.packets))
         try:
             change = await self._keep(list(puts.values()))
         except DiskFullError:
@@ -239,12 +238,16 @@ class Shard(Actor[ShardApi]):
             if version is not None
         }
 
-    async def _absorb(self, held: Held | None, message: Merge, now: int) -> Absorbed | Failed:
+    async def _absorb(
+        self, held: Held | None, message: Merge, now: int, turn: "Turn"
+    ) -> Absorbed | Failed:
         one = message.certificate
         work = partial(absorb, held, one, message.digest, message.cause, now)
+        spent = effort(one) + (held.effort if held else 0)
         try:
-            if size(one) + (held.size if held else 0) > SLICE_BYTES:
+            if spent > SLICE_BYTES:
                 return await self._compute.run(work)
+            await turn.spend(spent)
             return work()
         except Exception as error:  # noqa: BLE001 - as above
             self._on_fault("merge", error)

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keygrove.errors import DataDirError
@@ -29,10 +29,13 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
         ) from error
     try:
         _take(lock, root)
-        os.truncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()} {command}\n".encode(), 0)
+        # The name is a courtesy to whoever finds it locked: a full disk must not stop us.
+        with suppress(OSError):
+            os.truncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()} {command}\n".encode(), 0)
         yield
-        os.truncate(lock, 0)
+        with suppress(OSError):
+            os.truncate(lock, 0)
     finally:
         os.close(lock)
 
