@@ -21,11 +21,15 @@ from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
 from keygrove.tree import LISTENER_STOP_S, Doors, tree
-from keygrove_actors import ChildSpec, Report, Runtime, run
+from keygrove_actors import ChildSpec, Report, Runtime, SupSpec, run
 from keygrove_actors import Node as TreeNode
 
 STOP_S = 9.0
 """An operator expects the process gone within ten seconds of SIGTERM."""
+
+
+FAULTS = ("hkp", "metrics", "control", "ingest", "merge", "serve")
+"""Where a bug may cost one request only."""
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -118,9 +122,20 @@ async def open_node(
             clients=_clients(settings, site, telemetry, snapshot),
         ),
     )
+    metrics.expect(_names(spec), FAULTS)
     async with run(spec, observe=telemetry.report, stop_deadline=STOP_S) as runtime:
         runtimes.append(runtime)
         yield runtime
+
+
+def _names(spec: SupSpec) -> list[str]:
+    """The ids of all actors below a supervisor."""
+    names: list[str] = []
+    for child in spec.children:
+        names.append(child.id)
+        if isinstance(child.start, SupSpec):
+            names += _names(child.start)
+    return names
 
 
 def _monitoring(

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TextIO, cast
 import msgspec
 import structlog
 from blake3 import blake3
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from keygrove.telemetry.exchange import Exchange
 from keygrove_actors import (
@@ -55,15 +55,21 @@ class Log(Protocol):
 
 def open_log(stream: TextIO, form: LogFormat, *, level: str = "info") -> Log:
     """A log that writes to `stream`: for a person, or one JSON object a line."""
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    processors: list[Processor] = [structlog.processors.add_log_level]
     if form == "json":
-        render = structlog.processors.JSONRenderer(_to_json)
-        processors += [structlog.processors.format_exc_info, render]
+        processors += [
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(_to_json),
+        ]
     else:
-        processors += [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        processors += [
+            _without_nothing,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(), pad_event_to=0, pad_level=False, sort_keys=False
+            ),
+        ]
     logger = structlog.wrap_logger(
         structlog.PrintLogger(stream),
         processors=processors,
@@ -71,6 +77,11 @@ def open_log(stream: TextIO, form: LogFormat, *, level: str = "info") -> Log:
         cache_logger_on_first_use=True,
     )
     return cast(Log, logger.bind())
+
+
+def _without_nothing(_: object, __: str, facts: EventDict) -> EventDict:
+    """For people: what is not there need not be shown."""
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _to_json(facts: object, **_: object) -> str:

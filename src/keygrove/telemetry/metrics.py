@@ -117,6 +117,14 @@ class Metrics:
             registry=self.registry,
         )
 
+    def expect(self, children: Sequence[str], faults: Sequence[str]) -> None:
+        """Show zero for these: an alarm on a rise would miss a first event otherwise."""
+        for child in children:
+            self._crashes.labels(child)
+            self._restarts.labels(child)
+        for where in faults:
+            self._faults.labels(where)
+
     def exchange(self, exchange: Exchange) -> None:
         """Count a request."""
         key = (exchange.listener, exchange.route, exchange.method, exchange.status)
