@@ -95,18 +95,18 @@ class Reply(NamedTuple):
 
 
 def read_reply(connection: socket.socket) -> Reply:
-    """Read one answer: as much as it announces, or all there is."""
+    """Read one answer, as much as it announces: what follows is another's."""
     data = b""
-    while b"\r\n\r\n" not in data:
-        part = connection.recv(65536)
-        assert part, f"the connection ended inside of the answer's head: {data!r}"
-        data += part
-    head, _, body = data.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
+    while not data.endswith(b"\r\n\r\n"):
+        octet = connection.recv(1)
+        assert octet, f"the connection ended inside of the answer's head: {data!r}"
+        data += octet
+    first, *lines = data.decode("latin-1").strip().split("\r\n")
     pairs = [line.partition(":") for line in lines]
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    while len(body) < int(headers.get("content-length", "0")):
-        part = connection.recv(65536)
+    body, length = b"", int(headers.get("content-length", "0"))
+    while len(body) < length:
+        part = connection.recv(length - len(body))
         assert part, "the connection ended inside of the answer"
         body += part
     return Reply(int(first.split(" ")[1]), headers, body)

@@ -46,7 +46,7 @@ def show(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) 
             click.echo(msgspec.json.encode(values))
             return
         for key, value, origin in rows:
-            out().print(f"{key} = {_toml(value)}  # {origin}", markup=False)
+            out().print(f"{key} = {_toml(value)}  # {origin}")
 
 
 def _toml(value: object) -> str:

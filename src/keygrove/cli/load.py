@@ -138,4 +138,4 @@ def _sum_up(loaded: Loaded) -> None:
     for reason, number in sorted(loaded.reasons.items()):
         err().print(f"refused: {number:,} {reason}")
     for name, why in loaded.unreadable.items():
-        err().print(f"not read to the end: {name}: {why}", markup=False)
+        err().print(f"not read to the end: {name}: {why}")
