@@ -4,6 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Deadlines would measure the machine; ./tests/run chooses one of these by its name.
+settings.register_profile("full", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=15)
+settings.load_profile("full")
 
 
 @pytest.fixture

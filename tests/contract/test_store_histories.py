@@ -211,6 +211,7 @@ async def live(history: Sequence[Operation]) -> None:
         await subject.apply(Reopen(is_settled=False))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100,
     deadline=None,
