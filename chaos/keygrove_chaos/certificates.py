@@ -6,7 +6,7 @@ always gives the same key.
 
 from collections.abc import Iterable, Sequence
 
-from keygrove.storage.absorb import absorb
+from keygrove.storage.absorb import Incoming, absorb
 from keygrove.storage.store import Cause, Put
 from keygrove_protocols.openpgp.armor import armor
 from keygrove_protocols.openpgp.certificate import (
@@ -56,7 +56,7 @@ def digest_of(certificate: Certificate) -> Digest:
 
 def put_of(certificate: Certificate, at: int = CREATED) -> Put:
     """What a shard writes for a certificate that it did not hold."""
-    put = absorb(None, certificate, digest_of(certificate), Cause.UPLOAD, at).put
+    put = absorb(None, [Incoming(certificate, digest_of(certificate), Cause.UPLOAD)], at).put
     assert put is not None
     return put
 

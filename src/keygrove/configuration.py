@@ -124,7 +124,8 @@ def _read(path: Path) -> Table:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} is not UTF-8 at byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # TOMLDecodeError, or what Python says to a number of 5,000 digits and to 1,000 brackets.
         raise SettingsError(f"{path} is not TOML: {error}") from error
 
 
@@ -136,9 +137,11 @@ def _nest(key: str, value: object) -> Table:
 def _from_text(key: str, text: str) -> object:
     """An environment variable's value: TOML, or plain text, comma-separated for a list."""
     try:
-        value: object = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        table = {}
+    # With a line break in it, text could set something else.
+    value: object = table["value"] if len(table) == 1 else text
     if key in _TEXTS and not isinstance(value, str):
         return text
     if isinstance(value, str) and key.endswith(".listen"):

@@ -26,6 +26,17 @@ class StoreError(KeygroveError):
     """A shard's files are not what this program can work with."""
 
 
+class DamagedError(StoreError):
+    """A page of a shard's files is not what was written there."""
+
+
+class NodeStartError(KeygroveError):
+    """An actor could not start, so the server does not."""
+
+    def __init__(self, child: str, why: str) -> None:
+        super().__init__(f"{child} could not start: {why}")
+
+
 class DiskFullError(KeygroveError):
     """The disk has no room for a write. Nothing of that write was kept; reads go on."""
 

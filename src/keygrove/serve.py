@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 
 from keygrove.cluster.router import shard_name
+from keygrove.errors import NodeStartError
 from keygrove.http.app import hkp_app, metrics_app
 from keygrove.http.asgi import Observer, Shared
 from keygrove.http.control import LISTENER, About, control_app
@@ -21,7 +22,7 @@ from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
 from keygrove.tree import LISTENER_STOP_S, Doors, tree
-from keygrove_actors import ChildSpec, Report, Runtime, SupSpec, run
+from keygrove_actors import ChildSpec, Crash, Report, Runtime, StartError, StartFailed, SupSpec, run
 from keygrove_actors import Node as TreeNode
 
 STOP_S = 9.0
@@ -59,6 +60,8 @@ class _Telemetry(Observer):
     def __init__(self, log: NodeLog, metrics: Metrics) -> None:
         self._log = log
         self._metrics = metrics
+        self.failed_start: StartError | None = None
+        """The first start that failed: the others fail because of it."""
 
     def exchange(self, exchange: Exchange) -> None:
         """See `Observer`."""
@@ -72,6 +75,8 @@ class _Telemetry(Observer):
 
     def report(self, report: Report) -> None:
         """What the runtime says of its actors."""
+        if isinstance(report, StartError) and self.failed_start is None:
+            self.failed_start = report
         self._metrics.report(report)
         self._log.report(report)
 
@@ -102,7 +107,7 @@ async def open_node(
         stores: how to open each shard's store; SQLite below the data directory if not given.
 
     Raises:
-        StartFailed: an actor could not start.
+        NodeStartError: an actor could not start.
         StopOverrun: one did not stop in time and was killed.
     """
     metrics = Metrics()
@@ -123,9 +128,16 @@ async def open_node(
         ),
     )
     metrics.expect(_names(spec), FAULTS)
-    async with run(spec, observe=telemetry.report, stop_deadline=STOP_S) as runtime:
-        runtimes.append(runtime)
-        yield runtime
+    try:
+        async with run(spec, observe=telemetry.report, stop_deadline=STOP_S) as runtime:
+            runtimes.append(runtime)
+            yield runtime
+    except StartFailed as error:
+        first = telemetry.failed_start
+        if first is None:
+            raise
+        why = first.reason.text if isinstance(first.reason, Crash) else str(first.reason)
+        raise NodeStartError(first.child, why) from error
 
 
 def _names(spec: SupSpec) -> list[str]:

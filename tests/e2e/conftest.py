@@ -125,6 +125,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
         self.url = self.metrics_url = ""
+        self.stderr: int | None = None
+        """Where it logs to, if not to a file."""
         self.http = httpx.Client()
 
     @property
@@ -165,7 +167,7 @@ class Server:
                 [*arguments, *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
-                stderr=log,
+                stderr=log if self.stderr is None else self.stderr,
                 env=self._env,
             )
         self.url, self.metrics_url = eventually(self._addresses, within_s=START_S)
@@ -292,13 +294,18 @@ class Servers:
         self._number = 0
 
     def start(
-        self, *options: str, data: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        *options: str,
+        data: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stderr: int | None = None,
     ) -> Server:
         """A new server, on a data directory of its own if none is given."""
         self._number += 1
         folder = self._folder / f"server-{self._number}"
         folder.mkdir()
         server = Server(data or folder / "data", folder, options, env)
+        server.stderr = stderr
         self._servers.callback(server.close)
         return server.start()
 

@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C: nobody new, what was accepted is stored, the tree stops in reverse."""
 
+import os
 from itertools import count
 from signal import SIGINT, SIGTERM, Signals
 from threading import Thread
@@ -74,4 +75,15 @@ def test_it_can_be_stopped_twice_and_started_again(servers: Servers) -> None:
     assert server.wait() == 0
     assert not (server.data / "control.sock").exists()
     server.start()
+    assert server.stop() == 0
+
+
+def test_a_log_that_nobody_reads_neither_holds_it_up_nor_ends_it(servers: Servers) -> None:
+    reading, writing = os.pipe()
+    server = servers.start(stderr=writing)
+    os.close(writing)
+    for _ in range(400):  # more lines than a pipe holds
+        assert server.http.get("/healthz").status_code == 200
+    os.close(reading)
+    assert server.http.get("/healthz").status_code == 200
     assert server.stop() == 0

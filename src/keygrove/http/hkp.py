@@ -46,7 +46,9 @@ from keygrove_protocols.openpgp.summary import Summary
 SUBMIT_S = 40.0
 GET_MAX = 100
 INDEX_MAX = 500
-RESPONSE_BYTES_MAX = 64 << 20
+GET_BYTES_MAX = 32 << 20
+INDEX_BYTES_MAX = 4 << 20
+"""A usual certificate takes half a kilobyte of it."""
 MAX_AGE_S = 300
 NEWEST_LEGACY = 4
 """Clients of HKP v1 give up on a whole answer for one newer certificate in it."""
@@ -118,11 +120,10 @@ class Hkp:
                 return _one(request, answer)
         names = await self._catalogue.find(query, GET_MAX)
         form = Form.BINARY if is_binary else Form.LEGACY
-        bodies = [answer.body for answer in await self._catalogue.fetch(names, form) if answer.body]
+        answers = await self._catalogue.fetch(names, form, GET_BYTES_MAX)
+        bodies = [answer.body for answer in answers if answer.body]
         if not bodies:
             raise HttpError(404, ONLY_NEW)
-        if sum(map(len, bodies)) > RESPONSE_BYTES_MAX:
-            raise HttpError(413, "too much was found: ask for one fingerprint")
         data = b"".join(bodies)
         kind, suffix = (BINARY, "pgp") if is_binary else (ARMORED, "asc")
         headers = (_disposition(request.field("search"), suffix), _results(len(bodies)))
@@ -144,7 +145,7 @@ class Hkp:
 
     async def _summaries(self, names: Sequence[Fingerprint]) -> list[Summary]:
         """What HKP v1 may list, newest first."""
-        answers = await self._catalogue.fetch(names, Form.SUMMARY)
+        answers = await self._catalogue.fetch(names, Form.SUMMARY, INDEX_BYTES_MAX)
         read = [msgspec.msgpack.decode(one.body, type=Summary) for one in answers if one.body]
         listed = [one for one in read if one.version <= NEWEST_LEGACY]
         return sorted(listed, key=lambda one: (-one.created, one.fingerprint))

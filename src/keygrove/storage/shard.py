@@ -6,7 +6,8 @@ way to the disk the next one gathers: that is the whole of group commit. A chang
 cache after its commit and before its acknowledgement.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, TypeAlias
@@ -15,9 +16,9 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from keygrove.errors import DiskFullError
+from keygrove.errors import DamagedError, DiskFullError
 from keygrove.ports import Clock, Compute
-from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb, effort
+from keygrove.storage.absorb import CHANGING, Absorbed, Held, Incoming, absorb, effort
 from keygrove.storage.cache import Answer, Cache, Form
 from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
@@ -172,11 +173,26 @@ class Shard(Actor[ShardApi]):
                         read.reply_to.send(await self._store.search(words, limit))
 
     async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]]) -> None:
-        versions = await self._store.get([message.fingerprint for message, _ in fetches])
+        try:
+            versions = await self._store.get([message.fingerprint for message, _ in fetches])
+        except DamagedError as error:
+            await self._answer_one_by_one(fetches, error)
+            return
         turn = Turn()
         for (message, reply_to), version in zip(fetches, versions, strict=True):
             reply_to.send(None if version is None else await self._dress(version, message.form))
             await turn.spend(len(version.packets) if version else 0)
+
+    async def _answer_one_by_one(
+        self, fetches: list[tuple[Fetch, ReplyTo[Any]]], error: DamagedError
+    ) -> None:
+        """A damaged page costs those certificates that lie on it, not the shard."""
+        if len(fetches) == 1:
+            self._on_fault("serve", error)
+            fetches[0][1].send(Failed())
+            return
+        for fetch in fetches:
+            await self._answer([fetch])
 
     async def _dress(self, version: Version, form: Form) -> Answer | Failed:
         """Make the bytes to serve, and keep them unless the certificate changed meanwhile."""
@@ -207,28 +223,39 @@ class Shard(Actor[ShardApi]):
 
     async def _commit(self, merges: list[_Merge]) -> None:
         """Merge and keep a batch; everybody is answered, whatever becomes of it."""
-        held = await self._held({merge.message.fingerprint for merge in merges})
-        now, turn = self._clock.now(), Turn()
-        absorbed: list[tuple[_Merge, Outcome]] = []
-        puts: dict[Fingerprint, Put] = {}
+        by_name: defaultdict[Fingerprint, list[_Merge]] = defaultdict(list)
         for merge in merges:
-            name = merge.message.fingerprint
-            result = await self._absorb(held.get(name), merge.message, now, turn)
-            if isinstance(result, Failed):
-                merge.reply_to.send(result)
-                continue
-            held[name] = result.held
-            absorbed.append((merge, result.outcome))
-            if result.put is not None:
-                puts[name] = result.put
+            by_name[merge.message.fingerprint].append(merge)
+        held = await self._held(set(by_name))
+        now, turn = self._clock.now(), Turn()
+        absorbed: dict[Fingerprint, Absorbed] = {}
+        for name, some in by_name.items():
+            result = await self._absorb(held.get(name), [one.message for one in some], now, turn)
+            if result is None:
+                _answer(some, [Failed()] * len(some))
+            else:
+                absorbed[name] = result
+        puts = [result.put for result in absorbed.values() if result.put is not None]
         try:
-            change = await self._keep(list(puts.values()))
+            change = await self._keep(puts)
         except DiskFullError:
-            self._refuse(absorbed, held, puts)
-            return
-        for merge, outcome in absorbed:
-            digest = held[merge.message.fingerprint].digest
-            merge.reply_to.send(Merged(outcome, digest, change))
+            change = None
+        for name, result in absorbed.items():
+            _answer(by_name[name], self._replies(result, held.get(name), change))
+
+    def _replies(
+        self, result: Absorbed, before: Held | None, change: int | None
+    ) -> list[Merged | NoSpace | Failed]:
+        """What to tell each; on a full disk (`change` None) what is held is what was before."""
+        if change is not None:
+            return [Merged(outcome, result.held.digest, change) for outcome in result.outcomes]
+        kept = self._store.counts().change
+        return [
+            NoSpace()
+            if before is None or outcome in CHANGING
+            else Merged(outcome, before.digest, kept)
+            for outcome in result.outcomes
+        ]
 
     async def _held(self, names: set[Fingerprint]) -> dict[Fingerprint, Held]:
         versions = await self._store.get(sorted(names))
@@ -239,11 +266,12 @@ class Shard(Actor[ShardApi]):
         }
 
     async def _absorb(
-        self, held: Held | None, message: Merge, now: int, turn: "Turn"
-    ) -> Absorbed | Failed:
-        one = message.certificate
-        work = partial(absorb, held, one, message.digest, message.cause, now)
-        spent = effort(one) + (held.effort if held else 0)
+        self, held: Held | None, messages: list[Merge], now: int, turn: "Turn"
+    ) -> Absorbed | None:
+        """Merge all that came in for one certificate; None if a bug of ours prevents it."""
+        incoming = [Incoming(one.certificate, one.digest, one.cause) for one in messages]
+        work = partial(absorb, held, incoming, now)
+        spent = sum(effort(one.certificate) for one in messages) + (held.effort if held else 0)
         try:
             if spent > SLICE_BYTES:
                 return await self._compute.run(work)
@@ -251,7 +279,7 @@ class Shard(Actor[ShardApi]):
             return work()
         except Exception as error:  # noqa: BLE001 - as above
             self._on_fault("merge", error)
-            return Failed()
+            return None
 
     async def _keep(self, puts: list[Put]) -> int:
         """Commit; then, before anybody learns of it, forget what was cached."""
@@ -265,18 +293,10 @@ class Shard(Actor[ShardApi]):
         self._committed += len(puts)
         return change
 
-    def _refuse(
-        self,
-        absorbed: list[tuple[_Merge, Outcome]],
-        held: dict[Fingerprint, Held],
-        puts: dict[Fingerprint, Put],
-    ) -> None:
-        """The disk is full; those that asked for nothing new need not know."""
-        change = self._store.counts().change
-        for merge, outcome in absorbed:
-            name = merge.message.fingerprint
-            kept = Merged(outcome, held[name].digest, change)
-            merge.reply_to.send(NoSpace() if name in puts else kept)
+
+def _answer(merges: list[_Merge], replies: Sequence[Merged | NoSpace | Failed]) -> None:
+    for merge, reply in zip(merges, replies, strict=True):
+        merge.reply_to.send(reply)
 
 
 class Turn:

@@ -67,5 +67,12 @@ def check_shards(root: Path, shards: int) -> None:
 
 
 def count_shards(root: Path) -> int:
-    """How many shards the directory holds; 0 when it has no store yet."""
-    return sum(1 for _ in root.glob(f"{SHARD_FOLDER}*/heap.db"))
+    """How many shards the directory holds; 0 when it has no store yet.
+
+    Raises:
+        DataDirError: it cannot be looked into.
+    """
+    try:
+        return sum(1 for _ in root.glob(f"{SHARD_FOLDER}*/heap.db"))
+    except OSError as error:
+        raise DataDirError(f"cannot read {root}: {error.strerror}") from error

@@ -53,7 +53,23 @@ class Log(Protocol):
         ...
 
 
-def open_log(stream: TextIO, form: LogFormat, *, level: str = "info") -> Log:
+class Sink(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Take some text."""
+        ...
+
+    def flush(self) -> object:
+        """Pass it on."""
+        ...
+
+    def isatty(self) -> bool:
+        """Whether a person reads it."""
+        ...
+
+
+def open_log(stream: Sink, form: LogFormat, *, level: str = "info") -> Log:
     """A log that writes to `stream`: for a person, or one JSON object a line."""
     processors: list[Processor] = [structlog.processors.add_log_level]
     if form == "json":
@@ -71,7 +87,7 @@ def open_log(stream: TextIO, form: LogFormat, *, level: str = "info") -> Log:
             ),
         ]
     logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        structlog.PrintLogger(cast(TextIO, stream)),  # it only writes and flushes
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
@@ -80,7 +96,9 @@ def open_log(stream: TextIO, form: LogFormat, *, level: str = "info") -> Log:
 
 
 def _without_nothing(_: object, __: str, facts: EventDict) -> EventDict:
-    """For people: what is not there need not be shown."""
+    """For people: what is not there need not be shown, and a traceback takes its own lines."""
+    if facts.get("trace"):
+        facts["exception"] = facts.pop("trace")
     return {name: value for name, value in facts.items() if value is not None}
 
 

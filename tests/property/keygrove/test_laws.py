@@ -18,7 +18,7 @@ from keygrove.errors import SettingsError
 from keygrove.ingest.files import batches
 from keygrove.ingest.steps import STEPS, draft, prepare
 from keygrove.settings import Settings
-from keygrove.storage.absorb import Held, Outcome, absorb
+from keygrove.storage.absorb import Held, Incoming, Outcome, absorb
 from keygrove.storage.address import SLOTS, slot, tree_key
 from keygrove.storage.cache import OVERHEAD_BYTES, SHARE, Answer, Cache, Form
 from keygrove.storage.derive import derive
@@ -42,8 +42,8 @@ states = st.builds(state, texts, st.sets(st.integers(2, 4)), st.integers(0, 3))
 
 
 def meet(held: Held | None, certificate: Certificate) -> Held:
-    result = absorb(held, certificate, digest_of(certificate), Cause.UPLOAD, CREATED)
-    assert (result.put is None) == (result.outcome is Outcome.UNCHANGED)
+    result = absorb(held, [Incoming(certificate, digest_of(certificate), Cause.UPLOAD)], CREATED)
+    assert (result.put is None) == (result.outcomes == (Outcome.UNCHANGED,))
     if result.put is not None:
         assert result.put.digest == result.held.digest == digest_of(result.held.read())
         assert derive(result.put.packets).terms == result.put.terms

@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM as cancellation, so that everything opened is closed in order."""
+
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+import anyio.abc
+import click
+
+T = TypeVar("T")
+
+INTERRUPTED = 130
+
+
+def run(work: Callable[[], Awaitable[T]], *, interrupted: int = INTERRUPTED) -> T:
+    """Run `work` on uvloop. A signal cancels it, and ends the command with `interrupted`."""
+    done: list[T] = []
+
+    async def main() -> None:
+        async with anyio.create_task_group() as listening:
+            with anyio.CancelScope() as working:
+                await listening.start(_cancel_on_signal, working)
+                done.append(await work())
+            # Only now: a second signal while we stop must not end us at once.
+            listening.cancel_scope.cancel()
+
+    anyio.run(main, backend_options={"use_uvloop": True})
+    if not done:
+        sys.exit(interrupted)
+    return done[0]
+
+
+async def _cancel_on_signal(
+    scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
+            say("stopping: what has begun is finished first")
+
+
+def say(text: str) -> None:
+    """Tell a person; who cannot be told any more need not be."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        return
