@@ -41,3 +41,14 @@ def test_the_statistics_page_counts(server: Server) -> None:
     page = server.http.get("/pks/stats")
     assert f"{server.total()} certificates" in page.text
     assert server.get(op="stats").text.count("<table>") == page.text.count("<table>")
+
+
+def test_a_browser_is_told_what_went_wrong_on_a_page(server: Server) -> None:
+    asked = {"op": "index", "search": "<nobody>"}
+    page = server.http.get("/pks/lookup", params=asked, headers={"Accept": "text/html"})
+    assert page.status_code == 404
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "No certificate was found" in page.text
+    assert 'action="/pks/lookup"' in page.text
+    plain = server.http.get("/pks/lookup", params=asked | {"options": "mr"})
+    assert plain.text == "no certificate was found\n"

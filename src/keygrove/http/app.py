@@ -70,7 +70,7 @@ def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared) -> MakeApp:
             "/pks/stats": Resource(get=statistics.page),
             **_probes(router, facts),
         }
-        return App("hkp", resources, shared)
+        return App("hkp", resources, shared, pages.error)
 
     return make
 

@@ -154,6 +154,10 @@ class Request:
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
+ErrorPage: TypeAlias = Callable[[str], bytes]
+"""Makes a page for people of an error's text."""
+
+
 class Resource(msgspec.Struct, frozen=True):
     """What a path offers. HEAD comes with `get`; `accepts` are media types of a post."""
 
@@ -192,8 +196,15 @@ class Shared(msgspec.Struct, frozen=True):
 class App:
     """An ASGI application: resources by path."""
 
-    def __init__(self, name: str, resources: Mapping[str, Resource], shared: Shared) -> None:
+    def __init__(
+        self,
+        name: str,
+        resources: Mapping[str, Resource],
+        shared: Shared,
+        error_page: ErrorPage | None = None,
+    ) -> None:
         self._name = name
+        self._error_page = error_page
         self._resources = resources
         self._admit = shared.admit
         self._observer = shared.observer
@@ -216,7 +227,7 @@ class App:
         is_late = deadline.cancelled_caught
         if is_late and response is None:
             # Nothing was said yet, and a server of ours would say 500.
-            response, is_late = _worded(request, BUSY), False
+            response, is_late = self._worded(request, BUSY), False
             with anyio.move_on_after(LINGER_S):
                 await _send(request, response, send)
         self._observer.exchange(
@@ -237,7 +248,7 @@ class App:
             verdict = await self._admit(Facts(request.client, kind))
             if isinstance(verdict, Refused):
                 retry = (("retry-after", str(verdict.retry_after_s)),)
-                return _worded(request, Failure(429, verdict.text, retry))
+                return self._worded(request, Failure(429, verdict.text, retry))
             return await self._dispatch(request)
         except ClientGoneError:
             return None
@@ -245,12 +256,12 @@ class App:
             failure = failure_of(error)
             if failure.is_bug:
                 self._observer.fault(self._name, error)
-            return _worded(request, failure)
+            return self._worded(request, failure)
 
     async def _dispatch(self, request: Request) -> Response:
         resource = self._resources.get(request.path)
         if resource is None:
-            return _worded(request, Failure(404, "there is nothing at this path"))
+            return self._worded(request, Failure(404, "there is nothing at this path"))
         match request.method:
             case "GET" | "HEAD" if resource.get is not None:
                 return await resource.get(request)
@@ -260,7 +271,17 @@ class App:
                 return Response(200, b"", headers=_options(resource))
             case _:
                 text = f"this path takes {resource.allow} only"
-                return _worded(request, Failure(405, text, (("allow", resource.allow),)))
+                return self._worded(request, Failure(405, text, (("allow", resource.allow),)))
+
+    def _worded(self, request: Request, failure: Failure) -> Response:
+        """One line of text; JSON where that was asked for, a page where a browser asks."""
+        status, text, headers = failure.status, failure.text, failure.headers
+        if "json" in request.options:
+            return Response(status, msgspec.json.encode({"error": text}) + b"\n", JSON, headers)
+        wants_page = "text/html" in (request.header("accept") or "") and "mr" not in request.options
+        if self._error_page is not None and wants_page:
+            return Response(status, self._error_page(text), HTML, headers)
+        return Response(status, f"{text}\n".encode(), TEXT, headers)
 
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"})
@@ -276,14 +297,6 @@ def _options(resource: Resource) -> tuple[tuple[str, str], ...]:
         ("access-control-allow-headers", "Content-Type, Authorization, Authentication"),
         ("access-control-max-age", "86400"),
     )
-
-
-def _worded(request: Request, failure: Failure) -> Response:
-    """One line of text, or JSON where that was asked for."""
-    if "json" in request.options:
-        body = msgspec.json.encode({"error": failure.text}) + b"\n"
-        return Response(failure.status, body, JSON, failure.headers)
-    return Response(failure.status, f"{failure.text}\n".encode(), TEXT, failure.headers)
 
 
 async def _send(request: Request, response: Response, send: Send) -> None:
