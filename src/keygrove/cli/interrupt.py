@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import anyio
 import anyio.abc
-import click
+
+from keygrove.system.stream import write_through
 
 T = TypeVar("T")
 
@@ -44,7 +45,4 @@ async def _cancel_on_signal(
 
 def say(text: str) -> None:
     """Tell a person; who cannot be told any more need not be."""
-    try:
-        click.echo(text, err=True)
-    except OSError:
-        return
+    write_through(sys.stderr, f"{text}\n")

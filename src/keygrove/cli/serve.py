@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -16,7 +16,7 @@ from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
 from keygrove.system.datadir import CONTROL, check_shards, owned
 from keygrove.system.sockets import SocketEndpoint, listen, listen_unix
-from keygrove.system.stream import in_background
+from keygrove.system.stream import in_background, write_through
 from keygrove.system.world import system_ports
 from keygrove.telemetry.log import LogFormat, open_log
 
@@ -103,5 +103,4 @@ def _announce(endpoints: Endpoints) -> None:
     if endpoints.http:
         address = endpoints.http[0].address
         lines.append(f"try: gpg --keyserver hkp://{address} --send-keys FINGERPRINT")
-    with suppress(OSError):  # nobody has to listen
-        click.echo("\n".join(lines))
+    write_through(sys.stdout, "".join(f"{line}\n" for line in lines))

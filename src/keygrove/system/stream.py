@@ -5,6 +5,7 @@ hold up or end the server. Lines go through a bounded queue to a thread; what do
 cannot be written, is dropped and counted.
 """
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
@@ -13,6 +14,20 @@ from typing import TextIO
 
 LINES_MAX = 10_000
 DRAIN_S = 1.0
+
+
+def write_through(stream: TextIO, text: str) -> bool:
+    """Write past the stream's buffer, or say that it cannot be done.
+
+    What a broken stream keeps in its buffer makes Python end with 120, whatever else was done.
+    """
+    data = text.encode(errors="replace")
+    try:
+        while data:
+            data = data[os.write(stream.fileno(), data) :]
+    except OSError:
+        return False
+    return True
 
 
 class BackgroundStream:
@@ -48,10 +63,7 @@ class BackgroundStream:
                 if self._is_over.is_set():
                     return
                 continue
-            try:
-                self._stream.write(text)
-                self._stream.flush()
-            except (OSError, ValueError):
+            if not write_through(self._stream, text):
                 self.dropped += 1
 
     def end(self) -> None:
