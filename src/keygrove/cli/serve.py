@@ -69,7 +69,7 @@ def serve(
             pid=os.getpid(),
             may_crash=debug_crash,
         )
-        run(lambda: _serve(settings, site), interrupted=0)
+        run(lambda: _serve(settings, site), interrupted=0, tell=stream.write)
 
 
 @contextmanager
