@@ -1,6 +1,15 @@
 """Actors and supervisors in the manner of Erlang/OTP. Knows nothing of keys or keyservers."""
 
-from keygrove_actors.actor import Actor, Ctx, on, on_cast
+from keygrove_actors.actor import Actor, on, on_cast
+from keygrove_actors.calls import ReplyTo
+from keygrove_actors.ctx import Ctx
+from keygrove_actors.failures import (
+    NoReply,
+    NotSuspended,
+    ReceiveTimeout,
+    StashFull,
+    WrongReply,
+)
 from keygrove_actors.messages import (
     DEFER,
     IGNORE,
@@ -44,7 +53,20 @@ from keygrove_actors.messages import (
     WrongProtocol,
     WrongTask,
 )
-from keygrove_actors.ref import Ref, ReplyTo
+from keygrove_actors.outcomes import (
+    CONTINUE,
+    CONTINUE_REPLY,
+    HIBERNATE,
+    Continue,
+    ContinueReply,
+    Exit,
+    Hibernate,
+    Idle,
+    Joined,
+    Left,
+    TaskDone,
+)
+from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
     Breach,
     Cause,
@@ -52,11 +74,14 @@ from keygrove_actors.reports import (
     ChildStarted,
     ChildTerminated,
     DeadLetter,
+    DeadLetters,
     Report,
     ShutdownError,
+    SlowTurn,
     StartError,
     StopLate,
     TerminateError,
+    Zombie,
 )
 from keygrove_actors.runtime import Node, Runtime, run
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Overflow, Restart, Strategy, SupSpec
@@ -64,7 +89,10 @@ from keygrove_actors.strategy import State
 from keygrove_actors.timers import MessageTimer
 
 __all__ = [
+    "CONTINUE",
+    "CONTINUE_REPLY",
     "DEFER",
+    "HIBERNATE",
     "IGNORE",
     "STOP",
     "STOP_REPLY",
@@ -87,16 +115,24 @@ __all__ = [
     "ChildSpec",
     "ChildStarted",
     "ChildTerminated",
+    "Continue",
+    "ContinueReply",
     "Crash",
     "Ctx",
     "DeadLetter",
+    "DeadLetters",
     "DeclaredError",
     "Defer",
     "Down",
+    "Exit",
     "GoneReason",
+    "Hibernate",
+    "Idle",
     "Ignore",
     "InitTimeout",
+    "Joined",
     "Killed",
+    "Left",
     "MailboxFull",
     "MailboxSpec",
     "MessageTimer",
@@ -104,10 +140,13 @@ __all__ = [
     "NameTaken",
     "NoConnection",
     "NoProc",
+    "NoReply",
     "Node",
     "Normal",
+    "NotSuspended",
     "Overflow",
     "Reason",
+    "ReceiveTimeout",
     "Ref",
     "ReplyTo",
     "Report",
@@ -115,10 +154,12 @@ __all__ = [
     "Runtime",
     "Shutdown",
     "ShutdownError",
+    "SlowTurn",
     "SpecError",
     "SpecWarning",
     "StartError",
     "StartFailed",
+    "StashFull",
     "State",
     "Stop",
     "StopLate",
@@ -126,10 +167,13 @@ __all__ = [
     "StopReply",
     "Strategy",
     "SupSpec",
+    "TaskDone",
     "TerminateError",
     "TreeEnded",
     "WrongProtocol",
+    "WrongReply",
     "WrongTask",
+    "Zombie",
     "on",
     "on_cast",
     "run",

@@ -133,6 +133,7 @@ class Defer(enum.Enum):
     """The type of `DEFER`."""
 
     DEFER = 1
+    KEPT = 2
 
 
 class Ignore(enum.Enum):

@@ -12,7 +12,7 @@ import msgspec
 
 from keygrove_actors.backend import Parker, current_backend
 from keygrove_actors.cell import Cell
-from keygrove_actors.hub import Counters, Hub
+from keygrove_actors.hub import Counters, Hub, Options
 from keygrove_actors.messages import (
     ActorId,
     Shutdown,
@@ -150,6 +150,7 @@ class Runtime:
                     await self.stop(deadline)
                 except anyio.get_cancelled_exc_class() as error:
                     interrupted = error
+            self._hub.letters.flush()
             self._hub.wheel.close()
             await self._hub.backend.drained()
         if interrupted is not None:
@@ -199,17 +200,23 @@ class Runtime:
 
 
 @asynccontextmanager
-async def run(
+async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     spec: SupSpec,
     *,
     observe: Callable[[Report], None] | None = None,
     stop_deadline: float | None = None,
+    direct: bool = True,
+    check_replies: bool = False,
+    kill_grace: float = 1.0,
 ) -> AsyncGenerator[Runtime, None]:
     """Run the tree in the current event loop, asyncio or trio, while the block runs.
 
     The block begins when every child has acknowledged its start; leaving it stops the
     tree in order, within `stop_deadline` seconds if given. No task outlives the block.
-    `observe` is called with each report; it must be quick.
+    `observe` is called with each report; it must be quick. With `direct`, a call to an
+    idle actor with a plain handler runs on the caller's stack. `check_replies` compares
+    each reply with its declaration: for tests. An actor that outlives its kill by
+    `kill_grace` seconds is declared dead.
 
     Raises:
         StartFailed: the tree did not come up.
@@ -217,7 +224,8 @@ async def run(
         StopOverrun: on leaving, if actors had to be killed for lateness.
     """
     context = copy_context()
-    runtime = Runtime(Hub(current_backend(context), context, observe), spec)
+    options = Options(direct, check_replies, kill_grace)
+    runtime = Runtime(Hub(current_backend(context), context, observe, options), spec)
     try:
         await runtime.started()
         yield runtime
