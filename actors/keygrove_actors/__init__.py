@@ -83,6 +83,7 @@ from keygrove_actors.reports import (
     TerminateError,
     Zombie,
 )
+from keygrove_actors.requests import Answers, Bad, Pending, Requests, abcast, multi_call
 from keygrove_actors.runtime import Node, Runtime, run
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Overflow, Restart, Strategy, SupSpec
 from keygrove_actors.strategy import State
@@ -100,6 +101,8 @@ __all__ = [
     "ActorError",
     "ActorId",
     "AlreadyReplied",
+    "Answers",
+    "Bad",
     "BadSpec",
     "Breach",
     "Call",
@@ -145,11 +148,13 @@ __all__ = [
     "Normal",
     "NotSuspended",
     "Overflow",
+    "Pending",
     "Reason",
     "ReceiveTimeout",
     "Ref",
     "ReplyTo",
     "Report",
+    "Requests",
     "Restart",
     "Runtime",
     "Shutdown",
@@ -174,6 +179,8 @@ __all__ = [
     "WrongReply",
     "WrongTask",
     "Zombie",
+    "abcast",
+    "multi_call",
     "on",
     "on_cast",
     "run",

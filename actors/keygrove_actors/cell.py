@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from keygrove_actors.failures import NoReply
@@ -33,7 +34,8 @@ from keygrove_actors.messages import (
 )
 from keygrove_actors.outcomes import Continue, TaskDone
 from keygrove_actors.reports import Cause
-from keygrove_actors.rest import Rest
+from keygrove_actors.reentrant import REENTRANT_TASKS_MAX, interleave
+from keygrove_actors.rest import Rest, fall_asleep
 from keygrove_actors.signals import Signals
 from keygrove_actors.specs import ChildSpec
 from keygrove_actors.traits import Traits, checked
@@ -48,9 +50,6 @@ if TYPE_CHECKING:
 
 DIRECT: Final[Any] = Request(None, None, None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - stands for a request, is none
 """The call at hand in a direct turn, until somebody needs a real one (`Cell.at_hand`)."""
-
-REENTRANT_TASKS_MAX: Final = 1000
-"""Handlers of a reentrant actor that run side by side; beyond, it works in sequence."""
 
 
 class Parent(Protocol):
@@ -235,7 +234,7 @@ class Cell(Signals):
         self.current = request
         try:
             if isinstance(error, DeclaredError):
-                self._declared(request, error)
+                self.declared(request, error)
             elif error is None:
                 self.settle(request, answer)
             elif isinstance(error, Exception | SystemExit):
@@ -277,7 +276,7 @@ class Cell(Signals):
         if not self.traits.reentrant or len(self.tasks or ()) >= REENTRANT_TASKS_MAX:
             return work
         self.current = None
-        self.start_task(self._interleave, (work,))
+        self.start_task(interleave, (self, work))
         return None
 
     def start_task(
@@ -294,48 +293,9 @@ class Cell(Signals):
             crash = None if error is None else self.hub.crash(error, self.path)
             self.post_signal(TaskDone(task, result, crash))
 
-    async def _interleave(self, work: Work) -> None:
-        """One handler of a reentrant actor, beside others."""
-        handler, message, request = work
-        hosts, task = self.hub.hosts, self.hub.backend.current_task()
-        if self.currents is None:
-            self.currents = {}
-        hosts[task] = self
-        if request is not None:
-            self.currents[task] = request
-        try:
-            answer = await handler(self.actor, message)
-        except DeclaredError as error:
-            if request is None:
-                raise
-            self._declared(request, error)
-        else:
-            self.settle(message if request is None else request, answer)
-        finally:
-            del hosts[task]
-        self.currents.pop(task, None)
-        self.handled += 1
-        if self.halted and self.reason is not None:
-            self.signalled()
-
     def hibernate(self) -> None:
         """Give back memory soon, if the mailbox is empty then (A-115)."""
-        self.hub.backend.call_soon(self._sleep, context=self.own_context())
-
-    def _sleep(self) -> None:
-        if not self.is_idle or self.is_dead:
-            return
-        try:
-            self.actor.on_hibernate()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
-            self.crashed(error)
-            self.signalled()
-            return
-        self.box = EMPTY
-        if self.host is None:
-            self.context = None
-        elif self.host.leave():
-            self.is_idle = False
+        self.hub.backend.call_soon(partial(fall_asleep, self), context=self.own_context())
 
     def host_left(self) -> None:
         """The task ended, and the actor lives on."""
@@ -415,7 +375,6 @@ class Cell(Signals):
         assert self.reason is not None
         self.break_links(self.reason)
         self._signal_watchers(self.reason)
-        self.hub.taps.pop(self, None)
         self.unfence()
         self.parent.child_ended(self)
 

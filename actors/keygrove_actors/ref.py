@@ -198,6 +198,11 @@ class Ref(Generic[P]):
         return self.name or (self._cell.label if self._cell is not None else "nobody")
 
     @property
+    def hub(self) -> Hub:
+        """What it shares with all of its runtime. For the runtime's own use."""
+        return self._hub
+
+    @property
     def last(self) -> Cell | None:
         """The cell this ref reached last, dead or alive. For the runtime's own use."""
         return self._cell or self.resolve()

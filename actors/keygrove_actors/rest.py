@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from keygrove_actors.mail import Notice
+from keygrove_actors.mail import EMPTY, Notice
 from keygrove_actors.outcomes import Continue, Idle
 from keygrove_actors.turns import Command
 from keygrove_actors.wheel import Alarm
@@ -71,3 +71,20 @@ class Rest:
                 self._is_asleep = True
                 cell.hibernate()
         self._arm()
+
+
+def fall_asleep(cell: Cell) -> None:
+    """Give back what an idle actor can do without: task, queue, context, its own caches."""
+    if not cell.is_idle:
+        return
+    try:
+        cell.actor.on_hibernate()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
+        cell.crashed(error)
+        cell.signalled()
+        return
+    cell.box = EMPTY
+    if cell.host is None:
+        cell.context = None
+    elif cell.host.leave():
+        cell.is_idle = False

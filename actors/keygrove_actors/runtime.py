@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import msgspec
 
+from keygrove_actors import groups
 from keygrove_actors.backend import Parker, current_backend
 from keygrove_actors.cell import Cell
 from keygrove_actors.hub import Counters, Hub, Options
@@ -78,6 +79,10 @@ class Runtime:
             WrongProtocol: an actor has the name now, and serves another protocol.
         """
         return Ref[P].named(self._hub, name, proto)
+
+    def members(self, group: str) -> list[Ref[Any]]:
+        """Who is in the group, each as often as it joined."""
+        return groups.members(self._hub, group)
 
     def tree(self) -> Node:
         """The tree at this moment, as data; linear in the number of actors."""

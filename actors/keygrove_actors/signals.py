@@ -166,6 +166,7 @@ class Signals(Turns):
 
     def unfence(self) -> None:
         """It is dead now, as it should be: forget the grace, and the cut."""
+        self.hub.taps.pop(self, None)
         fence = self.hub.fences.pop(self, None)
         if fence is not None:
             fence.cancel()

@@ -216,7 +216,7 @@ class Turns(Mailbox):
         try:
             answer = function(self.actor, message)
         except DeclaredError as error:
-            self._declared(request, error)
+            self.declared(request, error)
         else:
             if type(answer) in NOT_VALUES:
                 self._settle_special(request, answer)
@@ -258,7 +258,7 @@ class Turns(Mailbox):
         except DeclaredError as error:
             if request is None:
                 raise
-            self._declared(request, error)
+            self.declared(request, error)
         else:
             self.settle(message if request is None else request, outcome)
         self.current = None
@@ -283,7 +283,7 @@ class Turns(Mailbox):
         except DeclaredError as error:
             if request is None:
                 raise
-            self._declared(request, error)
+            self.declared(request, error)
         else:
             self.settle(message if request is None else request, answer)
         self.current = None
@@ -365,7 +365,8 @@ class Turns(Mailbox):
             self.deferred = {}
         self.deferred[request] = None
 
-    def _declared(self, request: Request, error: DeclaredError) -> None:
+    def declared(self, request: Request, error: DeclaredError) -> None:
+        """Answer with a failure, if the message class lists it; if not, it is a crash."""
         listed: tuple[type[Any], ...] = getattr(type(request.message), "errors", ())
         if type(error.failure) not in listed:
             raise error
