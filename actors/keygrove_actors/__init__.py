@@ -86,6 +86,7 @@ from keygrove_actors.reports import (
 from keygrove_actors.requests import Answers, Bad, Pending, Requests, abcast, multi_call
 from keygrove_actors.runtime import Node, Runtime, run
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Overflow, Restart, Strategy, SupSpec
+from keygrove_actors.state import Secret
 from keygrove_actors.strategy import State
 from keygrove_actors.timers import MessageTimer
 
@@ -157,6 +158,7 @@ __all__ = [
     "Requests",
     "Restart",
     "Runtime",
+    "Secret",
     "Shutdown",
     "ShutdownError",
     "SlowTurn",

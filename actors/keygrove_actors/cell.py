@@ -33,8 +33,8 @@ from keygrove_actors.messages import (
     Reason,
 )
 from keygrove_actors.outcomes import Continue, TaskDone
-from keygrove_actors.reports import Cause
 from keygrove_actors.reentrant import REENTRANT_TASKS_MAX, interleave
+from keygrove_actors.reports import Cause
 from keygrove_actors.rest import Rest, fall_asleep
 from keygrove_actors.signals import Signals
 from keygrove_actors.specs import ChildSpec
@@ -103,6 +103,11 @@ class Cell(Signals):
         self.about: str | None = None
         self.context: Context | None = None
 
+    @property
+    def may_terminate(self) -> bool:
+        """Whether `terminate` is to run: after a start that succeeded, save for a kill."""
+        return self.is_started and not self.is_killed
+
     def own_context(self) -> Context:
         """The context variables of its handlers, made at first need."""
         if self.context is None:
@@ -123,10 +128,9 @@ class Cell(Signals):
 
     def start(self) -> None:
         """Make the actor, name it and run its `init`; the parent hears of the outcome."""
-        make = self.spec.start
         try:
-            assert callable(make), "subtrees have a cell of their own"
-            self.become(make())
+            assert callable(self.spec.start), "subtrees have a cell of their own"
+            self.become(self.spec.start())
             if self.spec.name is not None:
                 self.hub.register(self.spec.name, self)
             if self.traits.needs_task_for_init:
@@ -203,7 +207,7 @@ class Cell(Signals):
 
     def command(self, command: Command) -> None:
         """Run a request of the runtime's before any message, full mailbox or not (A-117)."""
-        if self.is_idle or self.is_suspended:
+        if (self.is_idle and self.receiver is None) or self.is_suspended:
             command.run(self)
             return
         if self.box is EMPTY:
@@ -313,11 +317,6 @@ class Cell(Signals):
         else:
             self._end_at_once()
 
-    @property
-    def may_terminate(self) -> bool:
-        """Whether `terminate` is to run: after a start that succeeded, save for a kill."""
-        return self.is_started and not self.is_killed
-
     def _end_at_once(self) -> None:
         if self.may_terminate:
             try:
@@ -359,10 +358,8 @@ class Cell(Signals):
         """Be dead, and let everyone concerned know, in the order of A-072."""
         if self.is_dead:
             return
-        self.is_dead = self.halted = True
-        self.is_idle = False
-        self.waiting_for = None
-        self.room = 0
+        self.is_dead, self.halted, self.is_idle = True, True, False
+        self.waiting_for, self.room = None, 0
         for timer in list(self.timers or ()):
             timer.cancel()
         if self.rest is not None:

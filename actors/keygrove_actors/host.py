@@ -96,6 +96,8 @@ class Host:
         "_task",
         "_until",
         "_work",
+        "doing",
+        "since",
     )
 
     def __init__(self, cell: Cell) -> None:
@@ -110,6 +112,8 @@ class Host:
         self._served = self._resources = 0
         self._until = 0.0
         self._is_leaving = False
+        self.doing: Work | None = None
+        self.since = 0.0
         cell.hub.backend.spawn(self._main, cell.own_context())
 
     def give(self, work: Work) -> None:
@@ -198,7 +202,9 @@ class Host:
         cell = self._cell
         work, self._work = self._work or self._look(), None
         if work is not None:
+            self.doing, self.since = work, cell.hub.backend.now()
             await cell.serve(work)
+            self.doing = None
         elif cell.reason is None:
             self._parker = cell.hub.backend.parker()
             await self._parker

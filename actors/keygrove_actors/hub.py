@@ -53,6 +53,7 @@ class Counters:
     __slots__ = (
         "abandoned",
         "dead_letters",
+        "dropped",
         "expired",
         "late_replies",
         "timers_dropped",
@@ -63,6 +64,7 @@ class Counters:
     def __init__(self) -> None:
         self.abandoned = 0
         self.dead_letters = 0
+        self.dropped: dict[str, int] = {}
         self.expired = 0
         self.late_replies = 0
         self.timers_dropped = 0

@@ -231,6 +231,9 @@ class Mailbox(ABC):
         return False
 
     def _refuse(self, item: Any) -> None:
+        dropped = self.hub.counters.dropped
+        policy = self.spec.mailbox.overflow.value
+        dropped[policy] = dropped.get(policy, 0) + 1
         if isinstance(item, Request):
             item.fail(MailboxFull(self.label, self.limit))
             return

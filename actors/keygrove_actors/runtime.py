@@ -68,6 +68,16 @@ class Runtime:
         self._late: tuple[str, ...] = ()
 
     @property
+    def hub(self) -> Hub:
+        """What its actors share. For the runtime's own use."""
+        return self._hub
+
+    @property
+    def root(self) -> SupervisorCell:
+        """The root supervisor. For the runtime's own use."""
+        return self._root
+
+    @property
     def counters(self) -> Counters:
         """What happened too often to be reported each time."""
         return self._hub.counters

@@ -92,7 +92,7 @@ class Turns(Mailbox):
         self.plain = self.direct = NO_HANDLERS
         self.reason: Reason | None = None
         self.halted = self.is_suspended = False
-        self.handled = 0
+        self.handled: int = 0
         self.current: Request | None = None
         self.deferred: dict[Request, None] | None = None
         self.stashed: deque[Any] | None = None
@@ -377,3 +377,10 @@ class Turns(Mailbox):
         queued, self.box = list(self.box), EMPTY
         stashed, self.stashed = self.stashed, None
         return [*(stashed or ()), *queued]
+
+    def rebox(self) -> None:
+        """Move what waits into a mailbox of the kind the present class asks for."""
+        if self.box is not EMPTY:
+            queued, self.box = self.box, self.new_box()
+            for item in queued:
+                self.box.append(item)
