@@ -8,6 +8,7 @@ from keygrove_actors.failures import (
     NotSuspended,
     ReceiveTimeout,
     StashFull,
+    WrongMoment,
     WrongReply,
 )
 from keygrove_actors.messages import (
@@ -57,6 +58,7 @@ from keygrove_actors.outcomes import (
     CONTINUE,
     CONTINUE_REPLY,
     HIBERNATE,
+    POSTPONE,
     Continue,
     ContinueReply,
     Exit,
@@ -87,6 +89,7 @@ from keygrove_actors.requests import Answers, Bad, Pending, Requests, abcast, mu
 from keygrove_actors.runtime import Node, Runtime, run
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Overflow, Restart, Strategy, SupSpec
 from keygrove_actors.state import Secret
+from keygrove_actors.statem import StateActor, enters, when
 from keygrove_actors.strategy import State
 from keygrove_actors.timers import MessageTimer
 
@@ -96,6 +99,7 @@ __all__ = [
     "DEFER",
     "HIBERNATE",
     "IGNORE",
+    "POSTPONE",
     "STOP",
     "STOP_REPLY",
     "Actor",
@@ -168,6 +172,7 @@ __all__ = [
     "StartFailed",
     "StashFull",
     "State",
+    "StateActor",
     "Stop",
     "StopLate",
     "StopOverrun",
@@ -177,13 +182,16 @@ __all__ = [
     "TaskDone",
     "TerminateError",
     "TreeEnded",
+    "WrongMoment",
     "WrongProtocol",
     "WrongReply",
     "WrongTask",
     "Zombie",
     "abcast",
+    "enters",
     "multi_call",
     "on",
     "on_cast",
     "run",
+    "when",
 ]

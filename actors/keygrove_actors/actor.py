@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, get_args, get_origin
 
+from keygrove_actors.cell import Cell
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.lanes import lane_of
 from keygrove_actors.messages import Call, Cast, Defer, Down, Ignore, Reason, Stop, StopReply
@@ -135,6 +136,14 @@ class Actor(Generic[P]):
             vars(actor)["state"] = state
         return actor
 
+    @classmethod
+    def __handlers__(cls) -> dict[type[Any], Plain]:
+        """Which message type is handled by what."""
+        return _handlers(cls)
+
+    def __begun__(self, cell: Cell) -> None:
+        """Its `init` returned; no message was handled yet."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.__traits__ = _traits(cls)
@@ -143,7 +152,7 @@ class Actor(Generic[P]):
 def _traits(cls: type[Actor[Any]]) -> Traits:
     plain: dict[type[Any], Plain] = {}
     slow: dict[type[Any], Slow] = {}
-    for kind, method in _handlers(cls).items():
+    for kind, method in cls.__handlers__().items():
         (slow if is_slow(method) else plain)[kind] = method
     return Traits(
         plain,
@@ -169,25 +178,32 @@ def _overrides(cls: type[Actor[Any]], name: str) -> type[Any] | None:
     return next((b for b in cls.__mro__[: cls.__mro__.index(Actor)] if name in vars(b)), None)
 
 
-def _handlers(cls: type[Actor[Any]]) -> dict[type[Any], Callable[[Any, Any], Any]]:
-    table: dict[type[Any], Callable[[Any, Any], Any]] = {
-        Down: cls.on_down,
-        Exit: cls.on_exit,
-        Idle: cls.on_idle,
-    }
+def _handlers(cls: type[Actor[Any]]) -> dict[type[Any], Plain]:
+    table = own_notices(cls)
+    for method, kind in marked(cls):
+        if kind in table:
+            raise TypeError(f"{cls.__name__} has two handlers for {kind.__name__}: keep one")
+        table[kind] = method
+    return table
+
+
+def own_notices(cls: type[Actor[Any]]) -> dict[type[Any], Plain]:
+    """The handlers of what the runtime itself tells an actor."""
+    return {Down: cls.on_down, Exit: cls.on_exit, Idle: cls.on_idle}
+
+
+def marked(cls: type[Actor[Any]]) -> list[tuple[Plain, type[Any]]]:
+    """The methods marked by `on` and `on_cast`, each with its message type."""
     names = {
         name: getattr(method, _KIND)
         for base in reversed(cls.__mro__)
         for name, method in vars(base).items()
         if hasattr(method, _KIND)
     }
-    for name, kind in names.items():
-        method = getattr(cls, name)
-        if kind in table:
-            raise TypeError(f"{cls.__name__} has two handlers for {kind.__name__}: keep one")
+    found = [(getattr(cls, name), kind) for name, kind in names.items()]
+    for method, kind in found:
         _check_message(method, kind)
-        table[kind] = method
-    return table
+    return found
 
 
 def _check_message(method: Callable[..., Any], kind: type[Any]) -> None:

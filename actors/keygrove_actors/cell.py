@@ -170,6 +170,7 @@ class Cell(Signals):
         if outcome is Ignore.IGNORE:
             self.ends(GoneReason())
             return
+        self.actor.__begun__(self)
         self.is_started = True
         self.started_at = self.hub.backend.now()
         self.parent.child_started(self)

@@ -51,3 +51,10 @@ class ReceiveTimeout(ActorError, TimeoutError):
         super().__init__(
             f"{target} got no {message} within {timeout:g} s: go on without it, or wait longer"
         )
+
+
+class WrongMoment(ActorError):
+    """A state machine was asked to do something where it may not."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: move it into a handler")

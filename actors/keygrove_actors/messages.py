@@ -134,6 +134,7 @@ class Defer(enum.Enum):
 
     DEFER = 1
     KEPT = 2
+    POSTPONE = 3
 
 
 class Ignore(enum.Enum):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from keygrove_actors.messages import Crash, Reason
+from keygrove_actors.messages import Crash, Defer, Reason
 
 if TYPE_CHECKING:
     from keygrove_actors.ref import Ref
@@ -36,6 +36,9 @@ class Hibernate(enum.Enum):
 
     HIBERNATE = 1
 
+
+POSTPONE: Final = Defer.POSTPONE
+"""Returned by a state actor's handler: handle this message again after the next state."""
 
 CONTINUE: Final = Continue
 CONTINUE_REPLY: Final = ContinueReply

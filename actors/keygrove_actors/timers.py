@@ -68,6 +68,14 @@ class MessageTimer(Notice):
         del slot[self]
         return max(0.0, self._due - self._cell.hub.backend.now())
 
+    def at_once(self) -> MessageTimer:
+        """Be mail now, to be queued by whoever asks; it can still be cancelled."""
+        if self._slot is not None:
+            self._slot.pop(self, None)
+            self._slot = None
+        self._is_queued = True
+        return self
+
     def expire(self) -> None:
         """The time has come; the wheel calls this."""
         cell = self._cell

@@ -310,21 +310,21 @@ class Turns(Mailbox):
         """Let the caller raise a declared failure."""
         request.fail(DeclaredError(failure, self.label, type_name(request.message)))
 
-    def keep(self, message: object) -> Any:
-        """Take the call or cast at hand out of the turn, to be queued again later."""
-        return self.at_hand() or message
-
     def at_hand(self) -> Request | None:
         """The call that the running handler answers, if it is one."""
         return self.current
 
     def stash(self, message: object) -> None:
         """Put the message at hand aside (A-116)."""
+        if len(self.stashed or ()) >= self.traits.stash_limit:
+            raise StashFull(self.label, self.traits.stash_limit)
+        self.put_aside(message)
+
+    def put_aside(self, message: object) -> None:
+        """Take the call or cast at hand out of the turn, to be queued again later."""
         if self.stashed is None:
             self.stashed = deque()
-        if len(self.stashed) >= self.traits.stash_limit:
-            raise StashFull(self.label, self.traits.stash_limit)
-        self.stashed.append(self.keep(message))
+        self.stashed.append(self.at_hand() or message)
 
     def unstash_all(self) -> None:
         """Queue all that is put aside, before newer mail."""
