@@ -224,5 +224,6 @@ def _served(cls: type[Any]) -> type[Any] | None:
         for generic in vars(base).get("__orig_bases__", ()):
             origin, arguments = get_origin(generic), get_args(generic)
             if isinstance(origin, type) and issubclass(origin, Actor):
-                return arguments[0] if isinstance(arguments[0], type) else None
+                is_named = isinstance(arguments[0], type) and arguments[0] is not Any
+                return arguments[0] if is_named else None
     return None

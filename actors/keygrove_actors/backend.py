@@ -236,6 +236,8 @@ class _TrioTimer:
 class TrioBackend:
     """One task of ours runs the callbacks that asyncio's loop would run by itself.
 
+    `shuffle`, if set, may change their order before each round: a simulator's.
+
     Tasks are system tasks: a nursery held open across `run`'s block would wrap whatever
     the block raises in a group. `drained` does the nursery's other duty, the waiting.
     """
@@ -244,6 +246,7 @@ class TrioBackend:
         self.now = self.clock = trio.current_time
         self._token = trio.lowlevel.current_trio_token()
         self.parker: Callable[[], Parker[Any]] = TrioParker
+        self.shuffle: Callable[[deque[Callable[[], object]]], None] | None = None
         self._ready: deque[Callable[[], object]] = deque()
         self._timers: list[tuple[float, int, _TrioTimer]] = []
         self._sequence = count()
@@ -314,6 +317,8 @@ class TrioBackend:
     async def _serve(self) -> None:
         while not self._is_closed or self._ready:
             self._run_timers()
+            if self.shuffle is not None:
+                self.shuffle(self._ready)
             for _ in range(len(self._ready)):
                 self._call(self._ready.popleft())
             if self._ready:

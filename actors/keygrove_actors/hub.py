@@ -79,8 +79,8 @@ class Gate(Protocol):
         """Whether `item` goes into that mailbox now; if not, it is the gate's."""
         ...
 
-    def direct(self, table: dict[type[Any], Any]) -> dict[type[Any], Any]:
-        """The handlers that may run as direct turns."""
+    def direct(self, cell: Mailbox, table: dict[type[Any], Any]) -> dict[type[Any], Any]:
+        """The handlers of that cell that may run as direct turns."""
         ...
 
 

@@ -13,7 +13,7 @@ import msgspec
 from keygrove_actors import groups
 from keygrove_actors.backend import Parker, current_backend
 from keygrove_actors.cell import Cell
-from keygrove_actors.hub import Counters, Hub, Options
+from keygrove_actors.hub import Counters, Gate, Hub, Options
 from keygrove_actors.messages import (
     ActorId,
     Shutdown,
@@ -223,6 +223,7 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     direct: bool = True,
     check_replies: bool = False,
     kill_grace: float = 1.0,
+    gate: Gate | None = None,
 ) -> AsyncGenerator[Runtime, None]:
     """Run the tree in the current event loop, asyncio or trio, while the block runs.
 
@@ -231,7 +232,7 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     `observe` is called with each report; it must be quick. With `direct`, a call to an
     idle actor with a plain handler runs on the caller's stack. `check_replies` compares
     each reply with its declaration: for tests. An actor that outlives its kill by
-    `kill_grace` seconds is declared dead.
+    `kill_grace` seconds is declared dead. `gate` is a test kit's: it sees every message.
 
     Raises:
         StartFailed: the tree did not come up.
@@ -239,7 +240,7 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
         StopOverrun: on leaving, if actors had to be killed for lateness.
     """
     context = copy_context()
-    options = Options(direct, check_replies, kill_grace)
+    options = Options(direct, check_replies, kill_grace, gate)
     runtime = Runtime(Hub(current_backend(context), context, observe, options), spec)
     try:
         await runtime.started()

@@ -124,7 +124,7 @@ class Turns(Mailbox):
         self.plain = traits.plain
         self.direct = traits.direct if hub.direct and not self.is_suspended else NO_HANDLERS
         if hub.gate is not None:
-            self.direct = hub.gate.direct(self.direct)
+            self.direct = hub.gate.direct(self, self.direct)
 
     def turn(self) -> Work | None:  # noqa: C901, PLR0912 - the hottest loop of all stays in one frame
         """Handle plain messages in order; stop at one that needs the task and return it."""
