@@ -224,6 +224,6 @@ def _served(cls: type[Any]) -> type[Any] | None:
         for generic in vars(base).get("__orig_bases__", ()):
             origin, arguments = get_origin(generic), get_args(generic)
             if isinstance(origin, type) and issubclass(origin, Actor):
-                is_named = isinstance(arguments[0], type) and arguments[0] is not Any
-                return arguments[0] if is_named else None
+                named: Any = arguments[0]
+                return named if isinstance(named, type) and named is not Any else None
     return None

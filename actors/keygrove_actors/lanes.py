@@ -58,11 +58,6 @@ class Lanes:
         self._streak = 0
         return self._normal.popleft()
 
-    def clear(self) -> None:
-        """Drop everything."""
-        for lane in (self._front, self._high, self._normal):
-            lane.clear()
-
     def __len__(self) -> int:
         return len(self._front) + len(self._high) + len(self._normal)
 

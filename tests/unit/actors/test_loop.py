@@ -17,6 +17,7 @@ from keygrove_actors import (
     Actor,
     Call,
     CalleeExit,
+    CallFailure,
     CallTimeout,
     Cast,
     Cause,
@@ -26,6 +27,7 @@ from keygrove_actors import (
     Crash,
     Ctx,
     DeadLetter,
+    DeclaredError,
     Defer,
     Hibernate,
     Idle,
@@ -35,11 +37,13 @@ from keygrove_actors import (
     Report,
     Restart,
     Runtime,
+    Stop,
     SupSpec,
     TaskDone,
     on,
     on_cast,
     run,
+    sysapi,
 )
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
@@ -77,6 +81,18 @@ class Pick(Call[JobApi, int], frozen=True, tag=True):
 
 class Wrong(Call[JobApi, int], frozen=True, tag=True):
     pass
+
+
+class Refused(CallFailure, frozen=True, tag=True):
+    pass
+
+
+class Try(Call[JobApi, int], frozen=True, tag=True):
+    errors: ClassVar = (Refused,)
+
+
+class High(Cast[JobApi], frozen=True, tag=True):
+    lane: ClassVar = "high"
 
 
 class Base(Actor[JobApi]):
@@ -470,6 +486,66 @@ async def test_a110_a_reentrant_handler_may_defer_and_keeps_its_own_caller(
             tasks.start_soon(ask, ref, seconds)
         await anyio.sleep(3.0)
     assert answers == [(1, 1), (2, 2)]
+
+
+async def test_a110_a_reentrant_handler_may_fail_as_declared_and_stop(running: Running) -> None:
+    class Mixed(Base):
+        reentrant = True
+
+        @on(Try)
+        async def attempt(self, message: Try) -> int:
+            await anyio.lowlevel.checkpoint()
+            raise Refused().error()
+
+        @on_cast(Add)
+        async def add(self, message: Add) -> Stop:
+            await anyio.lowlevel.checkpoint()
+            return Stop()
+
+    async with running(child(Mixed)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        with pytest.raises(DeclaredError):
+            await ref.call(Try())
+        ref.cast(Add(1))
+        await anyio.sleep(0.1)
+        assert not ref.alive()
+
+
+async def test_a110_a_declared_failure_is_no_answer_to_a_cast(running: Running) -> None:
+    class Wrongly(Base):
+        reentrant = True
+
+        @on_cast(Add)
+        async def add(self, message: Add) -> None:
+            raise Refused().error()
+
+    async with running(child(Wrongly)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        ref.cast(Add(1))
+        await anyio.sleep(0.1)
+        assert not ref.alive()
+
+
+async def test_a166_a116_what_is_put_back_comes_before_the_express_lane(
+    running: Running,
+) -> None:
+    class Express(Stashing):
+        @on_cast(High)
+        def high(self, message: High) -> None:
+            self.log.append("high")
+
+    async with running(child(Express)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        ref.cast(Add(1))
+        ref.cast(Add(2))
+        await anyio.sleep(0.1)
+        await sysapi.suspend(ref)
+        ref.cast(Open())
+        ref.cast(Add(3))
+        await sysapi.resume(ref)
+        await anyio.sleep(0.1)
+        ref.cast(High())
+        assert await ref.call(Read()) == (1, 2, 3, "high")
 
 
 async def test_a101_strange_mail_is_counted_and_told_once(
