@@ -88,8 +88,8 @@ class Mailbox(ABC):
     """What waits for one actor. Deriving classes say how it gets to look.
 
     `is_idle` is the one flag of the fast paths: alive, started, nothing in the mailbox,
-    nobody going to look at it, not suspended. `room` is the limit, or 0 where each
-    message must take the slow way in (`_admit`), past the hub's gate.
+    nobody going to look at it, not suspended. `room` is the limit, or 0 where a message
+    must take the slow way in (`_admit`): dead, no queue yet, or a gate to pass.
     """
 
     __slots__ = (
@@ -111,7 +111,7 @@ class Mailbox(ABC):
         self.path = path
         self.box: deque[Any] | Lanes = EMPTY
         self.limit = sys.maxsize if spec.mailbox.limit is None else spec.mailbox.limit
-        self.room = self.limit if hub.gate is None else 0
+        self.room = 0
         self.line: deque[Waiting] | None = None
         self.high_water = 0
         self.is_idle = False
@@ -132,12 +132,9 @@ class Mailbox(ABC):
 
     def post(self, item: Any, *, strict: bool = False) -> None:
         """Queue a message or a request, within the mailbox's limit."""
-        box = self.box
-        if len(box) >= self.room and not self._admit(item, strict=strict):
+        if len(self.box) >= self.room and not self._admit(item, strict=strict):
             return
-        if box is EMPTY:
-            box = self.box = self.new_box()
-        box.append(item)
+        self.box.append(item)
         if self.is_idle:
             self.wake(item)
 
@@ -209,6 +206,10 @@ class Mailbox(ABC):
         gate = self.hub.gate
         if gate is not None and not gate.admits(self, item):
             return False
+        if self.box is EMPTY:
+            self.box = self.new_box()
+        if gate is None:
+            self.room = self.limit
         return len(self.box) < self.limit or self._make_room(item, strict=strict)
 
     def _make_room(self, item: Any, *, strict: bool) -> bool:

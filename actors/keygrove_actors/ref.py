@@ -55,11 +55,17 @@ class Ref(Generic[P]):
             WrongProtocol: the name belongs to an actor of another protocol.
         """
         cell = self._cell
-        if cell is None or cell.is_dead:
-            cell = self.resolve()
-            if cell is None:
-                self._hub.dead_letter(self.label, message, Cause.NO_PROC)
+        if cell is not None and not self._hub.taps:
+            box = cell.box
+            if len(box) < cell.room:  # `Mailbox.post`, without the call
+                box.append(message)
+                if cell.is_idle:
+                    cell.wake(message)
                 return
+        cell = self.resolve()
+        if cell is None:
+            self._hub.dead_letter(self.label, message, Cause.NO_PROC)
+            return
         if cell.hub.taps and not cell.hub.sent(message, cell.label):
             return
         cell.post(message, strict=strict)

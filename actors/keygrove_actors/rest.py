@@ -83,7 +83,7 @@ def fall_asleep(cell: Cell) -> None:
         cell.crashed(error)
         cell.signalled()
         return
-    cell.box = EMPTY
+    cell.box, cell.room = EMPTY, 0
     if cell.host is None:
         cell.context = None
     elif cell.host.leave():

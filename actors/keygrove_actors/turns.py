@@ -145,13 +145,13 @@ class Turns(Mailbox):
                     item: Any = box.popleft()
                     kind = type(item)  # pyright: ignore[reportUnknownVariableType] - anything can be in the mail
                     function = plain.get(kind)
-                    if kind is Request and plain:
-                        if (work := self._handle_call(item)) is not None:
-                            return work
-                    elif function is not None:
+                    if function is not None:
                         outcome = function(actor, item)
                         if outcome is not None:
                             self.settle(item, outcome)
+                    elif kind is Request and plain:
+                        if (work := self._handle_call(item)) is not None:
+                            return work
                     elif (work := self._handle(item)) is not None:
                         return work
                 done = step
