@@ -67,6 +67,7 @@ from keygrove_actors.outcomes import (
     Joined,
     Left,
     TaskDone,
+    Trace,
 )
 from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
@@ -181,6 +182,7 @@ __all__ = [
     "SupSpec",
     "TaskDone",
     "TerminateError",
+    "Trace",
     "TreeEnded",
     "WrongMoment",
     "WrongProtocol",

@@ -49,7 +49,7 @@ def is_late(hub: Hub) -> bool:
     caller = hub.hosts.get(hub.backend.current_task())
     if caller is None:
         return False
-    if caller in hub.taps:
+    if caller in hub.taps or caller.trace_at_hand() is not None:
         return True
     at_hand = caller.at_hand()
     return at_hand is not None and at_hand.deadline <= hub.backend.now()

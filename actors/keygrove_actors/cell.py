@@ -21,18 +21,16 @@ from keygrove_actors.failures import NoReply
 from keygrove_actors.groups import leave_all
 from keygrove_actors.host import Host, TaskSet, Work
 from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import EMPTY, Notice, Request
+from keygrove_actors.mail import EMPTY, Envelope, Notice, Request
 from keygrove_actors.messages import (
-    ORDERLY,
     CalleeExit,
     DeclaredError,
     GoneReason,
     Ignore,
-    Killed,
     MonitorId,
     Reason,
 )
-from keygrove_actors.outcomes import Continue, TaskDone
+from keygrove_actors.outcomes import Continue, TaskDone, Trace
 from keygrove_actors.reentrant import REENTRANT_TASKS_MAX, interleave
 from keygrove_actors.reports import Cause
 from keygrove_actors.rest import Rest, fall_asleep
@@ -226,6 +224,11 @@ class Cell(Signals):
             self.current = Request(None, self.hub.backend.parker(), self)
         return self.current
 
+    def trace_at_hand(self) -> Trace | None:
+        """The trace that came with the message being handled."""
+        request = self.at_hand() if self.current is not DIRECT else None
+        return self.trace if request is None else request.trace
+
     def check_handles(self, request: Request) -> None:
         """Fail a deferred call that nobody can answer any more (A-098)."""
         if request.handles == 0 and self.deferred and request in self.deferred:
@@ -339,17 +342,6 @@ class Cell(Signals):
         except (Exception, SystemExit) as error:  # noqa: BLE001 - reported; the reason stays (A-114)
             self.report_unclean(error)
 
-    def cleanup_deadline(self) -> float:
-        """When cleaning up has to be over, on the loop's clock."""
-        limit = self.spec.shutdown_limit
-        return self.hub.backend.now() + limit if isinstance(limit, float | int) else float("inf")
-
-    def overran(self) -> None:
-        """Cleaning up took too long, and was cut off: no orderly end, then."""
-        self.report_unclean(TimeoutError("cleaning up took longer than the shutdown time"))
-        if isinstance(self.reason, ORDERLY):
-            self.reason = Killed()
-
     def lose(self, work: Work) -> None:
         """Account for a message that was taken from the mailbox and never begun (A-175)."""
         if work.request is None:
@@ -385,8 +377,8 @@ class Cell(Signals):
             if isinstance(item, Request):
                 if item is not DIRECT:
                     item.fail(CalleeExit(self.label, type_name(item.message), self.reason))
-            elif item is not None and not isinstance(item, Notice):
-                self.hub.dead_letter(self.label, item, Cause.DIED)
+            elif type(item) is Envelope or (item is not None and not isinstance(item, Notice)):
+                self.hub.dead_letter(self.label, getattr(item, "message", item), Cause.DIED)
         self.dismiss_line()
 
     def _signal_watchers(self, reason: Reason) -> None:

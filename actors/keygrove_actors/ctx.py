@@ -12,6 +12,7 @@ from keygrove_actors.calls import ReplyTo
 from keygrove_actors.cell import Cell
 from keygrove_actors.links import Monitor
 from keygrove_actors.messages import ActorId, Cast, Defer, MonitorId, Reason, WrongTask
+from keygrove_actors.outcomes import Trace
 from keygrove_actors.receive import receive
 from keygrove_actors.ref import Ref
 from keygrove_actors.timers import MessageTimer
@@ -59,6 +60,11 @@ class Ctx:
         if request is None:
             raise WrongTask(self._cell.label, "ctx.reply_to")
         return ReplyTo(self._cell, request)
+
+    @property
+    def trace(self) -> Trace | None:
+        """What came along with the message at hand, if its sender gave it any."""
+        return self._cell.trace_at_hand()
 
     @property
     def caller_gone(self) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 from keygrove_actors.backend import Parker
 from keygrove_actors.cell import Cell
 from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import Mailbox, Notice, Request
+from keygrove_actors.mail import Envelope, Mailbox, Notice, Request
 from keygrove_actors.reports import Cause
 from keygrove_actors.watch import Watch
 from keygrove_actors.wheel import Alarm
@@ -166,10 +166,10 @@ class FaultGate:
 
     def admits(self, cell: Mailbox, item: Any) -> bool:
         """Let `item` in, lose it, or keep it for later."""
-        if self._is_passing or isinstance(item, Notice):
+        if self._is_passing or (isinstance(item, Notice) and type(item) is not Envelope):
             return True
         sender = _sender(cell.hub)
-        message = item.message if isinstance(item, Request) else item
+        message = item.message if isinstance(item, Request | Envelope) else item
         self._plant(cell)
         fate, delay = self._fate(sender, cell.path, message, replies=False)
         if isinstance(item, Request) and not isinstance(item.parker, _Reply):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Final
 
-from keygrove_actors.mail import Request
+from keygrove_actors.mail import Envelope, Request
 
 HIGH_IN_A_ROW: Final = 16
 """High messages after which a normal one has its turn."""
@@ -37,7 +37,7 @@ class Lanes:
 
     def append(self, item: Any) -> None:
         """Queue by lane."""
-        message: Any = item.message if isinstance(item, Request) else item
+        message: Any = item.message if isinstance(item, Request | Envelope) else item
         (self._high if lane_of(message) == "high" else self._normal).append(item)
 
     def extendleft(self, items: Iterable[Any]) -> None:

@@ -16,6 +16,7 @@ from keygrove_actors.specs import ChildSpec, Overflow
 if TYPE_CHECKING:
     from keygrove_actors.backend import Parker
     from keygrove_actors.lanes import Lanes
+    from keygrove_actors.outcomes import Trace
 
 EMPTY: Final[deque[Any]] = deque(maxlen=0)
 """Every mailbox before its first message: a deque of its own takes 760 bytes."""
@@ -28,7 +29,7 @@ class Request:
     gone, nobody can answer it any more.
     """
 
-    __slots__ = ("deadline", "handles", "message", "parker", "timeout", "to", "was_late")
+    __slots__ = ("deadline", "handles", "message", "parker", "timeout", "to", "trace", "was_late")
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Request:
         self.deadline = deadline
         self.was_late = False
         self.handles = 0
+        self.trace: Trace | None = None
 
     def expire(self) -> None:
         """The deadline passed; the wheel calls this."""
@@ -67,6 +69,20 @@ class Notice:
     def unwrap(self) -> object:
         """The message for the handler, or None if it was withdrawn while it waited."""
         raise NotImplementedError
+
+
+class Envelope(Notice):
+    """A cast with a trace around it."""
+
+    __slots__ = ("message", "trace")
+
+    def __init__(self, message: object, trace: Trace) -> None:
+        self.message = message
+        self.trace = trace
+
+    def unwrap(self) -> object:
+        """The cast."""
+        return self.message
 
 
 class Waiting:
@@ -217,7 +233,7 @@ class Mailbox(ABC):
         self.high_water = max(self.high_water, len(self.box))
         if policy is Overflow.DROP_OLDEST:
             for position, oldest in enumerate(self.box):
-                if not isinstance(oldest, Notice):
+                if not isinstance(oldest, Notice) or type(oldest) is Envelope:
                     del self.box[position]
                     self._refuse(oldest)
                     return True
@@ -239,12 +255,12 @@ class Mailbox(ABC):
             item.fail(MailboxFull(self.label, self.limit))
             return
         if isinstance(item, Notice):
-            self.hub.counters.timers_dropped += 1
+            self.hub.counters.timers_dropped += type(item) is not Envelope
             item = item.unwrap()
         self.hub.dead_letter(self.label, item, Cause.OVERFLOW)
 
     def _turn_away(self, item: Any) -> None:
         if isinstance(item, Request):
             item.fail(NoProc(self.label, type_name(item.message)))
-        elif not isinstance(item, Notice):
-            self.hub.dead_letter(self.label, item, Cause.NO_PROC)
+        elif not isinstance(item, Notice) or type(item) is Envelope:
+            self.hub.dead_letter(self.label, getattr(item, "message", item), Cause.NO_PROC)

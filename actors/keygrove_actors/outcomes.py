@@ -47,6 +47,24 @@ HIBERNATE: Final = Hibernate.HIBERNATE
 """Returned where there is no reply: give back all memory that can be had again."""
 
 
+class Trace(msgspec.Struct, frozen=True):
+    """What a chain of messages has in common, whoever handles them; never secrets.
+
+    `id` stays the same along the chain, `span` names one step of it and `parent` the step
+    before. Context variables are not carried from sender to receiver; this is.
+    """
+
+    id: str
+    span: str = ""
+    parent: str | None = None
+    locale: str | None = None
+    principal: str | None = None
+
+    def step(self, span: str) -> Trace:
+        """The trace for what is sent from here on, as the step named `span`."""
+        return msgspec.structs.replace(self, span=span, parent=self.span or None)
+
+
 class Exit(msgspec.Struct, frozen=True):
     """An exit signal, as an actor that traps exits sees it; `ref` is None if a task sent it."""
 

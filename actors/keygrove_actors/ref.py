@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 from keygrove_actors.calls import after_direct, check_cycle, is_late, nested
 from keygrove_actors.cell import DIRECT, Cell
 from keygrove_actors.hub import DIRECT_TURNS, Hub, type_name
-from keygrove_actors.mail import Request
+from keygrove_actors.mail import Envelope, Request
 from keygrove_actors.messages import Call, Cast, MailboxFull, NoProc, Reason, WrongProtocol
+from keygrove_actors.outcomes import Trace
 from keygrove_actors.reports import Cause
 from keygrove_actors.specs import Overflow
 from keygrove_actors.turns import NOT_VALUES
@@ -46,8 +47,11 @@ class Ref(Generic[P]):
         ref.resolve()
         return ref
 
-    def cast(self, message: Cast[P], *, strict: bool = False) -> None:
+    def cast(self, message: Cast[P], *, strict: bool = False, trace: Trace | None = None) -> None:
         """Send a notice and go on, whatever becomes of it.
+
+        A handler that sends on what it got passes `trace=ctx.trace` along; calls do so
+        by themselves.
 
         Raises:
             MailboxFull: only with `strict`, and only if the receiver's policy is to reject
@@ -55,7 +59,7 @@ class Ref(Generic[P]):
             WrongProtocol: the name belongs to an actor of another protocol.
         """
         cell = self._cell
-        if cell is not None and not self._hub.taps:
+        if cell is not None and trace is None and not self._hub.taps:
             box = cell.box
             if len(box) < cell.room:  # `Mailbox.post`, without the call
                 box.append(message)
@@ -68,7 +72,7 @@ class Ref(Generic[P]):
             return
         if cell.hub.taps and not cell.hub.sent(message, cell.label):
             return
-        cell.post(message, strict=strict)
+        cell.post(message if trace is None else Envelope(message, trace), strict=strict)
 
     async def send(self, message: Cast[P]) -> None:
         """Send a notice, waiting for room if the receiver's policy is to block.
@@ -108,6 +112,7 @@ class Ref(Generic[P]):
         *,
         timeout: float | None = 5.0,  # noqa: ASYNC109 - the deadline belongs to the call: it travels with it
         wait_up: float | None = None,
+        trace: Trace | None = None,
     ) -> R:
         """Send a request and wait for its reply, at most `timeout` seconds.
 
@@ -133,7 +138,7 @@ class Ref(Generic[P]):
             hub.budget = DIRECT_TURNS
             await hub.backend.checkpoint()
         cell = self._cell
-        if cell is not None and cell.is_idle:
+        if cell is not None and cell.is_idle and trace is None:
             handler = cell.direct.get(type(message))
             if handler is not None and not (hub.hosts and is_late(hub)):
                 # a direct turn: as `Cell.tick` would have it, on the caller's stack
@@ -166,7 +171,10 @@ class Ref(Generic[P]):
         deadline = inf if timeout is None else backend.now() + timeout
         if caller is not None:
             deadline = nested(caller, cell, message, deadline, timeout or 0.0)
+            trace = trace or caller.trace_at_hand()
         request = Request(message, backend.parker(), cell, timeout or 0.0, deadline)
+        if trace is not None:
+            request.trace = trace
         slot = hub.wheel.add(deadline, request) if deadline < inf else None
         try:
             cell.post(request)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from keygrove_actors.host import Host, TaskSet
 from keygrove_actors.hub import Hub
 from keygrove_actors.mail import Notice
-from keygrove_actors.messages import GoneReason, Killed, Normal, Reason
+from keygrove_actors.messages import ORDERLY, GoneReason, Killed, Normal, Reason
 from keygrove_actors.outcomes import Exit
 from keygrove_actors.reports import TerminateError, Zombie
 from keygrove_actors.specs import ChildSpec
@@ -170,6 +170,17 @@ class Signals(Turns):
         fence = self.hub.fences.pop(self, None)
         if fence is not None:
             fence.cancel()
+
+    def cleanup_deadline(self) -> float:
+        """When cleaning up has to be over, on the loop's clock."""
+        limit = self.spec.shutdown_limit
+        return self.hub.backend.now() + limit if isinstance(limit, float | int) else float("inf")
+
+    def overran(self) -> None:
+        """Cleaning up took too long, and was cut off: no orderly end, then."""
+        self.report_unclean(TimeoutError("cleaning up took longer than the shutdown time"))
+        if isinstance(self.reason, ORDERLY):
+            self.reason = Killed()
 
     def report_unclean(self, error: BaseException) -> None:
         """Report that cleaning up failed; the reason stays what it was."""

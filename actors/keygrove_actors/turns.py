@@ -20,7 +20,7 @@ from keygrove_actors.failures import StashFull
 from keygrove_actors.host import TURN_S, Work
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.lanes import Lanes
-from keygrove_actors.mail import EMPTY, Mailbox, Notice, Request
+from keygrove_actors.mail import EMPTY, Envelope, Mailbox, Notice, Request
 from keygrove_actors.messages import (
     CallFailure,
     DeclaredError,
@@ -37,6 +37,7 @@ from keygrove_actors.traits import Plain, Traits, is_slow
 
 if TYPE_CHECKING:
     from keygrove_actors.actor import Actor
+    from keygrove_actors.outcomes import Trace
     from keygrove_actors.rest import Rest
     from keygrove_actors.watch import Watch
 
@@ -81,6 +82,7 @@ class Turns(Mailbox):
         "reason",
         "rest",
         "stashed",
+        "trace",
         "traits",
         "watch",
     )
@@ -94,6 +96,7 @@ class Turns(Mailbox):
         self.halted = self.is_suspended = False
         self.handled: int = 0
         self.current: Request | None = None
+        self.trace: Trace | None = None
         self.deferred: dict[Request, None] | None = None
         self.stashed: deque[Any] | None = None
         self.watch: Watch | None = None
@@ -188,6 +191,8 @@ class Turns(Mailbox):
         if kind is Continue:
             return self._run_either(type(self.actor).on_continue, item.value)
         message = item.unwrap() if isinstance(item, Notice) else item
+        if isinstance(item, Envelope):
+            self.trace = item.trace
         return None if message is None else self._dispatch(message, None)
 
     def _is_let_in(self, item: Any, kind: type[Any]) -> bool:
@@ -261,7 +266,7 @@ class Turns(Mailbox):
             self.declared(request, error)
         else:
             self.settle(message if request is None else request, outcome)
-        self.current = None
+        self.current = self.trace = None
 
     def entrust(self, work: Work) -> Work | None:
         """Let the task do `work` before anything else; a reentrant actor takes it at once."""
@@ -286,7 +291,7 @@ class Turns(Mailbox):
             self.declared(request, error)
         else:
             self.settle(message if request is None else request, answer)
-        self.current = None
+        self.current = self.trace = None
         self.handled += 1
 
     def settle(self, item: Any, outcome: Any) -> None:

@@ -31,6 +31,8 @@ from keygrove_actors import (
     Defer,
     Hibernate,
     Idle,
+    MailboxSpec,
+    Overflow,
     ReceiveTimeout,
     Ref,
     ReplyTo,
@@ -40,6 +42,7 @@ from keygrove_actors import (
     Stop,
     SupSpec,
     TaskDone,
+    Trace,
     on,
     on_cast,
     run,
@@ -628,6 +631,59 @@ async def test_a100_outside_test_mode_nobody_looks(running: Running) -> None:
     async with running(child(WrongPlainly), check_replies=False) as runtime:
         answer: object = await runtime.whereis("a", JobApi).call(Wrong())
         assert answer == "text"
+
+
+async def test_a176_a_trace_goes_along_where_it_is_given(running: Running) -> None:
+    class Tracing(Base):
+        @on_cast(Add)
+        def add(self, message: Add) -> None:
+            trace = self.ctx.trace
+            self.log.append(None if trace is None else (trace.id, trace.span, trace.parent))
+            if message.value > 0 and trace is not None:
+                self.ctx.self_ref.cast(Add(message.value - 1), trace=trace.step("again"))
+
+        @on_cast(Open)
+        async def open(self, message: Open) -> None:
+            assert await self.ctx.whereis("b", JobApi).call(Read()) == ("t",)
+
+        @on_cast(Sleep)
+        async def sleep(self, message: Sleep) -> None:
+            await anyio.lowlevel.checkpoint()
+            self.log.append(self.ctx.trace)
+
+    class Other(Base):
+        @on(Read)
+        def read(self, message: Read) -> Any:
+            return (None if self.ctx.trace is None else self.ctx.trace.id,)
+
+    other = ChildSpec("b", Other, name="b")
+    async with running(child(Tracing), other) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        ref.cast(Add(1), trace=Trace("t", "first"))
+        ref.cast(Add(0))
+        ref.cast(Open(), trace=Trace("t"))
+        ref.cast(Sleep())
+        await anyio.sleep(0.1)
+        again = ("t", "again", "first")
+        assert await ref.call(Read()) == (("t", "first", None), None, None, again)
+        assert await runtime.whereis("b", JobApi).call(Read(), trace=Trace("u")) == ("u",)
+        assert await runtime.whereis("b", JobApi).call(Read()) == (None,)
+
+
+async def test_a176_a_traced_cast_that_is_lost_is_a_dead_letter_of_its_own_type(
+    running: Running, reports: list[Report]
+) -> None:
+    spec = ChildSpec("a", Base, name="a", mailbox=MailboxSpec(1, Overflow.DROP_OLDEST))
+    async with running(spec) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        ref.cast(Add(1), trace=Trace("t"))
+        ref.cast(Add(2), trace=Trace("t"))
+        ref.kill()
+        await anyio.sleep(0.1)
+    assert [(r.message, r.cause) for r in reports if isinstance(r, DeadLetter)] == [
+        ("Add", Cause.OVERFLOW),
+        ("Add", Cause.DIED),
+    ]
 
 
 async def test_a123_short_timers_are_exact_and_at_takes_a_time(running: Running) -> None:
