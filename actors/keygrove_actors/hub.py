@@ -6,13 +6,13 @@ side in one loop, and nothing of one is seen in another.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from contextvars import Context
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from keygrove_actors.backend import Backend, Parker
+from keygrove_actors.crashes import trace_text
 from keygrove_actors.letters import Letters
 from keygrove_actors.messages import ActorId, Crash, MonitorId, NameTaken
 from keygrove_actors.reports import Cause, Report
@@ -205,7 +205,7 @@ class Hub:
         return Crash(
             type(first).__name__,
             str(first),
-            "".join(traceback.format_exception(error)),
+            trace_text(error),
             f"{path}#{next(self._crashes)}",
         )
 
