@@ -1,6 +1,16 @@
 """Actors and supervisors in the manner of Erlang/OTP. Knows nothing of keys or keyservers."""
 
-from keygrove_actors.actor import Actor, Ctx, on, on_cast
+from keygrove_actors.actor import Actor, on, on_cast
+from keygrove_actors.calls import ReplyTo
+from keygrove_actors.ctx import Ctx
+from keygrove_actors.failures import (
+    NoReply,
+    NotSuspended,
+    ReceiveTimeout,
+    StashFull,
+    WrongMoment,
+    WrongReply,
+)
 from keygrove_actors.messages import (
     DEFER,
     IGNORE,
@@ -44,7 +54,22 @@ from keygrove_actors.messages import (
     WrongProtocol,
     WrongTask,
 )
-from keygrove_actors.ref import Ref, ReplyTo
+from keygrove_actors.outcomes import (
+    CONTINUE,
+    CONTINUE_REPLY,
+    HIBERNATE,
+    POSTPONE,
+    Continue,
+    ContinueReply,
+    Exit,
+    Hibernate,
+    Idle,
+    Joined,
+    Left,
+    TaskDone,
+    Trace,
+)
+from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
     Breach,
     Cause,
@@ -52,26 +77,38 @@ from keygrove_actors.reports import (
     ChildStarted,
     ChildTerminated,
     DeadLetter,
+    DeadLetters,
     Report,
     ShutdownError,
+    SlowTurn,
     StartError,
     StopLate,
     TerminateError,
+    Zombie,
 )
+from keygrove_actors.requests import Answers, Bad, Pending, Requests, abcast, multi_call
 from keygrove_actors.runtime import Node, Runtime, run
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Overflow, Restart, Strategy, SupSpec
+from keygrove_actors.state import Secret
+from keygrove_actors.statem import StateActor, enters, when
 from keygrove_actors.strategy import State
 from keygrove_actors.timers import MessageTimer
 
 __all__ = [
+    "CONTINUE",
+    "CONTINUE_REPLY",
     "DEFER",
+    "HIBERNATE",
     "IGNORE",
+    "POSTPONE",
     "STOP",
     "STOP_REPLY",
     "Actor",
     "ActorError",
     "ActorId",
     "AlreadyReplied",
+    "Answers",
+    "Bad",
     "BadSpec",
     "Breach",
     "Call",
@@ -87,16 +124,24 @@ __all__ = [
     "ChildSpec",
     "ChildStarted",
     "ChildTerminated",
+    "Continue",
+    "ContinueReply",
     "Crash",
     "Ctx",
     "DeadLetter",
+    "DeadLetters",
     "DeclaredError",
     "Defer",
     "Down",
+    "Exit",
     "GoneReason",
+    "Hibernate",
+    "Idle",
     "Ignore",
     "InitTimeout",
+    "Joined",
     "Killed",
+    "Left",
     "MailboxFull",
     "MailboxSpec",
     "MessageTimer",
@@ -104,33 +149,51 @@ __all__ = [
     "NameTaken",
     "NoConnection",
     "NoProc",
+    "NoReply",
     "Node",
     "Normal",
+    "NotSuspended",
     "Overflow",
+    "Pending",
     "Reason",
+    "ReceiveTimeout",
     "Ref",
     "ReplyTo",
     "Report",
+    "Requests",
     "Restart",
     "Runtime",
+    "Secret",
     "Shutdown",
     "ShutdownError",
+    "SlowTurn",
     "SpecError",
     "SpecWarning",
     "StartError",
     "StartFailed",
+    "StashFull",
     "State",
+    "StateActor",
     "Stop",
     "StopLate",
     "StopOverrun",
     "StopReply",
     "Strategy",
     "SupSpec",
+    "TaskDone",
     "TerminateError",
+    "Trace",
     "TreeEnded",
+    "WrongMoment",
     "WrongProtocol",
+    "WrongReply",
     "WrongTask",
+    "Zombie",
+    "abcast",
+    "enters",
+    "multi_call",
     "on",
     "on_cast",
     "run",
+    "when",
 ]

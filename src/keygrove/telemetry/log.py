@@ -20,12 +20,15 @@ from keygrove_actors import (
     ChildTerminated,
     Crash,
     DeadLetter,
+    DeadLetters,
     Reason,
     Report,
     ShutdownError,
+    SlowTurn,
     StartError,
     StopLate,
     TerminateError,
+    Zombie,
 )
 
 LogFormat = Literal["console", "json"]
@@ -166,6 +169,9 @@ _WORDS = {
     Breach: ("error", "supervisor gave up"),
     StopLate: ("error", "actors killed at the deadline"),
     DeadLetter: ("debug", "message lost"),
+    DeadLetters: ("debug", "messages lost"),
+    Zombie: ("error", "actor outlived its kill"),
+    SlowTurn: ("warning", "handler held up the event loop"),
 }
 """The reports that tell of no end: at which level they are logged, and how."""
 

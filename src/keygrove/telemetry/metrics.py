@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from keygrove.telemetry.exchange import Exchange
-from keygrove_actors import ChildRestarting, ChildTerminated, Crash, DeadLetter, Report
+from keygrove_actors import ChildRestarting, ChildTerminated, Crash, DeadLetter, DeadLetters, Report
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -156,6 +156,8 @@ class Metrics:
                 self._restarts.labels(child).inc()
             case DeadLetter(cause=cause):
                 self._dead_letters.labels(cause.value).inc()
+            case DeadLetters(cause=cause, count=count):
+                self._dead_letters.labels(cause.value).inc(count)
             case _:
                 pass
 
