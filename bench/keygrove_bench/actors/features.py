@@ -52,10 +52,10 @@ def dynamic(name: str, start: Callable[[], Actor[Any]]) -> SupSpec:
 
 def starter(runtime: Runtime, name: str) -> Callable[[], Any]:
     """A function that starts one more child of the dynamic supervisor, and awaits its start."""
-    start: Any = getattr(runtime, "start_child", None)
-    if start is None:
+    supervisor: Any = getattr(runtime, "supervisor", None)
+    if supervisor is None:
         raise NotRunError("this runtime starts no child at run time")
-    return lambda: start(name)
+    return cast("Callable[[], Any]", supervisor(name).spawn)
 
 
 def mailbox(limit: int, policy: str) -> MailboxSpec:
