@@ -190,6 +190,8 @@ class Signals(Turns):
     def signalled(self) -> None:
         """See to it that `reason` is acted on."""
         if self.host is not None:
+            # No direct turn from now on: it would be handled after the signal (A-066, A-073).
+            self.is_idle = False
             self.host.interrupt()
         elif self.is_idle or self.is_suspended:
             self.schedule()

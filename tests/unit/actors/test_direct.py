@@ -230,3 +230,25 @@ async def test_a098_a_reply_collected_later_is_no_reply(running: Running) -> Non
         with pytest.raises(NoReply):
             await ref.call(Ask("later"), timeout=None)
         assert runtime.leftovers()["deadlines"] == 0
+
+
+class Patient(Actor[DeskApi]):
+    """Has a task of its own, because its `init` awaits."""
+
+    async def init(self, _: Ctx) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    @on(Read)
+    def read(self, _: Read) -> tuple[str, ...]:
+        return ()
+
+
+async def test_a073_a_direct_call_is_not_handled_after_an_exit_signal_sent_before(
+    running: Running,
+) -> None:
+    async with running(ChildSpec("p", Patient, name="p", restart=Restart.TEMPORARY)) as runtime:
+        patient = runtime.whereis("p", DeskApi)
+        assert await patient.call(Read()) == ()
+        patient.exit(Crash("Test", "sent first"))
+        with pytest.raises(CalleeExit):
+            await patient.call(Read())
