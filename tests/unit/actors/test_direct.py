@@ -235,7 +235,7 @@ async def test_a098_a_reply_collected_later_is_no_reply(running: Running) -> Non
 class Patient(Actor[DeskApi]):
     """Has a task of its own, because its `init` awaits."""
 
-    async def init(self, _: Ctx) -> None:
+    async def init(self, ctx: Ctx) -> None:
         await anyio.lowlevel.checkpoint()
 
     @on(Read)
