@@ -230,7 +230,12 @@ class Cell(Signals):
         return self.trace if request is None else request.trace
 
     def check_handles(self, request: Request) -> None:
-        """Fail a deferred call that nobody can answer any more (A-098)."""
+        """Fail a deferred call that nobody can answer any more (A-098).
+
+        While the actor dies it waits on: its answer is why the actor died, which explains more.
+        """
+        if self.reason is not None:
+            return
         if request.handles == 0 and self.deferred and request in self.deferred:
             del self.deferred[request]
             request.fail(NoReply(self.label, type_name(request.message)))

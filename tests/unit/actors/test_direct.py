@@ -28,6 +28,7 @@ from keygrove_actors import (
     Defer,
     NoReply,
     Normal,
+    Reason,
     Ref,
     ReplyTo,
     Restart,
@@ -230,6 +231,29 @@ async def test_a098_a_reply_collected_later_is_no_reply(running: Running) -> Non
         with pytest.raises(NoReply):
             await ref.call(Ask("later"), timeout=None)
         assert runtime.leftovers()["deadlines"] == 0
+
+
+async def test_a098_a_way_back_that_a_crash_loses_tells_of_the_crash(running: Running) -> None:
+    async def answer(asked: list[ReplyTo[str]]) -> None:
+        asked.pop()
+        raise OSError("the disk is gone")
+
+    class Fragile(Desk):
+        async def terminate(self, reason: Reason) -> None:
+            gc.collect()
+            await anyio.sleep(0.1)
+
+        @on(Ask)
+        def ask(self, message: Ask) -> Defer:
+            self.ctx.start_soon(answer, [self.ctx.reply_to])
+            return DEFER
+
+    spec = ChildSpec("desk", Fragile, name="desk", restart=Restart.TEMPORARY)
+    async with running(spec) as runtime:
+        with pytest.raises(CalleeExit) as failed:
+            await runtime.whereis("desk", DeskApi).call(Ask("crash"), timeout=None)
+        assert isinstance(failed.value.reason, Crash)
+        assert failed.value.reason.exc == "OSError"
 
 
 class Patient(Actor[DeskApi]):
