@@ -91,6 +91,10 @@ class Cause(enum.Enum):
     """A call's deadline passed while it was queued."""
     UNHANDLED = "unhandled"
     """The class has no handler for it."""
+    FENCED = "fenced"
+    """Its sender was declared dead, and went on all the same."""
+    FILTERED = "filtered"
+    """An installed filter, or a test, took it away."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, tag=True):
@@ -100,6 +104,73 @@ class DeadLetter(msgspec.Struct, frozen=True, tag=True):
     message: str
     cause: Cause
     at: float
+
+
+class WorkerPrinted(msgspec.Struct, frozen=True, tag=True):
+    """A worker process wrote a line to `stream`: stdout or stderr."""
+
+    child: str
+    path: str
+    pid: int
+    stream: str
+    text: str
+
+
+class WorkerLinesDropped(msgspec.Struct, frozen=True, tag=True):
+    """A worker process wrote faster than its lines are reported; `lines` were dropped."""
+
+    child: str
+    path: str
+    pid: int
+    lines: int
+
+
+class WorkerLogged(msgspec.Struct, frozen=True, tag=True):
+    """A worker sent a LOG frame. Levels: 0 debug, 1 info, 2 warning, 3 error, 4 critical."""
+
+    child: str
+    path: str
+    pid: int
+    level: int
+    text: str
+    fields: dict[str, str | int | float | bool | None]
+
+
+class WorkPoisoned(msgspec.Struct, frozen=True, tag=True):
+    """A request of operation `op` was in flight at two crashes running: refused for a while."""
+
+    child: str
+    path: str
+    op: str
+
+
+class DeadLetters(msgspec.Struct, frozen=True, tag=True):
+    """`count` further messages were lost like the ones just reported, up to `at`."""
+
+    target: str
+    cause: Cause
+    count: int
+    at: float
+
+
+class Zombie(msgspec.Struct, frozen=True, tag=True):
+    """Killed, and still running after the grace: declared dead, and cut off.
+
+    What it holds open is lost to this program; mend what swallows the cancellation.
+    """
+
+    child: str
+    path: str
+    grace: float
+
+
+class SlowTurn(msgspec.Struct, frozen=True, tag=True):
+    """A handler keeps the event loop from everyone else; `stack` shows where it is."""
+
+    path: str
+    message: str
+    seconds: float
+    stack: str
 
 
 Report: TypeAlias = (
@@ -112,4 +183,11 @@ Report: TypeAlias = (
     | Breach
     | StopLate
     | DeadLetter
+    | WorkerPrinted
+    | WorkerLinesDropped
+    | WorkerLogged
+    | WorkPoisoned
+    | DeadLetters
+    | Zombie
+    | SlowTurn
 )
