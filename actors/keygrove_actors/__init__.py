@@ -41,6 +41,7 @@ from keygrove_actors.messages import (
     StopOverrun,
     StopReply,
     TreeEnded,
+    WireError,
     WrongProtocol,
     WrongTask,
 )
@@ -128,6 +129,7 @@ __all__ = [
     "SupSpec",
     "TerminateError",
     "TreeEnded",
+    "WireError",
     "WrongProtocol",
     "WrongTask",
     "on",

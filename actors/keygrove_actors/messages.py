@@ -308,6 +308,14 @@ class WrongTask(ActorError):
         )
 
 
+class WireError(ActorError):
+    """Bytes from a peer break the rules of the wire. `kind` tells programs which one."""
+
+    def __init__(self, kind: str, what: str) -> None:
+        super().__init__(what)
+        self.kind = kind
+
+
 class SpecError(ActorError):
     """Something is wrong with a child, or with what a spec says of it."""
 
