@@ -37,6 +37,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     frame_bytes_max: int = wire.FRAME_BYTES_MAX
     event_credit: int = 64
+    ping_s: float = PING_S
+    hang_s: float = HANG_S
 
 
 class Welcomed(msgspec.Struct, frozen=True):
@@ -228,20 +230,20 @@ class PortSession(Generic[T]):
         """When `tick` has something to look at."""
         if not self.is_ready:
             return inf
-        return min(max(self._heard_at, self._pinged_at) + PING_S, self._hung_at())
+        return min(max(self._heard_at, self._pinged_at) + self._terms.ping_s, self._hung_at())
 
     def tick(self, now: float) -> Hung | None:
         """Time passed: ask a silent worker whether it is there, or give it up."""
         if now >= self._hung_at():
             return Hung(now - self._heard_at)
-        if now >= max(self._heard_at, self._pinged_at) + PING_S:
+        if now >= max(self._heard_at, self._pinged_at) + self._terms.ping_s:
             self._pinged_at = now
             self._send(wire.Ping(int(now * 1000)))
         return None
 
     def _hung_at(self) -> float:
         latest = max((flight.due for flight in self._flying.values()), default=0.0)
-        return max(self._heard_at + HANG_S, latest + HANG_GRACE_S if latest else 0.0)
+        return max(self._heard_at + self._terms.hang_s, latest + HANG_GRACE_S if latest else 0.0)
 
     # ---- frames
 

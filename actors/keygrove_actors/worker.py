@@ -165,6 +165,10 @@ class Job:
         """A line in the host's log: 0 debug, 1 info, 2 warning, 3 error, 4 critical."""
         self._session.send(wire.Log(level, text, fields))
 
+    def leave(self) -> None:
+        """Say BYE and exit when this and what waits is done; a supervisor sees an orderly end."""
+        self._session.is_draining = True
+
     def event(self, topic: str, payload: bytes) -> None:
         """Tell the host something nobody asked for; waits for credit."""
         while not self._session.take_event_credit():

@@ -26,6 +26,10 @@ from keygrove_actors import (
     StartError,
     StopLate,
     TerminateError,
+    WorkerLinesDropped,
+    WorkerLogged,
+    WorkerPrinted,
+    WorkPoisoned,
 )
 
 LogFormat = Literal["console", "json"]
@@ -137,6 +141,10 @@ _WORDS = {
     Breach: ("error", "supervisor gave up"),
     StopLate: ("error", "actors killed at the deadline"),
     DeadLetter: ("debug", "message lost"),
+    WorkerPrinted: ("info", "worker printed"),
+    WorkerLinesDropped: ("warning", "worker lines dropped"),
+    WorkerLogged: ("info", "worker logged"),
+    WorkPoisoned: ("error", "request refused after two crashes"),
 }
 """The reports that tell of no end: at which level they are logged, and how."""
 
