@@ -74,7 +74,7 @@ class Process(Protocol):
         """Bytes written to it that it has not taken yet."""
         ...
 
-    def write(self, data: bytes, fds: Sequence[int] = ()) -> None:
+    def write(self, data: bytes) -> None:
         """Send bytes of the wire; never waits."""
         ...
 
@@ -134,9 +134,19 @@ class OsProcess:
 
     # ---- what the port does
 
-    def write(self, data: bytes, fds: Sequence[int] = ()) -> None:
+    def hand(self, data: bytes, fds: Sequence[int]) -> bool:
+        """Send bytes with open files, now or not at all; whether they were sent."""
+        assert not self._queue, "the caller looked at the backlog"
+        try:
+            sent = socket.send_fds(self._pipes.wire, [data], list(fds))
+        except OSError:
+            return False
+        self.write(data[sent:])
+        return True
+
+    def write(self, data: bytes) -> None:
         """Send now what the socket takes, and the rest when it takes more."""
-        if self._is_dead or (not data and not fds):
+        if self._is_dead or not data:
             return
         if self._queue:
             self._queue.append(data)
@@ -144,7 +154,7 @@ class OsProcess:
             return
         wire = self._pipes.wire
         try:
-            sent = socket.send_fds(wire, [data], list(fds)) if fds else wire.send(data)
+            sent = wire.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:

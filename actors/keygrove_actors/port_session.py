@@ -238,7 +238,7 @@ class PortSession(Generic[T]):
             return Hung(now - self._heard_at)
         if now >= max(self._heard_at, self._pinged_at) + self._terms.ping_s:
             self._pinged_at = now
-            self._send(wire.Ping(int(now * 1000)))
+            self._send(wire.Ping(int(now * 1000) % CALL_ID_MAX))
         return None
 
     def _hung_at(self) -> float:
