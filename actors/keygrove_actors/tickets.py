@@ -122,6 +122,11 @@ class Items(Generic[E, R]):
             raise self._error
         raise StopAsyncIteration
 
+    @property
+    def queued(self) -> int:
+        """How many results wait to be read."""
+        return len(self._queue)
+
     def close(self) -> None:
         """Want no more: the port tells the worker, and what came already is dropped."""
         self._finish()
@@ -142,7 +147,10 @@ class Items(Generic[E, R]):
         self._finish(DeclaredError(failure_of(error), label, message))
 
     def result(self, payload: bytes) -> None:
-        """One more for the reader."""
+        """One more for the reader, if there still is one."""
+        if self._is_over:
+            self._source.taken()
+            return
         self._queue.append(self._source.codec.decode_item(payload))
         self._wake()
 

@@ -133,9 +133,16 @@ class Waits(Protocol):
 class Job:
     """What a function may know and do besides its message."""
 
-    __slots__ = ("_due", "_frame", "_loop", "_session")
+    __slots__ = ("_clock", "_due", "_frame", "_loop", "_session")
 
-    def __init__(self, session: WorkerSession, task: Task, loop: Waits | None) -> None:
+    def __init__(
+        self,
+        session: WorkerSession,
+        task: Task,
+        loop: Waits | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._session = session
         self._frame = task.frame
         self._due = task.due
@@ -148,11 +155,11 @@ class Job:
 
     def left_s(self) -> float | None:
         """Seconds until nobody waits for the answer; None if that is not known."""
-        return None if self._due is None else self._due - time.monotonic()
+        return None if self._due is None else self._due - self._clock()
 
     def is_late(self) -> bool:
         """Whether the caller's deadline has passed."""
-        return self._due is not None and time.monotonic() > self._due
+        return self._due is not None and self._clock() > self._due
 
     def is_cancelled(self) -> bool:
         """Whether the caller lost interest; looks into the socket, so ask now and then only."""
@@ -211,12 +218,14 @@ class _Loop:
         self._flushed = self._looked = time.monotonic()
 
     def run(self) -> None:
-        for must_wait in labour(self._session, self._table, self._job):
-            if must_wait:
-                self.wait()
-            else:
-                self._pause()
-        self._flush()
+        try:
+            for must_wait in labour(self._session, self._table, self._job):
+                if must_wait:
+                    self.wait()
+                else:
+                    self._pause()
+        finally:
+            self._flush()  # answers given before a crash are answers
 
     def wait(self) -> None:
         """Write everything, then wait for bytes."""

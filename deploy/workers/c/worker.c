@@ -294,6 +294,7 @@ static void op_count(uint32_t id, Body payload) {
             poll(&p, 1, -1);
             look_ahead();
         }
+        if (is_cancelled(id)) break;
         /* a payload of its own: a MessagePack integer inside the frame's bin */
         size_t before = out_size;
         put_uint(i);
@@ -308,12 +309,12 @@ static void op_count(uint32_t id, Body payload) {
 }
 
 static void write_raw(const void *data, size_t size) {
-    flush();
     if (send(PORT, data, size, 0) < 0) exit(0);
     sleep(60);
 }
 
 static void op_die(uint32_t id, Bytes how) {
+    flush(); /* answers given before a crash are answers */
     if (how.size > 5 && !memcmp(how.data, "exit ", 5)) {
         fprintf(stderr, "last words\n");
         exit((int)number((Bytes){how.data + 5, how.size - 5}));
@@ -322,7 +323,7 @@ static void op_die(uint32_t id, Bytes how) {
     if (is(how, "bye")) { draining = 1; reply(id, (Bytes){"", 0}); return; }
     if (is(how, "segv")) { signal(SIGSEGV, SIG_DFL); raise(SIGSEGV); }
     if (is(how, "hang")) sleep(60);
-    if (is(how, "close")) { flush(); close(PORT); sleep(60); }
+    if (is(how, "close")) { close(PORT); sleep(60); }
     if (is(how, "garbage")) write_raw("\0\0\0\2\x91\xa0", 6);
     if (is(how, "big")) write_raw("\xff\xff\xff\xff", 4);
     if (is(how, "unknown")) write_raw("\0\0\0\5\x93\x03\x7b\xc4\0", 9);

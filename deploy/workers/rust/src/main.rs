@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use pack::{Bad, Reader, Writer};
 use wire::{Host, Task};
 
-const OPS: [&str; 10] =
-    ["echo", "sleep", "fail", "print", "ask", "files", "spawn", "count", "die", "reload"];
+const OPS: [&str; 10] = [
+    "echo", "sleep", "fail", "print", "ask", "files", "spawn", "count", "die", "reload",
+];
 
 fn main() {
     let mut host = Host::greet(&OPS);
@@ -91,7 +92,12 @@ fn count(host: &mut Host, id: u32, payload: &[u8]) -> Result<(), Bad> {
 
 fn files() -> String {
     let mut open: Vec<u32> = std::fs::read_dir("/proc/self/fd")
-        .map(|entries| entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
+        .map(|entries| {
+            entries
+                .flatten()
+                .filter_map(|e| e.file_name().to_str()?.parse().ok())
+                .collect()
+        })
         .unwrap_or_default();
     open.sort_unstable();
     open.pop(); // the one that looked
@@ -100,6 +106,7 @@ fn files() -> String {
 
 fn die(host: &mut Host, id: u32, how: &[u8]) {
     let nap = Duration::from_secs(60);
+    host.flush(); // answers given before a crash are answers
     match how {
         b"leave" => exit(0),
         b"segv" => {
@@ -117,7 +124,6 @@ fn die(host: &mut Host, id: u32, how: &[u8]) {
         }
         b"hang" => sleep(nap),
         b"close" => {
-            host.flush();
             extern "C" {
                 fn close(fd: i32) -> i32;
             }
@@ -145,5 +151,8 @@ fn die(host: &mut Host, id: u32, how: &[u8]) {
 }
 
 fn number(payload: &[u8]) -> u64 {
-    std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+    std::str::from_utf8(payload)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }

@@ -12,7 +12,10 @@ impl Writer {
         if let Some(head) = small {
             return self.0.push(head);
         }
-        let (code, size) = forms[forms.iter().position(|f| f.1 == 4 || value >> (8 * f.1) == 0).unwrap()];
+        let (code, size) = forms[forms
+            .iter()
+            .position(|f| f.1 == 4 || value >> (8 * f.1) == 0)
+            .unwrap()];
         self.0.push(code);
         self.0.extend(&value.to_be_bytes()[4 - size as usize..]);
     }
@@ -111,7 +114,15 @@ mod tests {
 
     #[test]
     fn numbers_take_their_shortest_form_and_come_back() {
-        for (value, size) in [(0, 1), (127, 1), (128, 2), (255, 2), (256, 3), (65536, 5), (u32::MAX, 5)] {
+        for (value, size) in [
+            (0, 1),
+            (127, 1),
+            (128, 2),
+            (255, 2),
+            (256, 3),
+            (65536, 5),
+            (u32::MAX, 5),
+        ] {
             let mut writer = Writer::default();
             writer.uint(value);
             assert_eq!(writer.0.len(), size);

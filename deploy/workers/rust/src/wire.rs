@@ -49,7 +49,12 @@ impl Host {
             draining: false,
         };
         host.frame(|w| {
-            w.array(8).uint(0).uint(1).uint(1).text("kg-port").uint(std::process::id());
+            w.array(8)
+                .uint(0)
+                .uint(1)
+                .uint(1)
+                .text("kg-port")
+                .uint(std::process::id());
             w.array(ops.len() as u8);
             ops.iter().for_each(|op| {
                 w.text(op);
@@ -93,7 +98,13 @@ impl Host {
 
     pub fn log(&mut self, level: u32, text: &str, field: &str, value: u32) {
         self.frame(|w| {
-            w.array(4).uint(10).uint(level).text(text).map(1).text(field).uint(value);
+            w.array(4)
+                .uint(10)
+                .uint(level)
+                .text(text)
+                .map(1)
+                .text(field)
+                .uint(value);
         });
     }
 
@@ -171,7 +182,11 @@ impl Host {
 
     /// Whether the host has lost interest in a call; takes in what is there.
     pub fn is_cancelled(&mut self, id: u32) -> Result<bool, Bad> {
-        let mut poll = [Poll { fd: self.socket.as_raw_fd(), events: 1, revents: 0 }];
+        let mut poll = [Poll {
+            fd: self.socket.as_raw_fd(),
+            events: 1,
+            revents: 0,
+        }];
         // SAFETY: one valid entry, and no time to wait.
         if unsafe { poll_fds(poll.as_mut_ptr(), 1, 0) } > 0 {
             self.wait()?;
@@ -194,9 +209,13 @@ impl Host {
                 op: String::from_utf8_lossy(frame.bytes()?).into(),
                 payload: frame.bytes()?.into(),
             }),
-            3 => self.answers.push_back((frame.uint()?, Some(frame.bytes()?.into()))),
+            3 => self
+                .answers
+                .push_back((frame.uint()?, Some(frame.bytes()?.into()))),
             4 => self.answers.push_back((frame.uint()?, None)),
-            5 => self.tasks.push_back(Task::Cast { op: String::from_utf8_lossy(frame.bytes()?).into() }),
+            5 => self.tasks.push_back(Task::Cast {
+                op: String::from_utf8_lossy(frame.bytes()?).into(),
+            }),
             6 => {
                 self.cancelled.insert(frame.uint()?);
             }
