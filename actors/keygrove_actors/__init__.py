@@ -32,6 +32,7 @@ from keygrove_actors.messages import (
     NoConnection,
     NoProc,
     Normal,
+    Poisoned,
     Reason,
     Shutdown,
     SpecError,
@@ -44,7 +45,12 @@ from keygrove_actors.messages import (
     WireError,
     WrongProtocol,
     WrongTask,
+    WrongThread,
 )
+from keygrove_actors.pool import PortPool, Recycle
+from keygrove_actors.port import Port
+from keygrove_actors.port_fake import Died, in_memory
+from keygrove_actors.port_spec import Offer, PortSpec, WorkerLimits
 from keygrove_actors.ref import Ref, ReplyTo
 from keygrove_actors.reports import (
     Breach,
@@ -58,11 +64,18 @@ from keygrove_actors.reports import (
     StartError,
     StopLate,
     TerminateError,
+    WorkerLinesDropped,
+    WorkerLogged,
+    WorkerPrinted,
+    WorkPoisoned,
 )
 from keygrove_actors.runtime import Node, Runtime, run
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Overflow, Restart, Strategy, SupSpec
 from keygrove_actors.strategy import State
+from keygrove_actors.tickets import Items, stream
 from keygrove_actors.timers import MessageTimer
+from keygrove_actors.work import Note, RawWork, Stream, Work, WorkFailure
+from keygrove_actors.zygote_actor import Zygote, zygote_spec
 
 __all__ = [
     "DEFER",
@@ -93,10 +106,12 @@ __all__ = [
     "DeadLetter",
     "DeclaredError",
     "Defer",
+    "Died",
     "Down",
     "GoneReason",
     "Ignore",
     "InitTimeout",
+    "Items",
     "Killed",
     "MailboxFull",
     "MailboxSpec",
@@ -107,8 +122,16 @@ __all__ = [
     "NoProc",
     "Node",
     "Normal",
+    "Note",
+    "Offer",
     "Overflow",
+    "Poisoned",
+    "Port",
+    "PortPool",
+    "PortSpec",
+    "RawWork",
     "Reason",
+    "Recycle",
     "Ref",
     "ReplyTo",
     "Report",
@@ -126,13 +149,26 @@ __all__ = [
     "StopOverrun",
     "StopReply",
     "Strategy",
+    "Stream",
     "SupSpec",
     "TerminateError",
     "TreeEnded",
     "WireError",
+    "Work",
+    "WorkFailure",
+    "WorkPoisoned",
+    "WorkerLimits",
+    "WorkerLinesDropped",
+    "WorkerLogged",
+    "WorkerPrinted",
     "WrongProtocol",
     "WrongTask",
+    "WrongThread",
+    "Zygote",
+    "in_memory",
     "on",
     "on_cast",
     "run",
+    "stream",
+    "zygote_spec",
 ]

@@ -37,28 +37,23 @@ def become_subreaper() -> None:
 
 async def end_descendants(group: int, mark: str) -> None:
     """Kill and reap what a dead worker left: its group, and whoever bears its mark."""
+    hunted: set[int] = set()
     for attempt in range(HUNTS_MAX):
-        left = _reap_group(group)
-        for pid in list(_marked_children(mark)):
-            left = True
-            _kill(pid)
-        if not left:
+        for pid in _marked_children(mark):
+            hunted.add(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        hunted = {pid for pid in hunted if _is_to_die(os.P_PID, pid)}
+        if not _is_to_die(os.P_PGID, group) and not hunted:
             return
         await anyio.sleep(0.001 * 2**attempt)
 
 
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    with suppress(ChildProcessError):
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
-
-
-def _reap_group(group: int) -> bool:
-    """Reap dead members; whether one is left that is still to die."""
+def _is_to_die(kind: int, number: int) -> bool:
+    """Reap the process, or the members of the group; whether one is still to die."""
     with suppress(ChildProcessError):
         while True:
-            if os.waitid(os.P_PGID, group, os.WEXITED | os.WNOHANG) is None:
+            if os.waitid(kind, number, os.WEXITED | os.WNOHANG) is None:
                 return True
     return False
 

@@ -131,6 +131,18 @@ class Port(Actor[Any]):
         """Calls it has in its hands: at the worker, or in the mailbox."""
         return self._link.session.load + len(self._cell.box)
 
+    @property
+    def calls(self) -> int:
+        """Calls its worker was sent."""
+        return self._link.session.calls
+
+    def memory_bytes(self) -> int:
+        """What its worker holds in memory."""
+        return self._link.process.memory_bytes()
+
+    def gone(self) -> None:
+        """The worker takes no more: for those who derive from this."""
+
     # ---- life
 
     async def init(self, ctx: Ctx) -> Ignore | None:
@@ -167,16 +179,17 @@ class Port(Actor[Any]):
             async with self._launch(self._ctx, self.spec, link) as link.process:
                 yield
         finally:
+            self.gone()
             link.close()
             for ticket in link.session.suspects():
                 ticket.port_ended(self._cell.reason or Killed())
 
-    def _refuse(self, unfit: Unfit) -> Ignore | None:
+    def _refuse(self, unfit: Unfit) -> Ignore:
         """Start no worker that cannot fit: a first start fails, a restart is not tried again."""
         crash = self._crash(unfit.kind, unfit.text)
         if self._ctx.incarnation == 1:
             self._cell.stop(crash)
-            return None
+            raise PortError(unfit.text)
         self._cell.hub.report(StartError(self._cell.spec.id, self._cell.path, crash))
         return IGNORE
 
@@ -185,6 +198,7 @@ class Port(Actor[Any]):
 
         What is left of it when this returns is killed, with its process group.
         """
+        self.gone()
         if self._link.exit is not None or isinstance(reason, Crash):
             return
         self._link.session.drain(self.spec.drain_s)
@@ -338,6 +352,7 @@ class Port(Actor[Any]):
         reason = self._reason_of(how)
         if isinstance(reason, Crash):
             self._fail(reason)
+        self.gone()
         self._cell.stop(reason)
         self._wake()
 
@@ -358,6 +373,7 @@ class Port(Actor[Any]):
 
     def _fail(self, crash: Crash) -> None:
         cell = self._cell
+        self.gone()
         if cell.reason is None:
             requests = (ticket.request for ticket in self._link.session.suspects())
             for op in self._poison.crashed(requests, cell.hub.backend.now()):

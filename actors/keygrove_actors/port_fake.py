@@ -48,6 +48,10 @@ class FakeProcess:
         self._parker: Parker[None] | None = None
         self._killed_by = 0
 
+    def memory_bytes(self) -> int:
+        """Nobody knows."""
+        return 0
+
     def write(self, data: bytes) -> None:
         """Hand bytes to the worker."""
         self._session.receive(data, self._backend.now())

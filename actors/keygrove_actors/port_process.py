@@ -74,6 +74,10 @@ class Process(Protocol):
         """Bytes written to it that it has not taken yet."""
         ...
 
+    def memory_bytes(self) -> int:
+        """How much memory it holds; 0 if that is not known."""
+        ...
+
     def write(self, data: bytes) -> None:
         """Send bytes of the wire; never waits."""
         ...
@@ -133,6 +137,14 @@ class OsProcess:
         ]
 
     # ---- what the port does
+
+    def memory_bytes(self) -> int:
+        """Its resident set, as the kernel counts it."""
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as statm:
+                return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+        except OSError:
+            return 0
 
     def hand(self, data: bytes, fds: Sequence[int]) -> bool:
         """Send bytes with open files, now or not at all; whether they were sent."""

@@ -187,6 +187,11 @@ class PortSession(Generic[T]):
         return chain((flight.ticket for flight in self._flying.values()), self._cancelled.values())
 
     @property
+    def calls(self) -> int:
+        """How many calls were sent."""
+        return self._id
+
+    @property
     def load(self) -> int:
         """How many calls wait for an answer."""
         return len(self._flying)

@@ -16,7 +16,7 @@ TERM_GRACE_S = 1.0
 """Between SIGTERM and SIGKILL."""
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What the kernel lets a worker use; None leaves what the runtime has itself.
 
     `cpu_s` ends the worker with SIGXCPU, and a second later with SIGKILL. `processes` is
@@ -72,7 +72,7 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     transport: Literal["fd3", "stdio"] = "fd3"
     env: dict[str, str] = {}
     cwd: str = "/"
-    limits: Limits = Limits()
+    limits: WorkerLimits = WorkerLimits()
     settings: dict[str, Any] = {}
     offers: tuple[Offer, ...] = ()
     frame_bytes_max: int = FRAME_BYTES_MAX

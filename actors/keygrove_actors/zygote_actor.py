@@ -23,7 +23,7 @@ from keygrove_actors.port import Port
 from keygrove_actors.port_process import Birth, Exit, Launch, OsProcess
 from keygrove_actors.port_session import Effect
 from keygrove_actors.port_spawn import environment
-from keygrove_actors.port_spec import Limits, PortSpec
+from keygrove_actors.port_spec import PortSpec, WorkerLimits
 from keygrove_actors.ref import ReplyTo
 from keygrove_actors.tickets import Ticket, failure_of
 from keygrove_actors.work import WorkFailure
@@ -41,7 +41,7 @@ def zygote_spec(*preload: str, env: dict[str, str] | None = None) -> PortSpec:
         works=(),
         worker="keygrove_actors.zygote:main",
         env={**(env or {}), PRELOAD: ",".join(preload)},
-        limits=Limits(files=None),
+        limits=WorkerLimits(files=None),
         event_credit=1024,
         init_timeout_s=30.0,
         drain_s=1.0,
