@@ -146,8 +146,11 @@ class Host:
                 self._own.cancel()
             try:
                 async with self._stack:
-                    await self._live()
-                    await self._leave()
+                    try:
+                        await self._live()
+                        await self._leave()
+                    finally:
+                        await self._end_tasks()
             except Exception as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
                 if not _is_only(error, self._error):
                     cell.report_unclean(error)
@@ -188,18 +191,19 @@ class Host:
         return None
 
     async def _leave(self) -> None:
-        """Run `terminate` and end the child tasks; then let the resources see the crash."""
+        """Run `terminate`; then let the child tasks end, and the resources see the crash."""
         cell = self._cell
         assert self._own is not None
         self._own.deadline = cell.cleanup_deadline()
-        try:
-            await cell.terminate()
-        finally:
-            with anyio.CancelScope(shield=True):
-                if cell.tasks is not None:
-                    await cell.tasks.reap()
+        await cell.terminate()
         if self._error is not None:
             raise self._error
+
+    async def _end_tasks(self) -> None:
+        """End the child tasks, also when this one was killed."""
+        if self._cell.tasks is not None:
+            with anyio.CancelScope(shield=True):
+                await self._cell.tasks.reap()
 
 
 class TaskSet:

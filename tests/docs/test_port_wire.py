@@ -16,9 +16,12 @@ GOLDEN = re.findall(r"^\| `(\[.*\])` \| `([0-9a-f]+)` \|$", PAGE, re.MULTILINE)
 REFUSED = re.findall(r"`([0-9a-f]{8,})` \(", PAGE.partition("Refused:")[2])
 
 
+def octets_of(pairs: dict[str, Any]) -> Any:
+    return pairs["bin"].encode() if "bin" in pairs else pairs
+
+
 def value(text: str) -> Any:
-    elements = json.loads(re.sub(r'bin "(.*?)"', r'{"bin":"\1"}', text))
-    return [e["bin"].encode() if isinstance(e, dict) and "bin" in e else e for e in elements]
+    return json.loads(re.sub(r'bin "(.*?)"', r'{"bin":"\1"}', text), object_hook=octets_of)
 
 
 @pytest.mark.parametrize(("text", "octets"), GOLDEN)

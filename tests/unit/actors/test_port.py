@@ -216,7 +216,6 @@ async def test_a_stream_ends_with_its_port(running: Running, port: ChildSpec) ->
     async with running(port) as runtime:
         ref = runtime.whereis("sum", SumApi)
         async with stream(ref, Squares(12)) as items:
-            await ref.call(Add(()))
             ref.kill()
             with pytest.raises(CalleeExit):
                 await read(items, [])
@@ -266,3 +265,9 @@ async def test_p15_a_pool_without_a_worker_says_so_at_once(
             await ref.call(Add(()))
         await anyio.sleep(1)
         assert await ref.call(Add((1,))) == 1
+
+
+async def test_a170_a_kill_ends_what_an_actor_started(running: Running, port: ChildSpec) -> None:
+    async with running(port) as runtime:
+        runtime.whereis("sum", SumApi).kill()
+        await anyio.sleep(1)
