@@ -1,6 +1,16 @@
 """Actors and supervisors in the manner of Erlang/OTP. Knows nothing of keys or keyservers."""
 
-from keygrove_actors.actor import Actor, Ctx, on, on_cast
+from keygrove_actors.actor import Actor, on, on_cast
+from keygrove_actors.calls import ReplyTo
+from keygrove_actors.ctx import Ctx
+from keygrove_actors.failures import (
+    NoReply,
+    NotSuspended,
+    ReceiveTimeout,
+    StashFull,
+    WrongMoment,
+    WrongReply,
+)
 from keygrove_actors.messages import (
     DEFER,
     IGNORE,
@@ -47,11 +57,26 @@ from keygrove_actors.messages import (
     WrongTask,
     WrongThread,
 )
+from keygrove_actors.outcomes import (
+    CONTINUE,
+    CONTINUE_REPLY,
+    HIBERNATE,
+    POSTPONE,
+    Continue,
+    ContinueReply,
+    Exit,
+    Hibernate,
+    Idle,
+    Joined,
+    Left,
+    TaskDone,
+    Trace,
+)
 from keygrove_actors.pool import PortPool, Recycle
 from keygrove_actors.port import Port
 from keygrove_actors.port_fake import Died, in_memory
 from keygrove_actors.port_spec import Offer, PortSpec, WorkerLimits
-from keygrove_actors.ref import Ref, ReplyTo
+from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
     Breach,
     Cause,
@@ -59,8 +84,10 @@ from keygrove_actors.reports import (
     ChildStarted,
     ChildTerminated,
     DeadLetter,
+    DeadLetters,
     Report,
     ShutdownError,
+    SlowTurn,
     StartError,
     StopLate,
     TerminateError,
@@ -68,9 +95,13 @@ from keygrove_actors.reports import (
     WorkerLogged,
     WorkerPrinted,
     WorkPoisoned,
+    Zombie,
 )
+from keygrove_actors.requests import Answers, Bad, Pending, Requests, abcast, multi_call
 from keygrove_actors.runtime import Node, Runtime, run
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Overflow, Restart, Strategy, SupSpec
+from keygrove_actors.state import Secret
+from keygrove_actors.statem import StateActor, enters, when
 from keygrove_actors.strategy import State
 from keygrove_actors.tickets import Items, stream
 from keygrove_actors.timers import MessageTimer
@@ -78,14 +109,20 @@ from keygrove_actors.work import Note, RawWork, Stream, Work, WorkFailure
 from keygrove_actors.zygote_actor import Zygote, zygote_spec
 
 __all__ = [
+    "CONTINUE",
+    "CONTINUE_REPLY",
     "DEFER",
+    "HIBERNATE",
     "IGNORE",
+    "POSTPONE",
     "STOP",
     "STOP_REPLY",
     "Actor",
     "ActorError",
     "ActorId",
     "AlreadyReplied",
+    "Answers",
+    "Bad",
     "BadSpec",
     "Breach",
     "Call",
@@ -101,18 +138,26 @@ __all__ = [
     "ChildSpec",
     "ChildStarted",
     "ChildTerminated",
+    "Continue",
+    "ContinueReply",
     "Crash",
     "Ctx",
     "DeadLetter",
+    "DeadLetters",
     "DeclaredError",
     "Defer",
     "Died",
     "Down",
+    "Exit",
     "GoneReason",
+    "Hibernate",
+    "Idle",
     "Ignore",
     "InitTimeout",
     "Items",
+    "Joined",
     "Killed",
+    "Left",
     "MailboxFull",
     "MailboxSpec",
     "MessageTimer",
@@ -120,30 +165,39 @@ __all__ = [
     "NameTaken",
     "NoConnection",
     "NoProc",
+    "NoReply",
     "Node",
     "Normal",
+    "NotSuspended",
     "Note",
     "Offer",
     "Overflow",
+    "Pending",
     "Poisoned",
     "Port",
     "PortPool",
     "PortSpec",
     "RawWork",
     "Reason",
+    "ReceiveTimeout",
     "Recycle",
     "Ref",
     "ReplyTo",
     "Report",
+    "Requests",
     "Restart",
     "Runtime",
+    "Secret",
     "Shutdown",
     "ShutdownError",
+    "SlowTurn",
     "SpecError",
     "SpecWarning",
     "StartError",
     "StartFailed",
+    "StashFull",
     "State",
+    "StateActor",
     "Stop",
     "StopLate",
     "StopOverrun",
@@ -151,7 +205,9 @@ __all__ = [
     "Strategy",
     "Stream",
     "SupSpec",
+    "TaskDone",
     "TerminateError",
+    "Trace",
     "TreeEnded",
     "WireError",
     "Work",
@@ -161,14 +217,21 @@ __all__ = [
     "WorkerLinesDropped",
     "WorkerLogged",
     "WorkerPrinted",
+    "WrongMoment",
     "WrongProtocol",
+    "WrongReply",
     "WrongTask",
     "WrongThread",
+    "Zombie",
     "Zygote",
+    "abcast",
+    "enters",
     "in_memory",
+    "multi_call",
     "on",
     "on_cast",
     "run",
     "stream",
+    "when",
     "zygote_spec",
 ]

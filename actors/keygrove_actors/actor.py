@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, get_args, get_origin
 
 from keygrove_actors.cell import Cell
-from keygrove_actors.host import TaskSet
-from keygrove_actors.links import Monitor
-from keygrove_actors.messages import (
-    ActorId,
-    Call,
-    Cast,
-    Defer,
-    Down,
-    Ignore,
-    MonitorId,
-    Reason,
-    Stop,
-    StopReply,
-    WrongTask,
-)
-from keygrove_actors.ref import Ref, ReplyTo
-from keygrove_actors.timers import MessageTimer
-from keygrove_actors.turns import Traits
+from keygrove_actors.ctx import Ctx
+from keygrove_actors.lanes import lane_of
+from keygrove_actors.messages import Call, Cast, Defer, Down, Ignore, Reason, Stop, StopReply
+from keygrove_actors.outcomes import Continue, ContinueReply, Exit, Hibernate, Idle
+from keygrove_actors.traits import Plain, Slow, Traits, is_slow
 
 P = TypeVar("P")
 R = TypeVar("R")
-T = TypeVar("T")
 S = TypeVar("S", bound="Actor[Any]")
 
 CallOutcome: TypeAlias = (
-    R | Defer | Stop | StopReply[R] | Awaitable[R | Defer | Stop | StopReply[R]]
+    R
+    | Defer
+    | Stop
+    | StopReply[R]
+    | ContinueReply[R]
+    | Awaitable[R | Defer | Stop | StopReply[R] | ContinueReply[R]]
 )
-CastOutcome: TypeAlias = Stop | Awaitable[Stop | None] | None
-InitOutcome: TypeAlias = Ignore | Awaitable[Ignore | None] | None
+CastOutcome: TypeAlias = (
+    Stop
+    | Defer
+    | Continue
+    | Hibernate
+    | Awaitable[Stop | Defer | Continue | Hibernate | None]
+    | None
+)
+InitOutcome: TypeAlias = Ignore | Continue | Awaitable[Ignore | Continue | None] | None
 
 _KIND = "__handles__"
 
@@ -68,97 +65,6 @@ def _mark(kind: type[Any]) -> Callable[[Any], Any]:
     return mark
 
 
-class Ctx:
-    """What an actor may ask of the runtime. Given to `init`; good for this actor only."""
-
-    __slots__ = ("_cell",)
-
-    def __init__(self, cell: Cell) -> None:
-        self._cell = cell
-
-    @property
-    def id(self) -> ActorId:
-        """This incarnation."""
-        return self._cell.id
-
-    @property
-    def name(self) -> str | None:
-        """The name from the spec."""
-        return self._cell.spec.name
-
-    @property
-    def incarnation(self) -> int:
-        """1 at the first start of the child, one more at each restart."""
-        return self._cell.incarnation
-
-    @property
-    def self_ref(self) -> Ref[Any]:
-        """The address of this incarnation; it never reaches a successor."""
-        return Ref(self._cell.hub, self._cell)
-
-    @property
-    def reply_to(self) -> ReplyTo[Any]:
-        """The way back to the caller of the call at hand: keep it, and return `DEFER`."""
-        request = self._cell.current
-        if request is None:
-            raise WrongTask(self._cell.label, "ctx.reply_to")
-        return ReplyTo(self._cell, request)
-
-    def now(self) -> float:
-        """Monotonic seconds of the event loop, which tests may run faster."""
-        return self._cell.hub.backend.now()
-
-    def whereis(self, name: str, proto: type[P]) -> Ref[P]:
-        """The address of whoever has `name` when a message is sent there.
-
-        Raises:
-            WrongProtocol: an actor has the name now, and serves another protocol.
-        """
-        return Ref[P].named(self._cell.hub, name, proto)
-
-    async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
-        """Open `resource`; the actor's own task closes it at its end, in reverse order.
-
-        Raises:
-            WrongTask: not called from an async `init` or handler.
-        """
-        host = self._cell.host
-        if host is None:
-            raise WrongTask(self._cell.label, "ctx.enter")
-        return await host.enter(resource)
-
-    def start_soon(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """Run `function(*args)` in a task of this actor: its failure is the actor's crash.
-
-        The actor's end cancels it, and is announced only when the task is gone.
-        """
-        if self._cell.tasks is None:
-            self._cell.tasks = TaskSet(self._cell)
-        self._cell.tasks.start(function, args)
-
-    def monitor(self, ref: Ref[Any]) -> MonitorId:
-        """Have `on_down` called once when the actor now at `ref` ends, or if none is there."""
-        return Monitor.set(self._cell, ref)
-
-    def demonitor(self, monitor_id: MonitorId, *, flush: bool = True) -> None:
-        """Take a monitor back. With `flush`, a `Down` already in the mailbox goes with it."""
-        monitor = (self._cell.monitors or {}).get(monitor_id)
-        if monitor is not None:
-            monitor.withdraw(flush=flush)
-
-    def send_after(
-        self, delay: float, message: Cast[Any], *, name: str | None = None
-    ) -> MessageTimer:
-        """Have `message` handled in `delay` seconds; a timer of the same `name` is replaced."""
-        return MessageTimer(self._cell, message, delay, every=None, name=name)
-
-    def send_every(
-        self, period: float, message: Cast[Any], *, name: str | None = None
-    ) -> MessageTimer:
-        """Have `message` handled each `period` seconds, without bursts after a stall."""
-        return MessageTimer(self._cell, message, period, every=period, name=name)
-
-
 class Actor(Generic[P]):
     """Handles one message at a time, so its state needs no locks. Serves protocol `P`.
 
@@ -168,12 +74,26 @@ class Actor(Generic[P]):
     may each be `def` or `async def`; an actor with only plain ones costs no task.
     """
 
+    trap_exit: ClassVar[bool] = False
+    """Get exit signals, but for kills, as `on_exit` instead of dying of them."""
+    reentrant: ClassVar[bool] = False
+    """Let async handlers run side by side, interleaving at awaits."""
+    idle_after: ClassVar[float | None] = None
+    """Seconds without a user's message after which `on_idle` is called."""
+    hibernate_after: ClassVar[float | None] = None
+    """Seconds without a user's message after which memory is given back."""
+    stash_limit: ClassVar[int] = 1000
+    """Messages that may be put aside."""
+    version: ClassVar[int] = 0
+    """Of the state's shape; what `upgrade` is told of the class it takes over from."""
+
     __traits__: ClassVar[Traits]
 
     def init(self, ctx: Ctx) -> InitOutcome:
         """Open what the actor needs; the start is acknowledged when this returns.
 
-        `IGNORE` counts as started, and ends the actor quietly.
+        `IGNORE` counts as started, and ends the actor quietly; `CONTINUE(x)` has
+        `on_continue(x)` run right after the acknowledgement, before any message.
         """
 
     def terminate(self, reason: Reason) -> Awaitable[None] | None:
@@ -185,42 +105,105 @@ class Actor(Generic[P]):
     def on_down(self, down: Down) -> CastOutcome:
         """A monitored actor ended."""
 
+    def on_exit(self, exit: Exit) -> CastOutcome:  # noqa: A002 - OTP's word
+        """An exit signal came, and the actor traps them."""
+
+    def on_idle(self, idle: Idle) -> CastOutcome:
+        """Nobody sent anything for as long as `idle_after`."""
+
+    def on_info(self, message: Any) -> CastOutcome:
+        """A message that is neither a declared call nor a declared cast.
+
+        Unless a class overrides this, such messages are counted, and reported once.
+        """
+
+    def on_continue(self, value: Any) -> CastOutcome:
+        """What `init` or a handler put off with `CONTINUE(value)`."""
+
+    def on_hibernate(self) -> None:
+        """Drop what can be had again; nothing else is to be done for a while."""
+
+    @classmethod
+    def upgrade(cls, state: Any, version: int, extra: Any) -> Self:
+        """An actor of this class that goes on from the state of an older one.
+
+        `state` is what `sysapi.get_state` would show, unmasked; here, it is taken as it is.
+        """
+        actor = cls.__new__(cls)
+        if isinstance(state, dict):
+            vars(actor).update(state)  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            vars(actor)["state"] = state
+        return actor
+
+    @classmethod
+    def __handlers__(cls) -> dict[type[Any], Plain]:
+        """Which message type is handled by what."""
+        return _handlers(cls)
+
+    def __begun__(self, cell: Cell) -> None:
+        """Its `init` returned; no message was handled yet."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.__traits__ = _traits(cls)
 
 
 def _traits(cls: type[Actor[Any]]) -> Traits:
-    plain: dict[type[Any], Callable[[Any, Any], Any]] = {}
-    slow: dict[type[Any], Callable[[Any, Any], Awaitable[Any]]] = {}
-    for kind, method in _handlers(cls).items():
-        (slow if inspect.iscoroutinefunction(method) else plain)[kind] = method
+    plain: dict[type[Any], Plain] = {}
+    slow: dict[type[Any], Slow] = {}
+    for kind, method in cls.__handlers__().items():
+        (slow if is_slow(method) else plain)[kind] = method
     return Traits(
         plain,
         slow,
+        {kind: method for kind, method in plain.items() if issubclass(kind, Call)},
         _served(cls),
-        has_init=any("init" in vars(b) for b in cls.__mro__[: cls.__mro__.index(Actor)]),
-        needs_task_for_init=inspect.iscoroutinefunction(cls.init),
-        needs_task_to_end=inspect.iscoroutinefunction(cls.terminate),
+        info=None if _overrides(cls, "on_info") is None else cls.on_info,
+        has_init=_overrides(cls, "init") is not None,
+        needs_task_for_init=is_slow(cls.init),
+        needs_task_to_end=is_slow(cls.terminate),
+        has_lanes=any(lane_of(kind) == "high" for kind in (*plain, *slow)),
+        traps=cls.trap_exit,
+        reentrant=cls.reentrant,
+        idle_after=cls.idle_after,
+        hibernate_after=cls.hibernate_after,
+        stash_limit=cls.stash_limit,
         ctx=Ctx,
     )
 
 
-def _handlers(cls: type[Actor[Any]]) -> dict[type[Any], Callable[[Any, Any], Any]]:
-    table: dict[type[Any], Callable[[Any, Any], Any]] = {Down: cls.on_down}
+def _overrides(cls: type[Actor[Any]], name: str) -> type[Any] | None:
+    """The class below `Actor` that defines `name`, if one does."""
+    return next((b for b in cls.__mro__[: cls.__mro__.index(Actor)] if name in vars(b)), None)
+
+
+def _handlers(cls: type[Actor[Any]]) -> dict[type[Any], Plain]:
+    table = own_notices(cls)
+    for method, kind in marked(cls):
+        if kind in table:
+            raise TypeError(f"{cls.__name__} has two handlers for {kind.__name__}: keep one")
+        table[kind] = method
+    return table
+
+
+def own_notices(cls: type[Actor[Any]]) -> dict[type[Any], Plain]:
+    """The handlers of what the runtime itself tells an actor."""
+    return {Down: cls.on_down, Exit: cls.on_exit, Idle: cls.on_idle}
+
+
+def marked(cls: type[Actor[Any]]) -> list[tuple[Plain, type[Any]]]:
+    """The methods marked by `on` and `on_cast`, each with its message type."""
     names = {
         name: getattr(method, _KIND)
         for base in reversed(cls.__mro__)
         for name, method in vars(base).items()
         if hasattr(method, _KIND)
     }
-    for name, kind in names.items():
-        method = getattr(cls, name)
-        if kind in table:
-            raise TypeError(f"{cls.__name__} has two handlers for {kind.__name__}: keep one")
+    found = [(getattr(cls, name), kind) for name, kind in names.items()]
+    for method, kind in found:
         _check_message(method, kind)
-        table[kind] = method
-    return table
+    return found
 
 
 def _check_message(method: Callable[..., Any], kind: type[Any]) -> None:
@@ -241,5 +224,6 @@ def _served(cls: type[Any]) -> type[Any] | None:
         for generic in vars(base).get("__orig_bases__", ()):
             origin, arguments = get_origin(generic), get_args(generic)
             if isinstance(origin, type) and issubclass(origin, Actor):
-                return arguments[0] if isinstance(arguments[0], type) else None
+                named: Any = arguments[0]
+                return named if isinstance(named, type) and named is not Any else None
     return None

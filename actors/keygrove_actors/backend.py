@@ -13,10 +13,12 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from itertools import count
 from math import inf
+from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import trio
@@ -54,6 +56,10 @@ class Timer(Protocol):
         ...
 
 
+class _CallSoon(Protocol):
+    def __call__(self, function: Callable[[], None], /, *, context: Context) -> object: ...
+
+
 class Backend(Protocol):
     """An event loop, as the runtime sees it."""
 
@@ -65,7 +71,7 @@ class Backend(Protocol):
         """A fresh parker."""
         ...
 
-    def call_soon(self, function: Callable[[], None], context: Context) -> None:
+    def call_soon(self, function: Callable[[], None], /, *, context: Context) -> object:
         """Call `function` once, soon, in the order of such calls."""
         ...
 
@@ -79,6 +85,18 @@ class Backend(Protocol):
 
     def current_task(self) -> object:
         """The running task, by identity; no actor's task while in a callback."""
+        ...
+
+    def clock(self) -> float:
+        """Seconds, advancing within a callback too; for measuring how long one takes."""
+        ...
+
+    def call_from_anywhere(self, function: Callable[[], object]) -> None:
+        """As `call_soon`, from any thread, and harmless when the loop is closed."""
+        ...
+
+    async def checkpoint(self) -> None:
+        """Let others run, and be cancelled if that is due."""
         ...
 
     async def drained(self) -> None:
@@ -107,15 +125,14 @@ class AsyncioBackend:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         self.now = loop.time
+        self.call_soon = cast("_CallSoon", loop.call_soon)
+        # uvloop's time stands still within a callback
+        self.clock = loop.time if isinstance(loop, asyncio.BaseEventLoop) else monotonic
         self.parker: Callable[[], Parker[Any]] = loop.create_future
         self._loop = loop
         self._context = context
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: list[BaseException] = []
-
-    def call_soon(self, function: Callable[[], None], context: Context) -> None:
-        """Call `function` in the loop's next round."""
-        self._loop.call_soon(function, context=context)
 
     def call_at(self, when: float, function: Callable[[], None]) -> Timer:
         """Call `function` at `when`, by the loop's own timer."""
@@ -130,6 +147,15 @@ class AsyncioBackend:
     def current_task(self) -> object:
         """The running task, or None."""
         return asyncio.current_task(self._loop)
+
+    def call_from_anywhere(self, function: Callable[[], object]) -> None:
+        """Call `function` soon, unless the loop is closed."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, context=self._context)
+
+    async def checkpoint(self) -> None:
+        """Let others run."""
+        await asyncio.sleep(0)
 
     async def drained(self) -> None:
         """Wait for every task, whatever cancels the waiter; then raise what they raised."""
@@ -210,13 +236,17 @@ class _TrioTimer:
 class TrioBackend:
     """One task of ours runs the callbacks that asyncio's loop would run by itself.
 
+    `shuffle`, if set, may change their order before each round: a simulator's.
+
     Tasks are system tasks: a nursery held open across `run`'s block would wrap whatever
     the block raises in a group. `drained` does the nursery's other duty, the waiting.
     """
 
     def __init__(self, context: Context) -> None:
-        self.now = trio.current_time
+        self.now = self.clock = trio.current_time
+        self._token = trio.lowlevel.current_trio_token()
         self.parker: Callable[[], Parker[Any]] = TrioParker
+        self.shuffle: Callable[[deque[Callable[[], object]]], None] | None = None
         self._ready: deque[Callable[[], object]] = deque()
         self._timers: list[tuple[float, int, _TrioTimer]] = []
         self._sequence = count()
@@ -228,7 +258,7 @@ class TrioBackend:
         self._running += 1
         trio.lowlevel.spawn_system_task(self._run, self._serve, context=context)
 
-    def call_soon(self, function: Callable[[], None], context: Context) -> None:
+    def call_soon(self, function: Callable[[], None], /, *, context: Context) -> None:
         """Call `function` in the serving task's next round."""
         self._ready.append(partial(context.run, function))
         self._wake()
@@ -256,6 +286,15 @@ class TrioBackend:
         """The running task; while in a callback, the serving one."""
         return trio.lowlevel.current_task()
 
+    def call_from_anywhere(self, function: Callable[[], object]) -> None:
+        """Call `function` soon, unless the run is over."""
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(function)
+
+    async def checkpoint(self) -> None:
+        """Let others run."""
+        await trio.lowlevel.checkpoint()
+
     async def drained(self) -> None:
         """Stop serving, wait for every task, then raise what they raised."""
         self._is_closed = True
@@ -278,6 +317,8 @@ class TrioBackend:
     async def _serve(self) -> None:
         while not self._is_closed or self._ready:
             self._run_timers()
+            if self.shuffle is not None:
+                self.shuffle(self._ready)
             for _ in range(len(self._ready)):
                 self._call(self._ready.popleft())
             if self._ready:

@@ -1,13 +1,10 @@
-"""One incarnation of an actor, as the runtime sees it: mailbox, turns, signals, death.
+"""One incarnation of an actor, as the runtime sees it: its start, its turns, its death.
 
 An idle actor is this record and nothing else: no task, no queue before its first
-message. The first message asks the loop for one *turn* (a flag keeps it at one), and a
+message. The first message asks the loop for one *turn* (`is_idle` keeps it at one), and a
 turn handles what is waiting, up to a bound. Plain functions are handled right there, in
 a callback; the first coroutine function makes a task (see `host`), which then shares the
-work: `is_busy` says that a callback or the task is going to look at the mailbox.
-
-Exit signals do not queue: they set `reason`, which is looked at before each message, and
-interrupt the task. The first reason stays; only a kill puts itself in its place.
+work: `is_idle` says that neither callback nor task is going to look at the mailbox.
 
 Death is announced in one place, once (`announce`), in the order of A-072. That it may be
 called while the task still runs is what fencing an actor that survives its kill needs.
@@ -15,31 +12,42 @@ called while the task still runs is what fencing an actor that survives its kill
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from keygrove_actors.failures import NoReply
+from keygrove_actors.groups import leave_all
 from keygrove_actors.host import Host, TaskSet, Work
 from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import EMPTY, Notice, Request
+from keygrove_actors.mail import EMPTY, Envelope, Notice, Request
 from keygrove_actors.messages import (
-    ORDERLY,
     CalleeExit,
+    DeclaredError,
     GoneReason,
     Ignore,
-    Killed,
     MonitorId,
-    Normal,
     Reason,
 )
-from keygrove_actors.reports import Cause, TerminateError
+from keygrove_actors.outcomes import Continue, TaskDone, Trace
+from keygrove_actors.reentrant import REENTRANT_TASKS_MAX, interleave
+from keygrove_actors.reports import Cause
+from keygrove_actors.rest import Rest, fall_asleep
+from keygrove_actors.signals import Signals
 from keygrove_actors.specs import ChildSpec
-from keygrove_actors.turns import Turns
+from keygrove_actors.traits import Traits, checked
+from keygrove_actors.turns import Command
 
 if TYPE_CHECKING:
-    from keygrove_actors.actor import Ctx
+    from keygrove_actors.ctx import Ctx
     from keygrove_actors.links import Monitor
+    from keygrove_actors.receive import Receiver
+    from keygrove_actors.ref import Ref
     from keygrove_actors.timers import MessageTimer
+
+DIRECT: Final[Any] = Request(None, None, None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - stands for a request, is none
+"""The call at hand in a direct turn, until somebody needs a real one (`Cell.at_hand`)."""
 
 
 class Parent(Protocol):
@@ -54,20 +62,22 @@ class Parent(Protocol):
         ...
 
 
-class Cell(Turns):
+class Cell(Signals):
     """The record of one incarnation."""
 
     __slots__ = (
-        "_context",
+        "about",
+        "aliases",
+        "context",
         "ctx",
-        "host",
+        "currents",
+        "groups",
         "id",
         "incarnation",
-        "is_killed",
-        "is_started",
         "monitors",
         "parent",
-        "tasks",
+        "receiver",
+        "started_at",
         "timers",
         "waiting_for",
         "watchers",
@@ -78,129 +88,176 @@ class Cell(Turns):
         self.parent = parent
         self.id = hub.actor_id()
         self.incarnation = 1
-        self.is_started = self.is_killed = False
-        self.host: Host | None = None
+        self.started_at = hub.backend.now()
         self.ctx: Ctx | None = None
         self.waiting_for: Cell | None = None
         self.monitors: dict[MonitorId, Monitor] | None = None
         self.watchers: dict[MonitorId, Cell] | None = None
         self.timers: dict[MessageTimer, None] | None = None
-        self.tasks: TaskSet | None = None
-        self._context: Context | None = None
+        self.currents: dict[object, Request] | None = None
+        self.receiver: Receiver | None = None
+        self.aliases: list[str] | None = None
+        self.groups: dict[str, int] | None = None
+        self.about: str | None = None
+        self.context: Context | None = None
+
+    @property
+    def may_terminate(self) -> bool:
+        """Whether `terminate` is to run: after a start that succeeded, save for a kill."""
+        return self.is_started and not self.is_killed
 
     def own_context(self) -> Context:
         """The context variables of its handlers, made at first need."""
-        if self._context is None:
-            self._context = self.hub.context.copy()
-        return self._context
+        if self.context is None:
+            self.context = self.hub.context.copy()
+        return self.context
+
+    @property
+    def label(self) -> str:
+        """What people call it: what it says of itself, its name, else the way to it."""
+        label = self.spec.name or self.path
+        return f"{label} ({self.about})" if self.about else label
+
+    def ref_of(self, cell: Any) -> Ref[Any]:
+        """An address of `cell`, which never reaches a successor."""
+        return self.traits.ctx(cell).self_ref
 
     # ---- life
 
     def start(self) -> None:
         """Make the actor, name it and run its `init`; the parent hears of the outcome."""
-        make = self.spec.start
         try:
-            assert callable(make), "subtrees have a cell of their own"
-            self.actor = make()
-            self.traits = self.actor.__traits__
-            self.plain = self.traits.plain
+            assert callable(self.spec.start), "subtrees have a cell of their own"
+            self.become(self.spec.start())
             if self.spec.name is not None:
                 self.hub.register(self.spec.name, self)
             if self.traits.needs_task_for_init:
                 self.host = Host(self)
             else:
                 outcome = self._init()
-                assert outcome is None or isinstance(outcome, Ignore), "checked by the traits"
+                assert outcome is None or isinstance(outcome, Ignore | Continue), "see traits"
                 self.started(outcome)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
             self.crashed(error)
         if self.reason is not None and self.host is None:
             self.end()
 
-    async def init_in_task(self) -> Ignore | None:
+    def become(self, actor: Any) -> None:
+        """Let `actor` do the work from now on."""
+        traits: Traits = actor.__traits__
+        self.actor = actor
+        self.traits = checked(traits) if self.hub.check_replies else traits
+        self.traps = traits.traps
+        self.retable()
+
+    async def init_in_task(self) -> Ignore | Continue | None:
         """Run an `init` that awaits."""
         pending = self._init()
-        return pending if pending is None or isinstance(pending, Ignore) else await pending
+        if pending is None or isinstance(pending, Ignore | Continue):
+            return pending
+        return await pending
 
-    def _init(self) -> Awaitable[Ignore | None] | Ignore | None:
+    def _init(self) -> Awaitable[Ignore | Continue | None] | Ignore | Continue | None:
         if not self.traits.has_init:
             return None
         self.ctx = self.traits.ctx(self)
         return self.actor.init(self.ctx)
 
-    def started(self, outcome: Ignore | None) -> None:
+    def started(self, outcome: Ignore | Continue | None) -> None:
         """Acknowledge the start, and turn to the mail that came in the meantime."""
         if outcome is Ignore.IGNORE:
-            self.reason = GoneReason()
+            self.ends(GoneReason())
             return
+        self.actor.__begun__(self)
         self.is_started = True
+        self.started_at = self.hub.backend.now()
         self.parent.child_started(self)
+        if isinstance(outcome, Continue):
+            self.post_first([outcome])
+        if self.traits.idle_after is not None or self.traits.hibernate_after is not None:
+            self.rest = Rest(self)
+            self.retable()
         if self.host is None:
-            self._rest()
-
-    def exit_signal(self, reason: Reason, *, by: Cell | None) -> None:
-        """An exit signal from anywhere but the supervisor: `Normal` of others is ignored."""
-        if by is self or not isinstance(reason, Normal):
-            self.stop(reason)
-
-    def stop(self, reason: Reason) -> None:
-        """End with `reason` before the next message (A-066)."""
-        if self.reason is None:
-            self.reason = reason
-            self._signalled()
-
-    def kill(self, reason: Reason = Killed()) -> None:  # noqa: B008 - frozen
-        """Kill signal: end now, without `terminate`."""
-        if not self.is_dead:
-            self.is_killed = True
-            self.reason = reason
-            if self.host is not None:
-                self.host.kill()
-            self._signalled()
-
-    def task_failed(self, error: BaseException) -> None:
-        """A child task raised: crash, or report it if already ending."""
-        if self.reason is None:
-            self.crashed(error)
-            self._signalled()
-        else:
-            self.report_unclean(error)
-
-    def crashed(self, error: BaseException) -> None:
-        """End with the crash that `error` is, unless already ending."""
-        if self.reason is None:
-            self.reason = self.hub.crash(error, self.path)
-
-    def _signalled(self) -> None:
-        if self.host is not None:
-            self.host.interrupt()
-        elif not self.is_busy:
-            self.schedule()
+            self.settle_down()
 
     def schedule(self) -> None:
         """Ask the loop for a turn."""
-        self.is_busy = True
-        self.hub.backend.call_soon(self.tick, self._context or self.own_context())
+        self.is_idle = False
+        self.hub.backend.call_soon(self.tick, context=self.context or self.own_context())
 
     # ---- mail
 
     def wake(self, item: Any) -> None:
         """See to it that `item`, the first in an idle mailbox, is handled."""
+        if self.receiver is not None:
+            self.receiver.offer(item)
+            return
         host = self.host
         if (
             host is not None
             and type(item.message if type(item) is Request else item) not in self.plain
             and host.is_parked()
         ):
-            self.is_busy = True
+            self.is_idle = False
             host.wake()
         else:
-            self.schedule()
+            self.is_idle = False
+            self.hub.backend.call_soon(self.tick, context=self.context or self.own_context())
+
+    def command(self, command: Command) -> None:
+        """Run a request of the runtime's before any message, full mailbox or not (A-117)."""
+        if (self.is_idle and self.receiver is None) or self.is_suspended:
+            command.run(self)
+            return
+        if self.box is EMPTY:
+            self.box = self.new_box()
+        position = 0
+        while position < len(self.box) and type(self.box[position]) is Command:
+            position += 1
+        self.box.insert(position, command)
+
+    def at_hand(self) -> Request | None:
+        """The call the running handler answers; a real one, also in a direct turn."""
+        if self.currents and self.hub.turning is not self:
+            return self.currents.get(self.hub.backend.current_task())
+        if self.current is DIRECT:
+            self.current = Request(None, self.hub.backend.parker(), self)
+        return self.current
+
+    def trace_at_hand(self) -> Trace | None:
+        """The trace that came with the message being handled."""
+        request = self.at_hand() if self.current is not DIRECT else None
+        return self.trace if request is None else request.trace
+
+    def check_handles(self, request: Request) -> None:
+        """Fail a deferred call that nobody can answer any more (A-098)."""
+        if request.handles == 0 and self.deferred and request in self.deferred:
+            del self.deferred[request]
+            request.fail(NoReply(self.label, type_name(request.message)))
 
     # ---- turns
 
+    def finish(self, request: Request, answer: Any, error: BaseException | None) -> None:
+        """End a direct turn that did not simply answer, as a queued one would end."""
+        self.current = request
+        try:
+            if isinstance(error, DeclaredError):
+                self.declared(request, error)
+            elif error is None:
+                self.settle(request, answer)
+            elif isinstance(error, Exception | SystemExit):
+                self.crashed(error)
+        except (Exception, SystemExit) as crash:  # noqa: BLE001 - let it crash: the reason is made of it
+            self.crashed(crash)
+        if self.reason is None:
+            self.current = None
+        self.handled += 1
+        self.settle_down()
+
     def tick(self) -> None:
         """One turn, as a callback of the loop."""
+        if self.is_dead:
+            return
         work = None
         if self.reason is None:
             self.hub.turning = self
@@ -215,11 +272,43 @@ class Cell(Turns):
                 self.host = Host(self)
             self.host.give(work)
 
-    def _rest(self) -> None:
-        if self.box:
+    def settle_down(self) -> None:
+        """Between two turns: look at the mail, or be idle."""
+        if self.box or self.halted:
             self.schedule()
         else:
-            self.is_busy = False
+            self.is_idle = True
+
+    def entrust(self, work: Work) -> Work | None:
+        """Let the task do `work` before anything else; a reentrant actor takes it at once."""
+        if not self.traits.reentrant or len(self.tasks or ()) >= REENTRANT_TASKS_MAX:
+            return work
+        self.current = None
+        self.start_task(interleave, (self, work))
+        return None
+
+    def start_task(
+        self, function: Callable[..., Awaitable[Any]], args: Any, *, is_isolated: bool = False
+    ) -> None:
+        """Run `function` in a task that ends with the actor."""
+        if self.tasks is None:
+            self.tasks = TaskSet(self)
+        self.tasks.start(function, args, is_isolated=is_isolated)
+
+    def task_done(self, task: str, result: Any, error: BaseException | None) -> None:
+        """An isolated task is over: tell the actor, if it still listens."""
+        if self.reason is None:
+            crash = None if error is None else self.hub.crash(error, self.path)
+            self.post_signal(TaskDone(task, result, crash))
+
+    def hibernate(self) -> None:
+        """Give back memory soon, if the mailbox is empty then (A-115)."""
+        self.hub.backend.call_soon(partial(fall_asleep, self), context=self.own_context())
+
+    def host_left(self) -> None:
+        """The task ended, and the actor lives on."""
+        self.host = self.context = None
+        self.settle_down()
 
     # ---- death
 
@@ -231,11 +320,6 @@ class Cell(Turns):
             self.host = Host(self)
         else:
             self._end_at_once()
-
-    @property
-    def may_terminate(self) -> bool:
-        """Whether `terminate` is to run: after a start that succeeded, save for a kill."""
-        return self.is_started and not self.is_killed
 
     def _end_at_once(self) -> None:
         if self.may_terminate:
@@ -258,22 +342,6 @@ class Cell(Turns):
         except (Exception, SystemExit) as error:  # noqa: BLE001 - reported; the reason stays (A-114)
             self.report_unclean(error)
 
-    def cleanup_deadline(self) -> float:
-        """When cleaning up has to be over, on the loop's clock."""
-        limit = self.spec.shutdown_limit
-        return self.hub.backend.now() + limit if isinstance(limit, float | int) else float("inf")
-
-    def overran(self) -> None:
-        """Cleaning up took too long, and was cut off: no orderly end, then."""
-        self.report_unclean(TimeoutError("cleaning up took longer than the shutdown time"))
-        if isinstance(self.reason, ORDERLY):
-            self.reason = Killed()
-
-    def report_unclean(self, error: BaseException) -> None:
-        """Report that cleaning up failed; the reason stays what it was."""
-        crash = self.hub.crash(error, self.path)
-        self.hub.report(TerminateError(self.spec.id, self.path, crash))
-
     def lose(self, work: Work) -> None:
         """Account for a message that was taken from the mailbox and never begun (A-175)."""
         if work.request is None:
@@ -283,33 +351,41 @@ class Cell(Turns):
         """Be dead, and let everyone concerned know, in the order of A-072."""
         if self.is_dead:
             return
-        self.is_dead = True
-        self.waiting_for = None
+        self.is_dead, self.halted, self.is_idle = True, True, False
+        self.waiting_for, self.room = None, 0
         for timer in list(self.timers or ()):
             timer.cancel()
-        if self.spec.name is not None:
-            self.hub.unregister(self.spec.name, self)
+        if self.rest is not None:
+            self.rest.cancel()
+        for name in (self.spec.name, *(self.aliases or ())):
+            if name is not None:
+                self.hub.unregister(name, self)
+        leave_all(self)
         self._abandon_mail()
-        self._signal_watchers()
+        assert self.reason is not None
+        self.break_links(self.reason)
+        self._signal_watchers(self.reason)
+        self.unfence()
         self.parent.child_ended(self)
 
     def _abandon_mail(self) -> None:
         assert self.reason is not None
-        held = [self.current, *(self.deferred or ())]
-        queued, self.box = self.box, EMPTY
-        self.current = self.deferred = None
+        held = [self.current, *(self.deferred or ()), *(self.currents or {}).values()]
+        queued = self.drop_mail()
+        self.current = self.deferred = self.currents = None
         for item in (*held, *queued):
-            if type(item) is Request:
-                item.fail(CalleeExit(self.label, type_name(item.message), self.reason))
-            elif item is not None and not isinstance(item, Notice):
-                self.hub.dead_letter(self.label, item, Cause.DIED)
+            if isinstance(item, Request):
+                if item is not DIRECT:
+                    item.fail(CalleeExit(self.label, type_name(item.message), self.reason))
+            elif type(item) is Envelope or (item is not None and not isinstance(item, Notice)):
+                self.hub.dead_letter(self.label, getattr(item, "message", item), Cause.DIED)
+        self.dismiss_line()
 
-    def _signal_watchers(self) -> None:
+    def _signal_watchers(self, reason: Reason) -> None:
         for monitor in list((self.monitors or {}).values()):
             monitor.forget()
         watchers, self.watchers = self.watchers or {}, None
         for monitor_id, watcher in watchers.items():
             armed = (watcher.monitors or {}).get(monitor_id)
             if armed is not None:
-                assert self.reason is not None
-                armed.fire(self.reason)
+                armed.fire(reason)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from typing import Final
@@ -21,6 +20,8 @@ import anyio
 MARK: Final = "KEYGROVE_PORT"
 """The environment variable that holds the mark."""
 HUNTS_MAX: Final = 10
+LOOKS: Final = 3
+"""How often a child in the middle of an exec is looked at again."""
 PR_SET_CHILD_SUBREAPER: Final = 36
 _numbers = count(1)
 
@@ -39,12 +40,13 @@ async def end_descendants(group: int, mark: str) -> None:
     """Kill and reap what a dead worker left: its group, and whoever bears its mark."""
     hunted: set[int] = set()
     for attempt in range(HUNTS_MAX):
-        for pid in _marked_children(mark):
+        marked, unclear = _marked_children(mark)
+        for pid in marked:
             hunted.add(pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         hunted = {pid for pid in hunted if _is_to_die(os.P_PID, pid)}
-        if not _is_to_die(os.P_PGID, group) and not hunted:
+        if not _is_to_die(os.P_PGID, group) and not hunted and not (unclear and attempt < LOOKS):
             return
         await anyio.sleep(0.001 * 2**attempt)
 
@@ -58,18 +60,31 @@ def _is_to_die(kind: int, number: int) -> bool:
     return False
 
 
-def _marked_children(mark: str) -> Iterator[int]:
+def _marked_children(mark: str) -> tuple[list[int], bool]:
+    """Children of this process that bear the mark; and whether one cannot be told yet.
+
+    That is one in the middle of an exec: its environment is empty for a moment.
+    """
     needle = f"{MARK}={mark}\0".encode()
-    for task in os.listdir("/proc/self/task"):
-        with suppress(OSError), open(f"/proc/self/task/{task}/children", "rb") as children:
-            for pid in children.read().split():
-                if needle in _environment_of(pid.decode()):
-                    yield int(pid)
+    marked: list[int] = []
+    unclear = False
+    for pid in _children():
+        environment = _read(f"/proc/{pid}/environ")
+        if needle in environment + b"\0":
+            marked.append(pid)
+        elif not environment and b") Z" not in (_read(f"/proc/{pid}/stat") or b") Z"):
+            unclear = True
+    return marked, unclear
 
 
-def _environment_of(pid: str) -> bytes:
+def _children() -> list[int]:
+    tasks = os.listdir("/proc/self/task")
+    return [int(pid) for task in tasks for pid in _read(f"/proc/self/task/{task}/children").split()]
+
+
+def _read(path: str) -> bytes:
     try:
-        with open(f"/proc/{pid}/environ", "rb") as environ:
-            return environ.read() + b"\0"
+        with open(path, "rb") as file:
+            return file.read()
     except OSError:
         return b""

@@ -37,6 +37,9 @@ T = TypeVar("T")
 TURN_MESSAGES: Final = 128
 """Messages handled before others get the loop; OTP's reductions serve the same end."""
 
+TURN_S: Final = 0.002
+"""Seconds after which others get the loop."""
+
 
 class Work(NamedTuple):
     """A message that needs the task, its handler, and the call it came in, if any."""
@@ -83,13 +86,18 @@ class Host:
     __slots__ = (
         "_cell",
         "_error",
+        "_is_leaving",
         "_life",
         "_own",
         "_parker",
+        "_resources",
         "_served",
         "_stack",
         "_task",
+        "_until",
         "_work",
+        "doing",
+        "since",
     )
 
     def __init__(self, cell: Cell) -> None:
@@ -101,7 +109,11 @@ class Host:
         self._work: Work | None = None
         self._error: Exception | None = None
         self._task: object = None
-        self._served = 0
+        self._served = self._resources = 0
+        self._until = 0.0
+        self._is_leaving = False
+        self.doing: Work | None = None
+        self.since = 0.0
         cell.hub.backend.spawn(self._main, cell.own_context())
 
     def give(self, work: Work) -> None:
@@ -118,6 +130,14 @@ class Host:
         """End the running handler, or the wait for mail, at its next suspension point."""
         self._life.cancel()
 
+    def leave(self) -> bool:
+        """End the task while the actor lives on, if nothing is open that only it can close."""
+        if self._resources or not self.is_parked():
+            return False
+        self._is_leaving = True
+        self.wake()
+        return True
+
     def kill(self) -> None:
         """End whatever the task does, cleaning up included."""
         if self._own is not None:
@@ -133,13 +153,16 @@ class Host:
             raise WrongTask(self._cell.label, "ctx.enter")
         self._life.__exit__(None, None, None)
         try:
-            return await self._stack.enter_async_context(resource)
+            entered = await self._stack.enter_async_context(resource)
+            self._resources += 1
+            return entered
         finally:
             self._life.__enter__()
 
     async def _main(self) -> None:
         cell = self._cell
         self._task = cell.hub.backend.current_task()
+        self._until = cell.hub.backend.clock() + TURN_S
         cell.hub.hosts[self._task] = cell
         with anyio.CancelScope(shield=True) as self._own:
             if cell.is_killed:
@@ -148,7 +171,8 @@ class Host:
                 async with self._stack:
                     try:
                         await self._live()
-                        await self._leave()
+                        if not self._is_leaving:
+                            await self._leave()
                     finally:
                         await self._end_tasks()
             except Exception as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
@@ -157,9 +181,13 @@ class Host:
         if self._own.cancelled_caught and not cell.is_killed:
             cell.overran()
         del cell.hub.hosts[self._task]
+        if self._is_leaving:
+            cell.host_left()
+            return
         if self._work is not None:
             cell.lose(self._work)
         cell.announce()
+        cell.unfence()
 
     async def _live(self) -> None:
         cell = self._cell
@@ -167,7 +195,7 @@ class Host:
             with self._life:
                 if not cell.is_started and cell.reason is None:
                     cell.started(await cell.init_in_task())
-                while cell.reason is None:
+                while cell.reason is None and not self._is_leaving:
                     await self._next()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
             self._error = error if isinstance(error, Exception) else None
@@ -177,15 +205,18 @@ class Host:
         cell = self._cell
         work, self._work = self._work or self._look(), None
         if work is not None:
+            self.doing, self.since = work, cell.hub.backend.now()
             await cell.serve(work)
+            self.doing = None
         elif cell.reason is None:
             self._parker = cell.hub.backend.parker()
             await self._parker
+            self._until = cell.hub.backend.clock() + TURN_S
 
     def _look(self) -> Work | None:
         """Have a turn; now and then in a callback, since handlers may never wait."""
         self._served += 1
-        if self._served % TURN_MESSAGES:
+        if self._served % TURN_MESSAGES and self._cell.hub.backend.clock() < self._until:
             return self._cell.turn()
         self._cell.schedule()
         return None
@@ -201,7 +232,7 @@ class Host:
 
     async def _end_tasks(self) -> None:
         """End the child tasks, also when this one was killed."""
-        if self._cell.tasks is not None:
+        if self._cell.tasks is not None and not self._is_leaving:
             with anyio.CancelScope(shield=True):
                 await self._cell.tasks.reap()
 
@@ -220,14 +251,22 @@ class TaskSet:
         """Whether any still runs."""
         return bool(self._tasks)
 
-    def start(self, function: Callable[..., Awaitable[Any]], args: Any) -> None:
-        """Start one more."""
-        self._tasks[_ChildTask(self, self._cell, function, args)] = None
+    def __len__(self) -> int:
+        """How many still run."""
+        return len(self._tasks)
 
-    def ended(self, task: _ChildTask, error: BaseException | None) -> None:
-        """One is over; with `error`, so is its actor."""
+    def start(
+        self, function: Callable[..., Awaitable[Any]], args: Any, *, is_isolated: bool = False
+    ) -> None:
+        """Start one more; of an isolated one the actor is told the outcome, whatever it is."""
+        self._tasks[_ChildTask(self, self._cell, function, args, is_isolated)] = None
+
+    def ended(self, task: _ChildTask, result: Any, error: BaseException | None) -> None:
+        """One is over; with `error`, so is its actor, unless it is isolated."""
         del self._tasks[task]
-        if error is not None:
+        if task.is_isolated:
+            self._cell.task_done(task.name, result, error)
+        elif error is not None:
             self._cell.task_failed(error)
         if not self._tasks and self._reaper is not None:
             self._reaper.set_result(None)
@@ -244,17 +283,28 @@ class TaskSet:
 class _ChildTask:
     """A task that belongs to an actor: its failure ends the actor, whose end ends it."""
 
-    __slots__ = ("_args", "_function", "_is_cancelled", "_owner", "_scope")
+    __slots__ = ("_args", "_function", "_is_cancelled", "_owner", "_scope", "is_isolated")
 
     def __init__(
-        self, owner: TaskSet, cell: Cell, function: Callable[..., Awaitable[Any]], args: Any
+        self,
+        owner: TaskSet,
+        cell: Cell,
+        function: Callable[..., Awaitable[Any]],
+        args: Any,
+        is_isolated: bool,
     ) -> None:
+        self.is_isolated = is_isolated
         self._owner = owner
         self._function = function
         self._args = args
         self._scope: anyio.CancelScope | None = None
         self._is_cancelled = False
         cell.hub.backend.spawn(self._main, cell.hub.context.copy())
+
+    @property
+    def name(self) -> str:
+        """What it runs."""
+        return getattr(self._function, "__qualname__", repr(self._function))
 
     def cancel(self) -> None:
         """End it at its next suspension point."""
@@ -264,14 +314,15 @@ class _ChildTask:
 
     async def _main(self) -> None:
         failure: BaseException | None = None
+        result: Any = None
         with anyio.CancelScope(shield=True) as self._scope:
             if self._is_cancelled:
                 self._scope.cancel()
             try:
-                await self._function(*self._args)
+                result = await self._function(*self._args)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed task is the actor's crash
                 failure = error
-        self._owner.ended(self, failure)
+        self._owner.ended(self, result, failure)
 
 
 def _is_only(error: BaseException, known: BaseException | None) -> bool:

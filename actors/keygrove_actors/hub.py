@@ -6,19 +6,27 @@ side in one loop, and nothing of one is seen in another.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from contextvars import Context
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from keygrove_actors.backend import Backend, Parker
+from keygrove_actors.crashes import trace_text
+from keygrove_actors.letters import Letters
 from keygrove_actors.messages import ActorId, Crash, MonitorId, NameTaken
-from keygrove_actors.reports import Cause, DeadLetter, Report
-from keygrove_actors.wheel import Wheel
+from keygrove_actors.reports import Cause, Report
+from keygrove_actors.wheel import Alarm, Wheel
 
 if TYPE_CHECKING:
     from keygrove_actors.cell import Cell
+    from keygrove_actors.mail import Mailbox
+    from keygrove_actors.signals import Signals
+    from keygrove_actors.turns import Turns
+    from keygrove_actors.watch import Watch
+
+DIRECT_TURNS: Final = 128
+"""Direct turns after which a caller lets others have the loop."""
 
 
 class Waiter:
@@ -42,13 +50,47 @@ class Waiter:
 class Counters:
     """What happened too often to report each time; read by whoever wants metrics."""
 
-    __slots__ = ("abandoned", "dead_letters", "expired", "late_replies")
+    __slots__ = (
+        "abandoned",
+        "dead_letters",
+        "dropped",
+        "expired",
+        "late_replies",
+        "timers_dropped",
+        "unhandled",
+        "zombies",
+    )
 
     def __init__(self) -> None:
         self.abandoned = 0
         self.dead_letters = 0
+        self.dropped: dict[str, int] = {}
         self.expired = 0
         self.late_replies = 0
+        self.timers_dropped = 0
+        self.unhandled = 0
+        self.zombies = 0
+
+
+class Gate(Protocol):
+    """Decides over each message on its way; a test kit's."""
+
+    def admits(self, cell: Mailbox, item: Any) -> bool:
+        """Whether `item` goes into that mailbox now; if not, it is the gate's."""
+        ...
+
+    def direct(self, cell: Mailbox, table: dict[type[Any], Any]) -> dict[type[Any], Any]:
+        """The handlers of that cell that may run as direct turns."""
+        ...
+
+
+class Options(NamedTuple):
+    """What `run` was told about the whole runtime."""
+
+    direct: bool = True
+    check_replies: bool = False
+    kill_grace: float = 1.0
+    gate: Gate | None = None
 
 
 class Hub:
@@ -59,19 +101,34 @@ class Hub:
         "_ids",
         "_monitors",
         "_observe",
+        "_told",
         "backend",
+        "budget",
+        "check_replies",
         "context",
         "counters",
+        "direct",
+        "fences",
+        "gate",
+        "group_monitors",
+        "groups",
         "hosts",
+        "kill_grace",
+        "letters",
         "names",
         "observer_error",
+        "taps",
         "turning",
         "waiters",
         "wheel",
     )
 
     def __init__(
-        self, backend: Backend, context: Context, observe: Callable[[Report], None] | None
+        self,
+        backend: Backend,
+        context: Context,
+        observe: Callable[[Report], None] | None,
+        options: Options = Options(),  # noqa: B008 - immutable
     ) -> None:
         self.backend = backend
         self.context = context
@@ -80,7 +137,15 @@ class Hub:
         self.waiters: dict[str, dict[Waiter, None]] = {}
         self.hosts: dict[object, Cell] = {}
         self.turning: Cell | None = None
+        self.budget = DIRECT_TURNS
+        self.direct, self.check_replies, self.kill_grace, self.gate = options
+        self.groups: dict[str, dict[Cell, int]] = {}
+        self.group_monitors: dict[str, dict[Cell, None]] = {}
+        self.taps: dict[Signals, Watch | None] = {}
+        self.fences: dict[Signals, Alarm] = {}
         self.counters = Counters()
+        self.letters = Letters(self.wheel, backend.now, self.report)
+        self._told: set[tuple[type[Any], type[Any]]] = set()
         self.observer_error: Exception | None = None
         self._observe = observe
         self._ids = count(1)
@@ -108,7 +173,31 @@ class Hub:
     def dead_letter(self, target: str, message: object, cause: Cause) -> None:
         """Count and report a message no handler will see."""
         self.counters.dead_letters += 1
-        self.report(DeadLetter(target, type(message).__name__, cause, self.backend.now()))
+        self.letters.add(target, type(message).__name__, cause)
+
+    def unhandled(self, cell: Turns, message: object) -> None:
+        """Count a message nobody declared; report its type once for each actor class."""
+        self.counters.unhandled += 1
+        key = (type(cell.actor), type(message))
+        if key not in self._told:
+            self._told.add(key)
+            self.dead_letter(cell.label, message, Cause.UNHANDLED)
+
+    def sent(self, message: object, target: str) -> bool:
+        """Look at a message on its way out; whether it may go on. Only asked with taps.
+
+        What a fenced actor sends is discarded; what a traced one sends is told its sink.
+        """
+        sender = self.calling_cell()
+        if sender is None or sender not in self.taps:
+            return True
+        if sender.is_dead:
+            self.dead_letter(target, message, Cause.FENCED)
+            return False
+        watch = self.taps[sender]
+        if watch is not None:
+            watch.sent(type_name(message), target)
+        return True
 
     def crash(self, error: BaseException, path: str) -> Crash:
         """`error` as data; of a group, the first leaf gives name and text (A-179)."""
@@ -116,7 +205,7 @@ class Hub:
         return Crash(
             type(first).__name__,
             str(first),
-            "".join(traceback.format_exception(error)),
+            trace_text(error),
             f"{path}#{next(self._crashes)}",
         )
 
@@ -163,7 +252,9 @@ class Hub:
         """How much is left behind, by kind; all zero once the tree is down."""
         return {
             "names": len(self.names),
+            "groups": len(self.groups) + len(self.group_monitors),
             "waiters": len(self.waiters),
+            "taps": len(self.taps),
             "tasks": len(self.hosts),
             "deadlines": len(self.wheel),
         }

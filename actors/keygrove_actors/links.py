@@ -1,6 +1,6 @@
 """Monitors: one actor is told, once, when another ends.
 
-Links between actors and groups join them here; the link between a child and its
+Links, which let actors die together, are in `signals`; the link between a child and its
 supervisor is `Cell.parent`.
 """
 

@@ -133,6 +133,8 @@ class Defer(enum.Enum):
     """The type of `DEFER`."""
 
     DEFER = 1
+    KEPT = 2
+    POSTPONE = 3
 
 
 class Ignore(enum.Enum):

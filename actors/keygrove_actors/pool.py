@@ -17,11 +17,11 @@ from typing import Any, Final
 
 import msgspec
 
-from keygrove_actors.actor import Actor, Ctx, on_cast
+from keygrove_actors.actor import Actor, on_cast
 from keygrove_actors.cell import Cell
+from keygrove_actors.ctx import Ctx
 from keygrove_actors.hub import type_name
 from keygrove_actors.messages import (
-    DEFER,
     BadSpec,
     Cast,
     Defer,
@@ -41,8 +41,6 @@ from keygrove_actors.work import Note
 CHECK_S: Final = 0.5
 """How often workers are looked at; at most one is replaced in a period of the supervisor."""
 PERIOD_S: Final = 10.0
-ANSWERED_MAX: Final = 1024
-"""Requests the workers have answered, before the dispatcher forgets them."""
 RETIRE_S: Final = 60.0
 """How long a worker that gets no more requests may take for those it has."""
 
@@ -187,14 +185,13 @@ class PortPool(Actor[Any]):
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
         self._cell: Cell
-        self._answered_max = ANSWERED_MAX
         route: dict[type[Any], Callable[[Any, Any], Any]] = {
             kind: PortPool._note if issubclass(kind, Note) else PortPool._route
             for kind in (*roster.spec.works, Open)
         }
         table = type(self).__traits__
         self.__dict__["__traits__"] = table._replace(
-            plain=table.plain | route, serves=roster.spec.api
+            plain=table.plain | route, direct={}, serves=roster.spec.api
         )
 
     @classmethod
@@ -251,14 +248,12 @@ class PortPool(Actor[Any]):
         seat = self._roster.least()
         if seat is None:
             request.fail(NoProc(self._cell.label, type_name(message)))
-            return DEFER
+            return Defer.KEPT
         try:
             seat.take(request)
         except MailboxFull as full:
             request.fail(full)
-        if len(self._cell.deferred or ()) > self._answered_max:
-            self._forget_answered()
-        return DEFER
+        return Defer.KEPT
 
     def _note(self, message: Note[Any]) -> None:
         for seat in list(self._roster.ready.values()):
@@ -266,12 +261,5 @@ class PortPool(Actor[Any]):
 
     @on_cast(Review)
     def review(self, message: Review) -> None:
-        """Replace workers that have served their time, and forget requests they answered."""
+        """Replace workers that have served their time."""
         self._roster.review(self._cell.hub.backend.now())
-        self._forget_answered()
-
-    def _forget_answered(self) -> None:
-        deferred = self._cell.deferred or {}
-        for request in [r for r in deferred if r.parker.done()]:
-            del deferred[request]
-        self._answered_max = 2 * len(deferred) + ANSWERED_MAX

@@ -23,9 +23,11 @@ import anyio
 import msgspec
 
 from keygrove_actors import port_wire as wire
-from keygrove_actors.actor import Actor, Ctx
+from keygrove_actors.actor import Actor
 from keygrove_actors.backend import Parker
+from keygrove_actors.calls import ReplyTo
 from keygrove_actors.cell import Cell
+from keygrove_actors.ctx import Ctx
 from keygrove_actors.hub import type_name
 from keygrove_actors.messages import (
     DEFER,
@@ -48,7 +50,6 @@ from keygrove_actors.port_process import Exit, Launch
 from keygrove_actors.port_session import Answered, Effect, Failed, Result, Terms, Unfit, Welcomed
 from keygrove_actors.port_spawn import cold
 from keygrove_actors.port_spec import TERM_GRACE_S, Offer, PortSpec
-from keygrove_actors.ref import ReplyTo
 from keygrove_actors.reports import StartError, WorkerLogged, WorkPoisoned
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Restart
 from keygrove_actors.tickets import CallTicket, Items, Open, Source, Ticket
@@ -81,6 +82,7 @@ class Port(Actor[Any]):
         self._offers = {codec_of(offer.request).op: offer for offer in spec.offers}
         self._offers_open = 0
         self._is_shut = False
+        self._spoilt: Ticket | None = None
         self._news: Parker[None] | None = None
         self._verdict: Parker[Unfit | None] | None = None
         self._cell: Cell
@@ -93,6 +95,7 @@ class Port(Actor[Any]):
         self.__dict__["__traits__"] = table._replace(
             plain=table.plain | self._free,
             slow=table.slow | dict.fromkeys(self._free, Port._take_when_free),
+            direct={},  # a direct turn has no deadline to send along
             serves=spec.api,
         )
 
@@ -261,7 +264,7 @@ class Port(Actor[Any]):
         if not self._link.is_free:
             self._is_shut = True
             for kind in self._free:
-                del self._cell.plain[kind]
+                del self._cell.traits.plain[kind]
 
     async def _take_when_free(self, message: Any) -> Any:
         while not self._link.is_free:
@@ -304,6 +307,7 @@ class Port(Actor[Any]):
         try:
             (ticket.answered if is_end else ticket.result)(payload)
         except msgspec.MsgspecError as error:
+            self._spoilt = ticket  # its caller is answered by the port's end
             self.broke(
                 "bad_reply", f"the payload for {ticket.request[0]} is not of its type: {error}"
             )
@@ -340,7 +344,7 @@ class Port(Actor[Any]):
         """The worker takes more: back to plain handlers."""
         if self._is_shut and self._link.is_free:
             self._is_shut = False
-            self._cell.plain.update(self._free)
+            self._cell.traits.plain.update(self._free)
             self._wake()
 
     def broke(self, kind: str, text: str) -> None:

@@ -17,8 +17,8 @@ from typing import Final
 
 import anyio.lowlevel
 
-from keygrove_actors.actor import Ctx
 from keygrove_actors.backend import Backend, Parker
+from keygrove_actors.ctx import Ctx
 from keygrove_actors.port_process import Exit, Launch, Process, Sink
 from keygrove_actors.port_spec import PortSpec
 from keygrove_actors.worker import Job, Table

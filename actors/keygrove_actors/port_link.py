@@ -94,7 +94,7 @@ class Link:
             self.flush()
         elif not self._is_flushing:
             self._is_flushing = True
-            self._cell.hub.backend.call_soon(self.flush, self._cell.own_context())
+            self._cell.hub.backend.call_soon(self.flush, context=self._cell.own_context())
         if self._alarm_at > now + SWEEP_S:
             self._arm(now + SWEEP_S)
 

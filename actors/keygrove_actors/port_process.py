@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import anyio
 
-from keygrove_actors.actor import Ctx
+from keygrove_actors.ctx import Ctx
 from keygrove_actors.descendants import end_descendants
 from keygrove_actors.port_pipes import Pipes
 from keygrove_actors.port_spec import PortSpec

@@ -18,7 +18,7 @@ from typing import Final
 import anyio
 
 from keygrove_actors import launch
-from keygrove_actors.actor import Ctx
+from keygrove_actors.ctx import Ctx
 from keygrove_actors.descendants import MARK, become_subreaper, new_mark
 from keygrove_actors.messages import WrongThread
 from keygrove_actors.port_pipes import Ends, Pipes

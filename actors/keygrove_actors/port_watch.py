@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import trio
 
-from keygrove_actors.actor import Ctx
 from keygrove_actors.backend import in_trio
 from keygrove_actors.cell import Cell
+from keygrove_actors.ctx import Ctx
 
 
 class Watch:

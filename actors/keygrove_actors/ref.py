@@ -5,22 +5,15 @@ from __future__ import annotations
 from math import inf
 from typing import Any, Generic, TypeVar
 
-from keygrove_actors.cell import Cell
-from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import Request
-from keygrove_actors.messages import (
-    AlreadyReplied,
-    Call,
-    CallCycle,
-    CallFailure,
-    CallingSelf,
-    CallTimeout,
-    Cast,
-    NoProc,
-    Reason,
-    WrongProtocol,
-)
+from keygrove_actors.calls import after_direct, check_cycle, is_late, nested
+from keygrove_actors.cell import DIRECT, Cell
+from keygrove_actors.hub import DIRECT_TURNS, Hub, type_name
+from keygrove_actors.mail import Envelope, Request
+from keygrove_actors.messages import Call, Cast, MailboxFull, NoProc, Reason, WrongProtocol
+from keygrove_actors.outcomes import Trace
 from keygrove_actors.reports import Cause
+from keygrove_actors.specs import Overflow
+from keygrove_actors.turns import NOT_VALUES
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -54,60 +47,139 @@ class Ref(Generic[P]):
         ref.resolve()
         return ref
 
-    def cast(self, message: Cast[P], *, strict: bool = False) -> None:
+    def cast(self, message: Cast[P], *, strict: bool = False, trace: Trace | None = None) -> None:
         """Send a notice and go on, whatever becomes of it.
 
+        A handler that sends on what it got passes `trace=ctx.trace` along; calls do so
+        by themselves.
+
         Raises:
-            MailboxFull: only with `strict`, and only if the receiver's policy is to reject.
+            MailboxFull: only with `strict`, and only if the receiver's policy is to reject
+                or, since a cast cannot wait, to block.
             WrongProtocol: the name belongs to an actor of another protocol.
         """
         cell = self._cell
-        if cell is None or cell.is_dead:
-            cell = self.resolve()
-            if cell is None:
-                self._hub.dead_letter(self.label, message, Cause.NO_PROC)
+        if cell is not None and trace is None and not self._hub.taps:
+            box = cell.box
+            if len(box) < cell.room:  # `Mailbox.post`, without the call
+                box.append(message)
+                if cell.is_idle:
+                    cell.wake(message)
                 return
-        cell.post(message, strict=strict)
+        cell = self.resolve()
+        if cell is None:
+            self._hub.dead_letter(self.label, message, Cause.NO_PROC)
+            return
+        if cell.hub.taps and not cell.hub.sent(message, cell.label):
+            return
+        cell.post(message if trace is None else Envelope(message, trace), strict=strict)
 
-    async def call(
+    async def send(self, message: Cast[P]) -> None:
+        """Send a notice, waiting for room if the receiver's policy is to block.
+
+        With any other policy it is a strict cast.
+
+        Raises:
+            MailboxFull: the receiver refuses it, or is the sender itself.
+            NoProc: the receiver ended before there was room.
+            CallCycle: the receiver waits, perhaps through others, for the sender.
+            WrongProtocol: the name belongs to an actor of another protocol.
+        """
+        cell = self.resolve()
+        if cell is None or cell.spec.mailbox.overflow is not Overflow.BLOCK or not cell.is_full():
+            self.cast(message, strict=True)
+            return
+        hub = self._hub
+        if hub.taps and not hub.sent(message, cell.label):
+            return
+        caller = hub.calling_cell()
+        if caller is cell:
+            raise MailboxFull(cell.label, cell.limit)
+        if caller is not None:
+            check_cycle(caller, cell, message)
+            caller.waiting_for = cell
+        waiting = cell.stand_in_line(message, hub.backend.parker())
+        assert waiting.parker is not None
+        try:
+            await waiting.parker
+        finally:
+            if caller is not None:
+                caller.waiting_for = None
+
+    async def call(  # noqa: C901, PLR0912 - one frame for each call is what makes it fast
         self,
         message: Call[P, R],
         *,
         timeout: float | None = 5.0,  # noqa: ASYNC109 - the deadline belongs to the call: it travels with it
         wait_up: float | None = None,
+        trace: Trace | None = None,
     ) -> R:
         """Send a request and wait for its reply, at most `timeout` seconds.
 
         Inside a handler, what is left of that handler's own deadline limits it further.
-        `wait_up` waits that long for a name that nobody has at the moment.
+        `wait_up` waits that long for a name that nobody has at the moment. If the callee
+        has nothing else to do and its handler is a plain function, that runs right here.
 
         Raises:
             CallTimeout: no reply in time; the work may still be done.
             NoProc: nobody is at this address.
             CalleeExit: the actor ended before it replied.
+            NoReply: the actor deferred the reply and lost the way back.
             DeclaredError: the reply was a failure the message class declares.
             CallingSelf: the caller is the callee.
             CallCycle: the callee waits, perhaps through others, for the caller.
             MailboxFull: nothing was sent.
             WrongProtocol: the actor has no handler for this message.
         """
-        cell = self._cell
-        if cell is None or cell.is_dead:
-            cell = self.resolve()
-            if cell is None:
-                cell = await self._wait_up(message, wait_up)
+        reply: R
         hub = self._hub
+        hub.budget -= 1
+        if not hub.budget:
+            hub.budget = DIRECT_TURNS
+            await hub.backend.checkpoint()
+        cell = self._cell
+        if cell is not None and cell.is_idle and trace is None:
+            handler = cell.direct.get(type(message))
+            if handler is not None and not (hub.hosts and is_late(hub)):
+                # a direct turn: as `Cell.tick` would have it, on the caller's stack
+                cell.is_idle = False
+                cell.current = DIRECT
+                hub.turning = cell
+                try:
+                    answer: R = (cell.context or cell.own_context()).run(
+                        handler, cell.actor, message
+                    )
+                except BaseException as error:  # noqa: BLE001 - sorted by `after_direct`
+                    hub.turning = None
+                    reply = await after_direct(cell, message, timeout, None, error)
+                    return reply
+                hub.turning = None
+                if type(answer) in NOT_VALUES or cell.current is not DIRECT:
+                    reply = await after_direct(cell, message, timeout, answer, None)
+                    return reply
+                cell.current = None
+                cell.handled += 1
+                if cell.box or cell.halted:
+                    cell.schedule()
+                else:
+                    cell.is_idle = True
+                return answer
+        if cell is None or cell.is_dead:
+            cell = self.resolve() or await self._wait_up(message, wait_up)
         backend = hub.backend
         caller = hub.calling_cell()
         deadline = inf if timeout is None else backend.now() + timeout
         if caller is not None:
-            deadline = _nested(caller, cell, message, deadline, timeout)
-        request = Request(message, backend.parker(), cell.label, timeout or 0.0, deadline)
+            deadline = nested(caller, cell, message, deadline, timeout or 0.0)
+            trace = trace or caller.trace_at_hand()
+        request = Request(message, backend.parker(), cell, timeout or 0.0, deadline)
+        if trace is not None:
+            request.trace = trace
         slot = hub.wheel.add(deadline, request) if deadline < inf else None
         try:
             cell.post(request)
-            answer: R = await request.parker
-            return answer
+            reply = await request.parker
+            return reply
         finally:
             if slot is not None:
                 slot.pop(request, None)
@@ -138,6 +210,16 @@ class Ref(Generic[P]):
     def label(self) -> str:
         """What people call it."""
         return self.name or (self._cell.label if self._cell is not None else "nobody")
+
+    @property
+    def hub(self) -> Hub:
+        """What it shares with all of its runtime. For the runtime's own use."""
+        return self._hub
+
+    @property
+    def last(self) -> Cell | None:
+        """The cell this ref reached last, dead or alive. For the runtime's own use."""
+        return self._cell or self.resolve()
 
     def resolve(self) -> Cell | None:
         """The live cell at this address, None if there is none. For the runtime's own use.
@@ -180,65 +262,8 @@ class Ref(Generic[P]):
         return (id(self._hub), self.name, 0 if self.name is not None or cell is None else cell.id)
 
 
-class ReplyTo(Generic[R]):
-    """The way back to the caller of a deferred call, kept from the handler that deferred."""
-
-    __slots__ = ("_cell", "_is_spent", "_request")
-
-    def __init__(self, cell: Cell, request: Request) -> None:
-        self._cell = cell
-        self._request = request
-        self._is_spent = False
-
-    def send(self, reply: R) -> None:
-        """Answer; a caller that has gone meanwhile is no error.
-
-        Raises:
-            AlreadyReplied: this call was answered before.
-        """
-        self._spend()
-        self._cell.answer(self._request, reply)
-
-    def fail(self, failure: CallFailure) -> None:
-        """Answer with a declared failure. Raises as `send` does."""
-        self._spend()
-        self._cell.answer_failure(self._request, failure.error())
-
-    @property
-    def caller_gone(self) -> bool:
-        """Whether nobody waits for the reply any more."""
-        return self._request.parker.done()
-
-    def _spend(self) -> None:
-        if self._is_spent:
-            raise AlreadyReplied(self._cell.label, type_name(self._request.message))
-        self._is_spent = True
-        if self._cell.deferred is not None:
-            self._cell.deferred.pop(self._request, None)
-
-
 def check_protocol(cell: Cell, proto: type[Any]) -> None:
     """Raise `WrongProtocol` unless the actor serves `proto`."""
     serves = cell.traits.serves
     if serves is not None and not issubclass(serves, proto):
         raise WrongProtocol(cell.label, proto.__name__, serves.__name__)
-
-
-def _nested(
-    caller: Cell, callee: Cell, message: object, deadline: float, timeout: float | None
-) -> float:
-    """The deadline of a call from within a handler, whose own deadline bounds it."""
-    if caller is callee:
-        raise CallingSelf(callee.label, type_name(message))
-    chain, link = [caller.label, callee.label], callee.waiting_for
-    while link is not None:
-        chain.append(link.label)
-        if link is caller:
-            raise CallCycle(callee.label, type_name(message), tuple(chain))
-        link = link.waiting_for
-    if caller.current is not None and caller.current.deadline < deadline:
-        deadline = caller.current.deadline
-        if deadline <= caller.hub.backend.now():
-            raise CallTimeout(callee.label, type_name(message), timeout or 0.0)
-    caller.waiting_for = callee
-    return deadline

@@ -91,6 +91,10 @@ class Cause(enum.Enum):
     """A call's deadline passed while it was queued."""
     UNHANDLED = "unhandled"
     """The class has no handler for it."""
+    FENCED = "fenced"
+    """Its sender was declared dead, and went on all the same."""
+    FILTERED = "filtered"
+    """An installed filter, or a test, took it away."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, tag=True):
@@ -140,6 +144,35 @@ class WorkPoisoned(msgspec.Struct, frozen=True, tag=True):
     op: str
 
 
+class DeadLetters(msgspec.Struct, frozen=True, tag=True):
+    """`count` further messages were lost like the ones just reported, up to `at`."""
+
+    target: str
+    cause: Cause
+    count: int
+    at: float
+
+
+class Zombie(msgspec.Struct, frozen=True, tag=True):
+    """Killed, and still running after the grace: declared dead, and cut off.
+
+    What it holds open is lost to this program; mend what swallows the cancellation.
+    """
+
+    child: str
+    path: str
+    grace: float
+
+
+class SlowTurn(msgspec.Struct, frozen=True, tag=True):
+    """A handler keeps the event loop from everyone else; `stack` shows where it is."""
+
+    path: str
+    message: str
+    seconds: float
+    stack: str
+
+
 Report: TypeAlias = (
     ChildStarted
     | ChildTerminated
@@ -154,4 +187,7 @@ Report: TypeAlias = (
     | WorkerLinesDropped
     | WorkerLogged
     | WorkPoisoned
+    | DeadLetters
+    | Zombie
+    | SlowTurn
 )

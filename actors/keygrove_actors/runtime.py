@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import msgspec
 
+from keygrove_actors import groups
 from keygrove_actors.backend import Parker, current_backend
 from keygrove_actors.cell import Cell
-from keygrove_actors.hub import Counters, Hub
+from keygrove_actors.hub import Counters, Gate, Hub, Options
 from keygrove_actors.messages import (
     ActorId,
     Shutdown,
@@ -67,6 +68,16 @@ class Runtime:
         self._late: tuple[str, ...] = ()
 
     @property
+    def hub(self) -> Hub:
+        """What its actors share. For the runtime's own use."""
+        return self._hub
+
+    @property
+    def root(self) -> SupervisorCell:
+        """The root supervisor. For the runtime's own use."""
+        return self._root
+
+    @property
     def counters(self) -> Counters:
         """What happened too often to be reported each time."""
         return self._hub.counters
@@ -78,6 +89,10 @@ class Runtime:
             WrongProtocol: an actor has the name now, and serves another protocol.
         """
         return Ref[P].named(self._hub, name, proto)
+
+    def members(self, group: str) -> list[Ref[Any]]:
+        """Who is in the group, each as often as it joined."""
+        return groups.members(self._hub, group)
 
     def tree(self) -> Node:
         """The tree at this moment, as data; linear in the number of actors."""
@@ -150,6 +165,7 @@ class Runtime:
                     await self.stop(deadline)
                 except anyio.get_cancelled_exc_class() as error:
                     interrupted = error
+            self._hub.letters.flush()
             self._hub.wheel.close()
             await self._hub.backend.drained()
         if interrupted is not None:
@@ -199,17 +215,24 @@ class Runtime:
 
 
 @asynccontextmanager
-async def run(
+async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     spec: SupSpec,
     *,
     observe: Callable[[Report], None] | None = None,
     stop_deadline: float | None = None,
+    direct: bool = True,
+    check_replies: bool = False,
+    kill_grace: float = 1.0,
+    gate: Gate | None = None,
 ) -> AsyncGenerator[Runtime, None]:
     """Run the tree in the current event loop, asyncio or trio, while the block runs.
 
     The block begins when every child has acknowledged its start; leaving it stops the
     tree in order, within `stop_deadline` seconds if given. No task outlives the block.
-    `observe` is called with each report; it must be quick.
+    `observe` is called with each report; it must be quick. With `direct`, a call to an
+    idle actor with a plain handler runs on the caller's stack. `check_replies` compares
+    each reply with its declaration: for tests. An actor that outlives its kill by
+    `kill_grace` seconds is declared dead. `gate` is a test kit's: it sees every message.
 
     Raises:
         StartFailed: the tree did not come up.
@@ -217,7 +240,8 @@ async def run(
         StopOverrun: on leaving, if actors had to be killed for lateness.
     """
     context = copy_context()
-    runtime = Runtime(Hub(current_backend(context), context, observe), spec)
+    options = Options(direct, check_replies, kill_grace, gate)
+    runtime = Runtime(Hub(current_backend(context), context, observe, options), spec)
     try:
         await runtime.started()
         yield runtime

@@ -59,6 +59,8 @@ class Overflow(enum.Enum):
     """Make room by dropping the message that waited longest."""
     DROP_NEWEST = "drop_newest"
     """Drop the new message; a cast's sender is never told."""
+    BLOCK = "block"
+    """Let `Ref.send` and calls wait for room; a cast, which cannot wait, is refused."""
 
 
 class MailboxSpec(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from keygrove_actors.reports import (
     ShutdownError,
     StartError,
 )
+from keygrove_actors.signals import Signals
 from keygrove_actors.specs import ChildSpec, SupSpec
 from keygrove_actors.strategy import (
     ArmRetry,
@@ -92,11 +93,11 @@ class SupervisorCell(Cell):
         assert isinstance(spec.start, SupSpec)
         self.actor = Supervisor()
         self.traits = self.actor.__traits__
-        self.plain = self.traits.plain
+        self.retable()
         self.posts = {c.id: Post(c) for c in spec.start.children}
         self._model = model_of(spec.start)
         self._events: deque[Event] = deque()
-        self.is_busy = False
+        self.is_idle = True
         self.start_failure: tuple[str, Reason] | None = None
 
     @property
@@ -117,7 +118,7 @@ class SupervisorCell(Cell):
                 return
         self._note(Boot())
 
-    def exit_signal(self, reason: Reason, *, by: Cell | None) -> None:
+    def exit_signal(self, reason: Reason, *, by: Signals | None) -> None:
         """Ignored: a supervisor traps exits, and only its own parent can stop it."""
 
     def stop(self, reason: Reason) -> None:
@@ -164,16 +165,17 @@ class SupervisorCell(Cell):
                 self._perform(effect)
         if self.is_dead:
             return
-        self.is_busy = False
+        self.is_idle = True
         if self.is_started:
+            self.is_idle = False
             self.turn()
-        if self._events and not self.is_busy:
+        if self._events and self.is_idle:
             self.schedule()
 
     def _note(self, event: Event) -> None:
         if not self.is_dead:
             self._events.append(event)
-            if not self.is_busy:
+            if self.is_idle:
                 self.schedule()
 
     def _perform(self, effect: Effect) -> None:
@@ -242,7 +244,7 @@ class SupervisorCell(Cell):
         if effect.delay > 0:
             Alarm(self.hub.wheel, backend.now() + effect.delay, partial(self._retry, effect))
         else:
-            backend.call_soon(partial(self._retry, effect), self.own_context())
+            backend.call_soon(partial(self._retry, effect), context=self.own_context())
 
     def _retry(self, effect: ArmRetry) -> None:
         self._note(Retry(effect.id, effect.attempt, self.hub.backend.now()))

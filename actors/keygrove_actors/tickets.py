@@ -9,10 +9,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from keygrove_actors import port_wire as wire
 from keygrove_actors.backend import Parker
+from keygrove_actors.calls import ReplyTo
 from keygrove_actors.cell import Cell
 from keygrove_actors.hub import type_name
 from keygrove_actors.messages import Call, CalleeExit, CallTimeout, DeclaredError, Reason
-from keygrove_actors.ref import Ref, ReplyTo
+from keygrove_actors.ref import Ref
 from keygrove_actors.work import Codec, Stream, WorkFailure
 
 P = TypeVar("P")

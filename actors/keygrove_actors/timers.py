@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from keygrove_actors.cell import Cell
 from keygrove_actors.mail import Notice
 from keygrove_actors.messages import Cast
 from keygrove_actors.wheel import Slot
+
+EXACT_S: Final = 0.05
+"""Delays below this are kept to the clock's own precision; others to a tick of the wheel."""
 
 
 class MessageTimer(Notice):
@@ -18,7 +21,17 @@ class MessageTimer(Notice):
     joins it, and `missed` counts the ones left out.
     """
 
-    __slots__ = ("_cell", "_due", "_every", "_is_queued", "_slot", "message", "missed", "name")
+    __slots__ = (
+        "_cell",
+        "_due",
+        "_every",
+        "_is_exact",
+        "_is_queued",
+        "_slot",
+        "message",
+        "missed",
+        "name",
+    )
 
     def __init__(
         self, cell: Cell, message: Cast[Any], delay: float, *, every: float | None, name: str | None
@@ -30,12 +43,20 @@ class MessageTimer(Notice):
         self._every = every
         self._is_queued = False
         self._due = cell.hub.backend.now() + delay
+        self._is_exact = (delay if every is None else every) < EXACT_S
+        self._slot: Slot | None = None
+        if cell.is_dead:
+            return
         if cell.timers is None:
             cell.timers = {}
         for other in [t for t in cell.timers if name is not None and t.name == name]:
             other.cancel()
         cell.timers[self] = None
-        self._slot: Slot | None = cell.hub.wheel.add(self._due, self)
+        self._arm()
+
+    def _arm(self) -> None:
+        wheel = self._cell.hub.wheel
+        self._slot = (wheel.add_exact if self._is_exact else wheel.add)(self._due, self)
 
     def cancel(self) -> float | None:
         """Withdraw the message; the seconds that were left, None if it was due already."""
@@ -47,6 +68,14 @@ class MessageTimer(Notice):
         del slot[self]
         return max(0.0, self._due - self._cell.hub.backend.now())
 
+    def at_once(self) -> MessageTimer:
+        """Be mail now, to be queued by whoever asks; it can still be cancelled."""
+        if self._slot is not None:
+            self._slot.pop(self, None)
+            self._slot = None
+        self._is_queued = True
+        return self
+
     def expire(self) -> None:
         """The time has come; the wheel calls this."""
         cell = self._cell
@@ -54,6 +83,8 @@ class MessageTimer(Notice):
             self.missed += 1
         else:
             self._is_queued = True
+            if cell.watch is not None:
+                cell.watch.timer(type(self.message).__name__)
             cell.post(self)
         if self._every is None:
             self._slot = None
@@ -62,7 +93,7 @@ class MessageTimer(Notice):
         late = int((now - self._due) / self._every)
         self.missed += late
         self._due += self._every * (late + 1)
-        self._slot = cell.hub.wheel.add(self._due, self)
+        self._arm()
 
     def unwrap(self) -> Cast[Any] | None:
         """The message, unless it was cancelled while it waited."""

@@ -2,58 +2,105 @@
 
 Plain functions run in the turn itself; a message for a coroutine function is handed back
 as `Work`, to be done by the actor's task before the next message is looked at.
+
+Two tables make the fast paths: `plain`, looked up for each message of a turn, and
+`direct`, looked up by callers that would run the handler themselves. An actor under
+observation (`watch`) has both empty, so that all its mail takes the slow way, and an
+unobserved one pays nothing.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections import deque
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
 
-from keygrove_actors.host import TURN_MESSAGES, Work
+from keygrove_actors.failures import StashFull
+from keygrove_actors.host import TURN_S, Work
 from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import Mailbox, Notice, Request
-from keygrove_actors.messages import DeclaredError, Defer, Reason, Stop, StopReply, WrongProtocol
+from keygrove_actors.lanes import Lanes
+from keygrove_actors.mail import EMPTY, Envelope, Mailbox, Notice, Request
+from keygrove_actors.messages import (
+    CallFailure,
+    DeclaredError,
+    Defer,
+    Reason,
+    Stop,
+    StopReply,
+    WrongProtocol,
+)
+from keygrove_actors.outcomes import Continue, ContinueReply, Hibernate
 from keygrove_actors.reports import Cause
 from keygrove_actors.specs import ChildSpec
+from keygrove_actors.traits import Plain, Traits, is_slow
 
 if TYPE_CHECKING:
-    from keygrove_actors.actor import Actor, Ctx
-    from keygrove_actors.cell import Cell
+    from keygrove_actors.actor import Actor
+    from keygrove_actors.outcomes import Trace
+    from keygrove_actors.rest import Rest
+    from keygrove_actors.watch import Watch
 
+_STEPS: Final = ((0, 1), (1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (64, 64))
+"""Messages handled, and how many more until the clock is asked again: so a turn overruns
+its time by no more than it took, at the price of eight looks for 128 messages."""
+
+NO_HANDLERS: Final[dict[type[Any], Plain]] = {}
 _NONE: Final = object()
-_NOT_VALUES: Final = frozenset({Defer, Stop, StopReply})
+NOT_VALUES: Final = frozenset({Defer, Stop, StopReply, Continue, ContinueReply, Hibernate})
 
 
-class Traits(NamedTuple):
-    """What is known of an actor class once it is made: who handles what, and how.
+class Command(Request):
+    """A request of the runtime's own: a function of the cell, run between two messages."""
 
-    `plain` maps message types to plain functions, `slow` to coroutine functions. Exact
-    types only: a lookup must not walk base classes.
-    """
+    __slots__ = ()
 
-    plain: dict[type[Any], Callable[[Any, Any], Any]]
-    slow: dict[type[Any], Callable[[Any, Any], Awaitable[Any]]]
-    serves: type[Any] | None
-    has_init: bool
-    needs_task_for_init: bool
-    needs_task_to_end: bool
-    ctx: Callable[[Cell], Ctx]
+    def run(self, cell: Any) -> None:
+        """Do it, and answer."""
+        if self.parker.done():
+            return
+        try:
+            answer: Any = self.message(cell)  # type: ignore[operator]
+        except Exception as error:  # noqa: BLE001 - it goes to whoever asked
+            self.fail(error)
+        else:
+            self.parker.set_result(answer)
 
 
 class Turns(Mailbox):
-    """A mailbox with an actor behind it."""
+    """A mailbox with an actor behind it. `halted` says that no message may be begun."""
 
-    __slots__ = ("actor", "current", "deferred", "plain", "reason", "traits")
+    __slots__ = (
+        "actor",
+        "current",
+        "deferred",
+        "direct",
+        "halted",
+        "handled",
+        "is_suspended",
+        "plain",
+        "reason",
+        "rest",
+        "stashed",
+        "trace",
+        "traits",
+        "watch",
+    )
 
     def __init__(self, hub: Hub, spec: ChildSpec, path: str) -> None:
         super().__init__(hub, spec, path)
         self.actor: Actor[Any]
         self.traits: Traits
-        self.plain: dict[type[Any], Callable[[Any, Any], Any]] = {}
+        self.plain = self.direct = NO_HANDLERS
         self.reason: Reason | None = None
+        self.halted = self.is_suspended = False
+        self.handled: int = 0
         self.current: Request | None = None
+        self.trace: Trace | None = None
         self.deferred: dict[Request, None] | None = None
+        self.stashed: deque[Any] | None = None
+        self.watch: Watch | None = None
+        self.rest: Rest | None = None
 
     @abstractmethod
     def schedule(self) -> None:
@@ -63,42 +110,107 @@ class Turns(Mailbox):
     def crashed(self, error: BaseException) -> None:
         """A handler raised."""
 
-    def turn(self) -> Work | None:
+    @abstractmethod
+    def hibernate(self) -> None:
+        """Give back memory, once the mailbox is empty."""
+
+    def new_box(self) -> deque[Any] | Lanes:
+        """The mailbox itself, with lanes if the class has any."""
+        return Lanes() if self.traits.has_lanes else deque()
+
+    def retable(self) -> None:
+        """Fill the tables of the fast paths anew, after anything they depend on changed."""
+        traits, hub = self.traits, self.hub
+        if self.watch is not None or self.rest is not None:
+            self.plain = self.direct = NO_HANDLERS
+            return
+        self.plain = traits.plain
+        self.direct = traits.direct if hub.direct and not self.is_suspended else NO_HANDLERS
+        if hub.gate is not None:
+            self.direct = hub.gate.direct(self, self.direct)
+
+    def turn(self) -> Work | None:  # noqa: C901, PLR0912 - the hottest loop of all stays in one frame
         """Handle plain messages in order; stop at one that needs the task and return it."""
         box, plain, actor = self.box, self.plain, self.actor
+        depth = len(box)
+        self.high_water = max(self.high_water, depth)
+        until = self.hub.backend.clock() + TURN_S if depth > 1 else inf
+        begun = done = 0
+        kind: Any
         try:
-            for _ in range(TURN_MESSAGES):
-                if self.reason is not None:
-                    return None
-                if not box:
-                    self.is_busy = False
-                    return None
-                item: Any = box.popleft()
-                function = plain.get(type(item))  # pyright: ignore[reportUnknownArgumentType] - anything can be in the mail
-                if function is not None:
-                    outcome = function(actor, item)
-                    if outcome is not None:
-                        self.settle(None, outcome)
-                elif (work := self._handle(item)) is not None:
-                    return work
+            for begun, step in _STEPS:  # noqa: B007 - counted in the end
+                for done in range(step):  # noqa: B007
+                    if self.halted:
+                        return self._halt()
+                    if not box and not (self.line and self.refill()):
+                        self.is_idle = True
+                        return None
+                    item: Any = box.popleft()
+                    kind = type(item)  # pyright: ignore[reportUnknownVariableType] - anything can be in the mail
+                    function = plain.get(kind)
+                    if function is not None:
+                        outcome = function(actor, item)
+                        if outcome is not None:
+                            self.settle(item, outcome)
+                    elif kind is Request and plain:
+                        if (work := self._handle_call(item)) is not None:
+                            return work
+                    elif (work := self._handle(item)) is not None:
+                        return work
+                done = step
+                if depth > 1 and self.hub.backend.clock() >= until:
+                    break
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
             self.crashed(error)
             return None
+        finally:
+            self.handled += begun + done
+            if self.line:
+                self.refill()
         self.schedule()
         return None
 
+    def _halt(self) -> Work | None:
+        """Nothing may be begun; what the runtime asks while suspended is answered, though."""
+        box = self.box
+        while self.reason is None and box and type(box[0]) is Command:
+            box.popleft().run(self)
+        if not self.halted:
+            self.schedule()
+        return None
+
     def _handle(self, item: Any) -> Work | None:
-        if type(item) is Request:
+        kind: Any = type(item)  # pyright: ignore[reportUnknownVariableType] - see `turn`
+        if self.plain is NO_HANDLERS and not self._is_let_in(item, kind):
+            return None
+        if kind is Request:
             return self._handle_call(item)
-        message = item
-        if isinstance(item, Notice):
-            message = item.unwrap()
-            if message is None:
-                return None
-        return self._dispatch(message, None)
+        if kind is Command:
+            item.run(self)
+            return None
+        if kind is Continue:
+            return self._run_either(type(self.actor).on_continue, item.value)
+        message = item.unwrap() if isinstance(item, Notice) else item
+        if isinstance(item, Envelope):
+            self.trace = item.trace
+        return None if message is None else self._dispatch(message, None)
+
+    def _is_let_in(self, item: Any, kind: type[Any]) -> bool:
+        """Tell the observers that there is a message; whether it is to be handled."""
+        if self.rest is not None:
+            self.rest.touch(item)
+        if self.watch is None or kind is Command or self.watch.lets_in(item):
+            return True
+        if isinstance(item, Request):
+            self._defer(item)
+            self.hub.dead_letter(self.label, item.message, Cause.FILTERED)
+        elif not isinstance(item, Notice):
+            self.hub.dead_letter(self.label, item, Cause.FILTERED)
+        return False
 
     def _handle_call(self, request: Request) -> Work | None:
-        if request.parker.done():
+        parker = request.parker
+        if parker.done():
             self._skip(request)
             return None
         message = request.message
@@ -109,27 +221,56 @@ class Turns(Mailbox):
         try:
             answer = function(self.actor, message)
         except DeclaredError as error:
-            self._declared(request, error)
+            self.declared(request, error)
         else:
-            self.settle(request, answer)
+            if type(answer) in NOT_VALUES:
+                self._settle_special(request, answer)
+            elif parker.done():
+                self.hub.counters.late_replies += 1
+            else:
+                parker.set_result(answer)
         self.current = None
         return None
 
     def _dispatch(self, message: object, request: Request | None) -> Work | None:
         kind: type[Any] = type(message)
-        handler = self.traits.slow.get(kind)
-        if handler is not None:
-            return Work(handler, message, request)
-        plain = self.plain.get(kind)
+        traits = self.traits
+        slow = traits.slow.get(kind)
+        if slow is not None:
+            return self.entrust(Work(slow, message, request))
+        plain = traits.plain.get(kind)
         if plain is not None:
-            self.settle(None, plain(self.actor, message))
-        elif request is None:
-            self.hub.dead_letter(self.label, message, Cause.UNHANDLED)
-        else:
+            self._run(plain, message, request)
+        elif request is not None:
             served, wanted = type_name(self.actor), type_name(message)
             request.fail(WrongProtocol(self.label, wanted, served))
             self.current = None
+        elif traits.info is not None:
+            return self._run_either(traits.info, message)
+        else:
+            self.hub.unhandled(self, message)
         return None
+
+    def _run_either(self, handler: Any, message: object) -> Work | None:
+        if is_slow(handler):
+            return self.entrust(Work(handler, message, None))
+        self._run(handler, message, None)
+        return None
+
+    def _run(self, handler: Plain, message: object, request: Request | None) -> None:
+        try:
+            outcome = handler(self.actor, message)
+        except DeclaredError as error:
+            if request is None:
+                raise
+            self.declared(request, error)
+        else:
+            self.settle(message if request is None else request, outcome)
+        self.current = self.trace = None
+
+    def entrust(self, work: Work) -> Work | None:
+        """Let the task do `work` before anything else; a reentrant actor takes it at once."""
+        return work
 
     def _skip(self, request: Request) -> None:
         if request.was_late:
@@ -147,17 +288,20 @@ class Turns(Mailbox):
         except DeclaredError as error:
             if request is None:
                 raise
-            self._declared(request, error)
+            self.declared(request, error)
         else:
-            self.settle(request, answer)
-        self.current = None
+            self.settle(message if request is None else request, answer)
+        self.current = self.trace = None
+        self.handled += 1
 
-    def settle(self, request: Request | None, outcome: Any) -> None:
+    def settle(self, item: Any, outcome: Any) -> None:
         """Do with a handler's outcome what it asks for: mostly, answer the call."""
-        if type(outcome) in _NOT_VALUES:
-            self._settle_special(request, outcome)
-        elif request is not None:
-            self.answer(request, outcome)
+        if self.watch is not None:
+            self.watch.settled(item, outcome)
+        if type(outcome) in NOT_VALUES:
+            self._settle_special(item if type(item) is Request else None, outcome)
+        elif type(item) is Request:
+            self.answer(item, outcome)
 
     def answer(self, request: Request, value: Any) -> None:
         """Hand `value` to the caller; a caller that has gone costs a count."""
@@ -167,31 +311,81 @@ class Turns(Mailbox):
         else:
             parker.set_result(value)
 
-    def answer_failure(self, request: Request, error: DeclaredError) -> None:
+    def answer_failure(self, request: Request, failure: CallFailure) -> None:
         """Let the caller raise a declared failure."""
-        message = type_name(request.message)
-        request.fail(DeclaredError(error.failure, self.label, message))
+        request.fail(DeclaredError(failure, self.label, type_name(request.message)))
+
+    def at_hand(self) -> Request | None:
+        """The call that the running handler answers, if it is one."""
+        return self.current
+
+    def stash(self, message: object) -> None:
+        """Put the message at hand aside (A-116)."""
+        if len(self.stashed or ()) >= self.traits.stash_limit:
+            raise StashFull(self.label, self.traits.stash_limit)
+        self.put_aside(message)
+
+    def put_aside(self, message: object) -> None:
+        """Take the call or cast at hand out of the turn, to be queued again later."""
+        if self.stashed is None:
+            self.stashed = deque()
+        self.stashed.append(self.at_hand() or message)
+
+    def unstash_all(self) -> None:
+        """Queue all that is put aside, before newer mail."""
+        stashed, self.stashed = self.stashed, None
+        self.post_first(list(stashed or ()))
 
     def _settle_special(self, request: Request | None, outcome: Any) -> None:
-        if outcome is Defer.DEFER:
-            if request is not None and not request.parker.done():
-                self._defer(request)
-            return
         reply: object = getattr(outcome, "reply", _NONE)
         if request is not None and reply is not _NONE:
             self.answer(request, reply)
-        elif request is not None:
-            self._defer(request)
-        self.reason = self.reason or outcome.reason
+        match outcome:
+            case Defer.KEPT:
+                pass
+            case Defer.DEFER:
+                if request is not None and not request.parker.done():
+                    self._defer(request)
+                    self.check_handles(request)
+            case Continue() | ContinueReply():
+                self.post_first([Continue(outcome.value)])
+            case Hibernate.HIBERNATE:
+                self.hibernate()
+            case _:
+                if request is not None and reply is _NONE:
+                    self._defer(request)
+                self.ends(outcome.reason)
+
+    def ends(self, reason: Reason) -> None:
+        """Begin no further message; the first reason stays."""
+        if self.reason is None:
+            self.reason = reason
+        self.halted = True
+
+    def check_handles(self, request: Request) -> None:
+        """Fail a deferred call that nobody can answer any more (A-098)."""
 
     def _defer(self, request: Request) -> None:
         if self.deferred is None:
             self.deferred = {}
         self.deferred[request] = None
 
-    def _declared(self, request: Request, error: DeclaredError) -> None:
-        message = request.message
-        listed: tuple[type[Any], ...] = getattr(type(message), "errors", ())
+    def declared(self, request: Request, error: DeclaredError) -> None:
+        """Answer with a failure, if the message class lists it; if not, it is a crash."""
+        listed: tuple[type[Any], ...] = getattr(type(request.message), "errors", ())
         if type(error.failure) not in listed:
             raise error
-        self.answer_failure(request, error)
+        self.answer_failure(request, error.failure)
+
+    def drop_mail(self) -> list[Any]:
+        """All that waits, in the order it would have been handled; nothing waits then."""
+        queued, self.box = list(self.box), EMPTY
+        stashed, self.stashed = self.stashed, None
+        return [*(stashed or ()), *queued]
+
+    def rebox(self) -> None:
+        """Move what waits into a mailbox of the kind the present class asks for."""
+        if self.box is not EMPTY:
+            queued, self.box = self.box, self.new_box()
+            for item in queued:
+                self.box.append(item)

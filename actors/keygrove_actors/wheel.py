@@ -41,8 +41,8 @@ class Wheel:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._slots: dict[int, Slot] = {}
-        self._due: list[int] = []
+        self._slots: dict[float, Slot] = {}
+        self._due: list[float] = []
         self._armed: float = inf
         self._timer: Timer | None = None
 
@@ -58,10 +58,16 @@ class Wheel:
         tick = ceil(when * TICKS_PER_S)
         slot = self._slots.get(tick)
         if slot is None:
-            slot = self._slots[tick] = {}
-            heapq.heappush(self._due, tick)
-            if tick < self._armed:
-                self._arm(tick)
+            slot = self._new_slot(tick)
+        slot[entry] = None
+        return slot
+
+    def add_exact(self, when: float, entry: Entry) -> Slot:
+        """Call `entry.expire` at `when`, between two ticks if need be."""
+        tick = when * TICKS_PER_S
+        slot = self._slots.get(tick)
+        if slot is None:
+            slot = self._new_slot(tick)
         slot[entry] = None
         return slot
 
@@ -71,7 +77,15 @@ class Wheel:
         self._due.clear()
         self._disarm()
 
-    def _arm(self, tick: int) -> None:
+    def _new_slot(self, tick: float) -> Slot:
+        slot: Slot = {}
+        self._slots[tick] = slot
+        heapq.heappush(self._due, tick)
+        if tick < self._armed:
+            self._arm(tick)
+        return slot
+
+    def _arm(self, tick: float) -> None:
         self._disarm()
         self._armed = tick
         self._timer = self._backend.call_at(tick / TICKS_PER_S, self._advance)

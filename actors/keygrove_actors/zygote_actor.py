@@ -17,6 +17,7 @@ import msgspec
 from keygrove_actors import port_wire as wire
 from keygrove_actors.actor import on
 from keygrove_actors.backend import Parker
+from keygrove_actors.calls import ReplyTo
 from keygrove_actors.messages import DEFER, Defer, Reason, Shutdown, StopReply
 from keygrove_actors.poison import Poison
 from keygrove_actors.port import Port
@@ -24,7 +25,6 @@ from keygrove_actors.port_process import Birth, Exit, Launch, OsProcess
 from keygrove_actors.port_session import Effect
 from keygrove_actors.port_spawn import environment
 from keygrove_actors.port_spec import PortSpec, WorkerLimits
-from keygrove_actors.ref import ReplyTo
 from keygrove_actors.tickets import Ticket, failure_of
 from keygrove_actors.work import WorkFailure
 from keygrove_actors.zygote import PRELOAD, Death, ForkRequest

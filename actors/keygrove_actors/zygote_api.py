@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import anyio
 
-from keygrove_actors.actor import Ctx
+from keygrove_actors.ctx import Ctx
 from keygrove_actors.descendants import new_mark
 from keygrove_actors.messages import Call
 from keygrove_actors.port_pipes import Ends, Pipes

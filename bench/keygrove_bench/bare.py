@@ -5,6 +5,7 @@ import sys
 import anyio
 
 from keygrove.ports import Receive, Scope, Send
+from keygrove.system.process import CONNECTIONS_MAX
 from keygrove.system.server import UvicornServers
 from keygrove.system.sockets import listen
 
@@ -19,7 +20,7 @@ async def serve(size: int) -> None:
         await send({"type": "http.response.body", "body": body})
 
     endpoint = listen("127.0.0.1:0", "the benchmark's own address")
-    async with UvicornServers().serving(app, endpoint):
+    async with UvicornServers(CONNECTIONS_MAX).serving(app, endpoint):
         sys.stdout.write(f"serving on http://{endpoint.address}\n")
         sys.stdout.flush()
         await anyio.sleep_forever()

@@ -2,10 +2,10 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import msgspec
 
@@ -14,24 +14,42 @@ from keygrove.settings import Settings
 
 PREFIX = "KEYGROVE_"
 FILE_BYTES_MAX = 1 << 20
+QUOTED_CHARS_MAX = 80
 
-_EXAMPLES = {
-    "data_dir": '"/var/lib/keygrove"',
-    "http.listen": '["127.0.0.1:11371"]',
-    "http.word_search": "true",
-    "http.short_ids": "false",
-    "metrics.listen": '["127.0.0.1:9626"]',
-    "storage.shards": "4",
-    "storage.cache_bytes": "67108864",
-    "storage.durability": '"full" or "relaxed"',
-    "recon.listen": '["0.0.0.0:11370"]',
-    "recon.gossip_interval": "60",
-    "recon.partner": '[[recon.partner]] with name, recon = "host:11370" and http = "host:11371"',
-    "recon.partner.name": '"example" (letters, digits, dot, dash, underscore)',
-    "recon.partner.recon": '"keys.example.org:11370"',
-    "recon.partner.http": '"keys.example.org:11371"',
+
+class Form(msgspec.Struct, frozen=True):
+    """What a key's value has to be, in words, and an example of it."""
+
+    words: str
+    example: str
+
+
+FORMS = {
+    "data_dir": Form("a path", '"/var/lib/keygrove"'),
+    "http.listen": Form("a list of HOST:PORT", '["127.0.0.1:11371"]'),
+    "http.word_search": Form("true or false", "true"),
+    "http.short_ids": Form("true or false", "false"),
+    "metrics.listen": Form("a list of HOST:PORT", '["127.0.0.1:9626"]'),
+    "storage.shards": Form("a number from 1 to 64", "4"),
+    "storage.cache_bytes": Form("a number of bytes, 0 or more", "67108864"),
+    "storage.durability": Form('"full" or "relaxed"', '"full"'),
+    "recon.listen": Form("a list of HOST:PORT", '["0.0.0.0:11370"]'),
+    "recon.gossip_interval": Form("a number of seconds, above 0 and up to 86400", "60"),
+    "recon.partner": Form(
+        "tables [[recon.partner]]",
+        '{name = "example", recon = "host:11370", http = "host:11371"}',
+    ),
+    "recon.partner.name": Form("letters, digits, dots, dashes, underscores", '"example"'),
+    "recon.partner.recon": Form("HOST:PORT", '"keys.example.org:11370"'),
+    "recon.partner.http": Form("HOST:PORT", '"keys.example.org:11371"'),
 }
-"""What to write instead, for each key; a test holds it against the structs."""
+"""What to write, for each key; a test holds it against the structs."""
+
+OPTIONS = {"http.listen": "--listen", "data_dir": "--data"}
+"""The options of commands that set a key."""
+
+_TEXTS = {"data_dir", "storage.durability"}
+"""Keys whose value is text, even where that reads as a number."""
 
 Table = dict[str, Any]
 """TOML's own shape: its values may be anything until they are converted."""
@@ -62,9 +80,9 @@ def load(
         layers.append((f"file {path}", _read(path)))
     for name, value in sorted(environment.items()):
         if name.startswith(PREFIX):
-            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            key = _key_of(name)
             layers.append((f"environment {name}", _nest(key, _from_text(key, value))))
-    layers.extend(("command line", _nest(key, value)) for key, value in overrides.items())
+    layers.extend((OPTIONS[key], _nest(key, value)) for key, value in overrides.items())
 
     merged: Table = {}
     origins: dict[str, str] = {}
@@ -106,7 +124,8 @@ def _read(path: Path) -> Table:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} is not UTF-8 at byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # TOMLDecodeError, or what Python says to a number of 5,000 digits and to 1,000 brackets.
         raise SettingsError(f"{path} is not TOML: {error}") from error
 
 
@@ -118,9 +137,13 @@ def _nest(key: str, value: object) -> Table:
 def _from_text(key: str, text: str) -> object:
     """An environment variable's value: TOML, or plain text, comma-separated for a list."""
     try:
-        value: object = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        table = {}
+    # With a line break in it, text could set something else.
+    value: object = table["value"] if len(table) == 1 else text
+    if key in _TEXTS and not isinstance(value, str):
+        return text
     if isinstance(value, str) and key.endswith(".listen"):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
@@ -135,38 +158,69 @@ def _merge(into: Table, layer: Table, origin: str, origins: dict[str, str], at: 
             origins[at + key] = origin
 
 
+def _key_of(variable: str) -> str:
+    """The key that an environment variable sets."""
+    keys = {key.upper().replace(".", "__"): key for key in flatten(Settings())}
+    name = variable.removeprefix(PREFIX)
+    if name in keys:
+        return keys[name]
+    close = get_close_matches(name, keys, 1)
+    hint = f"did you mean {PREFIX}{close[0]}?" if close else f"known are: {_listed(PREFIX, keys)}"
+    raise SettingsError(f"environment {variable} sets nothing; {hint}")
+
+
 def _check(table: Table, origin: str) -> Settings:
     try:
         return msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{origin}: {_advice(str(error))}") from error
+        raise SettingsError(f"{origin}: {_advice(str(error), table)}") from error
 
 
-def _advice(message: str) -> str:
-    """Turn msgspec's words into the key's path and what to write instead."""
+def _advice(message: str, table: Table) -> str:
+    """Turn msgspec's words into the key's path, its value, and what to write instead."""
     what, _, where = message.partition(" - at `$")
     path = where.removesuffix("`").lstrip(".").replace("[...]", "")
-    key = re.sub(r"\[\d+\]", "", path)
     unknown = re.search(r"unknown field `(.*)`", what)
     if unknown:
-        return _unknown(key, unknown[1])
-    what = re.sub(r" matching regex .*", " of the right form", what.replace("`", ""))
-    missing = re.search(r"missing required field (\w+)", what)
+        return _unknown(_without_places(path), unknown[1])
+    missing = re.search(r"missing required field `(\w+)`", what)
     if missing:
-        key = path = f"{path}.{missing[1]}".lstrip(".")
-        key = re.sub(r"\[\d+\]", "", key)
-    example = _EXAMPLES.get(key)
-    return f"{path}: {what[:1].lower()}{what[1:]}" + (f"; write {example}" if example else "")
+        path = f"{path}.{missing[1]}"
+        found = "is missing"
+    else:
+        found = f"{_shown(table, path)} will not do"
+    form = FORMS.get(_without_places(path))
+    if form is None:
+        return f"{path}: {found}; it is a table"
+    return f"{path}: {found}; write {form.words}, for example {form.example}"
+
+
+def _without_places(path: str) -> str:
+    return re.sub(r"\[\d+\]", "", path)
+
+
+def _shown(table: Table, path: str) -> str:
+    """The value at a path of msgspec's, such as `http.listen[0]`."""
+    value: object = table
+    for step in re.findall(r"\w+", path):
+        # msgspec went this way before us: what is no table is a list.
+        value = value[step] if _is_table(value) else cast("list[object]", value)[int(step)]
+    return repr(value)[:QUOTED_CHARS_MAX]
 
 
 def _unknown(table: str, name: str) -> str:
     prefix = f"{table}." if table else ""
     known = sorted(
-        {k.removeprefix(prefix).split(".")[0] for k in _EXAMPLES if k.startswith(prefix)}
+        {key.removeprefix(prefix).split(".")[0] for key in FORMS if key.startswith(prefix)}
     )
+    # Without the prefix, which would make all of them look alike.
     close = get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    hint = f"did you mean {prefix}{close[0]}?" if close else f"known here: {_listed(prefix, known)}"
     return f"{prefix}{name} is not a setting; {hint}"
+
+
+def _listed(prefix: str, names: Iterable[str]) -> str:
+    return ", ".join(prefix + name for name in names)
 
 
 def _check_distinct(settings: Settings) -> None:

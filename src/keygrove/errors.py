@@ -14,7 +14,7 @@ class ListenError(KeygroveError):
 
     def __init__(self, address: str, key: str, why: str) -> None:
         super().__init__(
-            f"cannot listen on {address}: {why}; stop what uses it, or change {key} in the settings"
+            f"cannot listen on {address}: {why}; stop what uses it, or set {key} to another"
         )
 
 
@@ -24,6 +24,17 @@ class DataDirError(KeygroveError):
 
 class StoreError(KeygroveError):
     """A shard's files are not what this program can work with."""
+
+
+class DamagedError(StoreError):
+    """A page of a shard's files is not what was written there."""
+
+
+class NodeStartError(KeygroveError):
+    """An actor could not start, so the server does not."""
+
+    def __init__(self, child: str, why: str) -> None:
+        super().__init__(f"{child} could not start: {why}")
 
 
 class DiskFullError(KeygroveError):

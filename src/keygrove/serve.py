@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 
 from keygrove.cluster.router import shard_name
+from keygrove.errors import NodeStartError
 from keygrove.http.app import hkp_app, metrics_app
 from keygrove.http.asgi import Observer, Shared
 from keygrove.http.control import LISTENER, About, control_app
@@ -21,11 +22,15 @@ from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
 from keygrove.tree import LISTENER_STOP_S, Doors, tree
-from keygrove_actors import ChildSpec, Report, Runtime, run
+from keygrove_actors import ChildSpec, Crash, Report, Runtime, StartError, StartFailed, SupSpec, run
 from keygrove_actors import Node as TreeNode
 
 STOP_S = 9.0
 """An operator expects the process gone within ten seconds of SIGTERM."""
+
+
+FAULTS = ("hkp", "metrics", "control", "ingest", "merge", "serve")
+"""Where a bug may cost one request only."""
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -55,6 +60,8 @@ class _Telemetry(Observer):
     def __init__(self, log: NodeLog, metrics: Metrics) -> None:
         self._log = log
         self._metrics = metrics
+        self.failed_start: StartError | None = None
+        """The first start that failed: the others fail because of it."""
 
     def exchange(self, exchange: Exchange) -> None:
         """See `Observer`."""
@@ -68,6 +75,8 @@ class _Telemetry(Observer):
 
     def report(self, report: Report) -> None:
         """What the runtime says of its actors."""
+        if isinstance(report, StartError) and self.failed_start is None:
+            self.failed_start = report
         self._metrics.report(report)
         self._log.report(report)
 
@@ -98,7 +107,7 @@ async def open_node(
         stores: how to open each shard's store; SQLite below the data directory if not given.
 
     Raises:
-        StartFailed: an actor could not start.
+        NodeStartError: an actor could not start.
         StopOverrun: one did not stop in time and was killed.
     """
     metrics = Metrics()
@@ -118,9 +127,27 @@ async def open_node(
             clients=_clients(settings, site, telemetry, snapshot),
         ),
     )
-    async with run(spec, observe=telemetry.report, stop_deadline=STOP_S) as runtime:
-        runtimes.append(runtime)
-        yield runtime
+    metrics.expect(_names(spec), FAULTS)
+    try:
+        async with run(spec, observe=telemetry.report, stop_deadline=STOP_S) as runtime:
+            runtimes.append(runtime)
+            yield runtime
+    except StartFailed as error:
+        first = telemetry.failed_start
+        if first is None:
+            raise
+        why = first.reason.text if isinstance(first.reason, Crash) else str(first.reason)
+        raise NodeStartError(first.child, why) from error
+
+
+def _names(spec: SupSpec) -> list[str]:
+    """The ids of all actors below a supervisor."""
+    names: list[str] = []
+    for child in spec.children:
+        names.append(child.id)
+        if isinstance(child.start, SupSpec):
+            names += _names(child.start)
+    return names
 
 
 def _monitoring(
@@ -129,7 +156,7 @@ def _monitoring(
     """The listener that is first up and last down."""
     facts = _facts(settings, site)
     # Whoever looks after the server is never turned away.
-    shared = Shared(admit_all, telemetry, site.ports.clock)
+    shared = Shared(admit_all, telemetry, site.ports.clock, site.ports.compute)
     app = metrics_app(settings.storage.shards, facts, metrics, shared)
     return _listener(site, "metrics", app, site.endpoints.metrics)
 
@@ -138,7 +165,7 @@ def _clients(
     settings: Settings, site: Site, telemetry: _Telemetry, snapshot: Callable[[], TreeNode]
 ) -> tuple[ChildSpec, ...]:
     """The listeners that let clients and commands in."""
-    open_to_all = Shared(site.admit, telemetry, site.ports.clock)
+    open_to_all = Shared(site.admit, telemetry, site.ports.clock, site.ports.compute)
     hkp = hkp_app(settings, _facts(settings, site), open_to_all)
     about = About(
         version=site.version,
@@ -150,7 +177,7 @@ def _clients(
         durability=settings.storage.durability,
     )
     shards = settings.storage.shards
-    own = Shared(admit_all, telemetry, site.ports.clock)
+    own = Shared(admit_all, telemetry, site.ports.clock, site.ports.compute)
     control = control_app(about, snapshot, shards, own, may_crash=site.may_crash)
     return (
         *_listener(site, LISTENER, hkp, site.endpoints.http),

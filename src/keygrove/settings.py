@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-_PORT = r"(0|[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
+_PORT = r"(0|[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])\Z"
 
 Address = Annotated[
-    str, msgspec.Meta(pattern=rf"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-]+):{_PORT}$", max_length=300)
+    str, msgspec.Meta(pattern=rf"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-]+):{_PORT}", max_length=300)
 ]
 """HOST:PORT; an IPv6 host stands in brackets; TCP port 0 lets the system choose."""
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}\Z")]
 MIB = 1 << 20
 
 
@@ -39,7 +39,7 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     shards: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     """Fixed once the store holds something."""
-    cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 64 * MIB
+    cache_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] = 64 * MIB
     """For all shards together; 0 caches nothing."""
     durability: Literal["full", "relaxed"] = "full"
     """`relaxed`: acknowledged changes of the last moments may be lost with the power."""
@@ -65,7 +65,7 @@ class ReconSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""
 
-    data_dir: Annotated[str, msgspec.Meta(min_length=1)] = "var"
+    data_dir: Annotated[str, msgspec.Meta(pattern=r"^[^\x00]+\Z")] = "var"
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
     storage: StorageSettings = StorageSettings()

@@ -52,7 +52,14 @@ def tree(
     shards = tuple(
         ChildSpec(
             shard_name(number),
-            partial(Shard, store, ports.clock, cache_bytes=cache_bytes, on_fault=on_fault),
+            partial(
+                Shard,
+                store,
+                ports.clock,
+                ports.compute,
+                cache_bytes=cache_bytes,
+                on_fault=on_fault,
+            ),
             name=shard_name(number),
             shutdown=SHARD_STOP_S,
         )

@@ -133,11 +133,10 @@ def _op(name: str) -> Op:
 
 
 def _search(op: Op, raw: bytes) -> Search:
-    literal = _text(raw.replace(b"+", b"%2B")).strip()
     spaced = _text(raw).strip()
     if not spaced:
         raise BadQueryError("there is no search: say what to search for")
-    if len(literal.encode()) > SEARCH_BYTES_MAX:
+    if len(raw) > SEARCH_BYTES_MAX and len(decode(raw)) > SEARCH_BYTES_MAX:
         raise BadQueryError(f"the search has more than {SEARCH_BYTES_MAX} octets: shorten it")
     digits = spaced[2:] if spaced[:2] in ("0x", "0X") else None
     if op is Op.HGET:
@@ -146,7 +145,10 @@ def _search(op: Op, raw: bytes) -> Search:
         return _by_digits(digits.replace(" ", ""))
     if _GROUPED_HEX.fullmatch(spaced) and len(spaced.replace(" ", "")) in _BARE_DIGITS:
         return _by_digits(spaced.replace(" ", ""))
-    return ByText((literal,) if literal == spaced else (literal, spaced))
+    if b"+" not in raw:
+        return ByText((spaced,))
+    literal = _text(raw.replace(b"+", b"%2B")).strip()
+    return ByText((literal, spaced))
 
 
 def _by_digest(digits: str) -> Search:

@@ -208,23 +208,29 @@ class CertificateSplitter:
             raise TruncatedError("the input ends inside a packet: send the rest", offset=offset)
         return [bytes(self._held)] if self._is_kept else []
 
+    def rest(self) -> list[bytes]:
+        """After damage: the certificate in front of it, as far as its packets are whole."""
+        is_whole = self._is_kept and 0 < self._next <= len(self._held)
+        return [bytes(memoryview(self._held)[: self._next])] if is_whole else []
+
     def _scan(self, done: list[bytes]) -> None:
         """Walk over all whole headers, then let go of what is no longer needed."""
         start = 0
-        while self._next < len(self._held):
-            try:
+        try:
+            while self._next < len(self._held):
                 header = read_header(self._held, self._next, origin=self._origin)
-            except TruncatedError:
-                break  # the rest of this header comes with the next piece
-            if header.tag == Tag.PUBLIC_KEY:
-                if self._is_kept:
-                    done.append(bytes(memoryview(self._held)[start : self._next]))
-                start, self._is_kept = self._next, True
-            self._next = header.end
-            if self._is_kept and self._next - start > self._size_max:
-                self._is_kept = False
-                self.skipped += 1
-        self._release(start if self._is_kept else min(self._next, len(self._held)))
+                if header.tag == Tag.PUBLIC_KEY:
+                    if self._is_kept:
+                        done.append(bytes(memoryview(self._held)[start : self._next]))
+                    start, self._is_kept = self._next, True
+                self._next = header.end
+                if self._is_kept and self._next - start > self._size_max:
+                    self._is_kept = False
+                    self.skipped += 1
+        except TruncatedError:
+            pass  # the rest of this header comes with the next piece
+        finally:
+            self._release(start if self._is_kept else min(self._next, len(self._held)))
 
     def _release(self, count: int) -> None:
         del self._held[:count]

@@ -133,10 +133,12 @@ class _Area(msgspec.Struct, frozen=True, gc=False):
 
 
 def _read_area(area: bytes) -> _Area | None:
-    """Read an area; None if a subpacket is empty or reaches beyond the end."""
+    """Read an area; None if a subpacket is empty, or beyond the end, or one too many."""
     last: dict[int, bytes] = {}
     at, size, count, has_unknown_critical = 0, len(area), 0, False
     while at < size:
+        if count == SUBPACKETS_MAX:
+            return None
         length, at = area[at], at + 1
         if length == 255:
             length, at = int.from_bytes(area[at : at + 4]), at + 4

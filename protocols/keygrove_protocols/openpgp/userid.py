@@ -14,6 +14,13 @@ WORDS_MAX = 64
 
 WORD_CHARS_MAX = 64
 
+MARKS_MAX = 30
+"""Combining marks in a row; sorting them takes quadratic time (Unicode, UAX #15, section 13)."""
+
+DOMAIN_CHARS_MAX = 253
+LABEL_CHARS_MAX = 63
+"""Longer ones are in no DNS, in whatever form, and encoding them takes quadratic time."""
+
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _ADDRESS = re.compile(r"[^\s<>\x00-\x1f\x7f-\x9f]+@[^\s<>@\x00-\x1f\x7f-\x9f]+")
 _TOKEN = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
@@ -49,12 +56,15 @@ def normal_address(text: str) -> str | None:
         return None
     if text.isascii():
         return text.lower()
-    local, _, domain = unicodedata.normalize("NFC", text.lower()).rpartition("@")
+    normal = unicodedata.normalize("NFC", _few_marks(text).lower())
+    local, _, domain = normal.rpartition("@")
     return f"{local}@{_ascii_domain(domain)}"
 
 
 def _ascii_domain(domain: str) -> str:
     """The domain's form in the DNS; what has none stays as it is."""
+    if len(domain) > DOMAIN_CHARS_MAX or max(map(len, domain.split("."))) > LABEL_CHARS_MAX:
+        return domain
     try:
         return domain.encode("idna").decode("ascii").lower()
     except UnicodeError:
@@ -69,7 +79,19 @@ def normal_text(text: str) -> str:
     text = _CONTROLS.sub("", text).strip()
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+    text = unicodedata.normalize("NFD", _few_marks(text)).casefold()
+    return unicodedata.normalize("NFC", text)
+
+
+def _few_marks(text: str) -> str:
+    """Without the combining marks beyond those that any script needs on one letter."""
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MARKS_MAX:
+            kept.append(character)
+    return "".join(kept)
 
 
 def words(text: str) -> frozenset[str]:

@@ -1,6 +1,8 @@
 """`keygrove config check` and `config show`."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import click
 import msgspec
@@ -44,4 +46,17 @@ def show(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) 
             click.echo(msgspec.json.encode(values))
             return
         for key, value, origin in rows:
-            out().print(f"{key} = {msgspec.json.encode(value).decode()}  # {origin}", markup=False)
+            out().print(f"{key} = {_toml(value)}  # {origin}")
+
+
+def _toml(value: object) -> str:
+    """A setting's value as TOML: text, numbers, lists and tables of these."""
+    match value:
+        case list() | tuple():
+            items = cast("Sequence[object]", value)
+            return f"[{', '.join(map(_toml, items))}]"
+        case dict():
+            table = cast("dict[str, object]", value)
+            return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in table.items()) + "}"
+        case _:
+            return msgspec.json.encode(value).decode()  # the same as TOML's for these

@@ -5,13 +5,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Tr
 
 
 def out() -> Console:
-    """Where data goes; plain in a pipe. `NO_COLOR` is obeyed."""
-    return Console(highlight=False, soft_wrap=True)
+    """Where data goes; plain in a pipe. `NO_COLOR` is obeyed, brackets are only brackets."""
+    return Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def err() -> Console:
     """Where everything else goes."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def byte_progress() -> Progress:

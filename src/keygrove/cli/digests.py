@@ -9,7 +9,7 @@ from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.stores import all_digests, stores
 
 
-@click.command("digests")
+@click.command("digests", short_help="Print all SKS digests.")
 @common
 def digests(*, config: Path | None, data: Path | None, debug: bool) -> None:
     """Print the SKS digest of every certificate, one a line, sorted."""

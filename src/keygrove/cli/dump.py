@@ -26,7 +26,7 @@ class Dumped(msgspec.Struct):
     bytes: int = 0
 
 
-@click.command("dump")
+@click.command("dump", short_help="Write all certificates into a directory.")
 @common
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Sum up in one JSON object, for programs.")

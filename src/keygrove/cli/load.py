@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
 import click
 import httpx
 import msgspec
 
 from keygrove.cli.console import byte_progress, err, out
 from keygrove.cli.control import connected
+from keygrove.cli.interrupt import run
 from keygrove.cli.options import FoundProblems, common, configure, errors_worded
 from keygrove.cli.version import own_version
 from keygrove.errors import UnavailableError
@@ -31,7 +31,7 @@ from keygrove_actors import ActorError
 SUBMIT_S = 100.0
 
 
-@click.command("load")
+@click.command("load", short_help="Load certificates from files.")
 @common
 @click.argument(
     "files",
@@ -49,7 +49,7 @@ def load(
     """
     with errors_worded(debug=debug):
         settings = configure(config, data).settings
-        loaded = anyio.run(_load, settings, files, debug, backend_options={"use_uvloop": True})
+        loaded = run(lambda: _load(settings, files, debug=debug))
     if as_json:
         click.echo(msgspec.json.encode(loaded))
     else:
@@ -58,7 +58,7 @@ def load(
         sys.exit(FoundProblems.exit_code)
 
 
-async def _load(settings: Settings, files: tuple[Path, ...], debug: bool) -> Loaded:
+async def _load(settings: Settings, files: tuple[Path, ...], *, debug: bool) -> Loaded:
     begun = time.monotonic()
     async with _sink(settings, debug=debug) as sink:
         with byte_progress() as progress:
@@ -138,4 +138,4 @@ def _sum_up(loaded: Loaded) -> None:
     for reason, number in sorted(loaded.reasons.items()):
         err().print(f"refused: {number:,} {reason}")
     for name, why in loaded.unreadable.items():
-        err().print(f"not read to the end: {name}: {why}", markup=False)
+        err().print(f"not read to the end: {name}: {why}")

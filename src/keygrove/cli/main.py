@@ -1,6 +1,6 @@
 """The `keygrove` command: its own verbs, and those of other packages."""
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import click
 
@@ -11,7 +11,7 @@ from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
 from keygrove.cli.serve import serve
 from keygrove.cli.status import status
-from keygrove.cli.version import version
+from keygrove.cli.version import own_version, version
 
 ENTRY_POINTS = "keygrove.commands"
 """The group in which another package names its verbs, each a click command."""
@@ -31,18 +31,28 @@ class Verbs(click.Group):
         if own is not None:
             return own
         for point in entry_points(group=ENTRY_POINTS, name=cmd_name):
-            try:
-                command = point.load()
-            except ImportError as error:
-                text = f"the verb {cmd_name} of {point.value} cannot be loaded: {error}"
-                raise CouldNotRun(text) from error
-            if isinstance(command, click.Command):
-                return command
-            raise CouldNotRun(f"{point.value} is no click command")
+            return _load(point)
         return None
 
 
+def _load(point: EntryPoint) -> click.Command:
+    """The verb; or one that says why there is none, so that the others go on."""
+    try:
+        command: object = point.load()
+    except (ImportError, AttributeError) as error:
+        return _broken(point, f"cannot be loaded: {error}")
+    return command if isinstance(command, click.Command) else _broken(point, "is no click command")
+
+
+def _broken(point: EntryPoint, why: str) -> click.Command:
+    def fail() -> None:
+        raise CouldNotRun(f"{point.value} {why}; mend or remove the package that names it")
+
+    return click.Command(point.name, callback=fail, short_help=f"({why})")
+
+
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(own_version(), message="keygrove %(version)s")
 def main() -> None:
     """Run and look after an OpenPGP keyserver."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio
 import click
 import msgspec
+import rich.box
 from rich.table import Table
 
 from keygrove.cli.console import out
@@ -15,7 +16,7 @@ from keygrove.errors import UnavailableError
 from keygrove.http.control import Status
 
 
-@click.command("status")
+@click.command("status", short_help="Ask the running server how it is.")
 @common
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
@@ -45,13 +46,16 @@ def _show(status: Status) -> None:
     screen.print(f"keygrove {about.version}, process {about.pid}, since {since}")
     screen.print(f"HKP on {', '.join(about.http)}; metrics on {', '.join(about.metrics)}")
     screen.print(f"{total:,} certificates in {about.data_dir}, durability {about.durability}")
-    table = Table("shard", "certificates", "MiB", "change", "cached MiB", "hits", "misses")
+    table = Table("shard", box=rich.box.SIMPLE if screen.is_terminal else None, pad_edge=False)
+    for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "hits", "misses"):
+        table.add_column(name, justify="right", no_wrap=True)
     for number, shard in enumerate(status.shards):
         table.add_row(
             str(number),
             f"{shard.counts.certificates:,}",
             f"{shard.counts.packet_bytes / (1 << 20):.1f}",
             f"{shard.counts.change:,}",
+            f"{shard.waiting_reads + shard.waiting_merges:,}",
             f"{shard.cache_bytes / (1 << 20):.1f}",
             f"{shard.cache_hits:,}",
             f"{shard.cache_misses:,}",

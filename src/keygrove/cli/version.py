@@ -14,7 +14,7 @@ def own_version() -> str:
     return version_of("keygrove")
 
 
-@click.command("version")
+@click.command("version", short_help="Say which version this is.")
 def version() -> None:
     """Say which version this is, and of what it is made."""
     parts = ("anyio", "msgspec", "uvicorn", "aiosqlite")

@@ -61,7 +61,7 @@ def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared) -> MakeApp:
         statistics = Statistics(router, settings, facts, pages, shared.clock)
         catalogue = Catalogue(router, settings.http)
         ingest = whereis(INGEST, IngestApi)
-        hkp = Hkp(catalogue, ingest, statistics, pages, shared.clock)
+        hkp = Hkp(catalogue, ingest, statistics, pages, shared)
         resources = {
             "/": Resource(get=home),
             "/robots.txt": Resource(get=robots),
@@ -70,7 +70,7 @@ def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared) -> MakeApp:
             "/pks/stats": Resource(get=statistics.page),
             **_probes(router, facts),
         }
-        return App("hkp", resources, shared)
+        return App("hkp", resources, shared, pages.error)
 
     return make
 

@@ -13,19 +13,23 @@ import anyio
 import msgspec
 
 from keygrove.http.errors import (
+    BUSY,
     BodyTooLargeError,
     BodyTooSlowError,
     ClientGoneError,
     Failure,
+    TooManyBodiesError,
     failure_of,
 )
-from keygrove.ports import Clock, Receive, Scope, Send
+from keygrove.ports import Clock, Compute, Receive, Scope, Send
 from keygrove.ratelimit.admission import Admit, Facts, Refused
 from keygrove.telemetry.exchange import Exchange
 
 BODY_DEADLINE_S = 60.0
 REQUEST_DEADLINE_S = 120.0
 """For a whole request, its body's arrival and the answer's departure included."""
+BODIES_BYTES_MAX = 256 << 20
+"""Of all bodies that a listener holds at a time; beyond that it is overloaded."""
 FIELDS_MAX = 100
 LINGER_S = 2.0
 LINGER_BYTES = 16 << 20
@@ -45,10 +49,28 @@ class Response(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class Budget:
+    """Bytes that may be held at a time, by all who share it."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._left = bytes_max
+
+    def take(self, size: int) -> bool:
+        """Hold so many more, if there is room."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """Let go of so many."""
+        self._left += size
+
+
 class Request:
     """One request, its body still on the way."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, bodies: Budget) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
@@ -56,6 +78,8 @@ class Request:
         self.client: str | None = client[0] if client else None
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
+        self._bodies = bodies
+        self._held_bytes = 0
         self.is_read = False
 
     def header(self, name: str) -> str | None:
@@ -85,6 +109,7 @@ class Request:
         Raises:
             BodyTooLargeError: longer than `bytes_max`; said before it is read if announced.
             BodyTooSlowError: it takes longer than BODY_DEADLINE_S.
+            TooManyBodiesError: others hold all that may be held.
             ClientGoneError: the client hung up.
         """
         announced = self.header("content-length")
@@ -101,11 +126,19 @@ class Request:
                 size += len(part)
                 if size > bytes_max:
                     raise BodyTooLargeError(bytes_max)
+                if not self._bodies.take(len(part)):
+                    raise TooManyBodiesError
+                self._held_bytes += len(part)
                 parts.append(part)
                 if not message.get("more_body", False):
                     self.is_read = True
                     return b"".join(parts)
         raise BodyTooSlowError(BODY_DEADLINE_S)
+
+    def release(self) -> None:
+        """The body is not needed any more."""
+        self._bodies.give(self._held_bytes)
+        self._held_bytes = 0
 
     async def linger(self) -> None:
         """Let a client that still sends finish, within bounds, so that it reads our answer."""
@@ -119,6 +152,10 @@ class Request:
 
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+ErrorPage: TypeAlias = Callable[[str], bytes]
+"""Makes a page for people of an error's text."""
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -153,34 +190,52 @@ class Shared(msgspec.Struct, frozen=True):
     admit: Admit
     observer: Observer
     clock: Clock
+    compute: Compute
 
 
 class App:
     """An ASGI application: resources by path."""
 
-    def __init__(self, name: str, resources: Mapping[str, Resource], shared: Shared) -> None:
+    def __init__(
+        self,
+        name: str,
+        resources: Mapping[str, Resource],
+        shared: Shared,
+        error_page: ErrorPage | None = None,
+    ) -> None:
         self._name = name
+        self._error_page = error_page
         self._resources = resources
         self._admit = shared.admit
         self._observer = shared.observer
         self._clock = shared.clock
+        self._bodies = Budget(BODIES_BYTES_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         begun = self._clock.elapsed()
-        request = Request(scope, receive)
+        request = Request(scope, receive, self._bodies)
         response: Response | None = None
-        with anyio.move_on_after(REQUEST_DEADLINE_S) as deadline:
-            response = await self._respond(request)
-            if response is not None:
+        try:
+            with anyio.move_on_after(REQUEST_DEADLINE_S) as deadline:
+                response = await self._respond(request)
+                request.release()
+                if response is not None:
+                    await _send(request, response, send)
+        finally:
+            request.release()
+        is_late = deadline.cancelled_caught
+        if is_late and response is None:
+            # Nothing was said yet, and a server of ours would say 500.
+            response, is_late = self._worded(request, BUSY), False
+            with anyio.move_on_after(LINGER_S):
                 await _send(request, response, send)
-        is_answered = response is not None and not deadline.cancelled_caught
         self._observer.exchange(
             Exchange(
                 listener=self._name,
                 method=request.method if request.method in METHODS else "other",
                 route=request.path if request.path in self._resources else "other",
-                status=response.status if response and is_answered else CLIENT_GONE,
+                status=response.status if response and not is_late else CLIENT_GONE,
                 duration_s=self._clock.elapsed() - begun,
                 body_bytes=len(response.body) if response else 0,
                 client=request.client,
@@ -193,7 +248,7 @@ class App:
             verdict = await self._admit(Facts(request.client, kind))
             if isinstance(verdict, Refused):
                 retry = (("retry-after", str(verdict.retry_after_s)),)
-                return _worded(request, Failure(429, verdict.text, retry))
+                return self._worded(request, Failure(429, verdict.text, retry))
             return await self._dispatch(request)
         except ClientGoneError:
             return None
@@ -201,12 +256,12 @@ class App:
             failure = failure_of(error)
             if failure.is_bug:
                 self._observer.fault(self._name, error)
-            return _worded(request, failure)
+            return self._worded(request, failure)
 
     async def _dispatch(self, request: Request) -> Response:
         resource = self._resources.get(request.path)
         if resource is None:
-            return _worded(request, Failure(404, "there is nothing at this path"))
+            return self._worded(request, Failure(404, "there is nothing at this path"))
         match request.method:
             case "GET" | "HEAD" if resource.get is not None:
                 return await resource.get(request)
@@ -216,7 +271,17 @@ class App:
                 return Response(200, b"", headers=_options(resource))
             case _:
                 text = f"this path takes {resource.allow} only"
-                return _worded(request, Failure(405, text, (("allow", resource.allow),)))
+                return self._worded(request, Failure(405, text, (("allow", resource.allow),)))
+
+    def _worded(self, request: Request, failure: Failure) -> Response:
+        """One line of text; JSON where that was asked for, a page where a browser asks."""
+        status, text, headers = failure.status, failure.text, failure.headers
+        if "json" in request.options:
+            return Response(status, msgspec.json.encode({"error": text}) + b"\n", JSON, headers)
+        wants_page = "text/html" in (request.header("accept") or "") and "mr" not in request.options
+        if self._error_page is not None and wants_page:
+            return Response(status, self._error_page(text), HTML, headers)
+        return Response(status, f"{text}\n".encode(), TEXT, headers)
 
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"})
@@ -232,14 +297,6 @@ def _options(resource: Resource) -> tuple[tuple[str, str], ...]:
         ("access-control-allow-headers", "Content-Type, Authorization, Authentication"),
         ("access-control-max-age", "86400"),
     )
-
-
-def _worded(request: Request, failure: Failure) -> Response:
-    """One line of text, or JSON where that was asked for."""
-    if "json" in request.options:
-        body = msgspec.json.encode({"error": failure.text}) + b"\n"
-        return Response(failure.status, body, JSON, failure.headers)
-    return Response(failure.status, f"{failure.text}\n".encode(), TEXT, failure.headers)
 
 
 async def _send(request: Request, response: Response, send: Send) -> None:

@@ -45,6 +45,13 @@ class BodyTooSlowError(HttpError):
         super().__init__(408, f"the body did not arrive within {deadline_s:g} s: send it again")
 
 
+class TooManyBodiesError(HttpError):
+    """The bodies on their way take all the memory that they may."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "too many submissions at once: try again shortly")
+
+
 class ClientGoneError(Exception):
     """Nobody is there to be answered."""
 
@@ -75,7 +82,8 @@ def failure_of(error: Exception) -> Failure:
     """What to tell the client."""
     match error:
         case HttpError():
-            return Failure(error.status, str(error))
+            headers = _RETRY if error.status == BUSY.status else ()
+            return Failure(error.status, str(error), headers)
         case DiskFullError():
             return NO_SPACE
         case ActorError():

@@ -1,12 +1,13 @@
 """HKP v1: lookups and submissions."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import assert_never
 from urllib.parse import quote
 
 import msgspec
 
-from keygrove.http.asgi import HTML, JSON, TEXT, Request, Response
+from keygrove.http.asgi import HTML, JSON, TEXT, Request, Response, Shared
 from keygrove.http.errors import BUG, BUSY, NO_SPACE, Failure, HttpError
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
@@ -20,7 +21,7 @@ from keygrove.ingest.messages import (
     Submitted,
     Unavailable,
 )
-from keygrove.ports import Clock
+from keygrove.ingest.pipeline import INLINE_BYTES
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove.storage.store import Cause
@@ -29,6 +30,7 @@ from keygrove_actors import Ref
 from keygrove_protocols.hkp.index import write_index, write_json
 from keygrove_protocols.hkp.v1 import (
     AddEntry,
+    AddRequest,
     AddResult,
     ByFingerprint,
     Lookup,
@@ -44,7 +46,9 @@ from keygrove_protocols.openpgp.summary import Summary
 SUBMIT_S = 40.0
 GET_MAX = 100
 INDEX_MAX = 500
-RESPONSE_BYTES_MAX = 64 << 20
+GET_BYTES_MAX = 32 << 20
+INDEX_BYTES_MAX = 4 << 20
+"""A usual certificate takes half a kilobyte of it."""
 MAX_AGE_S = 300
 NEWEST_LEGACY = 4
 """Clients of HKP v1 give up on a whole answer for one newer certificate in it."""
@@ -62,13 +66,14 @@ class Hkp:
         ingest: Ref[IngestApi],
         statistics: Statistics,
         pages: Pages,
-        clock: Clock,
+        shared: Shared,
     ) -> None:
         self._catalogue = catalogue
         self._ingest = ingest
         self._statistics = statistics
         self._pages = pages
-        self._clock = clock
+        self._clock = shared.clock
+        self._compute = shared.compute
 
     async def lookup(self, request: Request) -> Response:
         """GET /pks/lookup."""
@@ -86,7 +91,7 @@ class Hkp:
     async def add(self, request: Request) -> Response:
         """POST /pks/add."""
         body = await request.body(SUBMISSION.body_bytes_max)
-        form = parse_add(body, request.header("content-type"))
+        form = await self._read_form(body, request.header("content-type"))
         reply = await self._ingest.call(Submit(form.keytext, Cause.UPLOAD), timeout=SUBMIT_S)
         match reply:
             case Submitted(fates):
@@ -103,6 +108,10 @@ class Hkp:
             case _:
                 assert_never(reply)
 
+    async def _read_form(self, body: bytes, content_type: str | None) -> AddRequest:
+        read = partial(parse_add, body, content_type)
+        return read() if len(body) <= INLINE_BYTES else await self._compute.run(read)
+
     async def _get(self, request: Request, query: Lookup) -> Response:
         is_binary = "bin" in query.options
         if isinstance(query.search, ByFingerprint) and not is_binary:
@@ -111,11 +120,10 @@ class Hkp:
                 return _one(request, answer)
         names = await self._catalogue.find(query, GET_MAX)
         form = Form.BINARY if is_binary else Form.LEGACY
-        bodies = [answer.body for answer in await self._catalogue.fetch(names, form) if answer.body]
+        answers = await self._catalogue.fetch(names, form, GET_BYTES_MAX)
+        bodies = [answer.body for answer in answers if answer.body]
         if not bodies:
             raise HttpError(404, ONLY_NEW)
-        if sum(map(len, bodies)) > RESPONSE_BYTES_MAX:
-            raise HttpError(413, "too much was found: ask for one fingerprint")
         data = b"".join(bodies)
         kind, suffix = (BINARY, "pgp") if is_binary else (ARMORED, "asc")
         headers = (_disposition(request.field("search"), suffix), _results(len(bodies)))
@@ -137,7 +145,7 @@ class Hkp:
 
     async def _summaries(self, names: Sequence[Fingerprint]) -> list[Summary]:
         """What HKP v1 may list, newest first."""
-        answers = await self._catalogue.fetch(names, Form.SUMMARY)
+        answers = await self._catalogue.fetch(names, Form.SUMMARY, INDEX_BYTES_MAX)
         read = [msgspec.msgpack.decode(one.body, type=Summary) for one in answers if one.body]
         listed = [one for one in read if one.version <= NEWEST_LEGACY]
         return sorted(listed, key=lambda one: (-one.created, one.fingerprint))
@@ -168,10 +176,16 @@ def _one(request: Request, answer: Answer) -> Response:
         raise HttpError(404, ONLY_NEW)
     etag = f'"{answer.digest.hex()}"'
     caching = (("etag", etag), ("cache-control", f"public, max-age={MAX_AGE_S}"))
-    if request.header("if-none-match") == etag:
+    if _names(request.header("if-none-match"), etag):
         return Response(304, b"", ARMORED, caching)
     headers = (_disposition(answer.fingerprint.hex(), "asc"), _results(1), *caching)
     return Response(200, answer.body, ARMORED, headers)
+
+
+def _names(condition: str | None, etag: str) -> bool:
+    """Whether an If-None-Match header names this state (RFC 9110, section 13.1.2)."""
+    named = [one.strip().removeprefix("W/") for one in (condition or "").split(",")]
+    return etag in named or named == ["*"]
 
 
 def _entry(fate: Fate) -> AddEntry:

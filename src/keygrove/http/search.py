@@ -21,6 +21,9 @@ from keygrove_protocols.hkp.v1 import (
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.userid import normal_address, normal_text, words
 
+AT_ONCE = 32
+"""Certificates fetched together: enough to share a read, few enough to hold."""
+
 
 class Catalogue:
     """Finds certificates, and fetches what was found."""
@@ -51,10 +54,22 @@ class Catalogue:
         answer = await self._router.fetch(fingerprint, Form.ARMOR)
         return None if answer is None else _checked(answer)
 
-    async def fetch(self, names: Sequence[Fingerprint], form: Form) -> list[Answer]:
-        """These certificates, less those that have gone meanwhile. Raises as `get` does."""
-        answers = await self._router.fetch_all(names, form)
-        return [_checked(answer) for answer in answers if answer is not None]
+    async def fetch(self, names: Sequence[Fingerprint], form: Form, bytes_max: int) -> list[Answer]:
+        """These certificates, less those that have gone meanwhile.
+
+        Raises:
+            HttpError: as `get`; or all together are larger than `bytes_max` (413).
+        """
+        found: list[Answer] = []
+        left = bytes_max
+        for start in range(0, len(names), AT_ONCE):
+            answers = await self._router.fetch_all(names[start : start + AT_ONCE], form)
+            some = [_checked(answer) for answer in answers if answer is not None]
+            left -= sum(len(answer.body or b"") for answer in some)
+            if left < 0:
+                raise HttpError(413, "too much was found: ask for one fingerprint")
+            found += some
+        return found
 
     async def _find(self, query: Lookup, limit: int) -> tuple[Fingerprint, ...]:
         match query.search:
@@ -68,7 +83,9 @@ class Catalogue:
                 return await self._router.find(Term(TermKind.DIGEST, digest), limit)
             case ByText(readings):
                 return await self._by_text(readings, limit, is_exact=query.exact)
-            case ByShortId() | Unfindable() | None:
+            case ByShortId():
+                raise HttpError(404, "short key IDs can be forged: search by fingerprint")
+            case Unfindable() | None:
                 return ()
 
     async def _by_fingerprint(

@@ -37,7 +37,7 @@ def batches(file: BinaryIO) -> Iterator[Batch]:
     if is_binary(chunk):
         yield from _split(_chunks(chunk, file))
     else:
-        yield from _split(iter([_dearmored(chunk, file)]))
+        yield from _split_text(chunk, file)
 
 
 def _chunks(first: bytes, file: BinaryIO) -> Iterator[bytes]:
@@ -46,33 +46,31 @@ def _chunks(first: bytes, file: BinaryIO) -> Iterator[bytes]:
         first = file.read(CHUNK_BYTES)
 
 
-def _dearmored(first: bytes, file: BinaryIO) -> bytes:
+def _split_text(first: bytes, file: BinaryIO) -> Iterator[Batch]:
     text = first + file.read(BULK.body_bytes_max + 1 - len(first))
     if len(text) > BULK.body_bytes_max:
         limit = f"{BULK.body_bytes_max >> 20} MiB"
         raise TooLargeError(f"an armored file of more than {limit}: dearmor it, or split it")
-    return dearmor(text, BULK).data
+    for batch in _split(iter([dearmor(text, BULK).data])):
+        yield Batch(batch.certificates, len(text), batch.skipped)
 
 
 def _split(chunks: Iterator[bytes]) -> Iterator[Batch]:
+    """Cut packets into batches. Damage ends it, after what stands in front is given out."""
     splitter = CertificateSplitter(BULK)
     waiting: list[bytes] = []
     read_bytes = 0
     error: ProtocolError | None = None
-    for chunk in chunks:
-        read_bytes += len(chunk)
-        try:
+    try:
+        for chunk in chunks:
+            read_bytes += len(chunk)
             waiting += splitter.feed(chunk)
-        except ProtocolError as found:
-            error = found
-            break
-        while len(waiting) > BATCH_CERTIFICATES or sum(map(len, waiting)) > BATCH_BYTES:
-            yield _take(waiting, read_bytes, splitter.skipped)
-    if error is None:
-        try:
-            waiting += splitter.close()
-        except ProtocolError as found:
-            error = found
+            while len(waiting) > BATCH_CERTIFICATES or sum(map(len, waiting)) > BATCH_BYTES:
+                yield _take(waiting, read_bytes, splitter.skipped)
+        waiting += splitter.close()
+    except ProtocolError as found:
+        error = found
+        waiting += splitter.rest()
     while waiting:
         yield _take(waiting, read_bytes, splitter.skipped)
     if error is not None:

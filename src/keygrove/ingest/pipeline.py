@@ -76,12 +76,12 @@ class Ingest(Actor[IngestApi]):
         size = self._under_way_bytes + len(message.data)
         if self._under_way >= UNDER_WAY_MAX or (self._under_way and size > UNDER_WAY_BYTES_MAX):
             raise Overloaded().error()
+        self._under_way += 1
+        self._under_way_bytes = size
         self._ctx.start_soon(self._take, message, self._ctx.reply_to)
         return DEFER
 
     async def _take(self, message: Submit, reply_to: ReplyTo[Reply]) -> None:
-        self._under_way += 1
-        self._under_way_bytes += len(message.data)
         try:
             reply_to.send(await self._take_one(message))
         finally:

@@ -35,12 +35,12 @@ class Follower:
 
     def __init__(self, indexer: SqlDatabase | None, done: int, tally: Tally) -> None:
         self._indexer = indexer
-        self._done = done
         self._newest = done
         self._pending = Tally()
         self._dirty = anyio.Event()
         self._crowded = anyio.Event()
         self._room = anyio.Event()
+        self._flushing = anyio.Lock()
         self.overlay = Overlay()
         self.tally = tally
         self.flushes = 0
@@ -96,8 +96,17 @@ class Follower:
         Raises:
             DiskFullError: it lacks some of it still.
         """
+        # Two at once would take `done` back, and count some changes twice.
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         assert self._indexer is not None, "a read-only store has no index to write"
-        self._dirty, self._crowded = anyio.Event(), anyio.Event()
+        # Whoever waits on an event that is not set must find it set later.
+        if self._dirty.is_set():
+            self._dirty = anyio.Event()
+        if self._crowded.is_set():
+            self._crowded = anyio.Event()
         entries, newest = self.overlay.entries(), self._newest
         change, self._pending = self._pending, Tally()
         try:
@@ -109,7 +118,6 @@ class Follower:
             self._pending.add(change)
             self._dirty.set()
             raise
-        self._done = newest
         self.flushes += 1
         for entry in entries:
             self.overlay.drop(entry)

@@ -18,6 +18,8 @@ Source of the layout: decision record 0007.
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from keygrove.ports import SqlSession
 from keygrove.storage.derive import derive, digest_term
 from keygrove.storage.heap import Tip
@@ -55,11 +57,29 @@ def create(db: SqlSession, heap_uuid: bytes) -> None:
     db.execute("COMMIT")
 
 
-def belongs(db: SqlSession, tip: Tip, schema: str) -> bool:
-    """Is this the index of the heap with that end, made by today's rules?"""
-    origin = db.execute(f"SELECT heap, format FROM {schema}.origin").fetchone()
-    done = db.execute(f"SELECT seq FROM {schema}.done").fetchone()
-    return bool(origin == (tip.uuid, FORMAT) and done[0] <= tip.seq)
+class Origin(msgspec.Struct, frozen=True):
+    """The heap that an index was derived from, by which rules, and how far."""
+
+    heap: bytes
+    format: int
+    done: int
+
+    def fits(self, tip: Tip) -> bool:
+        """Is it the index of the heap with that end, made by today's rules?"""
+        return (self.heap, self.format) == (tip.uuid, FORMAT) and self.done <= tip.seq
+
+
+def origin(db: SqlSession, schema: str) -> Origin:
+    """Read it. The heap grows meanwhile: look at its end afterwards."""
+    heap_uuid, rules = db.execute(f"SELECT heap, format FROM {schema}.origin").fetchone()
+    return Origin(heap_uuid, rules, db.execute(f"SELECT seq FROM {schema}.done").fetchone()[0])
+
+
+def is_usable(db: SqlSession, tip: Tip) -> bool:
+    """Does it belong to the heap, and is it whole? If not, making it anew costs only time."""
+    return origin(db, "main").fits(tip) and db.execute("PRAGMA quick_check(1)").fetchone() == (
+        "ok",
+    )
 
 
 def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:

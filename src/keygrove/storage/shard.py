@@ -6,17 +6,19 @@ way to the disk the next one gathers: that is the whole of group commit. A chang
 cache after its commit and before its acknowledgement.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
 import msgspec
 
-from keygrove.errors import DiskFullError
-from keygrove.ports import Clock
-from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb
+from keygrove.errors import DamagedError, DiskFullError
+from keygrove.ports import Clock, Compute
+from keygrove.storage.absorb import CHANGING, Absorbed, Held, Incoming, absorb, effort
 from keygrove.storage.cache import Answer, Cache, Form
 from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
@@ -44,7 +46,8 @@ MERGE_BATCH = 1_024
 SETTLE_S = 1.0
 """For an index that lags behind at an orderly end; the next start brings it up otherwise."""
 SLICE_BYTES = 256 * 1024
-"""How much is parsed or merged before others get a turn: a few milliseconds."""
+"""How much is parsed or merged before others get a turn: a few milliseconds. A certificate
+that is larger is worked on elsewhere."""
 
 OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[CertificateStore]]
 OnFault: TypeAlias = Callable[[str, Exception], None]
@@ -72,10 +75,17 @@ class Shard(Actor[ShardApi]):
     _store: CertificateStore
 
     def __init__(
-        self, open_store: OpenStore, clock: Clock, *, cache_bytes: int, on_fault: OnFault
+        self,
+        open_store: OpenStore,
+        clock: Clock,
+        compute: Compute,
+        *,
+        cache_bytes: int,
+        on_fault: OnFault,
     ) -> None:
         self._open_store = open_store
         self._clock = clock
+        self._compute = compute
         self._on_fault = on_fault
         self._cache = Cache(cache_bytes)
         self._reads: Waiting[_Read] = Waiting(READS_MAX)
@@ -148,29 +158,48 @@ class Shard(Actor[ShardApi]):
         while True:
             reads = await self._reads.take(READ_BATCH)
             self._changed.clear()
-            fetches: list[tuple[Fetch, ReplyTo[Any]]] = []
+            fetches = [
+                (read.message, read.reply_to) for read in reads if isinstance(read.message, Fetch)
+            ]
+            await self._answer(fetches)
             for read in reads:
                 match read.message:
                     case Fetch():
-                        fetches.append((read.message, read.reply_to))
+                        pass  # answered: the quick ones first
                     case Find(term, limit):
                         (found,) = await self._store.find([term], limit)
                         read.reply_to.send(found)
                     case Search(words, limit):
                         read.reply_to.send(await self._store.search(words, limit))
-            await self._answer(fetches)
 
     async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]]) -> None:
-        versions = await self._store.get([message.fingerprint for message, _ in fetches])
+        try:
+            versions = await self._store.get([message.fingerprint for message, _ in fetches])
+        except DamagedError as error:
+            await self._answer_one_by_one(fetches, error)
+            return
         turn = Turn()
         for (message, reply_to), version in zip(fetches, versions, strict=True):
-            reply_to.send(None if version is None else self._dress(version, message.form))
+            reply_to.send(None if version is None else await self._dress(version, message.form))
             await turn.spend(len(version.packets) if version else 0)
 
-    def _dress(self, version: Version, form: Form) -> Answer | Failed:
+    async def _answer_one_by_one(
+        self, fetches: list[tuple[Fetch, ReplyTo[Any]]], error: DamagedError
+    ) -> None:
+        """A damaged page costs those certificates that lie on it, not the shard."""
+        if len(fetches) == 1:
+            self._on_fault("serve", error)
+            fetches[0][1].send(Failed())
+            return
+        for fetch in fetches:
+            await self._answer([fetch])
+
+    async def _dress(self, version: Version, form: Form) -> Answer | Failed:
         """Make the bytes to serve, and keep them unless the certificate changed meanwhile."""
         try:
-            body = serve_form(version.packets, form)
+            dress = partial(serve_form, version.packets, form)
+            is_large = len(version.packets) > SLICE_BYTES
+            body = await self._compute.run(dress) if is_large else dress()
         except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
             self._on_fault("serve", error)
             return Failed()
@@ -183,36 +212,50 @@ class Shard(Actor[ShardApi]):
         while True:
             merges = await self._merges.take(MERGE_BATCH)
             self._is_committing = True
-            await self._commit(merges)
+            try:
+                await self._commit(merges)
+            except BaseException:
+                self._idle.set()
+                raise
             self._is_committing = False
             if not self._merges:
                 self._idle.set()
 
     async def _commit(self, merges: list[_Merge]) -> None:
         """Merge and keep a batch; everybody is answered, whatever becomes of it."""
-        held = await self._held({merge.message.fingerprint for merge in merges})
-        now, turn = self._clock.now(), Turn()
-        absorbed: list[tuple[_Merge, Outcome]] = []
-        puts: dict[Fingerprint, Put] = {}
+        by_name: defaultdict[Fingerprint, list[_Merge]] = defaultdict(list)
         for merge in merges:
-            name = merge.message.fingerprint
-            result = self._absorb(held.get(name), merge.message, now)
-            if isinstance(result, Failed):
-                merge.reply_to.send(result)
-                continue
-            held[name] = result.held
-            absorbed.append((merge, result.outcome))
-            if result.put is not None:
-                puts[name] = result.put
-                await turn.spend(len(result.put.packets))
+            by_name[merge.message.fingerprint].append(merge)
+        held = await self._held(set(by_name))
+        now, turn = self._clock.now(), Turn()
+        absorbed: dict[Fingerprint, Absorbed] = {}
+        for name, some in by_name.items():
+            result = await self._absorb(held.get(name), [one.message for one in some], now, turn)
+            if result is None:
+                _answer(some, [Failed()] * len(some))
+            else:
+                absorbed[name] = result
+        puts = [result.put for result in absorbed.values() if result.put is not None]
         try:
-            change = await self._keep(list(puts.values()))
+            change = await self._keep(puts)
         except DiskFullError:
-            self._refuse(absorbed, puts)
-            return
-        for merge, outcome in absorbed:
-            digest = held[merge.message.fingerprint].digest
-            merge.reply_to.send(Merged(outcome, digest, change))
+            change = None
+        for name, result in absorbed.items():
+            _answer(by_name[name], self._replies(result, held.get(name), change))
+
+    def _replies(
+        self, result: Absorbed, before: Held | None, change: int | None
+    ) -> list[Merged | NoSpace | Failed]:
+        """What to tell each; on a full disk (`change` None) what is held is what was before."""
+        if change is not None:
+            return [Merged(outcome, result.held.digest, change) for outcome in result.outcomes]
+        kept = self._store.counts().change
+        return [
+            NoSpace()
+            if before is None or outcome in CHANGING
+            else Merged(outcome, before.digest, kept)
+            for outcome in result.outcomes
+        ]
 
     async def _held(self, names: set[Fingerprint]) -> dict[Fingerprint, Held]:
         versions = await self._store.get(sorted(names))
@@ -222,12 +265,21 @@ class Shard(Actor[ShardApi]):
             if version is not None
         }
 
-    def _absorb(self, held: Held | None, message: Merge, now: int) -> Absorbed | Failed:
+    async def _absorb(
+        self, held: Held | None, messages: list[Merge], now: int, turn: "Turn"
+    ) -> Absorbed | None:
+        """Merge all that came in for one certificate; None if a bug of ours prevents it."""
+        incoming = [Incoming(one.certificate, one.digest, one.cause) for one in messages]
+        work = partial(absorb, held, incoming, now)
+        spent = sum(effort(one.certificate) for one in messages) + (held.effort if held else 0)
         try:
-            return absorb(held, message.certificate, message.digest, message.cause, now)
+            if spent > SLICE_BYTES:
+                return await self._compute.run(work)
+            await turn.spend(spent)
+            return work()
         except Exception as error:  # noqa: BLE001 - as above
             self._on_fault("merge", error)
-            return Failed()
+            return None
 
     async def _keep(self, puts: list[Put]) -> int:
         """Commit; then, before anybody learns of it, forget what was cached."""
@@ -241,12 +293,10 @@ class Shard(Actor[ShardApi]):
         self._committed += len(puts)
         return change
 
-    def _refuse(self, absorbed: list[tuple[_Merge, Outcome]], puts: dict[Fingerprint, Put]) -> None:
-        """The disk is full; those that asked for nothing new need not know."""
-        change = self._store.counts().change
-        for merge, outcome in absorbed:
-            name, digest = merge.message.fingerprint, merge.message.digest
-            merge.reply_to.send(NoSpace() if name in puts else Merged(outcome, digest, change))
+
+def _answer(merges: list[_Merge], replies: Sequence[Merged | NoSpace | Failed]) -> None:
+    for merge, reply in zip(merges, replies, strict=True):
+        merge.reply_to.send(reply)
 
 
 class Turn:

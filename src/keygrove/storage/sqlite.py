@@ -232,7 +232,7 @@ async def open_reader(
     heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
     async with databases.open(heap_path, writable=False) as db:
         tip = await db.run(lambda session: heap.check(session, shard))
-    if not await _has_index(databases, heap_path, index_path, tip):
+    if not await _has_index(databases, heap_path, index_path, shard):
         raise StoreError(
             f"the index of shard {shard} has to be made anew: start `keygrove serve` once"
         )
@@ -243,10 +243,14 @@ async def open_reader(
         yield SqliteStore(None, reader, follower, tip)
 
 
-async def _has_index(databases: Databases, heap_path: str, path: str, tip: heap.Tip) -> bool:
+async def _has_index(databases: Databases, heap_path: str, path: str, shard: str) -> bool:
+    def look(db: SqlSession) -> bool:
+        origin = index.origin(db, "side")
+        return origin.fits(heap.check(db, shard))
+
     try:
         async with databases.open(heap_path, attached=path, writable=False) as db:
-            return await db.run(lambda session: index.belongs(session, tip, "side"))
+            return await db.run(look)
     except StoreError:
         return False
 
@@ -256,7 +260,7 @@ async def _ensure_index(databases: Databases, path: str, tip: heap.Tip) -> None:
         async with databases.open(path) as db:
             await db.run(lambda session: heap.set_up(session, durable=False))
             await db.run(lambda session: index.create(session, tip.uuid))
-            if await db.run(lambda session: index.belongs(session, tip, "main")):
+            if await db.run(lambda session: index.is_usable(session, tip)):
                 return
     except StoreError:
         pass  # whatever it is, it can be made anew from the heap

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keygrove.errors import DataDirError
@@ -29,10 +29,13 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
         ) from error
     try:
         _take(lock, root)
-        os.truncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()} {command}\n".encode(), 0)
+        # The name is a courtesy to whoever finds it locked: a full disk must not stop us.
+        with suppress(OSError):
+            os.truncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()} {command}\n".encode(), 0)
         yield
-        os.truncate(lock, 0)
+        with suppress(OSError):
+            os.truncate(lock, 0)
     finally:
         os.close(lock)
 
@@ -64,5 +67,12 @@ def check_shards(root: Path, shards: int) -> None:
 
 
 def count_shards(root: Path) -> int:
-    """How many shards the directory holds; 0 when it has no store yet."""
-    return sum(1 for _ in root.glob(f"{SHARD_FOLDER}*/heap.db"))
+    """How many shards the directory holds; 0 when it has no store yet.
+
+    Raises:
+        DataDirError: it cannot be looked into.
+    """
+    try:
+        return sum(1 for _ in root.glob(f"{SHARD_FOLDER}*/heap.db"))
+    except OSError as error:
+        raise DataDirError(f"cannot read {root}: {error.strerror}") from error

@@ -41,7 +41,7 @@ def listen(address: str, key: str) -> SocketEndpoint:
     try:
         family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ListenError(address, key, _why(error)) from error
     listening.setblocking(False)
     bound = listening.getsockname()
@@ -87,7 +87,9 @@ class short_path:  # noqa: N801 - used as a function would be
         os.close(self._folder)
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "no host has such a name"
     if isinstance(error, socket.gaierror):
         return f"no such host ({error.strerror})"
     return os.strerror(error.errno) if error.errno else str(error)

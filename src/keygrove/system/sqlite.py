@@ -7,6 +7,8 @@ acknowledged pages ("WAL-reset bug", sqlite.org/wal.html), so no connection ever
 itself, and readers are opened read-only.
 """
 
+import os
+import shutil
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -18,11 +20,18 @@ import aiosqlite
 import anyio
 import anyio.to_thread
 
-from keygrove.errors import DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
 
 T = TypeVar("T")
 
+_NO_ROOM = {
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+}
+"""What SQLite also answers when the disk is full. Not a failed sync: that is never harmless."""
+FREE_BYTES_MIN = 1 << 20
 READER_TIMEOUT_S = 5.0
 """How long a reader waits while the writer restarts the log."""
 
@@ -60,11 +69,19 @@ class _Connection(aiosqlite.Connection):
             shipped = self._execute(self._guarded, work)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType]
             return cast(T, await shipped)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+            if self._is_full(error.sqlite_errorcode):
                 raise DiskFullError(self._path.name) from error
             raise StoreError(f"{self._path}: {error}") from error
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
+                raise DamagedError(f"{self._path} is damaged: {error}") from error
             raise StoreError(f"{self._path}: {error}") from error
+
+    def _is_full(self, code: int) -> bool:
+        """Whether there is no room: SQLite says so, or cannot write where there is none."""
+        if code & 0xFF == sqlite3.SQLITE_FULL:
+            return True
+        return code in _NO_ROOM and shutil.disk_usage(self._path.parent).free < FREE_BYTES_MIN
 
     async def opened(self) -> None:
         """Open it; if that fails, its thread is gone, too."""
@@ -86,7 +103,7 @@ class _Connection(aiosqlite.Connection):
 
 
 def _uri(path: Path, *, writable: bool) -> str:
-    return f"file:{quote(str(path.absolute()))}?mode={'rwc' if writable else 'ro'}"
+    return f"file:{quote(os.fsencode(path.absolute()))}?mode={'rwc' if writable else 'ro'}"
 
 
 def has_reset_bug(version: tuple[int, int, int]) -> bool:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keygrove.ports import Ports
 from keygrove.system.clock import SystemClock, SystemEntropy, ThreadCompute
+from keygrove.system.process import connections_max
 from keygrove.system.server import UvicornServers
 from keygrove.system.sqlite import SqliteFiles
 
@@ -15,5 +16,5 @@ def system_ports(data_dir: Path) -> Ports:
         entropy=SystemEntropy(),
         databases=SqliteFiles(data_dir),
         compute=ThreadCompute(),
-        servers=UvicornServers(),
+        servers=UvicornServers(connections_max()),
     )

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TextIO, cast
 import msgspec
 import structlog
 from blake3 import blake3
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from keygrove.telemetry.exchange import Exchange
 from keygrove_actors import (
@@ -20,9 +20,11 @@ from keygrove_actors import (
     ChildTerminated,
     Crash,
     DeadLetter,
+    DeadLetters,
     Reason,
     Report,
     ShutdownError,
+    SlowTurn,
     StartError,
     StopLate,
     TerminateError,
@@ -30,6 +32,7 @@ from keygrove_actors import (
     WorkerLogged,
     WorkerPrinted,
     WorkPoisoned,
+    Zombie,
 )
 
 LogFormat = Literal["console", "json"]
@@ -57,24 +60,53 @@ class Log(Protocol):
         ...
 
 
-def open_log(stream: TextIO, form: LogFormat, *, level: str = "info") -> Log:
+class Sink(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Take some text."""
+        ...
+
+    def flush(self) -> object:
+        """Pass it on."""
+        ...
+
+    def isatty(self) -> bool:
+        """Whether a person reads it."""
+        ...
+
+
+def open_log(stream: Sink, form: LogFormat, *, level: str = "info") -> Log:
     """A log that writes to `stream`: for a person, or one JSON object a line."""
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    processors: list[Processor] = [structlog.processors.add_log_level]
     if form == "json":
-        render = structlog.processors.JSONRenderer(_to_json)
-        processors += [structlog.processors.format_exc_info, render]
+        processors += [
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(_to_json),
+        ]
     else:
-        processors += [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        processors += [
+            _without_nothing,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(), pad_event_to=0, pad_level=False, sort_keys=False
+            ),
+        ]
     logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        structlog.PrintLogger(cast(TextIO, stream)),  # it only writes and flushes
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     return cast(Log, logger.bind())
+
+
+def _without_nothing(_: object, __: str, facts: EventDict) -> EventDict:
+    """For people: what is not there need not be shown, and a traceback takes its own lines."""
+    if facts.get("trace"):
+        facts["exception"] = facts.pop("trace")
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _to_json(facts: object, **_: object) -> str:
@@ -145,6 +177,9 @@ _WORDS = {
     WorkerLinesDropped: ("warning", "worker lines dropped"),
     WorkerLogged: ("info", "worker logged"),
     WorkPoisoned: ("error", "request refused after two crashes"),
+    DeadLetters: ("debug", "messages lost"),
+    Zombie: ("error", "actor outlived its kill"),
+    SlowTurn: ("warning", "handler held up the event loop"),
 }
 """The reports that tell of no end: at which level they are logged, and how."""
 

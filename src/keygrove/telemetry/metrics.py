@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from keygrove.telemetry.exchange import Exchange
-from keygrove_actors import ChildRestarting, ChildTerminated, Crash, DeadLetter, Report
+from keygrove_actors import ChildRestarting, ChildTerminated, Crash, DeadLetter, DeadLetters, Report
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -117,6 +117,14 @@ class Metrics:
             registry=self.registry,
         )
 
+    def expect(self, children: Sequence[str], faults: Sequence[str]) -> None:
+        """Show zero for these: an alarm on a rise would miss a first event otherwise."""
+        for child in children:
+            self._crashes.labels(child)
+            self._restarts.labels(child)
+        for where in faults:
+            self._faults.labels(where)
+
     def exchange(self, exchange: Exchange) -> None:
         """Count a request."""
         key = (exchange.listener, exchange.route, exchange.method, exchange.status)
@@ -148,6 +156,8 @@ class Metrics:
                 self._restarts.labels(child).inc()
             case DeadLetter(cause=cause):
                 self._dead_letters.labels(cause.value).inc()
+            case DeadLetters(cause=cause, count=count):
+                self._dead_letters.labels(cause.value).inc(count)
             case _:
                 pass
 

@@ -54,6 +54,10 @@ class Pages:
             "index.html", search=search, entries=[_entry(one, now) for one in summaries]
         )
 
+    def error(self, text: str) -> bytes:
+        """What went wrong, and a way on."""
+        return self._render("error.html", text=text)
+
     def stats(self, stats: Stats) -> bytes:
         """The statistics."""
         return self._render("stats.html", stats=stats)

@@ -25,18 +25,26 @@ def reports() -> list[Report]:
     return []
 
 
+@pytest.fixture(params=[True, False], ids=["direct", "queued"])
+def direct(request: pytest.FixtureRequest) -> bool:
+    """Whether calls may run on their caller's stack: no test may tell the difference."""
+    value: bool = request.param
+    return value
+
+
 @pytest.fixture
-def running(reports: list[Report]) -> Running:
+def running(reports: list[Report], direct: bool) -> Running:
     @asynccontextmanager
     async def start(
         *children: ChildSpec,
         strategy: Strategy = Strategy.ONE_FOR_ONE,
         intensity: int = 1,
         period: float = 5.0,
-        stop_deadline: float | None = None,
+        **options: Any,
     ) -> AsyncGenerator[Runtime, None]:
         spec = SupSpec(children=children, strategy=strategy, intensity=intensity, period=period)
-        block = run(spec, observe=reports.append, stop_deadline=stop_deadline)
+        options = {"direct": direct, "check_replies": True, **options}
+        block = run(spec, observe=reports.append, **options)
         async with leak_gate() as gate, block as runtime:
             gate.append(runtime)
             yield runtime

@@ -3,6 +3,7 @@
 import pytest
 
 from keygrove_protocols.openpgp.userid import (
+    MARKS_MAX,
     WORD_CHARS_MAX,
     WORDS_MAX,
     normal_address,
@@ -108,3 +109,23 @@ def test_a_million_characters_are_read_in_one_pass(text: str) -> None:
     assert len(words(text)) <= WORDS_MAX
     user_id = parse_user_id(text.encode())
     assert user_id.text == text
+
+
+def test_what_is_in_no_dns_is_not_encoded_for_it() -> None:
+    """Encoding takes quadratic time: a megabyte of such addresses would take a minute."""
+    label = "".join(map(chr, range(0x4E00, 0x4E00 + 64)))
+    assert normal_address(f"a@{label}.example") == f"a@{label}.example"
+    shorter = label[:20]
+    encoded = normal_address(f"a@{shorter}.example")
+    assert encoded is not None
+    assert encoded.startswith("a@xn--")
+    domain = ".".join(["ü" * 20] * 20)
+    assert normal_address(f"a@{domain}") == f"a@{domain}"
+
+
+def test_marks_beyond_those_of_any_script_are_left_out() -> None:
+    """Sorting them takes quadratic time."""
+    marks = "\u0301\u0323" * 400
+    assert len(normal_text(f"a{marks}b")) <= MARKS_MAX + 2
+    assert normal_text(f"a{marks}b") == normal_text(f"a{marks}\u0301b")
+    assert normal_address(f"a{marks}@x.example") is not None

@@ -1,0 +1,81 @@
+"""Certificates made up by number: well framed and canonical, signed by nobody.
+
+Their keys are of an algorithm that nobody knows, so any material will do; the same number
+always gives the same key.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from keygrove.storage.absorb import Incoming, absorb
+from keygrove.storage.store import Cause, Put
+from keygrove_protocols.openpgp.armor import armor
+from keygrove_protocols.openpgp.certificate import (
+    Certificate,
+    Component,
+    canonical,
+    packets,
+    to_bytes,
+)
+from keygrove_protocols.openpgp.digest import sks_digest
+from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.packets import Packet, Tag
+
+CREATED = 1_700_000_000
+UNKNOWN_ALGORITHM = b"\x63"
+
+
+def made(
+    number: int,
+    *user_ids: str,
+    version: int = 4,
+    subkeys: Sequence[int] = (),
+    signatures: int = 0,
+    created: int = CREATED,
+) -> Certificate:
+    """A canonical certificate, with so many signatures on each user ID."""
+    signed = tuple(_signature(at) for at in range(signatures))
+    return canonical(
+        Certificate(
+            Packet(Tag.PUBLIC_KEY, _key(number, version, created)),
+            (),
+            (
+                *(Component(Packet(Tag.USER_ID, text.encode()), signed) for text in user_ids),
+                *(
+                    Component(Packet(Tag.PUBLIC_SUBKEY, _key(subkey, version, created)))
+                    for subkey in subkeys
+                ),
+            ),
+        )
+    )
+
+
+def digest_of(certificate: Certificate) -> Digest:
+    """The SKS digest of its state."""
+    return sks_digest(packets(certificate))
+
+
+def put_of(certificate: Certificate, at: int = CREATED) -> Put:
+    """What a shard writes for a certificate that it did not hold."""
+    put = absorb(None, [Incoming(certificate, digest_of(certificate), Cause.UPLOAD)], at).put
+    assert put is not None
+    return put
+
+
+def armored(*certificates: Certificate) -> bytes:
+    """Some certificates, as a client submits them."""
+    return armor(binary(certificates))
+
+
+def binary(certificates: Iterable[Certificate]) -> bytes:
+    """Some certificates, as a dump has them."""
+    return b"".join(to_bytes(one) for one in certificates)
+
+
+def _key(number: int, version: int, created: int) -> bytes:
+    material = number.to_bytes(8)
+    head = bytes([version]) + created.to_bytes(4) + UNKNOWN_ALGORITHM
+    return head + (len(material).to_bytes(4) if version > 4 else b"") + material
+
+
+def _signature(number: int) -> Packet:
+    return Packet(Tag.SIGNATURE, b"\x04\x10" + number.to_bytes(4) * 20)

@@ -1,0 +1,86 @@
+"""Stores that fail, or wait, when a test says so."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from keygrove.storage.store import (
+    CertificateStore,
+    Counts,
+    Cursor,
+    DigestPage,
+    Page,
+    Put,
+    Term,
+    Version,
+)
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+Hook: TypeAlias = Callable[[str], Awaitable[None]]
+"""Told the name of an operation. It may wait, and it may raise."""
+
+
+async def _nothing(_: str) -> None:
+    """Neither wait nor fail."""
+
+
+class HookedStore:
+    """See `store.CertificateStore`; calls hooks before and after each operation of another."""
+
+    def __init__(
+        self, store: CertificateStore, *, before: Hook = _nothing, after: Hook = _nothing
+    ) -> None:
+        self._store = store
+        self.before = before
+        self.after = after
+
+    async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
+        """See `store.CertificateStore`."""
+        await self.before("get")
+        found = await self._store.get(fingerprints)
+        await self.after("get")
+        return found
+
+    async def find(self, terms: Sequence[Term], limit: int) -> list[tuple[Fingerprint, ...]]:
+        """See `store.CertificateStore`."""
+        await self.before("find")
+        found = await self._store.find(terms, limit)
+        await self.after("find")
+        return found
+
+    async def search(self, words: frozenset[str], limit: int) -> tuple[Fingerprint, ...]:
+        """See `store.CertificateStore`."""
+        await self.before("search")
+        found = await self._store.search(words, limit)
+        await self.after("search")
+        return found
+
+    async def commit(self, puts: Sequence[Put]) -> int:
+        """See `store.CertificateStore`."""
+        await self.before("commit")
+        change = await self._store.commit(puts)
+        await self.after("commit")
+        return change
+
+    async def page(self, cursor: Cursor | None, limit: int) -> Page:
+        """See `store.CertificateStore`."""
+        await self.before("page")
+        return await self._store.page(cursor, limit)
+
+    async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
+        """See `store.CertificateStore`."""
+        await self.before("digests")
+        return await self._store.digests(cursor, limit)
+
+    def counts(self) -> Counts:
+        """See `store.CertificateStore`."""
+        return self._store.counts()
+
+    async def upkeep(self) -> None:
+        """See `store.CertificateStore`."""
+        await self.before("upkeep")
+        await self._store.upkeep()
+
+    async def settle(self) -> None:
+        """See `store.CertificateStore`."""
+        await self.before("settle")
+        await self._store.settle()

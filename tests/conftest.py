@@ -1,0 +1,24 @@
+"""Fixtures for all tests: which event loop `anyio` tests run on, and where vectors are."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Deadlines would measure the machine; ./tests/run chooses one of these by its name.
+settings.register_profile("full", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=15)
+settings.load_profile("full")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def vector() -> Callable[[str], bytes]:
+    """The octets of a file of `tests/vectors/openpgp`."""
+    folder = Path(__file__).parent / "vectors" / "openpgp"
+    return lambda name: (folder / name).read_bytes()

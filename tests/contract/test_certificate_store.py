@@ -1,0 +1,397 @@
+"""What every CertificateStore does, whatever it keeps certificates in."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
+
+import pytest
+
+from keygrove.storage.address import text_hash
+from keygrove.storage.store import (
+    CertificateStore,
+    Cursor,
+    Hour,
+    Put,
+    Term,
+    TermKind,
+    Version,
+)
+from keygrove_chaos.certificates import CREATED, made, put_of
+from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.userid import words as words_of
+
+pytestmark = pytest.mark.anyio
+
+Open: TypeAlias = Callable[[], AbstractAsyncContextManager[CertificateStore]]
+
+HOUR = 3600
+UNKNOWN = Fingerprint(bytes(20))
+
+
+def put(number: int, *user_ids: str, at: int = CREATED) -> Put:
+    return put_of(made(number, *user_ids), at)
+
+
+def term(kind: TermKind, value: bytes) -> Term:
+    return Term(kind, value)
+
+
+def address(text: str) -> Term:
+    return Term(TermKind.ADDRESS, text.encode())
+
+
+async def words(store: CertificateStore, *wanted: str, limit: int = 10) -> set[Fingerprint]:
+    return set(await store.search(frozenset(wanted), limit))
+
+
+async def found(store: CertificateStore, what: Term, limit: int = 10) -> tuple[Fingerprint, ...]:
+    (names,) = await store.find([what], limit)
+    return names
+
+
+async def walk(store: CertificateStore, limit: int) -> list[Version]:
+    versions: list[Version] = []
+    cursor: Cursor | None = None
+    while True:
+        page = await store.page(cursor, limit)
+        assert len(page.versions) <= limit
+        versions += page.versions
+        cursor = page.cursor
+        if cursor is None:
+            return versions
+
+
+def version(one: Put, change: int) -> Version:
+    return Version(one.fingerprint, one.digest, one.packets, change)
+
+
+@pytest.fixture(params=["unflushed", "flushed"])
+def is_flushed(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "flushed")
+
+
+async def fill(store: CertificateStore, puts: Sequence[Put], *, is_flushed: bool) -> int:
+    change = await store.commit(puts)
+    if is_flushed:
+        await store.settle()
+    return change
+
+
+async def test_an_empty_store_has_nothing(open_it: Open) -> None:
+    async with open_it() as store:
+        assert await store.get([UNKNOWN]) == [None]
+        assert await found(store, address("a@b.example")) == ()
+        assert await words(store, "alice") == set()
+        assert (await store.page(None, 5)).versions == ()
+        assert (await store.digests(None, 5)).cursor is None
+        counts = store.counts()
+        assert (counts.certificates, counts.packet_bytes, counts.change) == (0, 0, 0)
+
+
+async def test_asking_for_nothing_gives_nothing(open_it: Open, is_flushed: bool) -> None:
+    async with open_it() as store:
+        await fill(store, [put(1, "Alice")], is_flushed=is_flushed)
+        assert await store.get([]) == []
+        assert await store.find([], 10) == []
+        assert await store.search(frozenset(), 10) == ()
+
+
+async def test_what_was_committed_is_got_in_the_order_asked(
+    open_it: Open, is_flushed: bool
+) -> None:
+    alice, bob = put(1, "Alice"), put(2, "Bob")
+    async with open_it() as store:
+        change = await fill(store, [alice, bob], is_flushed=is_flushed)
+        got = await store.get([bob.fingerprint, UNKNOWN, alice.fingerprint, bob.fingerprint])
+        assert got == [version(bob, change), None, version(alice, change), version(bob, change)]
+
+
+async def test_change_numbers_count_commits(open_it: Open) -> None:
+    async with open_it() as store:
+        numbers = [await store.commit([put(n), put(n + 10)]) for n in range(3)]
+        assert numbers == [1, 2, 3]
+        assert store.counts().change == 3
+        (got,) = await store.get([put(1).fingerprint])
+        assert got is not None
+        assert got.change == 2
+
+
+async def test_the_newest_version_counts(open_it: Open, is_flushed: bool) -> None:
+    old, new = put(1, "Alice"), put(1, "Alice", "Alice <alice@example.org>")
+    async with open_it() as store:
+        await fill(store, [old], is_flushed=is_flushed)
+        change = await fill(store, [new], is_flushed=is_flushed)
+        assert await store.get([new.fingerprint]) == [version(new, change)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [TermKind.FINGERPRINT, TermKind.KEY_ID, TermKind.SHORT_ID, TermKind.ADDRESS, TermKind.TEXT],
+    ids=lambda kind: kind.name.lower(),
+)
+async def test_a_certificate_is_found_by_each_of_its_terms(
+    open_it: Open, is_flushed: bool, kind: TermKind
+) -> None:
+    one = put_of(made(1, "Alice <alice@example.org>", subkeys=[7]))
+    async with open_it() as store:
+        await fill(store, [one, put(2, "Bob <bob@example.org>")], is_flushed=is_flushed)
+        wanted = sorted((t for t in one.terms if t.kind is kind), key=lambda t: t.value)
+        assert wanted
+        assert await store.find(wanted, 10) == [(one.fingerprint,)] * len(wanted)
+
+
+async def test_a_certificate_is_found_by_its_digest_alone_of_its_states(
+    open_it: Open, is_flushed: bool
+) -> None:
+    old, new = put(1, "Alice"), put(1, "Alice", "Bob")
+    async with open_it() as store:
+        await fill(store, [old], is_flushed=is_flushed)
+        assert await found(store, term(TermKind.DIGEST, old.digest)) == (old.fingerprint,)
+        await fill(store, [new], is_flushed=is_flushed)
+        assert await found(store, term(TermKind.DIGEST, old.digest)) == ()
+        assert await found(store, term(TermKind.DIGEST, new.digest)) == (new.fingerprint,)
+
+
+async def test_a_value_of_another_kind_is_not_found(open_it: Open, is_flushed: bool) -> None:
+    one = put(1, "Alice")
+    async with open_it() as store:
+        await fill(store, [one], is_flushed=is_flushed)
+        assert await found(store, term(TermKind.DIGEST, one.fingerprint)) == ()
+        assert await found(store, term(TermKind.KEY_ID, one.fingerprint)) == ()
+
+
+async def test_terms_and_words_that_went_are_not_found(open_it: Open, is_flushed: bool) -> None:
+    old, new = put(1, "Alice <alice@example.org>"), put(1, "Carol <carol@example.org>")
+    async with open_it() as store:
+        await fill(store, [old], is_flushed=is_flushed)
+        await fill(store, [new], is_flushed=is_flushed)
+        assert await found(store, address("alice@example.org")) == ()
+        assert await words(store, "alice") == set()
+        assert await found(store, address("carol@example.org")) == (new.fingerprint,)
+        assert await words(store, "carol") == {new.fingerprint}
+
+
+async def test_words_that_went_and_came_back_are_found(open_it: Open, is_flushed: bool) -> None:
+    async with open_it() as store:
+        for user_id in ("Alice", "Carol", "Alice"):
+            await fill(store, [put(1, user_id)], is_flushed=is_flushed)
+        assert await words(store, "alice") == {put(1).fingerprint}
+        assert await words(store, "carol") == set()
+
+
+async def test_a_certificate_that_lost_all_words_is_found_by_none(
+    open_it: Open, is_flushed: bool
+) -> None:
+    async with open_it() as store:
+        await fill(store, [put(1, "Alice")], is_flushed=is_flushed)
+        await fill(store, [put(1)], is_flushed=is_flushed)
+        assert await words(store, "alice") == set()
+        await fill(store, [put(1, "Bob")], is_flushed=is_flushed)
+        assert await words(store, "bob") == {put(1).fingerprint}
+
+
+async def test_a_search_wants_all_words(open_it: Open, is_flushed: bool) -> None:
+    both, one = put(1, "Alice Smith", "Bob"), put(2, "Alice Jones")
+    async with open_it() as store:
+        await fill(store, [both, one], is_flushed=is_flushed)
+        assert await words(store, "alice") == {both.fingerprint, one.fingerprint}
+        assert await words(store, "alice", "smith") == {both.fingerprint}
+        assert await words(store, "smith", "bob") == {both.fingerprint}
+        assert await words(store, "smith", "jones") == set()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "jean-luc",
+        "luc",
+        "jörg",
+        "łódź",
+        "山田",
+        "ελένη",
+        "and",
+        "or",
+        "not",
+        "near",
+        "x1",
+        "e\u0301clair",
+    ],
+)
+async def test_every_kind_of_word_is_found(open_it: Open, is_flushed: bool, word: str) -> None:
+    one = put(1, "Jean-Luc JÖRG Łódź 山田 Ελένη and OR not near x1 e\u0301clair")
+    other = put(2, "somebody else entirely")
+    async with open_it() as store:
+        await fill(store, [one, other], is_flushed=is_flushed)
+        assert await words(store, *words_of(word)) == {one.fingerprint}
+
+
+async def test_a_part_of_a_word_is_no_word(open_it: Open, is_flushed: bool) -> None:
+    async with open_it() as store:
+        await fill(store, [put(1, "Alexander Mueller-Luedenscheidt")], is_flushed=is_flushed)
+        assert await words(store, "alex") == set()
+        assert await words(store, "alexander", "mueller") == {put(1).fingerprint}
+
+
+async def test_at_most_as_many_as_wanted_are_found_the_first_by_fingerprint(
+    open_it: Open, is_flushed: bool
+) -> None:
+    puts = [put(n, "Alice <alice@example.org>") for n in range(8)]
+    names = tuple(sorted(one.fingerprint for one in puts))
+    async with open_it() as store:
+        await fill(store, puts[:5], is_flushed=is_flushed)
+        await store.commit(puts[5:])
+        assert await found(store, address("alice@example.org"), 100) == names
+        assert await found(store, address("alice@example.org"), 3) == names[:3]
+        some = await words(store, "alice", limit=3)
+        assert len(some) == 3
+        assert some <= set(names)
+
+
+async def test_a_limit_is_reached_though_some_of_the_first_changed(
+    open_it: Open, is_flushed: bool
+) -> None:
+    puts = {n: put(n, "Alice <alice@example.org>") for n in range(6)}
+    names = sorted(one.fingerprint for one in puts.values())
+    gone = [n for n, one in puts.items() if one.fingerprint in names[:3]]
+    async with open_it() as store:
+        await fill(store, list(puts.values()), is_flushed=is_flushed)
+        await store.commit([put(n, "Bob <bob@example.org>") for n in gone])
+        assert await found(store, address("alice@example.org"), 3) == tuple(names[3:])
+        assert await words(store, "alice", limit=3) == set(names[3:])
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+async def test_pages_visit_each_certificate_exactly_once(
+    open_it: Open, is_flushed: bool, limit: int
+) -> None:
+    puts = [put(n) for n in range(7)]
+    async with open_it() as store:
+        await fill(store, puts[:4], is_flushed=is_flushed)
+        await store.commit(puts[4:])
+        got = await walk(store, limit)
+        assert sorted(one.fingerprint for one in got) == sorted(one.fingerprint for one in puts)
+        assert {one.packets for one in got} == {one.packets for one in puts}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+async def test_pages_of_digests_visit_each_certificate_exactly_once(
+    open_it: Open, is_flushed: bool, limit: int
+) -> None:
+    puts = [put(n) for n in range(7)]
+    async with open_it() as store:
+        await fill(store, puts[:4], is_flushed=is_flushed)
+        await store.commit(puts[4:])
+        digests: list[bytes] = []
+        cursor: Cursor | None = None
+        while True:
+            page = await store.digests(cursor, limit)
+            digests += page.digests
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert sorted(digests) == sorted(one.digest for one in puts)
+
+
+async def test_pages_visit_each_exactly_once_though_commits_and_flushes_pass(
+    open_it: Open, is_flushed: bool
+) -> None:
+    puts = [put(n) for n in range(12)]
+    seen: list[Fingerprint] = []
+    async with open_it() as store:
+        await fill(store, puts, is_flushed=is_flushed)
+        page = await store.page(None, 2)
+        for number in range(12):
+            seen += [one.fingerprint for one in page.versions]
+            await store.commit([put(number, "changed"), put(100 + number)])
+            if number % 3 == 1:
+                await store.settle()
+            if page.cursor is None:
+                break
+            page = await store.page(page.cursor, 2)
+        assert len(seen) == len(set(seen))
+        assert {one.fingerprint for one in puts} <= set(seen)
+
+
+async def test_counts_follow_every_change(open_it: Open, is_flushed: bool) -> None:
+    first, second, grown = put(1, "Alice"), put(2), put(1, "Alice", "Bob")
+    async with open_it() as store:
+        await fill(store, [first, second], is_flushed=is_flushed)
+        await fill(store, [grown], is_flushed=is_flushed)
+        counts = store.counts()
+        assert counts.certificates == 2
+        assert counts.packet_bytes == len(grown.packets) + len(second.packets)
+
+
+async def test_changes_are_counted_by_the_hour(open_it: Open, is_flushed: bool) -> None:
+    start = CREATED - CREATED % HOUR
+    async with open_it() as store:
+        await fill(store, [put(1, at=start), put(2, at=start + HOUR - 1)], is_flushed=is_flushed)
+        await fill(store, [put(1, "Alice", at=start + HOUR)], is_flushed=is_flushed)
+        await fill(store, [put(3, at=start + HOUR)], is_flushed=is_flushed)
+        assert store.counts().hours == (Hour(start, 2, 0), Hour(start + HOUR, 1, 1))
+
+
+async def test_hours_of_long_ago_are_forgotten(open_it: Open, is_flushed: bool) -> None:
+    start = CREATED - CREATED % HOUR
+    async with open_it() as store:
+        await fill(store, [put(1, at=start)], is_flushed=is_flushed)
+        await fill(store, [put(2, at=start + 30 * 24 * HOUR)], is_flushed=is_flushed)
+        assert store.counts().hours == (Hour(start + 30 * 24 * HOUR, 1, 0),)
+
+
+async def test_hours_of_the_last_week_are_kept(open_it: Open, is_flushed: bool) -> None:
+    start = CREATED - CREATED % HOUR
+    async with open_it() as store:
+        await fill(store, [put(1, at=start)], is_flushed=is_flushed)
+        await fill(store, [put(2, at=start + 7 * 24 * HOUR)], is_flushed=is_flushed)
+        assert [hour.start for hour in store.counts().hours] == [start, start + 7 * 24 * HOUR]
+
+
+async def test_what_was_opened_again_gives_the_same_answers(
+    open_it: Open, is_flushed: bool
+) -> None:
+    puts = [put(n, f"Alice {n} <alice@example.org>", at=CREATED + n * HOUR) for n in range(5)]
+    async with open_it() as store:
+        await store.commit(puts[:3])
+        await fill(store, puts[3:], is_flushed=is_flushed)
+        await store.commit([put(4, "Bob", at=CREATED + 5 * HOUR)])
+        counts, versions = store.counts(), await walk(store, 2)
+    async with open_it() as store:
+        assert store.counts() == counts
+        assert await walk(store, 2) == versions
+        alice = sorted(one.fingerprint for one in puts[:4])
+        assert await found(store, address("alice@example.org")) == tuple(alice)
+        assert await words(store, "alice") == set(alice)
+        assert await words(store, "bob") == {puts[4].fingerprint}
+        assert await store.commit([put(9)]) == counts.change + 1
+
+
+async def test_settling_an_empty_or_a_settled_store_changes_nothing(open_it: Open) -> None:
+    async with open_it() as store:
+        await store.settle()
+        await store.commit([put(1, "Alice")])
+        await store.settle()
+        before = store.counts()
+        await store.settle()
+        assert store.counts() == before
+        assert await words(store, "alice") == {put(1).fingerprint}
+
+
+async def test_a_whole_user_id_is_found_whatever_its_length(
+    open_it: Open, is_flushed: bool
+) -> None:
+    text = "x" * 1500 + " Alice"
+    async with open_it() as store:
+        await fill(store, [put(1, text)], is_flushed=is_flushed)
+        wanted = term(TermKind.TEXT, text_hash(text.lower()))
+        assert await found(store, wanted) == (put(1).fingerprint,)
+
+
+async def test_versions_of_every_key_live_side_by_side(open_it: Open, is_flushed: bool) -> None:
+    old, new = put(1, "Alice"), put_of(made(1, "Alice", version=6))
+    assert (len(old.fingerprint), len(new.fingerprint)) == (20, 32)
+    async with open_it() as store:
+        await fill(store, [old, new], is_flushed=is_flushed)
+        got = await store.get([new.fingerprint, old.fingerprint])
+        assert [one and one.packets for one in got] == [new.packets, old.packets]
+        assert await words(store, "alice") == {old.fingerprint, new.fingerprint}

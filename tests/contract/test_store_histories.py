@@ -1,0 +1,229 @@
+"""Random histories: SQLite, flushed, reopened and crashed at random, agrees with memory."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keygrove.errors import DiskFullError, StoreError
+from keygrove.storage.memory import MemoryStore
+from keygrove.storage.sqlite import SqliteStore, open_store
+from keygrove.storage.store import CertificateStore, Cursor, Put, Version
+from keygrove.system.sqlite import SqliteFiles
+from keygrove_chaos.certificates import CREATED, made, put_of
+from keygrove_chaos.databases import FailAt, Statement, WatchedDatabases
+
+NUMBERS = range(5)
+USER_IDS = ("Alice <a@x.example>", "Jean-Luc Ä <a@x.example>", "alice bob", "Bob <b@x.example>")
+WORDS = ("alice", "bob", "jean-luc", "luc", "ä", "nobody")
+
+
+class Commit(msgspec.Struct, frozen=True):
+    puts: tuple[tuple[int, frozenset[str]], ...]
+
+
+class Settle(msgspec.Struct, frozen=True):
+    pass
+
+
+class Reopen(msgspec.Struct, frozen=True):
+    is_settled: bool
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """The process dies while it brings the index up, after so many statements."""
+
+    statements: int
+
+
+class FullDisk(msgspec.Struct, frozen=True):
+    """The disk is full from so many statements into a commit on."""
+
+    statements: int
+    puts: tuple[tuple[int, frozenset[str]], ...]
+
+
+class Look(msgspec.Struct, frozen=True):
+    limit: int
+
+
+Operation = Commit | Settle | Reopen | Kill | FullDisk | Look
+
+batches = st.dictionaries(st.sampled_from(NUMBERS), st.frozensets(st.sampled_from(USER_IDS))).map(
+    lambda batch: tuple(sorted(batch.items()))
+)
+full_batches = batches.filter(bool)
+operations = st.one_of(
+    st.builds(Commit, full_batches),
+    st.builds(Commit, full_batches),
+    st.builds(Settle),
+    st.builds(Reopen, st.booleans()),
+    st.builds(Kill, st.integers(0, 40)),
+    st.builds(FullDisk, st.integers(0, 6), full_batches),
+    st.builds(Look, st.integers(1, 4)),
+)
+
+
+def puts_of(batch: Sequence[tuple[int, frozenset[str]]], clock: int) -> list[Put]:
+    return [put_of(made(n, *sorted(texts)), CREATED + clock * 1800) for n, texts in batch]
+
+
+ALL_TERMS = sorted(
+    {term for n in NUMBERS for term in put_of(made(n, *USER_IDS)).terms},
+    key=lambda term: (term.kind.value, term.value),
+)
+
+
+async def pages(store: CertificateStore, limit: int) -> tuple[list[Version], list[bytes]]:
+    versions: list[Version] = []
+    digests: list[bytes] = []
+    cursor: Cursor | None = None
+    while True:
+        page = await store.page(cursor, limit)
+        versions += page.versions
+        cursor = page.cursor
+        if cursor is None:
+            break
+    while True:
+        some = await store.digests(cursor, limit)
+        digests += some.digests
+        cursor = some.cursor
+        if cursor is None:
+            return sorted(versions, key=lambda one: one.fingerprint), sorted(digests)
+
+
+async def assert_alike(store: CertificateStore, model: CertificateStore, limit: int) -> None:
+    names = [put_of(made(n)).fingerprint for n in NUMBERS]
+    assert await store.get(names) == await model.get(names)
+    assert await store.find(ALL_TERMS, limit) == await model.find(ALL_TERMS, limit)
+    for word in WORDS:
+        all_of = await model.search(frozenset({word}), 100)
+        some = await store.search(frozenset({word}), limit)
+        assert set(some) <= set(all_of)
+        assert len(some) == min(limit, len(all_of))
+    assert await pages(store, limit) == await pages(model, limit)
+    assert store.counts() == model.counts()
+
+
+class Machine:
+    """A store on files, and the memory that it is held against."""
+
+    def __init__(self, root: Path) -> None:
+        self._home = root
+        self._lives = 0
+        self._watched = WatchedDatabases(SqliteFiles(root), self._watch)
+        self._fault: FailAt | None = None
+        self._model = MemoryStore()
+        self._opened = AsyncExitStack()
+        self._clock = 0
+        self._store: SqliteStore
+
+    def _watch(self, statement: Statement) -> None:
+        if self._fault is not None:
+            self._fault(statement)
+
+    async def start(self) -> None:
+        self._store = await self._opened.enter_async_context(
+            open_store(self._watched, "shard-0", "0/1", bytes(16), durable=False)
+        )
+
+    async def stop(self) -> None:
+        await self._opened.aclose()
+
+    async def apply(self, operation: Operation) -> None:
+        match operation:
+            case Commit(batch):
+                await self._commit(batch)
+            case Settle():
+                await self._store.settle()
+            case Reopen(is_settled):
+                if is_settled:
+                    await self._store.settle()
+                await self.stop()
+                await self.start()
+                await assert_alike(self._store, self._model, 3)
+            case Kill(statements):
+                await self._kill(statements)
+            case FullDisk(statements, batch):
+                await self._fill_disk(statements, batch)
+            case Look(limit):
+                await assert_alike(self._store, self._model, limit)
+
+    async def _commit(self, batch: Sequence[tuple[int, frozenset[str]]]) -> None:
+        self._clock += 1
+        puts = puts_of(batch, self._clock)
+        assert await self._store.commit(puts) == await self._model.commit(puts)
+
+    async def _kill(self, statements: int) -> None:
+        """Copy the files as they stand, without what closing would still write."""
+        self._fault = FailAt(statements, StoreError("killed"))
+        with suppress(StoreError):
+            await self._store.settle()
+        self._lives += 1
+        left = self._home / f"life-{self._lives}"
+        shutil.copytree(self._home / "shard-0", left)
+        self._fault = None
+        await self.stop()
+        shutil.rmtree(self._home / "shard-0")
+        left.rename(self._home / "shard-0")
+        await self.start()
+        await assert_alike(self._store, self._model, 2)
+
+    async def _fill_disk(
+        self, statements: int, batch: Sequence[tuple[int, frozenset[str]]]
+    ) -> None:
+        self._clock += 1
+        puts = puts_of(batch, self._clock)
+        self._fault = FailAt(statements, DiskFullError("heap.db"))
+        try:
+            await self._store.commit(puts)
+        except DiskFullError:
+            pass
+        else:
+            await self._model.commit(puts)
+        self._fault = None
+        await assert_alike(self._store, self._model, 3)
+
+
+@asynccontextmanager
+async def machine() -> AsyncGenerator[Machine, None]:
+    with tempfile.TemporaryDirectory() as root:
+        made_up = Machine(Path(root))
+        await made_up.start()
+        try:
+            yield made_up
+        finally:
+            await made_up.stop()
+
+
+async def live(history: Sequence[Operation]) -> None:
+    async with machine() as subject:
+        for operation in history:
+            await subject.apply(operation)
+        await subject.apply(Look(2))
+        await subject.apply(Reopen(is_settled=False))
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(st.lists(operations, max_size=12))
+def test_any_history_leaves_what_it_leaves_in_memory(history: list[Operation]) -> None:
+    asyncio.run(live(history))
+
+
+@pytest.mark.parametrize("statements", range(0, 60, 4))
+def test_a_kill_at_any_statement_of_a_flush_loses_nothing(statements: int) -> None:
+    first = tuple((n, frozenset({USER_IDS[0]})) for n in NUMBERS)
+    second = tuple((n, frozenset({USER_IDS[1], USER_IDS[3]})) for n in NUMBERS)
+    asyncio.run(live([Commit(first), Settle(), Commit(second), Kill(statements), Look(3)]))

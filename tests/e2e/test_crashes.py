@@ -1,0 +1,133 @@
+"""Actors that crash under traffic: restarts are seen, and nothing acknowledged is lost."""
+
+from collections.abc import Callable
+from itertools import count
+from threading import Event, Lock, Thread
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Server, Servers, armor, eventually, make_certificate
+
+SHARDS = ("shard-0", "shard-1", "shard-2", "shard-3")
+ROUNDS = 3
+
+
+class Traffic:
+    """Clients that submit and look up all the time, and note what they were told."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._numbers = count()
+        self._stopping = Event()
+        self._lock = Lock()
+        self.acknowledged: dict[str, bytes] = {}
+        self.answered = 0
+        self.refusals: list[httpx.Response] = []
+        self.resets = 0
+        self._threads = [Thread(target=self._submit), Thread(target=self._submit)]
+        self._threads += [Thread(target=self._look_up)]
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(60.0)
+
+    def _submit(self) -> None:
+        def once(client: httpx.Client) -> None:
+            number = next(self._numbers)
+            made = make_certificate(f"crash {number}", [f"User {number} <c{number}@crash.example>"])
+            answer = client.post("/pks/add", data={"keytext": armor(made.packets)})
+            if self._note(answer):
+                self.acknowledged[made.fingerprint] = made.packets
+
+        self._repeat(once)
+
+    def _look_up(self) -> None:
+        def once(client: httpx.Client) -> None:
+            for name in list(self.acknowledged)[-5:]:
+                answer = client.get("/pks/lookup", params={"op": "get", "search": f"0x{name}"})
+                if self._note(answer):
+                    assert "BEGIN PGP PUBLIC KEY BLOCK" in answer.text
+
+        self._repeat(once)
+
+    def _repeat(self, once: Callable[[httpx.Client], None]) -> None:
+        with httpx.Client(base_url=self._server.url, timeout=30.0) as client:
+            while not self._stopping.is_set():
+                try:
+                    once(client)
+                except httpx.TransportError:
+                    with self._lock:
+                        self.resets += 1
+
+    def _note(self, answer: httpx.Response) -> bool:
+        with self._lock:
+            self.answered += 1
+            if answer.status_code != 200:
+                self.refusals.append(answer)
+        return answer.status_code == 200
+
+
+def _crash(server: Server, child: str) -> None:
+    """Crash an actor, and wait until its supervisor has restarted it."""
+    before = server.metric("keygrove_actor_restarts_total", child=child)
+    with server.control() as control:
+        assert control.post("/debug/crash", params={"child": child}).status_code == 200
+    eventually(lambda: server.metric("keygrove_actor_restarts_total", child=child) > before or None)
+
+
+def _go_on(traffic: Traffic) -> None:
+    """Wait until clients are answered again."""
+    enough = traffic.answered + 5
+    eventually(lambda: traffic.answered >= enough, within_s=20.0)
+
+
+@pytest.mark.slow
+def test_crashes_of_shards_and_ingest_lose_nothing_and_cost_503s_at_most(servers: Servers) -> None:
+    server = servers.start("--debug-crash")
+    with Traffic(server) as traffic:
+        for _ in range(ROUNDS):
+            for child in (*SHARDS, "ingest"):
+                _go_on(traffic)
+                _crash(server, child)
+        _go_on(traffic)
+
+    assert traffic.resets == 0
+    assert {answer.status_code for answer in traffic.refusals} <= {503}
+    assert all("retry-after" in answer.headers for answer in traffic.refusals)
+    assert [name for name in traffic.acknowledged if not server.certificate(name)] == []
+    assert server.total() >= len(traffic.acknowledged) > 0
+
+    crashed = [event for event in server.events() if event["event"] == "actor ended"]
+    assert [event["child"] for event in crashed] == [*SHARDS, "ingest"] * ROUNDS
+    assert all("DebugCrash" in event["reason"] for event in crashed)
+    for child in (*SHARDS, "ingest"):
+        assert server.metric("keygrove_actor_crashes_total", child=child) == ROUNDS
+
+
+@pytest.mark.slow
+def test_a_crash_of_the_listener_resets_connections_at_most(servers: Servers) -> None:
+    server = servers.start("--debug-crash")
+    with Traffic(server) as traffic:
+        for _ in range(ROUNDS):
+            _go_on(traffic)
+            _crash(server, "http")
+        _go_on(traffic)
+
+    assert {answer.status_code for answer in traffic.refusals} <= {503}
+    assert all("retry-after" in answer.headers for answer in traffic.refusals)
+    assert [name for name in traffic.acknowledged if not server.certificate(name)] == []
+    assert server.stop() == 0
+
+
+def test_nobody_can_crash_an_actor_unless_it_was_asked_for(servers: Servers) -> None:
+    server = servers.start()
+    with server.control() as control:
+        assert control.post("/debug/crash", params={"child": "ingest"}).status_code == 404
+    assert server.metric("keygrove_actor_crashes_total", child="ingest") == 0

@@ -1,0 +1,179 @@
+"""Loading files into a sink, and the count of what became of them."""
+
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import anyio
+import pytest
+from trio.testing import MockClock
+
+from keygrove.errors import DiskFullError, UnavailableError
+from keygrove.ingest.files import BATCH_CERTIFICATES
+from keygrove.ingest.loading import RETRIES, RETRY_S, UNDER_WAY, Loader
+from keygrove.ingest.messages import Blame, Fate, Rejected, Result, Submitted, Unavailable
+from keygrove.ingest.pipeline import Reply
+from keygrove.ingest.steps import prepare
+from keygrove.storage.messages import Failed, NoSpace
+from keygrove.storage.store import Cause
+from keygrove_chaos.certificates import armored, binary, made
+from keygrove_protocols.errors import ProtocolError
+from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
+from keygrove_protocols.openpgp.packets import Packet, Tag, join
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+
+class Sink:
+    """Takes submissions as ingest does, and keeps count; `replies` are given first."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.held: set[bytes] = set()
+        self.submissions = 0
+        self.spoils: Callable[[bytes], Reply | None] = lambda _: None
+        self.at_once = self.at_once_max = 0
+        self.progress: list[tuple[int, int]] = []
+
+    async def __call__(self, data: bytes) -> Reply:
+        self.submissions += 1
+        self.at_once += 1
+        self.at_once_max = max(self.at_once, self.at_once_max)
+        await anyio.sleep(0.01)
+        self.at_once -= 1
+        if self.replies:
+            return self.replies.pop(0)
+        return self.spoils(data) or self._take(data)
+
+    def _take(self, data: bytes) -> Reply:
+        try:
+            draft = prepare(data, Cause.LOAD)
+        except ProtocolError as error:
+            return Rejected(Blame.UNACCEPTABLE, error.code, str(error))
+        fates: list[Fate] = []
+        for one in draft.candidates:
+            result = Result.IGNORED if one.fingerprint in self.held else Result.INSERTED
+            self.held.add(one.fingerprint)
+            fates.append(Fate(result, one.fingerprint, one.version))
+        fates += [Fate(Result.INVALID, None, None, one.error) for one in draft.refused]
+        return Submitted(tuple(fates))
+
+
+def ignore_progress(_: int, __: int) -> None:
+    """Nobody looks."""
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+def loader(sink: Sink) -> Loader:
+    return Loader(sink, lambda done, number: sink.progress.append((done, number)))
+
+
+async def load(loader: Loader, data: bytes, name: str = "file") -> None:
+    await loader.load(name, BytesIO(data))
+
+
+def some(number: int) -> list[Certificate]:
+    return [made(n, f"User {n}") for n in range(number)]
+
+
+async def test_every_certificate_is_submitted_and_counted(sink: Sink, loader: Loader) -> None:
+    data = binary(some(500))
+    await load(loader, data)
+    await load(loader, armored(made(3), made(1_000)))
+    assert len(sink.held) == 501
+    loaded = loader.loaded
+    assert (loaded.certificates, loaded.inserted, loaded.ignored) == (502, 501, 1)
+    assert (loaded.updated, loaded.invalid, loaded.unreadable) == (0, 0, {})
+
+
+async def test_progress_ends_with_all_bytes_and_certificates(sink: Sink, loader: Loader) -> None:
+    data = binary(some(500))
+    await load(loader, data)
+    assert sink.progress[-1] == (len(data), 500)
+    assert [done for done, _ in sink.progress] == sorted(done for done, _ in sink.progress)
+
+
+async def test_some_batches_are_under_way_at_once_but_not_many(sink: Sink, loader: Loader) -> None:
+    await load(loader, binary(some(BATCH_CERTIFICATES * 8)))
+    assert sink.at_once_max == UNDER_WAY
+
+
+async def test_a_secret_key_in_a_batch_costs_only_itself(sink: Sink, loader: Loader) -> None:
+    secret = binary([made(7)]) + join([Packet(Tag.SECRET_SUBKEY, b"\x04")])
+    await load(loader, binary(some(5)) + secret + binary([made(8)]))
+    assert sink.held == {fingerprint(made(n)) for n in (0, 1, 2, 3, 4, 8)}
+    assert (loader.loaded.inserted, loader.loaded.invalid) == (6, 1)
+    assert loader.loaded.reasons == {"SecretKeyMaterial": 1}
+
+
+async def test_a_bug_met_by_one_of_a_batch_costs_only_that_one(sink: Sink, loader: Loader) -> None:
+    bad = binary([made(2, "User 2")])
+    sink.spoils = lambda data: Failed() if bad in data else None
+    await load(loader, binary(some(5)))
+    assert (loader.loaded.inserted, loader.loaded.invalid) == (4, 1)
+    assert loader.loaded.reasons == {"Failed": 1}
+
+
+async def test_refused_certificates_are_counted_by_reason(loader: Loader) -> None:
+    await load(loader, binary([made(1), made(2, version=5), made(3, version=5)]))
+    assert Counter(loader.loaded.reasons) == {"UnsupportedKeyVersion": 2}
+    assert (loader.loaded.inserted, loader.loaded.invalid) == (1, 2)
+
+
+async def test_a_full_disk_ends_the_loading(sink: Sink, loader: Loader) -> None:
+    sink.spoils = lambda _: NoSpace()
+    with pytest.raises(DiskFullError):
+        await load(loader, binary(some(BATCH_CERTIFICATES * 20)))
+    assert sink.submissions <= 2 * UNDER_WAY
+
+
+async def test_a_restart_of_a_shard_is_waited_for(sink: Sink, loader: Loader) -> None:
+    sink.replies = [Unavailable()] * 5
+    begun = anyio.current_time()
+    await load(loader, binary(some(3)))
+    assert loader.loaded.inserted == 3
+    assert anyio.current_time() - begun == pytest.approx(5 * RETRY_S, abs=0.2)
+
+
+async def test_a_store_that_stays_away_is_given_up(sink: Sink, loader: Loader) -> None:
+    sink.spoils = lambda _: Unavailable()
+    begun = anyio.current_time()
+    with pytest.raises(UnavailableError, match="log"):
+        await load(loader, binary(some(3)))
+    assert anyio.current_time() - begun == pytest.approx(RETRIES * RETRY_S, rel=0.1)
+
+
+async def test_a_file_that_is_damaged_is_noted_and_the_next_is_loaded(
+    sink: Sink, loader: Loader
+) -> None:
+    await load(loader, binary(some(5)) + b"\x00junk", "broken")
+    await load(loader, binary([made(9)]), "whole")
+    assert list(loader.loaded.unreadable) == ["broken"]
+    assert len(sink.held) == 6
+
+
+async def test_a_file_that_cannot_be_read_is_noted(loader: Loader) -> None:
+    class Broken(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    await loader.load("tape", Broken())
+    assert "Input/output error" in loader.loaded.unreadable["tape"]
+
+
+async def test_two_loaders_do_not_share_their_counts(sink: Sink) -> None:
+    one, other = (Loader(sink, ignore_progress) for _ in range(2))
+    await load(one, b"\x00junk")
+    await load(one, binary([made(2, version=5)]))
+    assert (other.loaded.unreadable, other.loaded.reasons) == ({}, {})

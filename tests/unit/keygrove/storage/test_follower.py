@@ -1,0 +1,173 @@
+"""The index behind the heap: when it is flushed, what happens when it cannot be."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from keygrove.errors import DiskFullError
+from keygrove.storage import index
+from keygrove.storage.address import content_hash, tree_key
+from keygrove.storage.follower import (
+    FLUSH_AFTER_S,
+    FLUSH_ENTRIES,
+    OVERLAY_ENTRIES_MAX,
+    RETRY_S,
+    Follower,
+)
+from keygrove.storage.heap import Row
+from keygrove.storage.store import Cause, Put
+from keygrove.storage.tally import Tally
+from keygrove_chaos.certificates import CREATED, made, put_of
+from keygrove_chaos.databases import InlineDatabase, Statement, ignore
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+
+@pytest.fixture
+def indexer() -> Iterator[InlineDatabase]:
+    database = InlineDatabase()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+async def follower(indexer: InlineDatabase) -> Follower:
+    await indexer.run(lambda db: index.create(db, bytes(16)))
+    return Follower(indexer, 0, Tally())
+
+
+def commit(follower: Follower, seq: int, put: Put) -> None:
+    name = put.fingerprint
+    row = Row(
+        seq, seq, tree_key(name), content_hash(put.packets), name, put.digest, None, 1, put.at, b""
+    )
+    follower.add([(row, 0)], [put])
+
+
+def bare(number: int) -> Put:
+    """A put of next to nothing: thousands of them are wanted."""
+    name = Fingerprint(number.to_bytes(20))
+    return Put(name, Digest(bytes(16)), b"", frozenset(), frozenset(), Cause.LOAD, CREATED)
+
+
+async def flushed(indexer: InlineDatabase) -> int:
+    row = await indexer.run(lambda db: db.execute("SELECT seq FROM done").fetchone())
+    number: int = row[0]
+    return number
+
+
+async def test_the_index_follows_after_a_second(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.upkeep)
+        commit(follower, 1, put_of(made(1, "Alice")))
+        await trio.sleep(FLUSH_AFTER_S - 0.1)
+        commit(follower, 2, put_of(made(2)))
+        assert (await flushed(indexer), len(follower.overlay)) == (0, 2)
+        await trio.sleep(0.2)
+        assert (await flushed(indexer), len(follower.overlay)) == (2, 0)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_index_follows_again_and_again(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.upkeep)
+        for seq in range(1, 4):
+            commit(follower, seq, put_of(made(seq)))
+            await trio.sleep(FLUSH_AFTER_S + 0.1)
+            assert await flushed(indexer) == seq
+        nursery.cancel_scope.cancel()
+
+
+async def test_upkeep_goes_on_after_somebody_else_flushed(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.upkeep)
+        await wait_all_tasks_blocked()
+        await follower.flush()
+        commit(follower, 1, put_of(made(1)))
+        await trio.sleep(FLUSH_AFTER_S + 0.1)
+        assert await flushed(indexer) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_crowd_is_flushed_at_once(follower: Follower, indexer: InlineDatabase) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.upkeep)
+        begun = trio.current_time()
+        for seq in range(1, FLUSH_ENTRIES + 1):
+            commit(follower, seq, bare(seq))
+        while await flushed(indexer) == 0:
+            await trio.lowlevel.checkpoint()
+        assert trio.current_time() - begun < FLUSH_AFTER_S
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_full_disk_is_tried_again_and_counted_once(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    def watch(statement: Statement) -> None:
+        if "UPDATE done" in statement.sql:
+            raise DiskFullError("index.db")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.upkeep)
+        indexer.watch = watch
+        commit(follower, 1, put_of(made(1)))
+        await trio.sleep(FLUSH_AFTER_S + 0.1)
+        assert (await flushed(indexer), len(follower.overlay)) == (0, 1)
+        indexer.watch = ignore
+        await trio.sleep(RETRY_S + FLUSH_AFTER_S)
+        assert (await flushed(indexer), len(follower.overlay)) == (1, 0)
+        nursery.cancel_scope.cancel()
+    _, tally = await indexer.run(lambda db: index.read_tally(db, "main"))
+    assert tally.certificates == follower.tally.certificates == 1
+
+
+async def test_commits_wait_for_an_index_that_is_far_behind(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    for seq in range(1, OVERLAY_ENTRIES_MAX + 1):
+        commit(follower, seq, bare(seq))
+    begun = trio.current_time()
+    with pytest.raises(DiskFullError, match=r"index\.db"):
+        await follower.room()
+    assert trio.current_time() - begun == pytest.approx(RETRY_S)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.room)
+        await wait_all_tasks_blocked()
+        await follower.flush()
+    assert len(follower.overlay) == 0
+    await follower.room()
+
+
+async def test_an_entry_that_changed_during_a_flush_stays(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    old, new = put_of(made(1, "Alice")), put_of(made(1, "Alice", "Bob"))
+    commit(follower, 1, old)
+
+    def watch(statement: Statement) -> None:
+        if "UPDATE done" in statement.sql:
+            commit(follower, 2, new)
+
+    indexer.watch = watch
+    await follower.flush()
+    indexer.watch = ignore
+    entry = follower.overlay.get(new.fingerprint)
+    assert entry is not None
+    assert entry.seq == 2
+    assert await flushed(indexer) == 1

@@ -1,0 +1,634 @@
+"""The shard actor through the runtime: on trio in memory, on asyncio with SQLite."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.lowlevel
+import pytest
+from trio.testing import MockClock, assert_checkpoints, assert_no_checkpoints
+
+from keygrove.errors import DiskFullError, StoreError
+from keygrove.storage.absorb import Outcome
+from keygrove.storage.cache import Answer, Form
+from keygrove.storage.memory import MemoryStore
+from keygrove.storage.messages import (
+    Failed,
+    Fetch,
+    Find,
+    GetStatus,
+    Merge,
+    Merged,
+    NoSpace,
+    Overloaded,
+    Search,
+    ShardApi,
+    ShardStatus,
+)
+from keygrove.storage.shard import MERGES_MAX, SLICE_BYTES, OpenStore, Shard, Turn
+from keygrove.storage.sqlite import open_store
+from keygrove.storage.store import Cause, CertificateStore, Put, Term, TermKind
+from keygrove.system.sqlite import SqliteFiles
+from keygrove_actors import (
+    CalleeExit,
+    ChildSpec,
+    ChildTerminated,
+    Crash,
+    DeclaredError,
+    Ref,
+    Report,
+    SupSpec,
+    run,
+)
+from keygrove_chaos.certificates import CREATED, binary, digest_of, made, put_of
+from keygrove_chaos.stores import Hook, HookedStore
+from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
+from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.merge import merge
+
+pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
+
+ALICE, BOB = made(1, "Alice <a@x.example>"), made(1, "Bob")
+OTHER = made(2, "Other")
+SHUTDOWN_S = 6.0
+LIMIT_S = 60.0
+"""Whoever waits longer waits for something that will not happen."""
+
+
+class Clock:
+    def now(self) -> int:
+        return CREATED
+
+    def elapsed(self) -> float:
+        return 0.0
+
+
+class Compute:
+    """Does work at once, or when its gate is opened, and counts it."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.reached = anyio.Event()
+        self.gate: anyio.Event | None = None
+
+    async def run(self, work: Callable[[], T]) -> T:
+        self.runs += 1
+        done = work()
+        if self.gate is not None:
+            self.reached.set()
+            await self.gate.wait()
+        return done
+
+
+class Subject:
+    """A running shard, and what was seen of it."""
+
+    def __init__(self, ref: Ref[ShardApi], hooks: "Hooks") -> None:
+        self.ref = ref
+        self.hooks = hooks
+        self.compute = hooks.compute
+        self.faults = hooks.faults
+        self.reports = hooks.reports
+
+    async def merge(self, certificate: Certificate) -> Merged | NoSpace | Failed:
+        name, digest = fingerprint(certificate), digest_of(certificate)
+        return await self.ref.call(Merge(name, certificate, digest, Cause.UPLOAD))
+
+    async def fetch(
+        self, certificate: Certificate, form: Form = Form.BINARY
+    ) -> Answer | Failed | None:
+        return await self.ref.call(Fetch(fingerprint(certificate), form), wait_up=1)
+
+    async def status(self) -> ShardStatus:
+        return await self.ref.call(GetStatus())
+
+
+class Hooks:
+    """What is to happen before and after the operations of the shard's store."""
+
+    def __init__(self, open_store: OpenStore) -> None:
+        self._open_store = open_store
+        self.before: Hook = self._nothing
+        self.after: Hook = self._nothing
+        self.seen: list[str] = []
+        self.compute = Compute()
+        self.faults: list[tuple[str, Exception]] = []
+        self.reports: list[Report] = []
+
+    async def _nothing(self, _: str) -> None:
+        pass
+
+    async def _before(self, operation: str) -> None:
+        self.seen.append(operation)
+        await self.before(operation)
+
+    async def _after(self, operation: str) -> None:
+        await self.after(operation)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[CertificateStore, None]:
+        async with self._open_store() as store:
+            yield HookedStore(store, before=self._before, after=self._after)
+
+
+@pytest.fixture(params=["memory on trio", "sqlite on asyncio"])
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def anyio_backend(kind: str) -> tuple[str, dict[str, Any]]:
+    if kind == "memory on trio":
+        return "trio", {"clock": MockClock(autojump_threshold=0)}
+    return "asyncio", {}
+
+
+@pytest.fixture
+def open_it(kind: str, tmp_path: Path) -> OpenStore:
+    if kind == "memory on trio":
+        return MemoryStore().opened
+    return partial(open_store, SqliteFiles(tmp_path), "shard-0", "0/1", bytes(16), durable=False)
+
+
+@asynccontextmanager
+async def running(
+    open_store: OpenStore, cache_bytes: int = 1 << 20
+) -> AsyncGenerator[Subject, None]:
+    hooks = Hooks(open_store)
+
+    def on_fault(where: str, error: Exception) -> None:
+        hooks.faults.append((where, error))
+
+    start = partial(
+        Shard, hooks.open, Clock(), hooks.compute, cache_bytes=cache_bytes, on_fault=on_fault
+    )
+    child = ChildSpec("shard-0", start, name="shard-0", shutdown=SHUTDOWN_S)
+    spec = SupSpec(children=(child,), intensity=5)
+    with anyio.fail_after(LIMIT_S):
+        async with run(spec, observe=hooks.reports.append) as runtime:
+            yield Subject(runtime.whereis("shard-0", ShardApi), hooks)
+
+
+@pytest.fixture
+def shard(open_it: OpenStore) -> AbstractAsyncContextManager[Subject]:
+    return running(open_it)
+
+
+class Gate:
+    """Holds one kind of operation until it is opened."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+        self._open = anyio.Event()
+        self.reached = anyio.Event()
+
+    async def __call__(self, operation: str) -> None:
+        if operation == self._operation:
+            self.reached.set()
+            await self._open.wait()
+
+    def open(self) -> None:
+        self._open.set()
+
+
+async def merge_together(
+    subject: Subject, certificates: Sequence[Certificate]
+) -> list[Merged | NoSpace | Failed]:
+    replies: dict[int, Merged | NoSpace | Failed] = {}
+
+    async def ask(number: int, certificate: Certificate) -> None:
+        replies[number] = await subject.merge(certificate)
+
+    async with anyio.create_task_group() as tasks:
+        for number, certificate in enumerate(certificates):
+            tasks.start_soon(ask, number, certificate)
+    return [replies[number] for number in range(len(certificates))]
+
+
+def outcomes(replies: Sequence[Merged | NoSpace | Failed]) -> list[Outcome]:
+    return [reply.outcome for reply in replies if isinstance(reply, Merged)]
+
+
+def body(answer: Answer | Failed | None) -> bytes | None:
+    assert isinstance(answer, Answer)
+    return answer.body
+
+
+async def test_each_outcome_tells_what_is_held_now(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    both = merge(ALICE, BOB)
+    async with shard as subject:
+        assert await subject.merge(ALICE) == Merged(Outcome.ADDED, digest_of(ALICE), 1)
+        assert await subject.merge(ALICE) == Merged(Outcome.UNCHANGED, digest_of(ALICE), 1)
+        assert await subject.merge(BOB) == Merged(Outcome.CHANGED, digest_of(both), 2)
+        assert await subject.merge(BOB) == Merged(Outcome.UNCHANGED, digest_of(both), 2)
+
+
+async def test_what_was_acknowledged_is_seen_by_every_kind_of_read(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        assert await subject.fetch(ALICE) is None
+        await subject.merge(ALICE)
+        answer = await subject.fetch(ALICE)
+        assert answer == Answer(fingerprint(ALICE), digest_of(ALICE), 1, binary([ALICE]))
+        term = Term(TermKind.ADDRESS, b"a@x.example")
+        assert await subject.ref.call(Find(term, 5)) == (fingerprint(ALICE),)
+        assert await subject.ref.call(Search(frozenset({"alice"}), 5)) == (fingerprint(ALICE),)
+
+
+async def test_a_hundred_merges_share_few_commits(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        replies = await merge_together(subject, [made(n, "Alice") for n in range(100)])
+        status = await subject.status()
+        assert outcomes(replies) == [Outcome.ADDED] * 100
+        assert status.committed == status.counts.certificates == 100
+        assert status.commits <= 5
+
+
+async def test_one_key_many_times_in_a_batch_ends_in_the_union(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    texts = [f"Alice {n}" for n in range(40)]
+    union = made(1, *texts)
+    async with shard as subject:
+        replies = await merge_together(subject, [made(1, text) for text in texts])
+        assert sorted(one.value for one in outcomes(replies)) == ["added"] + ["changed"] * 39
+        assert body(await subject.fetch(union)) == binary([union])
+        assert (await subject.status()).commits < 10
+
+
+async def test_one_key_in_a_batch_that_brings_nothing_is_told_so(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    gate = Gate("commit")
+    async with shard as subject, anyio.create_task_group() as tasks:
+        subject.hooks.before = gate
+        tasks.start_soon(subject.merge, OTHER)
+        await gate.reached.wait()
+        replies: list[object] = []
+
+        async def ask(certificate: Certificate) -> None:
+            replies.append(await subject.merge(certificate))
+
+        for certificate in (ALICE, ALICE, BOB, ALICE):
+            tasks.start_soon(ask, certificate)
+        while (await subject.status()).waiting_merges < 4:
+            await anyio.lowlevel.checkpoint()
+        gate.open()
+        tasks.start_soon(subject.merge, OTHER)
+        while len(replies) < 4:
+            await anyio.lowlevel.checkpoint()
+        digests = {one.digest for one in replies if isinstance(one, Merged)}
+        assert digests == {digest_of(merge(ALICE, BOB))}
+
+
+async def test_a_second_look_up_is_answered_from_the_cache(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        await subject.merge(ALICE)
+        first = await subject.fetch(ALICE, Form.ARMOR)
+        subject.hooks.seen.clear()
+        assert await subject.fetch(ALICE, Form.ARMOR) == first
+        assert subject.hooks.seen == []
+        status = await subject.status()
+        assert (status.cache_hits, status.cache_misses) == (1, 1)
+        assert status.cache_bytes > len(body(first) or b"")
+
+
+async def test_what_is_not_held_is_not_cached(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        assert await subject.fetch(ALICE) is None
+        assert (await subject.status()).cache_bytes == 0
+        await subject.merge(ALICE)
+        assert await subject.fetch(ALICE) is not None
+
+
+async def test_a_change_leaves_the_cache_before_it_is_acknowledged(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        await subject.merge(ALICE)
+        for form in Form:
+            await subject.fetch(ALICE, form)
+        await subject.merge(BOB)
+        assert (await subject.status()).cache_bytes == 0
+        assert body(await subject.fetch(ALICE)) == binary([merge(ALICE, BOB)])
+
+
+async def test_a_read_from_before_a_change_does_not_fill_the_cache(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    """The store is slow to hand over what it read, and a commit passes meanwhile."""
+    gate = Gate("get")
+    late: list[bytes | None] = []
+    async with shard as subject:
+
+        async def look() -> None:
+            late.append(body(await subject.fetch(ALICE)))
+
+        await subject.merge(ALICE)
+        async with anyio.create_task_group() as tasks:
+            subject.hooks.after = gate
+            tasks.start_soon(look)
+            await gate.reached.wait()
+            subject.hooks.after = Gate("nothing")
+            await subject.merge(BOB)
+            gate.open()
+        assert late == [binary([ALICE])]
+        assert body(await subject.fetch(ALICE)) == binary([merge(ALICE, BOB)])
+        assert body(await subject.fetch(ALICE)) == binary([merge(ALICE, BOB)])
+
+
+LARGE = made(1, "Large", signatures=SLICE_BYTES // 80)
+
+
+async def test_a_large_certificate_is_worked_on_elsewhere(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        await subject.merge(ALICE)
+        await subject.fetch(ALICE, Form.ARMOR)
+        assert subject.compute.runs == 0
+        assert outcomes([await subject.merge(LARGE)]) == [Outcome.CHANGED]
+        assert subject.compute.runs == 1
+        assert body(await subject.fetch(ALICE, Form.BINARY)) == binary([merge(ALICE, LARGE)])
+        assert subject.compute.runs == 2
+
+
+async def test_what_changes_while_it_is_worked_on_does_not_fill_the_cache(
+    open_it: OpenStore,
+) -> None:
+    async with running(open_it, cache_bytes=64 << 20) as subject:
+        await subject.merge(LARGE)
+        subject.compute.gate = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(subject.fetch, LARGE)
+            await subject.compute.reached.wait()
+            gate, subject.compute.gate = subject.compute.gate, None
+            await subject.merge(ALICE)
+            gate.set()
+        assert body(await subject.fetch(LARGE)) == binary([merge(ALICE, LARGE)])
+
+
+async def test_a_full_disk_is_an_answer_and_reads_go_on(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async def full(operation: str) -> None:
+        if operation == "commit":
+            raise DiskFullError("heap.db")
+
+    async with shard as subject:
+        await subject.merge(ALICE)
+        await subject.fetch(ALICE)
+        subject.hooks.before = full
+        assert await subject.merge(BOB) == NoSpace()
+        assert await subject.merge(OTHER) == NoSpace()
+        assert body(await subject.fetch(ALICE)) == binary([ALICE])
+        assert await subject.fetch(OTHER) is None
+        subject.hooks.before = Gate("nothing")
+        assert isinstance(await subject.merge(OTHER), Merged)
+        assert not [one for one in subject.reports if isinstance(one, ChildTerminated)]
+
+
+async def test_on_a_full_disk_what_is_nothing_new_is_told_so(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    both = merge(ALICE, BOB)
+    gate = Gate("commit")
+    replies: dict[str, object] = {}
+
+    async def full(operation: str) -> None:
+        await gate(operation)
+        if operation == "commit":
+            raise DiskFullError("heap.db")
+
+    async with shard as subject:
+
+        async def ask(name: str, certificate: Certificate) -> None:
+            replies[name] = await subject.merge(certificate)
+
+        await subject.merge(both)
+        async with anyio.create_task_group() as tasks:
+            subject.hooks.before = full
+            tasks.start_soon(ask, "first", made(3))
+            await gate.reached.wait()
+            tasks.start_soon(ask, "part", ALICE)
+            tasks.start_soon(ask, "same", both)
+            tasks.start_soon(ask, "new", OTHER)
+            while (await subject.status()).waiting_merges < 3:
+                await anyio.lowlevel.checkpoint()
+            gate.open()
+        unchanged = Merged(Outcome.UNCHANGED, digest_of(both), 1)
+        assert replies == {
+            "first": NoSpace(),
+            "part": unchanged,
+            "same": unchanged,
+            "new": NoSpace(),
+        }
+
+
+def broken(certificate: Certificate) -> Put:
+    """A put whose packets nobody can read."""
+    put = put_of(certificate)
+    return Put(
+        put.fingerprint,
+        Digest(bytes(16)),
+        b"\xc6\x01\x09",
+        frozenset(),
+        frozenset(),
+        put.cause,
+        put.at,
+    )
+
+
+@pytest.mark.parametrize("kind", ["memory on trio"])
+async def test_a_certificate_that_cannot_be_served_fails_alone() -> None:
+    store = MemoryStore()
+    await store.commit([broken(ALICE), put_of(OTHER)])
+    async with running(store.opened) as subject:
+        for form in (Form.ARMOR, Form.LEGACY, Form.SUMMARY):
+            assert await subject.fetch(ALICE, form) == Failed()
+        assert [where for where, _ in subject.faults] == ["serve"] * 3
+        assert body(await subject.fetch(OTHER)) == binary([OTHER])
+        assert not [one for one in subject.reports if isinstance(one, ChildTerminated)]
+
+
+@pytest.mark.parametrize("kind", ["memory on trio"])
+async def test_a_certificate_that_cannot_be_merged_fails_alone() -> None:
+    store = MemoryStore()
+    await store.commit([broken(ALICE)])
+    async with running(store.opened) as subject:
+        replies = await merge_together(subject, [ALICE, OTHER, BOB])
+        assert replies[0] == replies[2] == Failed()
+        assert outcomes(replies) == [Outcome.ADDED]
+        assert [where for where, _ in subject.faults] == ["merge"]
+        assert body(await subject.fetch(OTHER)) == binary([OTHER])
+
+
+@pytest.mark.parametrize("operation", ["get", "find", "search", "commit"])
+async def test_a_store_that_fails_crashes_the_shard_and_all_callers_learn_it(
+    shard: AbstractAsyncContextManager[Subject], operation: str
+) -> None:
+    async def fail(name: str) -> None:
+        if name == operation:
+            subject.hooks.before = Gate("nothing")
+            raise StoreError("the disk is gone")
+
+    asks = {
+        "get": Fetch(fingerprint(ALICE), Form.BINARY),
+        "find": Find(Term(TermKind.ADDRESS, b"a@x.example"), 5),
+        "search": Search(frozenset({"alice"}), 5),
+        "commit": Merge(fingerprint(BOB), BOB, digest_of(BOB), Cause.UPLOAD),
+    }
+    async with shard as subject:
+        await subject.merge(ALICE)
+        subject.hooks.before = fail
+        with pytest.raises(CalleeExit) as failed:
+            await subject.ref.call(asks[operation])
+        assert isinstance(failed.value.reason, Crash)
+        assert failed.value.reason.exc == "StoreError"
+        assert body(await subject.fetch(ALICE)) == binary([ALICE])
+
+
+async def test_all_that_wait_learn_of_a_crash(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    gate = Gate("commit")
+    reasons: list[object] = []
+
+    async def fail(operation: str) -> None:
+        await gate(operation)
+        if operation == "commit":
+            raise StoreError("the disk is gone")
+
+    async with shard as subject:
+
+        async def ask(number: int) -> None:
+            with pytest.raises(CalleeExit) as failed:
+                await subject.merge(made(number))
+            reasons.append(failed.value.reason)
+
+        async with anyio.create_task_group() as tasks:
+            subject.hooks.before = fail
+            tasks.start_soon(ask, 0)
+            await gate.reached.wait()
+            for number in range(1, 20):
+                tasks.start_soon(ask, number)
+            while (await subject.status()).waiting_merges < 19:
+                await anyio.lowlevel.checkpoint()
+            gate.open()
+        assert len(reasons) == 20
+        assert all(isinstance(reason, Crash) for reason in reasons)
+        subject.hooks.before = Gate("nothing")
+        assert await subject.fetch(made(0)) is None
+
+
+async def test_an_orderly_end_commits_what_is_queued(open_it: OpenStore) -> None:
+    gate = Gate("commit")
+    replies: list[object] = []
+    async with anyio.create_task_group() as tasks, running(open_it) as subject:
+
+        async def ask(number: int) -> None:
+            replies.append(await subject.merge(made(number)))
+
+        subject.hooks.before = gate
+        tasks.start_soon(ask, 0)
+        await gate.reached.wait()
+        for number in range(1, 20):
+            tasks.start_soon(ask, number)
+        while (await subject.status()).waiting_merges < 19:
+            await anyio.lowlevel.checkpoint()
+
+        async def open_later() -> None:
+            await anyio.lowlevel.checkpoint()
+            gate.open()
+
+        tasks.start_soon(open_later)
+    assert len(replies) == 20
+    async with running(open_it) as subject:
+        assert (await subject.status()).counts.certificates == 20
+
+
+async def test_an_orderly_end_settles_the_store(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        await subject.merge(ALICE)
+    assert subject.hooks.seen[-1] == "settle"
+
+
+@pytest.mark.parametrize("kind", ["memory on trio"])
+async def test_a_commit_that_fails_at_the_end_does_not_hold_it_up(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    gate = Gate("commit")
+    begun = 0.0
+
+    async def fail(operation: str) -> None:
+        await gate(operation)
+        if operation == "commit":
+            raise StoreError("the disk is gone")
+
+    async with anyio.create_task_group() as tasks:
+
+        async def ask() -> None:
+            with pytest.raises(CalleeExit):
+                await subject.merge(ALICE)
+
+        async with shard as subject:
+            subject.hooks.before = fail
+            tasks.start_soon(ask)
+            await gate.reached.wait()
+            begun = anyio.current_time()
+
+            async def open_later() -> None:
+                await anyio.lowlevel.checkpoint()
+                gate.open()
+
+            tasks.start_soon(open_later)
+    assert anyio.current_time() - begun < SHUTDOWN_S / 2
+
+
+@pytest.mark.parametrize("kind", ["memory on trio"])
+async def test_beyond_its_limit_a_shard_is_overloaded_and_recovers(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    gate = Gate("commit")
+    async with shard as subject:
+        async with anyio.create_task_group() as tasks:
+            subject.hooks.before = gate
+            tasks.start_soon(subject.merge, OTHER)
+            await gate.reached.wait()
+            for _ in range(MERGES_MAX):
+                tasks.start_soon(subject.merge, ALICE)
+            while (await subject.status()).waiting_merges < MERGES_MAX:
+                await anyio.lowlevel.checkpoint()
+            with pytest.raises(DeclaredError) as refused:
+                await subject.merge(BOB)
+            assert refused.value.failure == Overloaded()
+            assert await subject.fetch(BOB) is None
+            gate.open()
+        assert isinstance(await subject.merge(BOB), Merged)
+
+
+@pytest.mark.parametrize("kind", ["memory on trio"])
+async def test_a_turn_ends_after_so_many_bytes_and_not_before() -> None:
+    turn = Turn()
+    for _ in range(2):
+        with assert_no_checkpoints():
+            await turn.spend(SLICE_BYTES)
+        with assert_checkpoints():
+            await turn.spend(1)

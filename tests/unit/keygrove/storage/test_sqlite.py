@@ -1,0 +1,555 @@
+"""What the SQLite store does beside the contract: files, crashes, checkpoints, full disks."""
+
+import asyncio
+import shutil
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from keygrove.errors import DiskFullError, StoreError
+from keygrove.ports import SqlSession
+from keygrove.storage import heap, index
+from keygrove.storage.sqlite import WAL_BYTES, SqliteStore, open_reader, open_store
+from keygrove.storage.store import Put, Term, TermKind
+from keygrove.storage.tally import Tally
+from keygrove.system.sqlite import SqliteFiles
+from keygrove_chaos.certificates import made, put_of
+from keygrove_chaos.databases import Statement, WatchedDatabases, ignore
+
+pytestmark = pytest.mark.anyio
+
+FOLDER = "shard-0"
+UUID = bytes(range(16))
+
+
+def put(number: int, *user_ids: str) -> Put:
+    return put_of(made(number, *user_ids))
+
+
+def large(number: int, size: int) -> Put:
+    return put_of(made(number, "Large", signatures=size // 86))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> WatchedDatabases:
+    return WatchedDatabases(SqliteFiles(tmp_path))
+
+
+@pytest.fixture
+def heap_path(tmp_path: Path) -> Path:
+    return tmp_path / FOLDER / "heap.db"
+
+
+@pytest.fixture
+def index_path(tmp_path: Path) -> Path:
+    return tmp_path / FOLDER / "index.db"
+
+
+def opened(
+    files: WatchedDatabases, *, durable: bool = True, uuid: bytes = UUID, shard: str = "0/4"
+) -> AbstractAsyncContextManager[SqliteStore]:
+    return open_store(files, FOLDER, shard, uuid, durable=durable)
+
+
+@contextmanager
+def raw(path: Path) -> Generator[sqlite3.Connection, None, None]:
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as db:
+        yield db
+
+
+async def answers(store: SqliteStore) -> object:
+    """All that a client could learn."""
+    page = await store.page(None, 1_000)
+    words = [await store.search(frozenset({word}), 10) for word in ("alice", "bob", "carol")]
+    terms = [Term(TermKind.ADDRESS, b"a@x.example"), Term(TermKind.ADDRESS, b"c@x.example")]
+    return page, words, await store.find(terms, 10), store.counts()
+
+
+@asynccontextmanager
+async def torn(
+    files: WatchedDatabases, tmp_path: Path, fails: Callable[[Statement], bool]
+) -> AsyncGenerator[object, None]:
+    """Two commits, of which the second was lost on its way to the index by a crash.
+
+    Yields what a client could learn before the crash; the files are as the crash left them.
+    """
+
+    def watch(statement: Statement) -> None:
+        if fails(statement):
+            raise StoreError("crashed here")
+
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice <a@x.example>"), put(2, "Bob")])
+        await store.settle()
+        await store.commit([put(1, "Carol <c@x.example>"), put(3, "Bob <a@x.example>")])
+        before = await answers(store)
+        files.watch = watch
+        with pytest.raises(StoreError, match="crashed here"):
+            await store.settle()
+        shutil.copytree(tmp_path / FOLDER, tmp_path / "left")
+        files.watch = ignore
+    shutil.rmtree(tmp_path / FOLDER)
+    (tmp_path / "left").rename(tmp_path / FOLDER)
+    yield before
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["BEGIN", "INSERT OR IGNORE INTO term", "'delete'", "INSERT OR REPLACE INTO key", "COMMIT"],
+)
+async def test_a_crash_between_heap_and_index_is_replayed(
+    files: WatchedDatabases, tmp_path: Path, where: str
+) -> None:
+    def fails(statement: Statement) -> bool:
+        return statement.path.endswith("index.db") and where in statement.sql
+
+    async with torn(files, tmp_path, fails) as before, opened(files) as store:
+        assert await answers(store) == before
+        await store.settle()
+        assert await answers(store) == before
+
+
+async def test_a_crash_between_two_slices_is_replayed(
+    files: WatchedDatabases, tmp_path: Path
+) -> None:
+    is_finishing = "UPDATE stat"
+    async with torn(files, tmp_path, lambda s: is_finishing in s.sql) as before:
+        with raw(tmp_path / FOLDER / "index.db") as db:
+            assert db.execute("SELECT seq FROM done").fetchone() == (2,)
+            assert db.execute("SELECT max(seq) FROM key").fetchone() == (4,)
+        async with opened(files) as store:
+            assert await answers(store) == before
+            await store.settle()
+        async with opened(files) as store:
+            assert await answers(store) == before
+
+
+async def test_what_is_replayed_is_counted_once(files: WatchedDatabases, tmp_path: Path) -> None:
+    async with torn(files, tmp_path, lambda s: "wal_checkpoint" in s.sql) as before:
+        for _ in range(3):
+            async with opened(files) as store:
+                assert await answers(store) == before
+                await store.settle()
+
+
+def execute(sql: str, db: SqlSession) -> object:
+    return db.execute(sql).fetchone()
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"this is not a database" * 1_000)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5_000])
+
+
+def of_other_heap(path: Path) -> None:
+    with raw(path) as db:
+        db.execute("UPDATE origin SET heap = ?", (bytes(16),))
+
+
+def of_older_format(path: Path) -> None:
+    with raw(path) as db:
+        db.execute("UPDATE origin SET format = ?", (index.FORMAT - 1,))
+
+
+def ahead(path: Path) -> None:
+    with raw(path) as db:
+        db.execute("UPDATE done SET seq = 1000")
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with raw(path) as db:
+        db.execute("CREATE TABLE somebody_elses (x)")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [remove, overwrite, empty, cut, of_other_heap, of_older_format, ahead, foreign],
+    ids=lambda damage: damage.__name__,
+)
+async def test_an_index_that_cannot_be_used_is_made_anew(
+    files: WatchedDatabases, index_path: Path, damage: Callable[[Path], None]
+) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice <a@x.example>"), put(2, "Bob")])
+        await store.commit([put(1, "Carol <c@x.example>")])
+        before = await answers(store)
+        await store.settle()
+    damage(index_path)
+    async with opened(files) as store:
+        assert await answers(store) == before
+        await store.settle()
+        assert await answers(store) == before
+    with raw(index_path) as db:
+        assert db.execute("SELECT heap, format FROM origin").fetchone() == (UUID, index.FORMAT)
+
+
+async def test_a_long_replay_brings_the_index_up_on_the_way(
+    files: WatchedDatabases, index_path: Path
+) -> None:
+    puts = [put(n, "Alice") for n in range(700)]
+    async with opened(files, durable=False) as store:
+        await store.commit(puts)
+        before = store.counts()
+    remove(index_path)
+    async with opened(files, durable=False) as store:
+        assert store.counts() == before
+        names = await store.search(frozenset({"alice"}), 1_000)
+        assert set(names) == {one.fingerprint for one in puts}
+
+
+async def test_a_heap_keeps_its_name(files: WatchedDatabases) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1)])
+    async with opened(files, uuid=bytes(16)):
+        pass
+    async with files.open("shard-0/heap.db", writable=False) as db:
+        assert (await db.run(lambda s: heap.check(s, "0/4"))).uuid == UUID
+
+
+async def test_a_heap_of_another_shard_is_refused(files: WatchedDatabases) -> None:
+    async with opened(files, shard="0/4"):
+        pass
+    with pytest.raises(StoreError, match=r"belongs to shard 0/4, not 1/4: \w+"):
+        async with opened(files, shard="1/4"):
+            pass
+
+
+async def test_a_heap_of_a_newer_format_is_refused(
+    files: WatchedDatabases, heap_path: Path
+) -> None:
+    async with opened(files):
+        pass
+    with raw(heap_path) as db:
+        db.execute(f"PRAGMA user_version = {heap.FORMAT + 1}")
+    with pytest.raises(StoreError, match=r"format 2.*run a newer keygrove"):
+        async with opened(files):
+            pass
+
+
+async def test_a_foreign_database_is_refused_and_left_as_it_is(
+    files: WatchedDatabases, heap_path: Path
+) -> None:
+    write(heap_path, b"")
+    with raw(heap_path) as db:
+        db.execute("CREATE TABLE somebody_elses (x)")
+    before = content(heap_path)
+    with pytest.raises(StoreError, match=r"heap\.db of shard 0/4 is not a file of keygrove's: \w+"):
+        async with opened(files):
+            pass
+    assert content(heap_path) == before
+
+
+async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(
+    files: WatchedDatabases, heap_path: Path
+) -> None:
+    write(heap_path, b"diary\n" * 1_000)
+    with pytest.raises(StoreError, match=r"heap\.db"):
+        async with opened(files):
+            pass
+    assert content(heap_path) == b"diary\n" * 1_000
+
+
+async def test_a_reader_sees_what_was_committed_flushed_or_not(files: WatchedDatabases) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice <a@x.example>"), put(2, "Bob")])
+        await store.settle()
+        await store.commit([put(1, "Carol <c@x.example>"), put(3, "Bob")])
+        async with open_reader(files, FOLDER, "0/4") as reader:
+            assert await answers(reader) == await answers(store)
+
+
+async def test_a_reader_does_not_mind_a_writer_that_goes_on(files: WatchedDatabases) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice"), put(2, "Bob")])
+        async with open_reader(files, FOLDER, "0/4") as reader:
+            first = await reader.page(None, 1)
+            await store.commit([put(3, "Carol"), put(4, "Carol")])
+            await store.settle()
+            assert first.cursor is not None
+            rest = await reader.page(first.cursor, 100)
+            names = [one.fingerprint for one in (*first.versions, *rest.versions)]
+            assert len(names) == len(set(names))
+            assert {put(1).fingerprint, put(2).fingerprint} <= set(names)
+
+
+async def test_a_reader_writes_nothing(files: WatchedDatabases, tmp_path: Path) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice")])
+    seen: list[Statement] = []
+    files.watch = seen.append
+    before = {path.name: path.read_bytes() for path in (tmp_path / FOLDER).glob("*.db")}
+    async with open_reader(files, FOLDER, "0/4") as reader:
+        await answers(reader)
+    assert {path.name: path.read_bytes() for path in (tmp_path / FOLDER).glob("*.db")} == before
+    assert {s.sql.split()[0] for s in seen} <= {"SELECT", "PRAGMA", "BEGIN", "COMMIT"}
+    assert not any(s.is_writable for s in seen)
+
+
+async def test_a_reader_of_a_missing_index_says_what_to_do(
+    files: WatchedDatabases, index_path: Path
+) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1)])
+    remove(index_path)
+    with pytest.raises(StoreError, match="start `keygrove serve` once"):
+        async with open_reader(files, FOLDER, "0/4"):
+            pass
+
+
+async def test_a_reader_of_a_foreign_index_says_what_to_do(
+    files: WatchedDatabases, index_path: Path
+) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1)])
+        await store.settle()
+    of_other_heap(index_path)
+    with pytest.raises(StoreError, match="start `keygrove serve` once"):
+        async with open_reader(files, FOLDER, "0/4"):
+            pass
+
+
+async def test_a_reader_counts_right_though_a_flush_passes(
+    files: WatchedDatabases, index_path: Path
+) -> None:
+    """The writer ends a flush between any two of the reader's statements."""
+    async with opened(files) as store:
+        await store.commit([put(1), put(2)])
+        await store.settle()
+    with raw(index_path) as db:
+        db.execute("UPDATE done SET seq = 0")
+        db.execute("UPDATE stat SET value = 0")
+        asked: list[str] = []
+
+        def watch(statement: Statement) -> None:
+            asked.append(statement.sql)
+            if "side.done" in statement.sql and any("side.stat" in sql for sql in asked):
+                index.finish(db, 2, Tally(2, 2 * len(put(1).packets)))
+
+        files.watch = watch
+        async with open_reader(files, FOLDER, "0/4") as reader:
+            assert reader.counts().certificates == 2
+
+
+async def test_only_a_files_own_writer_checkpoints_and_only_that_file(
+    files: WatchedDatabases,
+) -> None:
+    seen: list[Statement] = []
+    files.watch = seen.append
+    async with opened(files) as store:
+        writable = [one.path for one in files.opened if one.is_writable]
+        assert sorted(writable) == ["shard-0/heap.db", "shard-0/index.db"]
+        for number in range(3):
+            await store.commit([large(number, WAL_BYTES // 2)])
+        await store.settle()
+    checkpoints = [s for s in seen if s.is_checkpoint]
+    assert {s.path for s in checkpoints} == {"shard-0/heap.db", "shard-0/index.db"}
+    assert all(s.is_writable and s.sql.startswith("PRAGMA main.") for s in checkpoints)
+    assert not [s for s in seen if "wal_autocheckpoint" in s.sql]
+
+
+async def test_a_long_log_is_moved_into_the_heap_between_commits(
+    files: WatchedDatabases, heap_path: Path
+) -> None:
+    async with opened(files, durable=False) as store:
+        sizes: list[int] = []
+        for number in range(4):
+            await store.commit([large(number, WAL_BYTES // 2)])
+            sizes.append(size(heap_path))
+        assert sizes[0] < WAL_BYTES // 2 < sizes[-1]
+
+
+@pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)], ids=["full", "relaxed"])
+async def test_the_heap_is_synchronised_as_the_operator_says(
+    files: WatchedDatabases, *, durable: bool, level: int
+) -> None:
+    async with opened(files, durable=durable):
+        (writer,) = [o for o in files.opened if o.is_writable and o.path.endswith("heap.db")]
+
+        run = writer.database.run
+        assert await run(lambda db: db.execute("PRAGMA main.synchronous").fetchone()) == (level,)
+        assert await run(lambda db: db.execute("PRAGMA main.journal_mode").fetchone()) == ("wal",)
+
+
+async def test_no_connection_checkpoints_by_itself(files: WatchedDatabases) -> None:
+    async with opened(files):
+        assert len(files.opened) == 3
+        for one in files.opened:
+            pragma = await one.database.run(
+                lambda db: db.execute("PRAGMA wal_autocheckpoint").fetchone()
+            )
+            assert pragma == (0,)
+
+
+async def test_readers_cannot_write(files: WatchedDatabases) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1)])
+        (reader,) = [one for one in files.opened if not one.is_writable]
+        for sql in ("DELETE FROM main.obj", "DELETE FROM side.key"):
+            with pytest.raises(StoreError, match="readonly"):
+                await reader.database.run(partial(execute, sql))
+
+
+async def test_the_index_writer_cannot_write_the_heap(files: WatchedDatabases) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1)])
+        (indexer,) = [o for o in files.opened if o.is_writable and o.path.endswith("index.db")]
+        with pytest.raises(StoreError, match="readonly"):
+            await indexer.database.run(lambda db: db.execute("DELETE FROM side.obj"))
+
+
+async def test_a_full_disk_keeps_nothing_and_heals(files: WatchedDatabases) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice")])
+        before = await answers(store)
+        (writer,) = [o for o in files.opened if o.is_writable and o.path.endswith("heap.db")]
+        pages = (await writer.database.run(lambda s: s.execute("PRAGMA page_count").fetchone()))[0]
+        await writer.database.run(lambda s: s.execute(f"PRAGMA max_page_count = {pages + 1}"))
+        with pytest.raises(DiskFullError):
+            await store.commit([put(2, "Bob"), large(3, 100_000)])
+        assert await answers(store) == before
+        assert await store.commit([put(4)]) == 2
+        await writer.database.run(lambda s: s.execute("PRAGMA max_page_count = 100000"))
+        assert await store.commit([large(3, 100_000)]) == 3
+        healed = await answers(store)
+    async with opened(files) as store:
+        assert await answers(store) == healed
+
+
+async def test_a_checkpoint_that_finds_no_room_does_not_undo_a_commit(
+    files: WatchedDatabases,
+) -> None:
+    def watch(statement: Statement) -> None:
+        if statement.is_checkpoint and statement.path.endswith("heap.db"):
+            raise DiskFullError("heap.db")
+
+    one, two = large(1, WAL_BYTES // 2), large(2, WAL_BYTES)
+    async with opened(files, durable=False) as store:
+        files.watch = watch
+        await store.commit([one])
+        change = await store.commit([two])
+        files.watch = ignore
+        (got,) = await store.get([two.fingerprint])
+        assert got is not None
+        assert got.change == change == 2
+
+
+async def test_an_index_without_room_costs_no_commit_and_no_answer(
+    files: WatchedDatabases,
+) -> None:
+    def watch(statement: Statement) -> None:
+        if statement.path.endswith("index.db") and "COMMIT" in statement.sql:
+            raise DiskFullError("index.db")
+
+    async with opened(files) as store:
+        files.watch = watch
+        await store.commit([put(1, "Alice <a@x.example>")])
+        with pytest.raises(DiskFullError):
+            await store.settle()
+        await store.commit([put(2, "Bob")])
+        before = await answers(store)
+        files.watch = ignore
+        await store.settle()
+        assert await answers(store) == before
+    async with opened(files) as store:
+        assert await answers(store) == before
+
+
+async def test_a_find_is_not_cut_short_by_a_commit_that_passes(files: WatchedDatabases) -> None:
+    """The first of two that carry a term loses it while the index is being read."""
+    numbers = sorted((1, 2), key=lambda number: put(number).fingerprint)
+    begun, go_on, passed = threading.Event(), threading.Event(), threading.Event()
+
+    def watch(statement: Statement) -> None:
+        if statement.sql == "BEGIN IMMEDIATE":
+            begun.set()
+            assert go_on.wait(5)
+        if "FROM side.term" in statement.sql:
+            go_on.set()
+            assert passed.wait(5)
+
+    async def commit() -> None:
+        await store.commit([put(numbers[0], "Carol")])
+        passed.set()
+
+    async with opened(files) as store:
+        await store.commit([put(number, "Alice <a@x.example>") for number in numbers])
+        await store.settle()
+        files.watch = watch
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(commit)
+            assert await anyio.to_thread.run_sync(begun.wait, 5)
+            found = await store.find([Term(TermKind.ADDRESS, b"a@x.example")], 1)
+            assert found == [(put(numbers[1]).fingerprint,)]
+
+
+async def test_a_find_misses_nothing_when_a_flush_passes(files: WatchedDatabases) -> None:
+    """The index gets what it lacks between two looks into it."""
+    term = Term(TermKind.ADDRESS, b"a@x.example")
+    loop, flush, flushed = asyncio.get_running_loop(), anyio.Event(), threading.Event()
+    looks: list[str] = []
+
+    def watch(statement: Statement) -> None:
+        if "FROM side.term" in statement.sql:
+            looks.append(statement.sql)
+            if len(looks) == 2:
+                loop.call_soon_threadsafe(flush.set)
+                assert flushed.wait(5)
+
+    async def settle() -> None:
+        await flush.wait()
+        await store.settle()
+        flushed.set()
+
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice <a@x.example>")])
+        files.watch = watch
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(settle)
+            found = await store.find([term, term], 10)
+            assert found == [(put(1).fingerprint,)] * 2
+
+
+async def test_a_damaged_heap_row_is_not_served_as_something_else(
+    files: WatchedDatabases, heap_path: Path
+) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice")])
+        await store.settle()
+    data = bytearray(content(heap_path))
+    data[heap.PAGE_BYTES :] = b"\xff" * (len(data) - heap.PAGE_BYTES)
+    write(heap_path, bytes(data))
+    with pytest.raises(StoreError, match=r"heap\.db"):
+        async with opened(files) as store:
+            await store.get([put(1).fingerprint])

@@ -1,0 +1,280 @@
+"""Settings from file, environment and command line; what is refused, and with which words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from keygrove import configuration
+from keygrove.configuration import FILE_BYTES_MAX, FORMS, OPTIONS, Configuration, flatten
+from keygrove.errors import SettingsError
+from keygrove.settings import ReconPartner, Settings
+
+
+def load(
+    text: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    folder: Path | None = None,
+    **overrides: object,
+) -> Configuration:
+    path = None
+    if text is not None:
+        assert folder is not None
+        path = folder / "keygrove.toml"
+        path.write_text(text)
+    dotted = {key.replace("__", "."): value for key, value in overrides.items()}
+    return configuration.load(path, environment or {}, dotted)
+
+
+def refusal(text: str, folder: Path) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load(text, folder=folder)
+    return str(refused.value)
+
+
+def test_without_any_source_all_is_at_its_default() -> None:
+    assert load() == Configuration(Settings(), {})
+
+
+def test_defaults_are_safe_to_run_with() -> None:
+    settings = Settings()
+    assert settings.http.listen == ("127.0.0.1:11371",)
+    assert settings.metrics.listen == ("127.0.0.1:9626",)
+    assert settings.storage.durability == "full"
+    assert settings.storage.shards == 4
+    assert not settings.http.short_ids
+    assert settings.recon.listen == ()
+
+
+def test_the_fixed_names_are_read_from_a_file(tmp_path: Path) -> None:
+    text = """
+        data_dir = "/srv/keys"
+        [http]
+        listen = ["0.0.0.0:11371", "[::]:80"]
+        [metrics]
+        listen = []
+        [storage]
+        shards = 8
+        cache_bytes = 0
+        [recon]
+        listen = ["[::1]:11370"]
+        gossip_interval = 1.5
+        [[recon.partner]]
+        name = "example"
+        recon = "keys.example.org:11370"
+        http = "keys.example.org:11371"
+    """
+    settings = load(text, folder=tmp_path).settings
+    assert settings.data_dir == "/srv/keys"
+    assert settings.http.listen == ("0.0.0.0:11371", "[::]:80")
+    assert settings.metrics.listen == ()
+    assert (settings.storage.shards, settings.storage.cache_bytes) == (8, 0)
+    assert settings.recon.gossip_interval == 1.5
+    partner = ReconPartner("example", "keys.example.org:11370", "keys.example.org:11371")
+    assert settings.recon.partner == (partner,)
+
+
+def test_each_source_overrides_the_one_before_and_is_named(tmp_path: Path) -> None:
+    text = 'data_dir = "file"\n[storage]\nshards = 2\ncache_bytes = 1'
+    environment = {"KEYGROVE_STORAGE__SHARDS": "3", "KEYGROVE_DATA_DIR": "environment"}
+    loaded = load(text, environment, folder=tmp_path, data_dir="command")
+    assert loaded.settings.data_dir == "command"
+    assert loaded.settings.storage.shards == 3
+    assert loaded.settings.storage.cache_bytes == 1
+    assert loaded.origins == {
+        "data_dir": "--data",
+        "storage.shards": "environment KEYGROVE_STORAGE__SHARDS",
+        "storage.cache_bytes": f"file {tmp_path / 'keygrove.toml'}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "listens"),
+    [
+        ("127.0.0.1:1", ("127.0.0.1:1",)),
+        ("127.0.0.1:1, [::1]:2", ("127.0.0.1:1", "[::1]:2")),
+        ("[::1]:2", ("[::1]:2",)),
+        ('"127.0.0.1:1"', ("127.0.0.1:1",)),
+        ('["127.0.0.1:1", "[::1]:2"]', ("127.0.0.1:1", "[::1]:2")),
+        ("", ()),
+    ],
+)
+def test_a_list_in_the_environment_is_toml_or_comma_separated(
+    value: str, listens: tuple[str, ...]
+) -> None:
+    loaded = load(environment={"KEYGROVE_HTTP__LISTEN": value})
+    assert loaded.settings.http.listen == listens
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "key", "wanted"),
+    [
+        ("KEYGROVE_HTTP__WORD_SEARCH", "false", "http.word_search", False),
+        ("KEYGROVE_RECON__GOSSIP_INTERVAL", "5", "recon.gossip_interval", 5.0),
+        ("KEYGROVE_STORAGE__DURABILITY", "relaxed", "storage.durability", "relaxed"),
+        ("KEYGROVE_STORAGE__DURABILITY", '"relaxed"', "storage.durability", "relaxed"),
+        ("KEYGROVE_DATA_DIR", "/srv/my keys", "data_dir", "/srv/my keys"),
+        ("KEYGROVE_DATA_DIR", "2024", "data_dir", "2024"),
+        ("KEYGROVE_DATA_DIR", "true", "data_dir", "true"),
+    ],
+)
+def test_values_in_the_environment_are_toml_or_plain_text(
+    name: str, value: str, key: str, wanted: object
+) -> None:
+    assert flatten(load(environment={name: value}).settings)[key] == wanted
+
+
+def test_other_variables_do_not_count() -> None:
+    assert load(environment={"PATH": "/bin", "MY_KEYGROVE_X": "1", "KEYGROVER": "1"}).origins == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("KEYGROVE_DATADIR", "did you mean KEYGROVE_DATA_DIR?"),
+        ("KEYGROVE_HTTP__LISEN", "did you mean KEYGROVE_HTTP__LISTEN?"),
+        ("KEYGROVE_ZZZ", "known are: KEYGROVE_DATA_DIR, KEYGROVE_HTTP__LISTEN, "),
+        ("KEYGROVE_", "KEYGROVE_DATA_DIR"),
+    ],
+)
+def test_an_unknown_variable_is_named(name: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(environment={name: "1"})
+    assert str(refused.value).startswith(f"environment {name} sets nothing; ")
+    assert hint in str(refused.value)
+
+
+HOSTS = 'write a list of HOST:PORT, for example ["127.0.0.1:11371"]'
+SECONDS = "write a number of seconds, above 0 and up to 86400, for example 60"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[http]\nlisen = []", "http.lisen is not a setting; did you mean http.listen?"),
+        ("[htp]\n", "htp is not a setting; did you mean http?"),
+        ("[storage]\nzzz = 1", "storage.zzz is not a setting; known here: storage.cache_bytes, "),
+        ("data_dir = 3", 'data_dir: 3 will not do; write a path, for example "/var/lib/keygrove"'),
+        ('data_dir = ""', "data_dir: '' will not do; write a path"),
+        ("[storage]\nshards = 0", "storage.shards: 0 will not do; write a number from 1 to 64"),
+        ("[storage]\nshards = 65", "storage.shards: 65 will not do; write a number from 1 to 64"),
+        ('[storage]\nshards = "4"', "storage.shards: '4' will not do; write a number"),
+        ("[storage]\ncache_bytes = -1", "storage.cache_bytes: -1 will not do; write a number"),
+        ('[storage]\ndurability = "fast"', "durability: 'fast' will not do; write \"full\" or"),
+        ("[recon]\ngossip_interval = 0", f"recon.gossip_interval: 0 will not do; {SECONDS}"),
+        ("[recon]\ngossip_interval = 86401", SECONDS),
+        ("[recon]\ngossip_interval = nan", f"recon.gossip_interval: nan will not do; {SECONDS}"),
+        ("http = 3", "http: 3 will not do; it is a table"),
+        ('[http]\nlisten = "127.0.0.1:1"', f"http.listen: '127.0.0.1:1' will not do; {HOSTS}"),
+        ('[http]\nlisten = ["h:1", "nowhere"]', f"http.listen[1]: 'nowhere' will not do; {HOSTS}"),
+        ('[http]\nlisten = ["h:65536"]', HOSTS),
+        ('[http]\nlisten = ["h:080"]', HOSTS),
+        ('[http]\nlisten = ["::1:80"]', HOSTS),
+        ('[http]\nlisten = [":80"]', HOSTS),
+        ('[http]\nword_search = "yes"', "http.word_search: 'yes' will not do; write true or false"),
+        (
+            '[[recon.partner]]\nname = "x"',
+            "recon.partner[0].recon: is missing; write HOST:PORT, for example",
+        ),
+        (
+            '[[recon.partner]]\nname = "a b"\nrecon = "h:1"\nhttp = "h:2"',
+            "recon.partner[0].name: 'a b' will not do; write letters, digits, dots,",
+        ),
+        (
+            '[[recon.partner]]\nnam = "x"',
+            "recon.partner.nam is not a setting; did you mean recon.partner.name?",
+        ),
+    ],
+)
+def test_a_refusal_has_the_keys_path_and_what_to_write(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    said = refusal(text, tmp_path)
+    assert words in said
+    assert str(tmp_path / "keygrove.toml") in said
+
+
+def test_a_long_value_is_cut_where_it_is_quoted(tmp_path: Path) -> None:
+    said = refusal(f'[http]\nlisten = ["{"x" * 10_000}"]', tmp_path)
+    assert len(said) < 400
+
+
+@pytest.mark.parametrize("address", ["h:0", "h:1", "h:9999", "h:65535", "a-b.c_d:80", "[::1]:80"])
+def test_every_possible_address_is_taken(address: str) -> None:
+    assert load(http__listen=[address]).settings.http.listen == (address,)
+
+
+def test_one_address_is_for_one_purpose(tmp_path: Path) -> None:
+    text = '[http]\nlisten = ["h:1"]\n[metrics]\nlisten = ["h:1"]'
+    assert "metrics.listen: h:1 is already used by http.listen" in refusal(text, tmp_path)
+    text = '[http]\nlisten = ["h:1", "h:1"]'
+    assert "http.listen: h:1 is already used by http.listen" in refusal(text, tmp_path)
+
+
+def test_any_number_of_addresses_may_leave_the_choice_to_the_system(tmp_path: Path) -> None:
+    text = '[http]\nlisten = ["h:0", "h:0"]\n[metrics]\nlisten = ["h:0"]'
+    assert load(text, folder=tmp_path).settings.http.listen == ("h:0", "h:0")
+
+
+def test_two_partners_have_two_names(tmp_path: Path) -> None:
+    partner = '[[recon.partner]]\nname = "x"\nrecon = "h:1"\nhttp = "h:2"\n'
+    assert "two partners are called 'x'" in refusal(partner * 2, tmp_path)
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"cannot read .*: No such file"):
+        configuration.load(tmp_path / "none.toml", {}, {})
+
+
+def test_a_file_that_is_no_toml_is_said_so(tmp_path: Path) -> None:
+    assert "is not TOML: " in refusal("[http\n", tmp_path)
+
+
+def test_a_file_that_is_no_text_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "k.toml").write_bytes(b"data_dir = '\xff'")
+    with pytest.raises(SettingsError, match="is not UTF-8 at byte 12"):
+        configuration.load(tmp_path / "k.toml", {}, {})
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    assert "is larger than" in refusal("#" * (FILE_BYTES_MAX + 1), tmp_path)
+
+
+def keys_of(kind: object, prefix: str = "") -> set[str]:
+    """Every key of a struct, those of its tables and of its lists of tables too."""
+    found: set[str] = set()
+    for field in msgspec.structs.fields(kind):  # type: ignore[arg-type]
+        found |= keys_under(msgspec.inspect.type_info(field.type), prefix + field.name)
+    return found
+
+
+def keys_under(info: msgspec.inspect.Type, key: str) -> set[str]:
+    match info:
+        case msgspec.inspect.StructType(cls=cls):
+            return keys_of(cls, f"{key}.")
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StructType(cls=cls)):
+            return {key} | keys_of(cls, f"{key}.")
+        case _:
+            return {key}
+
+
+def test_every_key_has_its_form_and_no_other_has() -> None:
+    assert set(FORMS) == keys_of(Settings)
+
+
+def test_options_are_for_keys_that_there_are() -> None:
+    assert set(OPTIONS) <= keys_of(Settings)
+
+
+def test_flat_settings_have_every_key_but_those_within_lists() -> None:
+    within_lists = {"recon.partner.name", "recon.partner.recon", "recon.partner.http"}
+    assert set(flatten(Settings())) == keys_of(Settings) - within_lists
+
+
+def test_every_example_can_be_written(tmp_path: Path) -> None:
+    for key, form in FORMS.items():
+        value = f"[{form.example}]" if key == "recon.partner" else form.example
+        if not key.startswith("recon.partner."):
+            load(f"{key} = {value}", folder=tmp_path)
