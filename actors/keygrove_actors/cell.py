@@ -230,7 +230,9 @@ class Cell(Signals):
         return self.trace if request is None else request.trace
 
     def check_handles(self, request: Request) -> None:
-        """Fail a deferred call that nobody can answer any more (A-098)."""
+        """Fail a deferred call that nobody can answer any more (A-098); its end does, if near."""
+        if self.reason is not None:
+            return
         if request.handles == 0 and self.deferred and request in self.deferred:
             del self.deferred[request]
             request.fail(NoReply(self.label, type_name(request.message)))

@@ -169,12 +169,7 @@ class Host:
                 self._own.cancel()
             try:
                 async with self._stack:
-                    try:
-                        await self._live()
-                        if not self._is_leaving:
-                            await self._leave()
-                    finally:
-                        await self._end_tasks()
+                    await self._live_and_leave()
             except Exception as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
                 if not _is_only(error, self._error):
                     cell.report_unclean(error)
@@ -188,6 +183,15 @@ class Host:
             cell.lose(self._work)
         cell.announce()
         cell.unfence()
+
+    async def _live_and_leave(self) -> None:
+        try:
+            await self._live()
+        except BaseException:  # a kill: `_leave` is not for it, its tasks are
+            await self._end_tasks()
+            raise
+        if not self._is_leaving:
+            await self._leave()
 
     async def _live(self) -> None:
         cell = self._cell
@@ -222,17 +226,19 @@ class Host:
         return None
 
     async def _leave(self) -> None:
-        """Run `terminate`; then let the child tasks end, and the resources see the crash."""
+        """Run `terminate` and end the child tasks; then let the resources see the crash."""
         cell = self._cell
         assert self._own is not None
         self._own.deadline = cell.cleanup_deadline()
-        await cell.terminate()
+        try:
+            await cell.terminate()
+        finally:
+            await self._end_tasks()
         if self._error is not None:
             raise self._error
 
     async def _end_tasks(self) -> None:
-        """End the child tasks, also when this one was killed."""
-        if self._cell.tasks is not None and not self._is_leaving:
+        if self._cell.tasks is not None:
             with anyio.CancelScope(shield=True):
                 await self._cell.tasks.reap()
 

@@ -26,7 +26,7 @@ from keygrove_actors.port_pipes import Pipes
 from keygrove_actors.port_spec import PortSpec
 from keygrove_actors.port_watch import Watch
 
-READ_BYTES: Final = 256 * 1024
+READ_BYTES: Final = 64 * 1024
 DRAIN_READS_MAX: Final = 64
 """Reads from a dead worker's stream: its descendants may hold the other end, and write on."""
 FDS_MAX: Final = 4

@@ -37,7 +37,7 @@ R = TypeVar("R")
 E = TypeVar("E")
 
 PORT_FD: Final = 3
-READ_BYTES: Final = 256 * 1024
+READ_BYTES: Final = 64 * 1024
 FLUSH_FRAMES: Final = 64
 FLUSH_S: Final = 0.001
 """Answers are written together, but no answer waits longer than this for the next."""
