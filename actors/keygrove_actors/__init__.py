@@ -42,6 +42,7 @@ from keygrove_actors.messages import (
     NoConnection,
     NoProc,
     Normal,
+    Poisoned,
     Reason,
     Shutdown,
     SpecError,
@@ -51,8 +52,10 @@ from keygrove_actors.messages import (
     StopOverrun,
     StopReply,
     TreeEnded,
+    WireError,
     WrongProtocol,
     WrongTask,
+    WrongThread,
 )
 from keygrove_actors.outcomes import (
     CONTINUE,
@@ -69,6 +72,10 @@ from keygrove_actors.outcomes import (
     TaskDone,
     Trace,
 )
+from keygrove_actors.pool import PortPool, Recycle
+from keygrove_actors.port import Port
+from keygrove_actors.port_fake import Died, in_memory
+from keygrove_actors.port_spec import Offer, PortSpec, WorkerLimits
 from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
     Breach,
@@ -84,6 +91,10 @@ from keygrove_actors.reports import (
     StartError,
     StopLate,
     TerminateError,
+    WorkerLinesDropped,
+    WorkerLogged,
+    WorkerPrinted,
+    WorkPoisoned,
     Zombie,
 )
 from keygrove_actors.requests import Answers, Bad, Pending, Requests, abcast, multi_call
@@ -92,7 +103,10 @@ from keygrove_actors.specs import ChildSpec, MailboxSpec, Overflow, Restart, Str
 from keygrove_actors.state import Secret
 from keygrove_actors.statem import StateActor, enters, when
 from keygrove_actors.strategy import State
+from keygrove_actors.tickets import Items, stream
 from keygrove_actors.timers import MessageTimer
+from keygrove_actors.work import Note, RawWork, Stream, Work, WorkFailure
+from keygrove_actors.zygote_actor import Zygote, zygote_spec
 
 __all__ = [
     "CONTINUE",
@@ -132,6 +146,7 @@ __all__ = [
     "DeadLetters",
     "DeclaredError",
     "Defer",
+    "Died",
     "Down",
     "Exit",
     "GoneReason",
@@ -139,6 +154,7 @@ __all__ = [
     "Idle",
     "Ignore",
     "InitTimeout",
+    "Items",
     "Joined",
     "Killed",
     "Left",
@@ -153,10 +169,18 @@ __all__ = [
     "Node",
     "Normal",
     "NotSuspended",
+    "Note",
+    "Offer",
     "Overflow",
     "Pending",
+    "Poisoned",
+    "Port",
+    "PortPool",
+    "PortSpec",
+    "RawWork",
     "Reason",
     "ReceiveTimeout",
+    "Recycle",
     "Ref",
     "ReplyTo",
     "Report",
@@ -179,21 +203,35 @@ __all__ = [
     "StopOverrun",
     "StopReply",
     "Strategy",
+    "Stream",
     "SupSpec",
     "TaskDone",
     "TerminateError",
     "Trace",
     "TreeEnded",
+    "WireError",
+    "Work",
+    "WorkFailure",
+    "WorkPoisoned",
+    "WorkerLimits",
+    "WorkerLinesDropped",
+    "WorkerLogged",
+    "WorkerPrinted",
     "WrongMoment",
     "WrongProtocol",
     "WrongReply",
     "WrongTask",
+    "WrongThread",
     "Zombie",
+    "Zygote",
     "abcast",
     "enters",
+    "in_memory",
     "multi_call",
     "on",
     "on_cast",
     "run",
+    "stream",
     "when",
+    "zygote_spec",
 ]

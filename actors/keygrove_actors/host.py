@@ -169,9 +169,7 @@ class Host:
                 self._own.cancel()
             try:
                 async with self._stack:
-                    await self._live()
-                    if not self._is_leaving:
-                        await self._leave()
+                    await self._live_and_leave()
             except Exception as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
                 if not _is_only(error, self._error):
                     cell.report_unclean(error)
@@ -185,6 +183,15 @@ class Host:
             cell.lose(self._work)
         cell.announce()
         cell.unfence()
+
+    async def _live_and_leave(self) -> None:
+        try:
+            await self._live()
+        except BaseException:  # a kill: `_leave` is not for it, its tasks are
+            await self._end_tasks()
+            raise
+        if not self._is_leaving:
+            await self._leave()
 
     async def _live(self) -> None:
         cell = self._cell
@@ -226,11 +233,14 @@ class Host:
         try:
             await cell.terminate()
         finally:
-            with anyio.CancelScope(shield=True):
-                if cell.tasks is not None:
-                    await cell.tasks.reap()
+            await self._end_tasks()
         if self._error is not None:
             raise self._error
+
+    async def _end_tasks(self) -> None:
+        if self._cell.tasks is not None:
+            with anyio.CancelScope(shield=True):
+                await self._cell.tasks.reap()
 
 
 class TaskSet:

@@ -245,6 +245,18 @@ class CallCycle(CallError):
         self.chain = chain
 
 
+class Poisoned(CallError):
+    """A worker was at this very request at two crashes running; it is refused for a while."""
+
+    def __init__(self, target: str, message: str) -> None:
+        super().__init__(
+            target,
+            message,
+            f"{target} crashed twice running with this {message} in its hands: "
+            "look at the reports of both before it is sent again",
+        )
+
+
 class DeclaredError(CallError):
     """The answer was one of the failures the message class declares: `failure`."""
 
@@ -308,6 +320,21 @@ class WrongTask(ActorError):
             f"{target} used {what} outside its own init and async handlers: "
             "move it there, so that the same task can undo it"
         )
+
+
+class WrongThread(ActorError):
+    """A worker was to be forked in a secondary thread, with which the kernel would kill it."""
+
+    def __init__(self) -> None:
+        super().__init__("ports start their workers in the main thread only: run the loop there")
+
+
+class WireError(ActorError):
+    """Bytes from a peer break the rules of the wire. `kind` tells programs which one."""
+
+    def __init__(self, kind: str, what: str) -> None:
+        super().__init__(what)
+        self.kind = kind
 
 
 class SpecError(ActorError):

@@ -106,6 +106,44 @@ class DeadLetter(msgspec.Struct, frozen=True, tag=True):
     at: float
 
 
+class WorkerPrinted(msgspec.Struct, frozen=True, tag=True):
+    """A worker process wrote a line to `stream`: stdout or stderr."""
+
+    child: str
+    path: str
+    pid: int
+    stream: str
+    text: str
+
+
+class WorkerLinesDropped(msgspec.Struct, frozen=True, tag=True):
+    """A worker process wrote faster than its lines are reported; `lines` were dropped."""
+
+    child: str
+    path: str
+    pid: int
+    lines: int
+
+
+class WorkerLogged(msgspec.Struct, frozen=True, tag=True):
+    """A worker sent a LOG frame. Levels: 0 debug, 1 info, 2 warning, 3 error, 4 critical."""
+
+    child: str
+    path: str
+    pid: int
+    level: int
+    text: str
+    fields: dict[str, str | int | float | bool | None]
+
+
+class WorkPoisoned(msgspec.Struct, frozen=True, tag=True):
+    """A request of operation `op` was in flight at two crashes running: refused for a while."""
+
+    child: str
+    path: str
+    op: str
+
+
 class DeadLetters(msgspec.Struct, frozen=True, tag=True):
     """`count` further messages were lost like the ones just reported, up to `at`."""
 
@@ -145,6 +183,10 @@ Report: TypeAlias = (
     | Breach
     | StopLate
     | DeadLetter
+    | WorkerPrinted
+    | WorkerLinesDropped
+    | WorkerLogged
+    | WorkPoisoned
     | DeadLetters
     | Zombie
     | SlowTurn

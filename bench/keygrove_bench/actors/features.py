@@ -6,8 +6,8 @@ Each function raises `NotRunError` in a runtime without the feature, so that the
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, cast
 
 import keygrove_actors
@@ -17,13 +17,18 @@ from keygrove_actors import (
     ChildSpec,
     MailboxSpec,
     Overflow,
+    Port,
+    PortSpec,
     Ref,
     Report,
     Runtime,
     Strategy,
     SupSpec,
+    Zygote,
     run,
+    zygote_spec,
 )
+from keygrove_actors.port_conform import ConformApi, Echo
 from keygrove_bench.actors.sides import NotRunError
 
 _RUN: Final = cast("Callable[..., AbstractAsyncContextManager[Runtime]]", run)
@@ -82,10 +87,41 @@ def feature(name: str) -> Any:
     return found
 
 
-def echo_port(how: str) -> AbstractAsyncContextManager[Any]:
-    """A running worker with `echo(octets)` and `pid()`; "warm" is forked from a zygote.
+class EchoWorker:
+    """A port in whose worker octets are echoed."""
 
-    To be written once `Port` and `PortSpec` are there.
-    """
-    feature("PortSpec")
-    raise NotRunError(f"the benchmark does not know this runtime's ports yet ({how})")
+    def __init__(self, runtime: Runtime) -> None:
+        self._port = runtime.whereis("port", ConformApi)
+        self._count = 0
+
+    async def echo(self, octets: bytes) -> bytes:
+        """What came back. Each request differs: one at two crashes running is refused."""
+        self._count += 1
+        mark = self._count.to_bytes(8, "big")
+        reply = await self._port.call(Echo(octets[:-8] + mark))
+        return octets if reply == octets[:-8] + mark else reply
+
+    async def pid(self) -> int:
+        """The worker's."""
+        cell = self._port.resolve()
+        assert cell is not None
+        assert isinstance(cell.actor, Port)
+        return cell.actor.pid
+
+
+@asynccontextmanager
+async def echo_port(how: str) -> AsyncGenerator[EchoWorker, None]:
+    """A running worker in Python with `echo(octets)` and `pid()`; "warm" is of a zygote."""
+    spec = PortSpec(
+        api=ConformApi,
+        works=(Echo,),
+        worker="keygrove_actors.port_conform:table",
+        zygote="zygote" if how == "warm" else "",
+    )
+    children: tuple[ChildSpec, ...] = (Port.child("port", spec, name="port"),)
+    if how == "warm":
+        warm = zygote_spec("keygrove_actors.port_conform")
+        children = (Zygote.child("zygote", warm, name="zygote"), *children)
+    tree = SupSpec(children=children, strategy=Strategy.REST_FOR_ONE, intensity=10_000, period=60.0)
+    async with run(tree) as runtime:
+        yield EchoWorker(runtime)

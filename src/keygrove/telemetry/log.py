@@ -28,6 +28,10 @@ from keygrove_actors import (
     StartError,
     StopLate,
     TerminateError,
+    WorkerLinesDropped,
+    WorkerLogged,
+    WorkerPrinted,
+    WorkPoisoned,
     Zombie,
 )
 
@@ -169,6 +173,10 @@ _WORDS = {
     Breach: ("error", "supervisor gave up"),
     StopLate: ("error", "actors killed at the deadline"),
     DeadLetter: ("debug", "message lost"),
+    WorkerPrinted: ("info", "worker printed"),
+    WorkerLinesDropped: ("warning", "worker lines dropped"),
+    WorkerLogged: ("info", "worker logged"),
+    WorkPoisoned: ("error", "request refused after two crashes"),
     DeadLetters: ("debug", "messages lost"),
     Zombie: ("error", "actor outlived its kill"),
     SlowTurn: ("warning", "handler held up the event loop"),

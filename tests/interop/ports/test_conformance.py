@@ -1,0 +1,344 @@
+"""The port conformance suite: every kind of worker, on every loop (actors §2)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from keygrove_actors import (
+    CalleeExit,
+    CallTimeout,
+    ChildTerminated,
+    Crash,
+    DeclaredError,
+    MailboxFull,
+    MailboxSpec,
+    Ref,
+    Report,
+    Shutdown,
+)
+from keygrove_actors.port_conform import (
+    Ask,
+    ConformApi,
+    Count,
+    Die,
+    Echo,
+    Fail,
+    Files,
+    Print,
+    Reload,
+    Sleep,
+    Spawn,
+)
+from keygrove_actors.reports import WorkerLinesDropped, WorkerLogged, WorkerPrinted
+from keygrove_actors.tickets import stream
+from keygrove_actors.work import WorkFailure
+
+pytestmark = pytest.mark.anyio
+
+processes = pytest.mark.parametrize("kind", ["python", "zygote", "rust", "c"], indirect=True)
+
+
+async def until(holds: Callable[[], Any], within: float = 3.0) -> None:
+    with anyio.fail_after(within):
+        while not holds():  # noqa: ASYNC110 - nobody tells of what happens in other processes
+            await anyio.sleep(0.005)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().split()[3])
+
+
+def assert_is_confined(worker: int, child: int) -> None:
+    assert os.getpgid(worker) == os.getsid(worker) == worker
+    assert os.readlink(f"/proc/{worker}/cwd") == "/"
+    assert os.readlink(f"/proc/{worker}/fd/0") == os.devnull
+    status = Path(f"/proc/{worker}/status").read_text()
+    assert "Umask:\t0077" in status
+    assert "NoNewPrivs:\t1" in status
+    assert b"KEYGROVE_OTHER" not in Path(f"/proc/{child}/environ").read_bytes()
+
+
+def crashes(reports: list[Report]) -> list[str]:
+    ends = [r.reason for r in reports if isinstance(r, ChildTerminated) and r.child == "port"]
+    return [e.exc for e in ends if isinstance(e, Crash)]
+
+
+async def reason_of(call: Awaitable[object]) -> str:
+    with pytest.raises(CalleeExit) as caught:
+        await call
+    reason = caught.value.reason
+    return reason.exc if isinstance(reason, Crash) else type(reason).__name__
+
+
+async def test_a_call_is_answered_whatever_its_bytes(starting: Any) -> None:
+    async with starting() as (_, port):
+        for data in (b"", b"x", bytes(range(256)), b"x" * 31, b"x" * 255, b"x" * 256, b"x" * 65536):
+            assert await port.call(Echo(data)) == data
+
+
+async def test_a_call_of_a_megabyte_is_answered(starting: Any) -> None:
+    data = os.urandom(1024 * 1024 - 64)
+    async with starting() as (_, port):
+        assert await port.call(Echo(data)) == data
+
+
+async def test_many_calls_at_once_have_each_their_own_answer(starting: Any) -> None:
+    async def ask(n: int) -> None:
+        data = str(n).encode()
+        assert await port.call(Echo(data)) == data
+
+    async with starting() as (_, port), anyio.create_task_group() as tasks:
+        for n in range(500):
+            tasks.start_soon(ask, n)
+
+
+async def test_an_error_is_a_declared_failure_and_the_worker_lives_on(starting: Any) -> None:
+    async with starting() as (_, port):
+        with pytest.raises(DeclaredError) as caught:
+            await port.call(Fail(b""))
+        assert caught.value.failure == WorkFailure("not_found", "no such thing", is_retryable=True)
+        assert await port.call(Echo(b"x")) == b"x"
+
+
+async def test_a_notice_is_dealt_with_and_a_log_frame_reported(
+    starting: Any, reports: list[Report]
+) -> None:
+    async with starting() as (_, port):
+        port.cast(Reload())
+        await until(lambda: [r for r in reports if isinstance(r, WorkerLogged)])
+    (logged,) = (r for r in reports if isinstance(r, WorkerLogged))
+    assert (logged.level, logged.text, logged.fields) == (1, "reloaded", {"n": 1})
+
+
+async def test_results_stream_with_credit_while_others_are_read(starting: Any) -> None:
+    async with starting() as (_, port), stream(port, Count(1000)) as items:
+        assert [n async for n in items] == list(range(1000))
+        assert items.end == 1000
+
+
+async def test_p09_a_slow_reader_holds_the_worker_back(starting: Any) -> None:
+    async with starting(event_credit=4) as (_, port), stream(port, Count(20)) as items:
+        await anyio.sleep(0.05)
+        assert items.queued <= 4
+        assert [n async for n in items] == list(range(20))
+
+
+async def test_leaving_a_stream_early_cancels_it(starting: Any) -> None:
+    async with starting(event_credit=8) as (_, port):
+        async with stream(port, Count(10**9)) as items:
+            async for n in items:
+                if n == 20:
+                    break
+        assert await port.call(Echo(b"next")) == b"next"
+
+
+@processes
+async def test_a_cancelled_call_frees_the_worker(starting: Any) -> None:
+    async with starting() as (_, port):
+        with pytest.raises(CallTimeout):
+            await port.call(Sleep(b"30000"), timeout=0.05)
+        with anyio.fail_after(3):
+            assert await port.call(Echo(b"next")) == b"next"
+
+
+@processes
+async def test_a_worker_asks_its_host(starting: Any) -> None:
+    async with starting() as (_, port):
+        assert await port.call(Ask(b"key")) == b"<key>"
+
+
+@processes
+async def test_p02_a_worker_has_four_files_a_group_and_a_clean_environment(starting: Any) -> None:
+    os.environ["KEYGROVE_OTHER"] = "1"
+    try:
+        async with starting() as (_, port):
+            assert await port.call(Files(b"")) == b"0 1 2 3"
+            pid = int(await port.call(Spawn(b"")))
+            assert_is_confined(parent_of(pid), pid)
+    finally:
+        del os.environ["KEYGROVE_OTHER"]
+
+
+@pytest.mark.parametrize(
+    ("how", "exc"),
+    [("exit 3", "exit_3"), ("leave", "port_eof"), ("segv", "signal_SIGSEGV")],
+)
+@processes
+async def test_p06_the_end_of_a_worker_names_code_or_signal(
+    starting: Any, how: str, exc: str
+) -> None:
+    async with starting() as (_, port):
+        assert await reason_of(port.call(Die(how.encode()))) == exc
+        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+
+
+async def test_p06_code_0_after_bye_is_a_normal_end(starting: Any, reports: list[Report]) -> None:
+    async with starting() as (_, port):
+        await port.call(Die(b"bye"))
+        await until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
+        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+    ends = [r.reason for r in reports if isinstance(r, ChildTerminated) and r.child == "port"]
+    assert [type(e).__name__ for e in ends] == ["Normal", "Shutdown"]
+
+
+@processes
+async def test_p06_the_last_lines_of_stderr_go_with_the_crash(starting: Any) -> None:
+    async with starting() as (_, port):
+        with pytest.raises(CalleeExit) as caught:
+            await port.call(Die(b"exit 1"))
+    assert isinstance(caught.value.reason, Crash)
+    assert "last words" in caught.value.reason.trace
+
+
+@pytest.mark.parametrize(
+    ("how", "exc"),
+    [("garbage", "bad_frame"), ("big", "frame_too_big"), ("unknown", "bad_frame")],
+)
+@processes
+async def test_p11_a_worker_that_breaks_the_rules_is_killed(
+    starting: Any, how: str, exc: str
+) -> None:
+    async with starting() as (_, port):
+        assert await reason_of(port.call(Die(how.encode()))) == exc
+        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+
+
+@processes
+async def test_p12_a_silent_worker_counts_as_hung(starting: Any, reports: list[Report]) -> None:
+    async with starting(ping_s=0.05, hang_s=0.2) as (_, port):
+        assert await port.call(Echo(b"x")) == b"x"
+        await anyio.sleep(0.5)  # PING and PONG keep an idle one alive
+        assert not crashes(reports)
+        with pytest.raises(CallTimeout):
+            await port.call(Die(b"hang"), timeout=0.1)
+        await until(lambda: crashes(reports) == ["hang"])
+
+
+@processes
+async def test_p05_what_was_written_before_death_is_read(starting: Any) -> None:
+    async def ask(n: int) -> None:
+        assert await port.call(Echo(b"%d" % n)) == b"%d" % n
+
+    async with starting() as (_, port), anyio.create_task_group() as tasks:
+        for n in range(20):
+            tasks.start_soon(ask, n)
+        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(reason_of, port.call(Die(b"exit 1")))
+
+
+@processes
+async def test_p04_grandchildren_end_with_their_worker(starting: Any) -> None:
+    async with starting() as (_, port):
+        pid = int(await port.call(Spawn(b"")))
+        assert not is_gone(pid)
+        await reason_of(port.call(Die(b"segv")))
+        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+        await until(lambda: is_gone(pid))
+
+
+@processes
+async def test_p08_a_drained_worker_finishes_what_it_has(
+    starting: Any, reports: list[Report]
+) -> None:
+    answers: list[bytes] = []
+
+    async def ask(port: Ref[ConformApi]) -> None:
+        answers.append(await port.call(Sleep(b"100")))
+
+    async with anyio.create_task_group() as tasks, starting(drain_s=3.0) as (runtime, port):
+        tasks.start_soon(ask, port)
+        await anyio.sleep(0.05)
+        await runtime.stop()
+    assert answers == [b"100"]
+    ends = [r.reason for r in reports if isinstance(r, ChildTerminated) and r.child == "port"]
+    assert ends == [Shutdown()]
+
+
+@processes
+async def test_p08_a_worker_that_does_not_drain_is_terminated(
+    starting: Any, reports: list[Report]
+) -> None:
+    async with starting(drain_s=0.1) as (_, port):
+        with pytest.raises(CallTimeout):
+            await port.call(Die(b"hang"), timeout=0.05)
+        with anyio.fail_after(3):
+            port.exit(Shutdown())
+            await until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
+
+
+@processes
+async def test_p09_without_credit_calls_wait_in_the_bounded_mailbox(starting: Any) -> None:
+    outcomes: dict[str, int] = {}
+
+    async def ask() -> None:
+        try:
+            await port.call(Echo(b"x"), timeout=5)
+            outcome = "answered"
+        except MailboxFull:
+            outcome = "refused"
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+
+    async with starting(mailbox=MailboxSpec(limit=10)) as (_, port):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(port.call, Sleep(b"200"))
+            await anyio.sleep(0.05)
+            for _ in range(63):
+                tasks.start_soon(ask)
+                await anyio.lowlevel.checkpoint()
+            await anyio.sleep(0.02)
+            for _ in range(30):
+                tasks.start_soon(ask)
+        assert outcomes == {"answered": 63 + 10, "refused": 30 - 10}
+        assert await port.call(Echo(b"x")) == b"x"
+
+
+@processes
+async def test_p14_lines_are_reported_and_a_flood_is_cut(
+    starting: Any, reports: list[Report]
+) -> None:
+    async with starting() as (_, port):
+        assert await port.call(Print(b"3")) == b"3"
+        await until(lambda: sum(isinstance(r, WorkerPrinted) for r in reports) == 6)
+        assert await port.call(Print(b"100000")) == b"100000"
+    printed = [r for r in reports if isinstance(r, WorkerPrinted)]
+    assert len(printed) <= 800
+    dropped = sum(r.lines for r in reports if isinstance(r, WorkerLinesDropped))
+    assert dropped + len(printed) == 200_006
+
+
+@processes
+async def test_a_killed_port_kills_its_worker(starting: Any, reports: list[Report]) -> None:
+    async with starting() as (_, port):
+        pid = int(await port.call(Spawn(b"")))
+        worker = parent_of(pid)
+        port.kill()
+        await until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
+        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+        await until(lambda: is_gone(worker) and is_gone(pid))
+
+
+@processes
+async def test_p05_a_worker_killed_from_outside_is_restarted(
+    starting: Any, reports: list[Report]
+) -> None:
+    async with starting() as (_, port):
+        pid = int(await port.call(Spawn(b"")))
+        worker = parent_of(pid)
+        os.kill(worker, signal.SIGKILL)
+        await until(lambda: crashes(reports) == ["signal_SIGKILL"])
+        assert await port.call(Echo(b"again"), wait_up=5) == b"again"

@@ -1,0 +1,140 @@
+"""Pools of real workers: replaced one at a time, never fewer than asked for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from keygrove_actors import (
+    CalleeExit,
+    ChildStarted,
+    ChildTerminated,
+    PortPool,
+    PortSpec,
+    Recycle,
+    Ref,
+    Report,
+    Shutdown,
+    Strategy,
+    SupSpec,
+    Zygote,
+    run,
+    zygote_spec,
+)
+from keygrove_actors.port_conform import ConformApi, Echo, Sleep, Spawn
+
+pytestmark = pytest.mark.anyio
+
+SPEC = PortSpec(
+    api=ConformApi,
+    works=(Echo, Sleep, Spawn),
+    worker="keygrove_actors.port_conform:table",
+    zygote="zygote",
+)
+
+
+def tree(size: int, **options: Any) -> SupSpec:
+    return SupSpec(
+        children=(
+            Zygote.child("zygote", zygote_spec("keygrove_actors.port_conform"), name="zygote"),
+            PortPool.child("pool", SPEC, size, name="pool", **options),
+        ),
+        strategy=Strategy.REST_FOR_ONE,
+    )
+
+
+async def until(holds: Callable[[], Any], within: float = 5.0) -> None:
+    with anyio.fail_after(within):
+        while not holds():  # noqa: ASYNC110 - nobody tells of what happens in other processes
+            await anyio.sleep(0.005)
+
+
+async def test_p15_requests_go_to_the_worker_with_the_least_to_do() -> None:
+    async def nap(pool: Ref[ConformApi]) -> None:
+        await pool.call(Sleep(b"300"))
+
+    async with run(tree(3)) as runtime:
+        pool = runtime.whereis("pool", ConformApi)
+        started = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(nap, pool)
+        assert anyio.current_time() - started < 0.85
+
+
+@pytest.mark.slow
+async def test_p15_a_worker_that_served_its_calls_is_replaced_without_a_gap(
+    reports: list[Report],
+) -> None:
+    answered = 0
+
+    async def ask(pool: Ref[ConformApi]) -> None:
+        nonlocal answered
+        while not any(ended(reports)):
+            assert await pool.call(Echo(b"x")) == b"x"
+            answered += 1
+
+    recycle = Recycle(calls=20)
+    async with run(tree(2, recycle=recycle), observe=reports.append) as runtime:
+        pool = runtime.whereis("pool", ConformApi)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(ask, pool)
+        assert await pool.call(Echo(b"x")) == b"x"
+        seats = [c for c in runtime.tree().children[1].children if c.id.startswith("worker")]
+        assert len(seats) == 3
+    assert answered > 20
+    recycled, *_ = ended(reports)
+    new = [r for r in reports if isinstance(r, ChildStarted) and r.incarnation == 2]
+    assert reports.index(new[0]) < reports.index(recycled), "the new one is ready before"
+
+
+def ended(reports: list[Report]) -> list[ChildTerminated]:
+    return [
+        r for r in reports if isinstance(r, ChildTerminated) and r.reason == Shutdown("recycled")
+    ]
+
+
+@pytest.mark.parametrize("recycle", [Recycle(age_s=0.1), Recycle(memory_bytes=1)], ids=str)
+async def test_p15_a_worker_too_old_or_too_big_is_replaced(
+    recycle: Recycle, reports: list[Report]
+) -> None:
+    async with run(tree(1, recycle=recycle), observe=reports.append) as runtime:
+        pool = runtime.whereis("pool", ConformApi)
+        await until(lambda: ended(reports))
+        assert await pool.call(Echo(b"x")) == b"x"
+    assert len(ended(reports)) == 1, "one in each period of the supervisor"
+
+
+async def test_p15_a_killed_worker_costs_only_its_own_calls(reports: list[Report]) -> None:
+    async with run(tree(2), observe=reports.append) as runtime:
+        pool = runtime.whereis("pool", ConformApi)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lose, pool)
+            await anyio.sleep(0.05)
+            child = int(await pool.call(Spawn(b"")))
+            free = parent_of(child)
+            (busy,) = set(children_of(parent_of(free))) - {free}
+            os.kill(busy, signal.SIGKILL)
+        for _ in range(10):
+            assert await pool.call(Echo(b"x")) == b"x"
+
+
+async def lose(pool: Ref[ConformApi]) -> None:
+    with pytest.raises(CalleeExit):
+        await pool.call(Sleep(b"5000"))
+
+
+def parent_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as stat:
+        return int(stat.read().split()[3])
+
+
+def children_of(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children") as children:
+        return [int(child) for child in children.read().split()]

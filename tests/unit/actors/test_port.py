@@ -1,0 +1,273 @@
+"""Ports, pools and streams with workers in memory, on a clock that jumps."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from keygrove_actors import (
+    CalleeExit,
+    ChildSpec,
+    ChildTerminated,
+    Crash,
+    DeclaredError,
+    Died,
+    Items,
+    NoProc,
+    Note,
+    Port,
+    PortPool,
+    PortSpec,
+    RawWork,
+    Recycle,
+    Report,
+    Runtime,
+    Shutdown,
+    Stream,
+    Work,
+    WorkerPrinted,
+    WorkFailure,
+    in_memory,
+    stream,
+)
+from keygrove_actors.worker import Job, Table
+
+Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
+pytestmark = pytest.mark.anyio
+
+
+class SumApi:
+    pass
+
+
+class Add(Work[SumApi, int], frozen=True, tag=True):
+    numbers: tuple[int, ...]
+
+
+class Lie(Work[SumApi, int], frozen=True, tag=True):
+    pass
+
+
+class Raise(Work[SumApi, None], frozen=True, tag=True):
+    how: str
+
+
+class Raw(RawWork[SumApi], frozen=True, tag=True):
+    pass
+
+
+class Squares(Stream[SumApi, int, str], frozen=True, tag=True):
+    n: int
+
+
+class Remember(Note[SumApi], frozen=True, tag=True):
+    text: str
+
+
+ENDS: dict[str, BaseException] = {
+    "segv": Died(signal.SIGSEGV),
+    "exit": SystemExit(3),
+    "raise": ValueError("boom"),
+}
+
+
+def table_of(notes: list[str], asked: list[int]) -> Table:
+    table = Table()
+
+    @table.on(Add)
+    def add(message: Add, job: Job) -> int:
+        asked.append(job.settings["worker"])
+        return sum(message.numbers)
+
+    @table.on(Raise)
+    def fail(message: Raise, job: Job) -> None:
+        if message.how == "ask":
+            job.call(Add(()))
+        raise ENDS[message.how]
+
+    @table.on(Raw)
+    def raw(message: Raw, job: Job) -> bytes:
+        left = job.left_s()
+        assert left is not None
+        return f"{left:.1f}".encode()
+
+    @table.stream(Squares)
+    def squares(message: Squares, job: Job) -> Generator[int, None, str]:
+        yield from (n * n for n in range(min(message.n, 13)))
+        if message.n > 13:
+            raise WorkFailure("unlucky").error()
+        return "done"
+
+    @table.on_note(Remember)
+    def remember(message: Remember, job: Job) -> None:
+        notes.append(message.text)
+
+    table.on(Lie)(lie)  # type: ignore[arg-type]
+    return table
+
+
+def lie(message: Lie, job: Job) -> str:
+    return "not a number"
+
+
+async def read(items: Items[int, str], into: list[int]) -> None:
+    async for n in items:
+        into.append(n)
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def asked() -> list[int]:
+    return []
+
+
+SPEC = PortSpec(
+    api=SumApi,
+    works=(Add, Lie, Raise, Raw, Squares, Remember),
+    worker="nowhere:table",
+    settings={"worker": 1},
+)
+
+
+@pytest.fixture
+def port(notes: list[str], asked: list[int]) -> ChildSpec:
+    return Port.child("sum", SPEC, name="sum", launch=in_memory(table_of(notes, asked)))
+
+
+@pytest.fixture
+def pool(notes: list[str], asked: list[int]) -> Callable[..., ChildSpec]:
+    def make(size: int, recycle: Recycle = Recycle()) -> ChildSpec:  # noqa: B008 - frozen
+        launch = in_memory(table_of(notes, asked))
+        return PortPool.child("pool", SPEC, size, name="sum", launch=launch, recycle=recycle)
+
+    return make
+
+
+async def test_a_typed_call_has_a_typed_reply(running: Running, port: ChildSpec) -> None:
+    async with running(port) as runtime:
+        assert await runtime.whereis("sum", SumApi).call(Add((1, 2))) == 3
+
+
+async def test_a_reply_of_another_type_ends_the_port(running: Running, port: ChildSpec) -> None:
+    async with running(port) as runtime:
+        with pytest.raises(CalleeExit) as caught:
+            await runtime.whereis("sum", SumApi).call(Lie())
+    assert isinstance(caught.value.reason, Crash)
+    assert caught.value.reason.exc == "bad_reply"
+
+
+@pytest.mark.parametrize(
+    ("how", "exc"), [("raise", "exit_1"), ("exit", "exit_3"), ("segv", "signal_SIGSEGV")]
+)
+async def test_p06_a_worker_in_memory_ends_as_a_process_does(
+    running: Running, port: ChildSpec, reports: list[Report], how: str, exc: str
+) -> None:
+    async with running(port) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        with pytest.raises(CalleeExit) as caught:
+            await ref.call(Raise(how))
+        assert await ref.call(Add((4,)), wait_up=1) == 4
+    assert isinstance(caught.value.reason, Crash)
+    assert caught.value.reason.exc == exc
+    printed = "\n".join(r.text for r in reports if isinstance(r, WorkerPrinted))
+    assert ("ValueError: boom" in printed) == (how == "raise")
+
+
+async def test_a_worker_in_memory_cannot_wait_for_its_host(
+    running: Running, port: ChildSpec
+) -> None:
+    async with running(port) as runtime:
+        with pytest.raises(DeclaredError, match="WorkFailure"):
+            await runtime.whereis("sum", SumApi).call(Raise("ask"))
+
+
+async def test_the_deadline_travels_to_the_worker(running: Running, port: ChildSpec) -> None:
+    async with running(port) as runtime:
+        assert await runtime.whereis("sum", SumApi).call(Raw(b""), timeout=2.0) == b"2.0"
+
+
+async def test_a_stream_ends_with_its_reply_or_its_failure(
+    running: Running, port: ChildSpec
+) -> None:
+    async with running(port) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        async with stream(ref, Squares(4)) as items:
+            assert [n async for n in items] == [0, 1, 4, 9]
+            assert items.end == "done"
+        got: list[int] = []
+        async with stream(ref, Squares(20)) as items:
+            with pytest.raises(DeclaredError):
+                await read(items, got)
+        assert len(got) == 13
+
+
+async def test_a_stream_ends_with_its_port(running: Running, port: ChildSpec) -> None:
+    async with running(port) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        async with stream(ref, Squares(12)) as items:
+            ref.kill()
+            with pytest.raises(CalleeExit):
+                await read(items, [])
+
+
+async def test_a_notice_reaches_every_worker_of_a_pool(
+    running: Running, pool: Callable[..., ChildSpec], notes: list[str]
+) -> None:
+    async with running(pool(3)) as runtime:
+        runtime.whereis("sum", SumApi).cast(Remember("x"))
+        await anyio.sleep(1)
+    assert notes == ["x"] * 3
+
+
+async def test_p15_a_pool_answers_as_a_port_does(
+    running: Running, pool: Callable[..., ChildSpec]
+) -> None:
+    async with running(pool(2)) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        for n in range(3000):
+            assert await ref.call(Add((n,))) == n
+        async with stream(ref, Squares(3)) as items:
+            assert [n async for n in items] == [0, 1, 4]
+
+
+async def test_p15_workers_are_replaced_one_at_a_time(
+    running: Running, pool: Callable[..., ChildSpec], reports: list[Report]
+) -> None:
+    async with running(pool(2, recycle=Recycle(calls=None, age_s=30.0))) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        for n in range(120):
+            await anyio.sleep(1)
+            assert await ref.call(Add((n,))) == n
+    ends = [r for r in reports if isinstance(r, ChildTerminated)]
+    recycled = [r for r in ends if r.reason == Shutdown("recycled")]
+    assert 4 <= len(recycled) <= 8
+
+
+async def test_p15_a_pool_without_a_worker_says_so_at_once(
+    running: Running, pool: Callable[..., ChildSpec]
+) -> None:
+    async with running(pool(1), intensity=0) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        with pytest.raises(CalleeExit):
+            await ref.call(Raise("segv"))
+        with pytest.raises(NoProc):
+            await ref.call(Add(()))
+        await anyio.sleep(1)
+        assert await ref.call(Add((1,))) == 1
+
+
+async def test_a170_a_kill_ends_what_an_actor_started(running: Running, port: ChildSpec) -> None:
+    async with running(port) as runtime:
+        runtime.whereis("sum", SumApi).kill()
+        await anyio.sleep(1)
