@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args, get_origin, overload
 
 from keygrove_actors.cell import Cell
 from keygrove_actors.host import TaskSet
@@ -24,6 +24,7 @@ from keygrove_actors.messages import (
     WrongTask,
 )
 from keygrove_actors.ref import Ref, ReplyTo
+from keygrove_actors.supref import SupRef
 from keygrove_actors.timers import MessageTimer
 from keygrove_actors.turns import Traits
 
@@ -115,6 +116,19 @@ class Ctx:
             WrongProtocol: an actor has the name now, and serves another protocol.
         """
         return Ref[P].named(self._cell.hub, name, proto)
+
+    @overload
+    def supervisor(self, path: str) -> SupRef[Any]: ...
+
+    @overload
+    def supervisor(self, path: str, proto: type[P]) -> SupRef[P]: ...
+
+    def supervisor(self, path: str, proto: type[Any] = object) -> SupRef[Any]:
+        """The supervisor at `path`, the ids from the root down; "" is the root itself.
+
+        Its children's refs are given out for protocol `proto`.
+        """
+        return SupRef(self._cell.hub, path, proto)
 
     async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
         """Open `resource`; the actor's own task closes it at its end, in reverse order.

@@ -96,12 +96,12 @@ class Cell(Turns):
 
     # ---- life
 
-    def start(self) -> None:
+    def start(self, args: tuple[Any, ...] = ()) -> None:
         """Make the actor, name it and run its `init`; the parent hears of the outcome."""
         make = self.spec.start
         try:
             assert callable(make), "subtrees have a cell of their own"
-            self.actor = make()
+            self.actor = make(*args)
             self.traits = self.actor.__traits__
             self.plain = self.traits.plain
             if self.spec.name is not None:
@@ -181,6 +181,10 @@ class Cell(Turns):
         """Ask the loop for a turn."""
         self.is_busy = True
         self.hub.backend.call_soon(self.tick, self._context or self.own_context())
+
+    def awaits(self, child: Cell) -> bool:
+        """Whether this is a supervisor that waits for `child` to start or stop."""
+        return False
 
     # ---- mail
 

@@ -6,15 +6,16 @@ side in one loop, and nothing of one is seen in another.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from contextvars import Context
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from keygrove_actors.backend import Backend, Parker
+from keygrove_actors.chance import Chance
 from keygrove_actors.messages import ActorId, Crash, MonitorId, NameTaken
 from keygrove_actors.reports import Cause, DeadLetter, Report
+from keygrove_actors.trace import trace_of
 from keygrove_actors.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -60,20 +61,30 @@ class Hub:
         "_monitors",
         "_observe",
         "backend",
+        "chance",
         "context",
         "counters",
+        "failed",
         "hosts",
         "names",
         "observer_error",
+        "root",
         "turning",
         "waiters",
         "wheel",
     )
 
     def __init__(
-        self, backend: Backend, context: Context, observe: Callable[[Report], None] | None
+        self,
+        backend: Backend,
+        context: Context,
+        observe: Callable[[Report], None] | None,
+        seed: int = 0,
     ) -> None:
         self.backend = backend
+        self.chance = Chance(seed)
+        self.root: Cell | None = None
+        self.failed: dict[str, Cell] = {}
         self.context = context
         self.wheel = Wheel(backend)
         self.names: dict[str, Cell] = {}
@@ -116,7 +127,7 @@ class Hub:
         return Crash(
             type(first).__name__,
             str(first),
-            "".join(traceback.format_exception(error)),
+            trace_of(error),
             f"{path}#{next(self._crashes)}",
         )
 

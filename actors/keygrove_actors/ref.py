@@ -18,6 +18,7 @@ from keygrove_actors.messages import (
     Cast,
     NoProc,
     Reason,
+    WouldDeadlock,
     WrongProtocol,
 )
 from keygrove_actors.reports import Cause
@@ -156,6 +157,11 @@ class Ref(Generic[P]):
         self._cell = cell
         return cell
 
+    @property
+    def latest(self) -> Cell | None:
+        """The cell last reached, dead or alive. For supervisors, whose children have no ids."""
+        return self._cell if self.name is None else self.resolve()
+
     async def _wait_up(self, message: object, within: float | None) -> Cell:
         if within is not None and self.name is not None:
             await self._hub.name_appears(self.name, within)
@@ -230,6 +236,8 @@ def _nested(
     """The deadline of a call from within a handler, whose own deadline bounds it."""
     if caller is callee:
         raise CallingSelf(callee.label, type_name(message))
+    if callee.awaits(caller):
+        raise WouldDeadlock(callee.label, type_name(message), caller.label)
     chain, link = [caller.label, callee.label], callee.waiting_for
     while link is not None:
         chain.append(link.label)

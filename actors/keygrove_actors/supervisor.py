@@ -2,7 +2,7 @@
 
 It never awaits. A child's acknowledgement or death is an event in its queue, which its
 next turn feeds to `step`; so a kill is heard at any time, and a restart of plain actors
-needs no task at all.
+needs no task at all. Requests are mail, taken one at a time while no child is waited for.
 
 A supervisor that is killed kills its children and is announced dead when they are, not
 before: so no orphan is possible, and a successor finds every name free.
@@ -11,53 +11,104 @@ before: so no orphan is possible, and a successor finds every name free.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
-from typing import Final, assert_never
+from itertools import islice
+from typing import Any, Final
 
 from keygrove_actors.actor import Actor
 from keygrove_actors.cell import Cell, Parent
+from keygrove_actors.decisions import (
+    AddAsked,
+    ArmRetry,
+    Boot,
+    Broken,
+    DeleteAsked,
+    Effect,
+    EndedBadly,
+    Event,
+    Exited,
+    ExitSelf,
+    Forget,
+    Granted,
+    KillAll,
+    KillAsked,
+    LeftDown,
+    Ready,
+    ReconcileAsked,
+    Refusal,
+    Refused,
+    ReplaceAsked,
+    RestartAsked,
+    RestartDecided,
+    Retry,
+    Start,
+    Started,
+    StartFailure,
+    Stop,
+    StopAll,
+    StopAsked,
+    TerminateAsked,
+)
+from keygrove_actors.host import TURN_MESSAGES
 from keygrove_actors.hub import Hub
-from keygrove_actors.messages import GoneReason, InitTimeout, Killed, Reason, Shutdown
+from keygrove_actors.mail import Notice, Request
+from keygrove_actors.messages import (
+    AlreadyPresent,
+    AlreadyStarted,
+    BadSpec,
+    GoneReason,
+    InitTimeout,
+    Killed,
+    NotFound,
+    Reason,
+    Restarting,
+    Running,
+    Shutdown,
+    ShuttingDown,
+    SpecError,
+    StartFailed,
+    TooManyChildren,
+)
+from keygrove_actors.model import Child, State, model_of
+from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
     Breach,
+    Cause,
+    ChildGivenUp,
     ChildRestarting,
     ChildStarted,
     ChildTerminated,
     ShutdownError,
     StartError,
 )
-from keygrove_actors.specs import ChildSpec, SupSpec
-from keygrove_actors.strategy import (
-    ArmRetry,
-    Boot,
-    Child,
-    Effect,
-    EndedBadly,
-    Event,
-    Exited,
-    ExitSelf,
-    GaveUp,
-    Kill,
-    KillAsked,
-    Ready,
-    Restarting,
-    Retry,
-    Start,
-    Started,
-    StartFailure,
-    Stop,
-    StopAsked,
-    model_of,
-    step,
+from keygrove_actors.specs import SupSpec, check_pair
+from keygrove_actors.strategy import step
+from keygrove_actors.supref import (
+    ChildInfo,
+    DeleteChild,
+    Reconcile,
+    ReplaceSpec,
+    RestartChild,
+    Spawn,
+    StartChild,
+    SupApi,
+    SupervisorView,
+    TerminateChild,
 )
 from keygrove_actors.wheel import Alarm
 
 ROOT: Final = "root"
 """The path of the root supervisor, which its children's paths leave out."""
 
-
-class SupApi:
-    """The protocol a supervisor serves."""
+_STARTS: Final = (StartChild, Spawn, RestartChild)
+_OF_CHILD: Final = {
+    Refusal.ALREADY_PRESENT: AlreadyPresent,
+    Refusal.NOT_FOUND: NotFound,
+    Refusal.RUNNING: Running,
+    Refusal.RESTARTING: Restarting,
+}
+_AWAITED: Final = frozenset({State.STARTING, State.STOPPING})
 
 
 class Supervisor(Actor[SupApi]):
@@ -65,56 +116,110 @@ class Supervisor(Actor[SupApi]):
 
 
 class Post:
-    """The place of one child: its spec, and its present incarnation if it has one."""
+    """The place of one child, and what its incarnations know as their parent."""
 
-    __slots__ = ("alarm", "cell", "incarnation", "spec")
+    __slots__ = ("alarm", "args", "cell", "id", "incarnation", "owner")
 
-    def __init__(self, spec: ChildSpec) -> None:
-        self.spec = spec
+    def __init__(self, owner: SupervisorCell, child_id: str, args: tuple[Any, ...] = ()) -> None:
+        self.owner = owner
+        self.id = child_id
+        self.args = args
         self.cell: Cell | None = None
         self.incarnation = 0
         self.alarm: Alarm | None = None
 
     def arm(self, alarm: Alarm | None) -> None:
-        """Put the clock on the child's start or stop, in place of the one before."""
+        """Put the clock on the child's start, stop or wait, in place of the one before."""
         if self.alarm is not None:
             self.alarm.cancel()
         self.alarm = alarm
 
+    def child_started(self, cell: Cell) -> None:
+        """Its `init` returned."""
+        self.owner.child_up(self, cell)
 
-class SupervisorCell(Cell):
+    def child_ended(self, cell: Cell) -> None:
+        """It is dead."""
+        self.owner.child_down(self, cell)
+
+
+class SupervisorCell(SupervisorView):
     """A cell whose life is decided by its children's."""
 
-    __slots__ = ("_events", "_model", "posts", "start_failure")
+    __slots__ = ("_events", "_model", "_spawned", "_stop_alarm", "posts", "start_failure")
 
-    def __init__(self, hub: Hub, parent: Parent, spec: ChildSpec, path: str) -> None:
+    def __init__(self, hub: Hub, parent: Parent, spec: Any, path: str) -> None:
         super().__init__(hub, parent, spec, path)
         assert isinstance(spec.start, SupSpec)
         self.actor = Supervisor()
         self.traits = self.actor.__traits__
-        self.plain = self.traits.plain
-        self.posts = {c.id: Post(c) for c in spec.start.children}
-        self._model = model_of(spec.start)
+        self.posts: dict[str, Post] = {}
+        self._model = model_of(spec.start, hub.chance)
         self._events: deque[Event] = deque()
+        self._spawned = 0
+        self._stop_alarm: Alarm | None = None
         self.is_busy = False
         self.start_failure: tuple[str, Reason] | None = None
+
+    # ---- what it shows
 
     @property
     def children(self) -> list[Child]:
         """The children as the decisions see them, in start order."""
-        return self._model.children
+        return list(self._model.children.values())
+
+    def sup_spec(self) -> SupSpec:
+        """The present spec."""
+        return self._model.spec
+
+    def cell_of(self, child_id: str) -> Cell | None:
+        """The actor of a child, None if nothing of it runs."""
+        post = self.posts.get(child_id)
+        return None if post is None else post.cell
+
+    def child_infos(self) -> tuple[ChildInfo, ...]:
+        """All children, in start order."""
+        return tuple(
+            ChildInfo(c.id, self._ref_of(c.id), c.state, isinstance(c.spec.start, SupSpec))
+            for c in self._model.children.values()
+        )
+
+    def awaits(self, child: Cell) -> bool:
+        """Whether `child` is starting or stopping, here or in a subtree that therefore is."""
+        cell: Cell = child
+        while isinstance(post := cell.parent, Post):
+            known = post.owner.model_child(post.id)
+            if known is None or known.state not in _AWAITED:
+                return False
+            if post.owner is self:
+                return True
+            cell = post.owner
+        return False
+
+    def model_child(self, child_id: str) -> Child | None:
+        """What the decisions know of a child."""
+        return self._model.children.get(child_id)
+
+    def is_failed(self, child_id: str) -> bool:
+        """Whether a child stays down because it spent its budget."""
+        child = self.model_child(child_id)
+        return not self.is_dead and child is not None and child.state is State.FAILED
+
+    def path_of(self, child_id: str) -> str:
+        """The way to a child, from the root."""
+        return child_id if self.path == ROOT else f"{self.path}/{child_id}"
 
     # ---- what the parent asks
 
-    def start(self) -> None:
+    def start(self, args: tuple[Any, ...] = ()) -> None:
         """Take the name and start the children, one after the other."""
-        if self.spec.name is not None:
-            try:
+        try:
+            if self.spec.name is not None:
                 self.hub.register(self.spec.name, self)
-            except Exception as error:  # noqa: BLE001 - a failed start, like any other
-                self.crashed(error)
-                self.announce()
-                return
+        except Exception as error:  # noqa: BLE001 - a failed start, like any other
+            self.crashed(error)
+            self.announce()
+            return
         self._note(Boot())
 
     def exit_signal(self, reason: Reason, *, by: Cell | None) -> None:
@@ -130,44 +235,56 @@ class SupervisorCell(Cell):
             self.is_killed = True
             self._note(KillAsked())
 
+    def announce(self) -> None:
+        """Be dead; no clock runs for it any more."""
+        for post in self.posts.values():
+            post.arm(None)
+        if self._stop_alarm is not None:
+            self._stop_alarm.cancel()
+        super().announce()
+
     # ---- what children tell
 
-    def child_started(self, cell: Cell) -> None:
+    def child_up(self, post: Post, cell: Cell) -> None:
         """Report it, and go on with the next."""
-        child = cell.spec.id
-        self.posts[child].arm(None)
-        self.hub.report(ChildStarted(child, cell.path, cell.incarnation))
-        self._note(Started(child))
+        post.arm(None)
+        self.hub.report(ChildStarted(cell.spec.id, cell.path, cell.incarnation))
+        self._note(Started(post.id, self.hub.backend.now()))
 
-    def child_ended(self, cell: Cell) -> None:
+    def child_down(self, post: Post, cell: Cell) -> None:
         """Report it, and decide."""
         child, reason, now = cell.spec.id, cell.reason, self.hub.backend.now()
         assert reason is not None
-        self.posts[child].arm(None)
-        self.posts[child].cell = None
+        post.arm(None)
+        post.cell = None
         if cell.is_started:
             self.hub.report(ChildTerminated(child, cell.path, cell.incarnation, reason))
-            self._note(Exited(child, reason, now))
+            self._note(Exited(post.id, reason, now))
         elif isinstance(reason, GoneReason):
-            self._note(Started(child, ignored=True))
+            self._note(Started(post.id, now, ignored=True))
         else:
             self.start_failure = self.start_failure or (child, reason)
             self.hub.report(StartError(child, cell.path, reason))
-            self._note(StartFailure(child, reason, now))
+            self._note(StartFailure(post.id, reason, now))
 
     # ---- turns
 
     def tick(self) -> None:
-        """Deal with the events, then with mail."""
-        while self._events and not self.is_dead:
-            for effect in step(self._model, self._events.popleft()):
-                self._perform(effect)
+        """Deal with the events; with mail only while no child is waited for."""
+        events, model, requests = self._events, self._model, TURN_MESSAGES
+        while not self.is_dead:
+            if events:
+                for effect in step(model, events.popleft()):
+                    self._perform(effect)
+            elif self.box and requests and (model.is_idle or model.leaving is not None):
+                requests -= 1
+                self._take(self.box.popleft())
+            else:
+                break
         if self.is_dead:
             return
         self.is_busy = False
-        if self.is_started:
-            self.turn()
-        if self._events and not self.is_busy:
+        if not requests:
             self.schedule()
 
     def _note(self, event: Event) -> None:
@@ -176,54 +293,190 @@ class SupervisorCell(Cell):
             if not self.is_busy:
                 self.schedule()
 
+    # ---- requests
+
+    def _take(self, item: Any) -> None:
+        if type(item) is not Request:
+            message = item.unwrap() if isinstance(item, Notice) else item
+            if message is not None:
+                self.hub.dead_letter(self.label, message, Cause.UNHANDLED)
+        elif item.parker.done():
+            self._skip(item)
+        elif self._model.leaving is not None:
+            item.fail(ShuttingDown(self.label))
+        else:
+            self.current = item
+            try:
+                event = self._event_of(item.message)
+            except SpecError as error:
+                self._finish(error)
+            else:
+                self._events.append(event)
+
+    def _event_of(self, message: Any) -> Event:
+        model = self._model
+        match message:
+            case Spawn(args):
+                return self._spawn(args)
+            case TerminateChild(child):
+                return TerminateAsked(self._id_of(child))
+            case ReplaceSpec(spec):
+                if model.spec.is_partitioned:
+                    raise BadSpec(f"{self.label} is partitioned: its children are fixed")
+                return ReplaceAsked(spec)
+            case Reconcile():
+                return ReconcileAsked()
+            case _:
+                return self._static_event_of(message)
+
+    def _static_event_of(self, message: Any) -> Event:
+        model = self._model
+        if model.is_dynamic:
+            raise BadSpec(f"{self.label} is dynamic: its children have refs, no ids or own specs")
+        match message:
+            case RestartChild(id):
+                return RestartAsked(id, self.hub.backend.now())
+            case StartChild() | DeleteChild() if model.spec.is_partitioned:
+                raise BadSpec(f"{self.label} is partitioned: its children are fixed")
+            case StartChild(spec):
+                check_pair(model.spec, spec)
+                return AddAsked(spec.id, spec)
+            case DeleteChild(id):
+                return DeleteAsked(id)
+            case _:
+                raise BadSpec(f"a supervisor has no answer to {type(message).__name__}")
+
+    def _spawn(self, args: tuple[Any, ...]) -> Event:
+        template = self._model.spec.template
+        if template is None:
+            raise BadSpec(f"{self.label} is not dynamic: give start_child a spec")
+        if args and isinstance(template.start, SupSpec):
+            raise BadSpec(f"{self.label} has subtrees as children: they take no arguments")
+        self._spawned += 1
+        child_id = f"{template.id}-{self._spawned}"
+        self.posts[child_id] = Post(self, child_id, args)
+        return AddAsked(child_id, template)
+
+    def _id_of(self, child: str | Ref[Any]) -> str:
+        if isinstance(child, str):
+            if self._model.is_dynamic:
+                raise BadSpec(f"{self.label} is dynamic: terminate its children by ref")
+            return child
+        if not self._model.is_dynamic:
+            raise BadSpec(f"{self.label} is not dynamic: terminate its children by id")
+        cell = child.latest
+        post = None if cell is None else cell.parent
+        if cell is None or not isinstance(post, Post) or post.owner is not self:
+            raise NotFound(child.label)
+        if post.incarnation != cell.incarnation:
+            raise NotFound(child.label)
+        return post.id
+
+    def _refusal(self, refused: Refused) -> SpecError:
+        match refused.why:
+            case Refusal.ALREADY_STARTED:
+                return AlreadyStarted(refused.id, Ref(self.hub, self.cell_of(refused.id)))
+            case Refusal.START_FAILED:
+                return StartFailed(refused.id, refused.reason or Shutdown())
+            case Refusal.TOO_MANY_CHILDREN:
+                return TooManyChildren(self.label, self._model.spec.max_children or 0)
+            case Refusal.SHUTTING_DOWN:
+                return ShuttingDown(self.label)
+            case Refusal.BAD_SPEC:
+                return BadSpec(f"{self.label} cannot turn dynamic, or cease to be: replace it")
+            case _:
+                return _OF_CHILD[refused.why](refused.id)
+
+    def _finish(self, outcome: object) -> None:
+        request, self.current = self.current, None
+        assert request is not None
+        if isinstance(outcome, SpecError):
+            request.fail(outcome)
+        else:
+            self.answer(request, outcome)
+
+    def _grant(self, child_id: str | None) -> None:
+        assert self.current is not None
+        if isinstance(self.current.message, _STARTS) and child_id is not None:
+            self._finish(Ref[Any](self.hub, self.cell_of(child_id)))
+        else:
+            self._finish(None)
+
+    def _ref_of(self, child_id: str) -> Ref[Any] | None:
+        cell = self.cell_of(child_id)
+        return None if cell is None else Ref(self.hub, cell)
+
+    # ---- effects
+
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Start(id):
-                self._start_child(self.posts[id])
+                self._start_child(id)
+            case Granted(id):
+                self._grant(id)
             case Stop(id):
-                self._stop_child(self.posts[id])
-            case Kill(id):
-                self._kill_child(self.posts[id])
+                self._stop_child(id)
+            case Forget(id):
+                self._forget(id)
             case ArmRetry():
                 self._arm_retry(effect)
+            case _:
+                self._perform_for_all(effect)
+
+    def _perform_for_all(self, effect: Effect) -> None:
+        match effect:
+            case Refused(id=id):
+                if self._model.is_dynamic:
+                    self._forget(id)
+                self._finish(self._refusal(effect))
             case Ready():
                 self.is_started = True
                 self.parent.child_started(self)
+            case StopAll():
+                self._stop_all()
+            case KillAll():
+                self._kill_all()
             case ExitSelf(reason):
                 self.reason = reason
                 self.announce()
-            case Restarting() | GaveUp() | EndedBadly():
+            case RestartDecided() | Broken() | LeftDown() | EndedBadly():
                 self._report(effect)
             case _:
-                assert_never(effect)
+                raise AssertionError(effect)
 
-    def _report(self, effect: Restarting | GaveUp | EndedBadly) -> None:
-        child, path, model = effect.id, self.path_of(effect.id), self._model
+    def _report(self, effect: RestartDecided | Broken | LeftDown | EndedBadly) -> None:
+        path, known = self.path_of(effect.id), self.model_child(effect.id)
+        child = effect.id if known is None else known.spec.id
         match effect:
-            case Restarting():
-                self.hub.report(ChildRestarting(child, path, effect.used, model.intensity))
-            case GaveUp():
-                self.hub.report(Breach(child, path, model.intensity, model.period))
-            case EndedBadly():
-                self.hub.report(ShutdownError(child, path, effect.reason))
+            case RestartDecided(used=used, limit=limit):
+                self.hub.report(ChildRestarting(child, path, used, limit))
+            case Broken(limit=limit, period=period):
+                self.hub.report(Breach(child, path, limit, period))
+            case LeftDown(limit=limit, period=period):
+                self.hub.failed[path] = self
+                self.hub.report(ChildGivenUp(child, path, limit, period))
+            case EndedBadly(reason=reason):
+                self.hub.report(ShutdownError(child, path, reason))
 
-    def path_of(self, child: str) -> str:
-        """The way to a child, from the root."""
-        return child if self.path == ROOT else f"{self.path}/{child}"
-
-    def _start_child(self, post: Post) -> None:
-        spec = post.spec
+    def _start_child(self, child_id: str) -> None:
+        spec = self._model.children[child_id].spec
+        post = self.posts.get(child_id)
+        if post is None:
+            post = self.posts[child_id] = Post(self, child_id)
         make = SupervisorCell if isinstance(spec.start, SupSpec) else Cell
         post.incarnation += 1
-        post.cell = cell = make(self.hub, self, spec, self.path_of(spec.id))
+        post.cell = cell = make(self.hub, post, spec, self.path_of(child_id))
         cell.incarnation = post.incarnation
-        if spec.init_timeout is not None:
+        if spec.init_timeout is None:
+            post.arm(None)
+        else:
             due = self.hub.backend.now() + spec.init_timeout
             post.arm(Alarm(self.hub.wheel, due, partial(cell.kill, InitTimeout())))
-        cell.start()
+        cell.start(post.args)
 
-    def _stop_child(self, post: Post) -> None:
-        cell, limit = post.cell, post.spec.shutdown_limit
+    def _stop_child(self, child_id: str) -> None:
+        post, limit = self.posts[child_id], self._model.children[child_id].spec.shutdown_limit
+        cell = post.cell
         if cell is None:
             return
         if limit == "brutal_kill":
@@ -233,16 +486,46 @@ class SupervisorCell(Cell):
             post.arm(Alarm(self.hub.wheel, self.hub.backend.now() + limit, cell.kill))
         cell.stop(Shutdown())
 
-    def _kill_child(self, post: Post) -> None:
-        if post.cell is not None:
-            post.cell.kill()
+    def _stop_all(self) -> None:
+        """Stop dynamic children, with one deadline for all (A-029)."""
+        assert self._model.spec.template is not None
+        limit = self._model.spec.template.shutdown_limit
+        if not isinstance(limit, str):
+            due = self.hub.backend.now() + limit
+            self._stop_alarm = Alarm(self.hub.wheel, due, self._kill_all)
+        self._stop_some(iter(list(self.posts.values())), kill=limit == "brutal_kill")
+
+    def _stop_some(self, posts: Iterator[Post], *, kill: bool) -> None:
+        """Tell so many, and let others have the loop before the next."""
+        some = list(islice(posts, TURN_MESSAGES))
+        for cell in (post.cell for post in some):
+            if cell is None:
+                continue
+            if kill:
+                cell.kill()
+            else:
+                cell.stop(Shutdown())
+        if some:
+            more = partial(self._stop_some, posts, kill=kill)
+            self.hub.backend.call_soon(more, self.own_context())
+
+    def _kill_all(self) -> None:
+        for post in list(self.posts.values()):
+            if post.cell is not None:
+                post.cell.kill()
+
+    def _forget(self, child_id: str) -> None:
+        post = self.posts.pop(child_id, None)
+        if post is not None:
+            post.arm(None)
 
     def _arm_retry(self, effect: ArmRetry) -> None:
         backend = self.hub.backend
+        retry = partial(self._retry, effect)
         if effect.delay > 0:
-            Alarm(self.hub.wheel, backend.now() + effect.delay, partial(self._retry, effect))
+            self.posts[effect.id].arm(Alarm(self.hub.wheel, backend.now() + effect.delay, retry))
         else:
-            backend.call_soon(partial(self._retry, effect), self.own_context())
+            backend.call_soon(retry, self.own_context())
 
     def _retry(self, effect: ArmRetry) -> None:
         self._note(Retry(effect.id, effect.attempt, self.hub.backend.now()))

@@ -118,7 +118,8 @@ async def open_node(
             clients=_clients(settings, site, telemetry, snapshot),
         ),
     )
-    async with run(spec, observe=telemetry.report, stop_deadline=STOP_S) as runtime:
+    seed = int.from_bytes(site.ports.entropy.token(8))
+    async with run(spec, observe=telemetry.report, stop_deadline=STOP_S, seed=seed) as runtime:
         runtimes.append(runtime)
         yield runtime
 
