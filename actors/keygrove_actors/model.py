@@ -157,10 +157,10 @@ def grant(model: Model, goals: Sequence[Goal], child_id: str, effects: list[Effe
         effects.append(Granted(child_id))
 
 
-def refuse(model: Model, why: Refusal, effects: list[Effect], reason: Reason | None = None) -> None:
+def refuse(model: Model, why: Refusal, effects: list[Effect]) -> None:
     """Refuse the request at hand, if there is one."""
     if model.asked is not None:
-        effects.append(Refused(why, model.asked.id, reason))
+        effects.append(Refused(why, model.asked.id))
         model.asked = None
 
 

@@ -35,6 +35,7 @@ from keygrove_actors.decisions import (
     LeftDown,
     Ready,
     Refusal,
+    Refused,
     RestartDecided,
     Retry,
     Start,
@@ -276,7 +277,8 @@ def _start_failed(model: Model, child: Child, event: StartFailure, effects: list
     asked, is_asked = model.asked, model.asked is not None and model.asked.id == child.id
     is_manual = asked is not None and asked.goal is not Goal.HURRY
     if is_asked or is_manual:
-        refuse(model, Refusal.START_FAILED, effects, event.reason)
+        model.asked = None
+        effects.append(Refused(Refusal.START_FAILED, child.id, event.reason))
     if is_manual:
         model.to_start.clear()
         if asked is not None and asked.goal is Goal.RECONCILE:

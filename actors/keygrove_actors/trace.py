@@ -21,7 +21,7 @@ _SPECIAL: Final[tuple[type[BaseException], ...]] = (
 def trace_of(error: BaseException) -> str:
     """What Python would print of `error`, without carets where it has no other error in tow."""
     is_alone = error.__cause__ is None and error.__context__ is None
-    if not is_alone or isinstance(error, _SPECIAL):
+    if not is_alone or issubclass(type(error), _SPECIAL):
         return "".join(traceback.format_exception(error))
     lines = ["Traceback (most recent call last):\n"]
     for frame, number in traceback.walk_tb(error.__traceback__):
