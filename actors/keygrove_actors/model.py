@@ -23,9 +23,9 @@ from keygrove_actors.decisions import (
     Refused,
     Retry,
 )
-from keygrove_actors.messages import Reason
-from keygrove_actors.pace import Pace
-from keygrove_actors.specs import ChildSpec, Restart, Strategy, SupSpec
+from keygrove_actors.messages import ORDERLY, Killed, Reason, Shutdown
+from keygrove_actors.pace import Pace, would_spend
+from keygrove_actors.specs import ChildSpec, OnBudget, Restart, Strategy, SupSpec
 
 
 class State(enum.Enum):
@@ -147,6 +147,36 @@ def is_kept(model: Model, child: Child) -> bool:
     if child.origin is Origin.DROPPED:
         return model.asked is None or model.asked.goal is not Goal.RECONCILE
     return not model.is_dynamic and child.spec.restart is not Restart.TEMPORARY
+
+
+def is_expected(child: Child, reason: Reason) -> bool:
+    """Whether a child that was told to stop may end so (A-012)."""
+    if child.spec.shutdown == "brutal_kill" and isinstance(reason, Killed):
+        return True
+    if child.spec.restart is Restart.PERMANENT:
+        return isinstance(reason, Shutdown)
+    return isinstance(reason, ORDERLY)
+
+
+def is_restarted(child: Child, reason: Reason) -> bool:
+    """Whether such an end leads to a restart."""
+    restart = child.spec.restart
+    if restart is Restart.TRANSIENT:
+        return not isinstance(reason, ORDERLY)
+    return restart is Restart.PERMANENT
+
+
+def is_there(child: Child) -> bool:
+    """Whether the child runs, will run again, or is not known to be dead yet."""
+    return child.state not in {State.DOWN, State.FAILED} or child.ended is not None
+
+
+def is_spent(child: Child, due: float) -> bool:
+    """Whether a restart at `due` is one too many for a child that is then given up."""
+    budget = child.spec.budget
+    if budget is None or child.spec.on_budget is not OnBudget.GIVE_UP:
+        return False
+    return would_spend(pace_of(child).stamps, due, budget.period) > budget.restarts
 
 
 def grant(model: Model, goals: Sequence[Goal], child_id: str, effects: list[Effect]) -> None:

@@ -24,7 +24,8 @@ from keygrove_actors.model import Child, State
 from keygrove_actors.ref import Ref
 from keygrove_actors.reports import Report, StopLate
 from keygrove_actors.specs import ChildSpec, SupSpec
-from keygrove_actors.supervisor import ROOT, SupervisorCell
+from keygrove_actors.staff import ROOT
+from keygrove_actors.supervisor import SupervisorCell
 from keygrove_actors.supref import SupRef
 from keygrove_actors.wheel import Alarm
 

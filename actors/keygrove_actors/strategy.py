@@ -45,7 +45,7 @@ from keygrove_actors.decisions import (
     StopAll,
     StopAsked,
 )
-from keygrove_actors.messages import ORDERLY, Killed, Reason, Shutdown
+from keygrove_actors.messages import Killed, Reason, Shutdown
 from keygrove_actors.model import (
     Child,
     Goal,
@@ -56,14 +56,18 @@ from keygrove_actors.model import (
     forget,
     grant,
     group_of,
+    is_expected,
     is_kept,
+    is_restarted,
+    is_spent,
+    is_there,
     pace_of,
     refuse,
     whom_all_await,
 )
-from keygrove_actors.pace import next_delay, spend, would_spend
+from keygrove_actors.pace import next_delay, spend
 from keygrove_actors.request import take
-from keygrove_actors.specs import AutoShutdown, OnBudget, Restart
+from keygrove_actors.specs import AutoShutdown, Restart
 
 _ALIVE: Final = frozenset({State.STARTING, State.UP, State.STOPPING})
 _STARTS: Final = (Goal.ADD, Goal.RESTART, Goal.HURRY)
@@ -147,7 +151,7 @@ def _stop_next(model: Model, effects: list[Effect]) -> None:
 
 def _stopped(model: Model, child: Child, reason: Reason | None, effects: list[Effect]) -> None:
     """A child that was to be down is; `reason` is None if it was so before."""
-    if reason is not None and not _is_expected(child, reason):
+    if reason is not None and not is_expected(child, reason):
         effects.append(EndedBadly(child.id, reason))
     if child.ended is not None:
         model.pending = deque(n for n in model.pending if not _is_end_of(n, child.id))
@@ -160,15 +164,6 @@ def _stopped(model: Model, child: Child, reason: Reason | None, effects: list[Ef
 
 def _is_end_of(news: Pending, child_id: str) -> bool:
     return isinstance(news, Exited) and news.id == child_id
-
-
-def _is_expected(child: Child, reason: Reason) -> bool:
-    """Whether a child that was told to stop may end so (A-012)."""
-    if child.spec.shutdown == "brutal_kill" and isinstance(reason, Killed):
-        return True
-    if child.spec.restart is Restart.PERMANENT:
-        return isinstance(reason, Shutdown)
-    return isinstance(reason, ORDERLY)
 
 
 def _leave(model: Model, reason: Reason) -> None:
@@ -208,7 +203,7 @@ def _go(model: Model, reason: Reason, effects: list[Effect]) -> None:
 
 def _mourn(child: Child, reason: Reason, effects: list[Effect]) -> None:
     """One of those told to stop all at once is dead."""
-    if not _is_expected(child, reason):
+    if not is_expected(child, reason):
         effects.append(EndedBadly(child.id, reason))
     child.state, child.ended = State.DOWN, None
 
@@ -300,16 +295,10 @@ def _deal_with(model: Model, news: Pending, effects: list[Effect]) -> None:
             _restart(model, child, news.now, effects)
         return
     child.state, child.ended = State.DOWN, None
-    if _is_restarted(child.spec.restart, news.reason):
+    if is_restarted(child, news.reason):
         _again(model, child, news.now, effects, is_retry=False)
     else:
         _ended(model, child, effects)
-
-
-def _is_restarted(restart: Restart, reason: Reason) -> bool:
-    if restart is Restart.TRANSIENT:
-        return not isinstance(reason, ORDERLY)
-    return restart is Restart.PERMANENT
 
 
 def _ended(model: Model, child: Child, effects: list[Effect]) -> None:
@@ -324,12 +313,8 @@ def _ended(model: Model, child: Child, effects: list[Effect]) -> None:
         case AutoShutdown.ANY_SIGNIFICANT:
             _leave(model, Shutdown())
         case AutoShutdown.ALL_SIGNIFICANT:
-            if not any(c.spec.significant and _is_there(c) for c in model.children.values()):
+            if not any(c.spec.significant and is_there(c) for c in model.children.values()):
                 _leave(model, Shutdown())
-
-
-def _is_there(child: Child) -> bool:
-    return child.state not in {State.DOWN, State.FAILED} or child.ended is not None
 
 
 # ---- restarting
@@ -342,7 +327,7 @@ def _again(
     due, backoff = now, child.spec.backoff
     if backoff is not None:
         due += next_delay(pace_of(child), backoff, now, model.chance)
-    if _is_spent(child, due):
+    if is_spent(child, due):
         _give_up(model, child, effects)
         return
     if is_retry:
@@ -360,13 +345,6 @@ def _again(
         effects.append(ArmRetry(child.id, child.attempt))
     else:
         _restart(model, child, now, effects)
-
-
-def _is_spent(child: Child, due: float) -> bool:
-    budget = child.spec.budget
-    if budget is None or child.spec.on_budget is not OnBudget.GIVE_UP:
-        return False
-    return would_spend(pace_of(child).stamps, due, budget.period) > budget.restarts
 
 
 def _give_up(model: Model, child: Child, effects: list[Effect]) -> None:

@@ -11,9 +11,6 @@ before: so no orphan is possible, and a successor finds every name free.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from functools import partial
-from itertools import islice
 from typing import Any, Final
 
 from keygrove_actors.actor import Actor
@@ -41,7 +38,6 @@ from keygrove_actors.decisions import (
     ReplaceAsked,
     RestartAsked,
     RestartDecided,
-    Retry,
     Start,
     Started,
     StartFailure,
@@ -58,7 +54,6 @@ from keygrove_actors.messages import (
     AlreadyStarted,
     BadSpec,
     GoneReason,
-    InitTimeout,
     Killed,
     NotFound,
     Reason,
@@ -70,7 +65,6 @@ from keygrove_actors.messages import (
     StartFailed,
     TooManyChildren,
 )
-from keygrove_actors.model import Child, State, model_of
 from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
     Breach,
@@ -82,10 +76,10 @@ from keygrove_actors.reports import (
     ShutdownError,
     StartError,
 )
-from keygrove_actors.specs import SupSpec, check_pair
+from keygrove_actors.specs import ChildSpec, SupSpec, check_pair
+from keygrove_actors.staff import Post, Staff
 from keygrove_actors.strategy import step
 from keygrove_actors.supref import (
-    ChildInfo,
     DeleteChild,
     Reconcile,
     ReplaceSpec,
@@ -93,13 +87,8 @@ from keygrove_actors.supref import (
     Spawn,
     StartChild,
     SupApi,
-    SupervisorView,
     TerminateChild,
 )
-from keygrove_actors.wheel import Alarm
-
-ROOT: Final = "root"
-"""The path of the root supervisor, which its children's paths leave out."""
 
 _STARTS: Final = (StartChild, Spawn, RestartChild)
 _OF_CHILD: Final = {
@@ -108,106 +97,25 @@ _OF_CHILD: Final = {
     Refusal.RUNNING: Running,
     Refusal.RESTARTING: Restarting,
 }
-_AWAITED: Final = frozenset({State.STARTING, State.STOPPING})
 
 
 class Supervisor(Actor[SupApi]):
     """What stands behind a supervisor's address."""
 
 
-class Post:
-    """The place of one child, and what its incarnations know as their parent."""
-
-    __slots__ = ("alarm", "args", "cell", "id", "incarnation", "owner")
-
-    def __init__(self, owner: SupervisorCell, child_id: str, args: tuple[Any, ...] = ()) -> None:
-        self.owner = owner
-        self.id = child_id
-        self.args = args
-        self.cell: Cell | None = None
-        self.incarnation = 0
-        self.alarm: Alarm | None = None
-
-    def arm(self, alarm: Alarm | None) -> None:
-        """Put the clock on the child's start, stop or wait, in place of the one before."""
-        if self.alarm is not None:
-            self.alarm.cancel()
-        self.alarm = alarm
-
-    def child_started(self, cell: Cell) -> None:
-        """Its `init` returned."""
-        self.owner.child_up(self, cell)
-
-    def child_ended(self, cell: Cell) -> None:
-        """It is dead."""
-        self.owner.child_down(self, cell)
-
-
-class SupervisorCell(SupervisorView):
+class SupervisorCell(Staff):
     """A cell whose life is decided by its children's."""
 
-    __slots__ = ("_events", "_model", "_spawned", "_stop_alarm", "posts", "start_failure")
+    __slots__ = ("_events", "_spawned", "start_failure")
 
-    def __init__(self, hub: Hub, parent: Parent, spec: Any, path: str) -> None:
+    def __init__(self, hub: Hub, parent: Parent, spec: ChildSpec, path: str) -> None:
         super().__init__(hub, parent, spec, path)
-        assert isinstance(spec.start, SupSpec)
         self.actor = Supervisor()
         self.traits = self.actor.__traits__
-        self.posts: dict[str, Post] = {}
-        self._model = model_of(spec.start, hub.chance)
         self._events: deque[Event] = deque()
         self._spawned = 0
-        self._stop_alarm: Alarm | None = None
         self.is_busy = False
         self.start_failure: tuple[str, Reason] | None = None
-
-    # ---- what it shows
-
-    @property
-    def children(self) -> list[Child]:
-        """The children as the decisions see them, in start order."""
-        return list(self._model.children.values())
-
-    def sup_spec(self) -> SupSpec:
-        """The present spec."""
-        return self._model.spec
-
-    def cell_of(self, child_id: str) -> Cell | None:
-        """The actor of a child, None if nothing of it runs."""
-        post = self.posts.get(child_id)
-        return None if post is None else post.cell
-
-    def child_infos(self) -> tuple[ChildInfo, ...]:
-        """All children, in start order."""
-        return tuple(
-            ChildInfo(c.id, self._ref_of(c.id), c.state, isinstance(c.spec.start, SupSpec))
-            for c in self._model.children.values()
-        )
-
-    def awaits(self, child: Cell) -> bool:
-        """Whether `child` is starting or stopping, here or in a subtree that therefore is."""
-        cell: Cell = child
-        while isinstance(post := cell.parent, Post):
-            known = post.owner.model_child(post.id)
-            if known is None or known.state not in _AWAITED:
-                return False
-            if post.owner is self:
-                return True
-            cell = post.owner
-        return False
-
-    def model_child(self, child_id: str) -> Child | None:
-        """What the decisions know of a child."""
-        return self._model.children.get(child_id)
-
-    def is_failed(self, child_id: str) -> bool:
-        """Whether a child stays down because it spent its budget."""
-        child = self.model_child(child_id)
-        return not self.is_dead and child is not None and child.state is State.FAILED
-
-    def path_of(self, child_id: str) -> str:
-        """The way to a child, from the root."""
-        return child_id if self.path == ROOT else f"{self.path}/{child_id}"
 
     # ---- what the parent asks
 
@@ -220,28 +128,20 @@ class SupervisorCell(SupervisorView):
             self.crashed(error)
             self.announce()
             return
-        self._note(Boot())
+        self.note(Boot())
 
     def exit_signal(self, reason: Reason, *, by: Cell | None) -> None:
         """Ignored: a supervisor traps exits, and only its own parent can stop it."""
 
     def stop(self, reason: Reason) -> None:
         """Stop the children in reverse order, then end."""
-        self._note(StopAsked(reason))
+        self.note(StopAsked(reason))
 
     def kill(self, reason: Reason = Killed()) -> None:  # noqa: B008 - frozen
         """Kill all children at once, then end."""
         if not self.is_killed:
             self.is_killed = True
-            self._note(KillAsked())
-
-    def announce(self) -> None:
-        """Be dead; no clock runs for it any more."""
-        for post in self.posts.values():
-            post.arm(None)
-        if self._stop_alarm is not None:
-            self._stop_alarm.cancel()
-        super().announce()
+            self.note(KillAsked())
 
     # ---- what children tell
 
@@ -249,7 +149,7 @@ class SupervisorCell(SupervisorView):
         """Report it, and go on with the next."""
         post.arm(None)
         self.hub.report(ChildStarted(cell.spec.id, cell.path, cell.incarnation))
-        self._note(Started(post.id, self.hub.backend.now()))
+        self.note(Started(post.id, self.hub.backend.now()))
 
     def child_down(self, post: Post, cell: Cell) -> None:
         """Report it, and decide."""
@@ -259,19 +159,19 @@ class SupervisorCell(SupervisorView):
         post.cell = None
         if cell.is_started:
             self.hub.report(ChildTerminated(child, cell.path, cell.incarnation, reason))
-            self._note(Exited(post.id, reason, now))
+            self.note(Exited(post.id, reason, now))
         elif isinstance(reason, GoneReason):
-            self._note(Started(post.id, now, ignored=True))
+            self.note(Started(post.id, now, ignored=True))
         else:
             self.start_failure = self.start_failure or (child, reason)
             self.hub.report(StartError(child, cell.path, reason))
-            self._note(StartFailure(post.id, reason, now))
+            self.note(StartFailure(post.id, reason, now))
 
     # ---- turns
 
     def tick(self) -> None:
         """Deal with the events; with mail only while no child is waited for."""
-        events, model, requests = self._events, self._model, TURN_MESSAGES
+        events, model, requests = self._events, self.model, TURN_MESSAGES
         while not self.is_dead:
             if events:
                 for effect in step(model, events.popleft()):
@@ -287,7 +187,8 @@ class SupervisorCell(SupervisorView):
         if not requests:
             self.schedule()
 
-    def _note(self, event: Event) -> None:
+    def note(self, event: Event) -> None:
+        """Put `event` behind the others, and see to it that it is dealt with."""
         if not self.is_dead:
             self._events.append(event)
             if not self.is_busy:
@@ -302,7 +203,7 @@ class SupervisorCell(SupervisorView):
                 self.hub.dead_letter(self.label, message, Cause.UNHANDLED)
         elif item.parker.done():
             self._skip(item)
-        elif self._model.leaving is not None:
+        elif self.model.leaving is not None:
             item.fail(ShuttingDown(self.label))
         else:
             self.current = item
@@ -314,7 +215,7 @@ class SupervisorCell(SupervisorView):
                 self._events.append(event)
 
     def _event_of(self, message: Any) -> Event:
-        model = self._model
+        model = self.model
         match message:
             case Spawn(args):
                 return self._spawn(args)
@@ -330,7 +231,7 @@ class SupervisorCell(SupervisorView):
                 return self._static_event_of(message)
 
     def _static_event_of(self, message: Any) -> Event:
-        model = self._model
+        model = self.model
         if model.is_dynamic:
             raise BadSpec(f"{self.label} is dynamic: its children have refs, no ids or own specs")
         match message:
@@ -347,7 +248,7 @@ class SupervisorCell(SupervisorView):
                 raise BadSpec(f"a supervisor has no answer to {type(message).__name__}")
 
     def _spawn(self, args: tuple[Any, ...]) -> Event:
-        template = self._model.spec.template
+        template = self.model.spec.template
         if template is None:
             raise BadSpec(f"{self.label} is not dynamic: give start_child a spec")
         if args and isinstance(template.start, SupSpec):
@@ -359,10 +260,10 @@ class SupervisorCell(SupervisorView):
 
     def _id_of(self, child: str | Ref[Any]) -> str:
         if isinstance(child, str):
-            if self._model.is_dynamic:
+            if self.model.is_dynamic:
                 raise BadSpec(f"{self.label} is dynamic: terminate its children by ref")
             return child
-        if not self._model.is_dynamic:
+        if not self.model.is_dynamic:
             raise BadSpec(f"{self.label} is not dynamic: terminate its children by id")
         cell = child.latest
         post = None if cell is None else cell.parent
@@ -379,7 +280,7 @@ class SupervisorCell(SupervisorView):
             case Refusal.START_FAILED:
                 return StartFailed(refused.id, refused.reason or Shutdown())
             case Refusal.TOO_MANY_CHILDREN:
-                return TooManyChildren(self.label, self._model.spec.max_children or 0)
+                return TooManyChildren(self.label, self.model.spec.max_children or 0)
             case Refusal.SHUTTING_DOWN:
                 return ShuttingDown(self.label)
             case Refusal.BAD_SPEC:
@@ -402,40 +303,36 @@ class SupervisorCell(SupervisorView):
         else:
             self._finish(None)
 
-    def _ref_of(self, child_id: str) -> Ref[Any] | None:
-        cell = self.cell_of(child_id)
-        return None if cell is None else Ref(self.hub, cell)
-
     # ---- effects
 
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Start(id):
-                self._start_child(id)
+                self.start_child(id)
             case Granted(id):
                 self._grant(id)
             case Stop(id):
-                self._stop_child(id)
+                self.stop_child(id)
             case Forget(id):
-                self._forget(id)
+                self.forget_child(id)
             case ArmRetry():
-                self._arm_retry(effect)
+                self.arm_retry(effect)
             case _:
                 self._perform_for_all(effect)
 
     def _perform_for_all(self, effect: Effect) -> None:
         match effect:
             case Refused(id=id):
-                if self._model.is_dynamic:
-                    self._forget(id)
+                if self.model.is_dynamic:
+                    self.forget_child(id)
                 self._finish(self._refusal(effect))
             case Ready():
                 self.is_started = True
                 self.parent.child_started(self)
             case StopAll():
-                self._stop_all()
+                self.stop_all()
             case KillAll():
-                self._kill_all()
+                self.kill_all()
             case ExitSelf(reason):
                 self.reason = reason
                 self.announce()
@@ -457,75 +354,3 @@ class SupervisorCell(SupervisorView):
                 self.hub.report(ChildGivenUp(child, path, limit, period))
             case EndedBadly(reason=reason):
                 self.hub.report(ShutdownError(child, path, reason))
-
-    def _start_child(self, child_id: str) -> None:
-        spec = self._model.children[child_id].spec
-        post = self.posts.get(child_id)
-        if post is None:
-            post = self.posts[child_id] = Post(self, child_id)
-        make = SupervisorCell if isinstance(spec.start, SupSpec) else Cell
-        post.incarnation += 1
-        post.cell = cell = make(self.hub, post, spec, self.path_of(child_id))
-        cell.incarnation = post.incarnation
-        if spec.init_timeout is None:
-            post.arm(None)
-        else:
-            due = self.hub.backend.now() + spec.init_timeout
-            post.arm(Alarm(self.hub.wheel, due, partial(cell.kill, InitTimeout())))
-        cell.start(post.args)
-
-    def _stop_child(self, child_id: str) -> None:
-        post, limit = self.posts[child_id], self._model.children[child_id].spec.shutdown_limit
-        cell = post.cell
-        if cell is None:
-            return
-        if limit == "brutal_kill":
-            cell.kill()
-            return
-        if not isinstance(limit, str):
-            post.arm(Alarm(self.hub.wheel, self.hub.backend.now() + limit, cell.kill))
-        cell.stop(Shutdown())
-
-    def _stop_all(self) -> None:
-        """Stop dynamic children, with one deadline for all (A-029)."""
-        assert self._model.spec.template is not None
-        limit = self._model.spec.template.shutdown_limit
-        if not isinstance(limit, str):
-            due = self.hub.backend.now() + limit
-            self._stop_alarm = Alarm(self.hub.wheel, due, self._kill_all)
-        self._stop_some(iter(list(self.posts.values())), kill=limit == "brutal_kill")
-
-    def _stop_some(self, posts: Iterator[Post], *, kill: bool) -> None:
-        """Tell so many, and let others have the loop before the next."""
-        some = list(islice(posts, TURN_MESSAGES))
-        for cell in (post.cell for post in some):
-            if cell is None:
-                continue
-            if kill:
-                cell.kill()
-            else:
-                cell.stop(Shutdown())
-        if some:
-            more = partial(self._stop_some, posts, kill=kill)
-            self.hub.backend.call_soon(more, self.own_context())
-
-    def _kill_all(self) -> None:
-        for post in list(self.posts.values()):
-            if post.cell is not None:
-                post.cell.kill()
-
-    def _forget(self, child_id: str) -> None:
-        post = self.posts.pop(child_id, None)
-        if post is not None:
-            post.arm(None)
-
-    def _arm_retry(self, effect: ArmRetry) -> None:
-        backend = self.hub.backend
-        retry = partial(self._retry, effect)
-        if effect.delay > 0:
-            self.posts[effect.id].arm(Alarm(self.hub.wheel, backend.now() + effect.delay, retry))
-        else:
-            backend.call_soon(retry, self.own_context())
-
-    def _retry(self, effect: ArmRetry) -> None:
-        self._note(Retry(effect.id, effect.attempt, self.hub.backend.now()))
