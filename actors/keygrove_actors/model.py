@@ -106,6 +106,8 @@ class Model(msgspec.Struct):
     waiting: str | None = None
     asked: Asked | None = None
     pending: deque[Pending] = msgspec.field(default_factory=deque[Pending])
+    now: float = 0.0
+    """When the latest event was: news put off is dealt with then, not when it came."""
     is_up: bool = False
     leaving: Reason | None = None
     dying: int | None = None

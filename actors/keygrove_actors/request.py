@@ -84,6 +84,7 @@ def _restart(model: Model, request: RestartAsked) -> Refusal | None:
     elif child.due is None:
         return Refusal.RESTARTING
     else:
+        model.now = request.now
         model.pending.append(Retry(child.id, child.attempt, request.now))
         model.asked = Asked(Goal.HURRY, child.id)
     if child.pace is not None:

@@ -78,11 +78,14 @@ def step(model: Model, event: Event) -> list[Effect]:
     """Take note of `event`; what is to be done next, in order. Changes the model."""
     effects: list[Effect] = []
     match event:
-        case Started():
+        case Started(now=now):
+            model.now = now
             _started(model, event, effects)
-        case Exited() | StartFailure():
+        case Exited(now=now) | StartFailure(now=now):
+            model.now = now
             _fell(model, event, effects)
-        case Retry():
+        case Retry(now=now):
+            model.now = now
             model.pending.append(event)
         case Boot():
             model.to_start.extend(model.children)
@@ -197,7 +200,8 @@ def _go(model: Model, reason: Reason, effects: list[Effect]) -> None:
             effects.append(StopAll())
             return
     model.is_gone = True
-    refuse(model, Refusal.SHUTTING_DOWN, effects)
+    if not model.is_killed:
+        refuse(model, Refusal.SHUTTING_DOWN, effects)
     effects.append(ExitSelf(reason))
 
 
@@ -283,7 +287,7 @@ def _start_failed(model: Model, child: Child, event: StartFailure, effects: list
     elif model.leaving is None and not model.is_up:
         _leave(model, Shutdown(f"failed_to_start_child:{child.id}"))
     elif model.leaving is None:
-        _again(model, child, event.now, effects, is_retry=True)
+        _again(model, child, effects, is_retry=True)
 
 
 def _deal_with(model: Model, news: Pending, effects: list[Effect]) -> None:
@@ -292,11 +296,11 @@ def _deal_with(model: Model, news: Pending, effects: list[Effect]) -> None:
         return
     if isinstance(news, Retry):
         if child.state is State.RESTARTING and child.attempt == news.attempt:
-            _restart(model, child, news.now, effects)
+            _restart(model, child, effects)
         return
     child.state, child.ended = State.DOWN, None
     if is_restarted(child, news.reason):
-        _again(model, child, news.now, effects, is_retry=False)
+        _again(model, child, effects, is_retry=False)
     else:
         _ended(model, child, effects)
 
@@ -320,11 +324,10 @@ def _ended(model: Model, child: Child, effects: list[Effect]) -> None:
 # ---- restarting
 
 
-def _again(
-    model: Model, child: Child, now: float, effects: list[Effect], *, is_retry: bool
-) -> None:
+def _again(model: Model, child: Child, effects: list[Effect], *, is_retry: bool) -> None:
     """Restart the child at once or when its backoff is over, unless its budget is spent."""
-    due, backoff = now, child.spec.backoff
+    now, backoff = model.now, child.spec.backoff
+    due = now
     if backoff is not None:
         due += next_delay(pace_of(child), backoff, now, model.chance)
     if is_spent(child, due):
@@ -338,13 +341,13 @@ def _again(
         first = min(child.id, waiting.id, key=list(model.children).index)
         child = model.children[first]
     if due > now:
-        _wait(model, child, now, due, effects)
+        _wait(model, child, due, effects)
     elif is_retry:
         child.state, child.due = State.RESTARTING, None
         child.attempt += 1
         effects.append(ArmRetry(child.id, child.attempt))
     else:
-        _restart(model, child, now, effects)
+        _restart(model, child, effects)
 
 
 def _give_up(model: Model, child: Child, effects: list[Effect]) -> None:
@@ -355,22 +358,22 @@ def _give_up(model: Model, child: Child, effects: list[Effect]) -> None:
     _ended(model, child, effects)
 
 
-def _wait(model: Model, child: Child, now: float, due: float, effects: list[Effect]) -> None:
+def _wait(model: Model, child: Child, due: float, effects: list[Effect]) -> None:
     group = group_of(model, child)
     model.to_stop.extend(c.id for c in reversed(group) if c is not child)
     child.state, child.due = State.RESTARTING, due
     child.attempt += 1
-    effects.append(ArmRetry(child.id, child.attempt, due - now))
+    effects.append(ArmRetry(child.id, child.attempt, due - model.now))
 
 
-def _restart(model: Model, child: Child, now: float, effects: list[Effect]) -> None:
+def _restart(model: Model, child: Child, effects: list[Effect]) -> None:
     """Count the restart, then give up or bring the child's group down and up again."""
     budget = child.spec.budget
     if budget is None:
         stamps, limit, period = model.stamps, model.intensity, model.period
     else:
         stamps, limit, period = pace_of(child).stamps, budget.restarts, budget.period
-    used = spend(stamps, now, period)
+    used = spend(stamps, model.now, period)
     if used > limit:
         effects.append(Broken(child.id, limit, period))
         _leave(model, Shutdown("reached_max_restart_intensity"))

@@ -334,12 +334,18 @@ class SupervisorCell(Staff):
             case KillAll():
                 self.kill_all()
             case ExitSelf(reason):
-                self.reason = reason
-                self.announce()
+                self._leave(reason)
             case RestartDecided() | Broken() | LeftDown() | EndedBadly():
                 self._report(effect)
             case _:
                 raise AssertionError(effect)
+
+    def _leave(self, reason: Reason) -> None:
+        """End; who asked too late is told so."""
+        while self.box:
+            self._take(self.box.popleft())
+        self.reason = reason
+        self.announce()
 
     def _report(self, effect: RestartDecided | Broken | LeftDown | EndedBadly) -> None:
         path, known = self.path_of(effect.id), self.model_child(effect.id)

@@ -127,7 +127,7 @@ class Sup:
 
     def stop_asked(self) -> None:
         self.leaving = self.leaving or "shutdown"
-        self.dismiss("ShuttingDown")
+        self.dismiss()
         self.wake()
 
     def kill(self) -> None:
@@ -140,16 +140,15 @@ class Sup:
                 kid.sub.kill()
         kinds = {k.id: "start_error" if k.state == "starting" else "ended" for k in ended}
         self.trace_any(frozenset((kinds[k.id], k.id, "killed") for k in ended))
-        self.dismiss("CalleeExit")
+        self.dismiss()
+        self.answer("CalleeExit")
         self.told("killed")
 
-    def dismiss(self, outcome: str) -> None:
-        """Nobody will take the mail, nor answer what was taken."""
+    def dismiss(self) -> None:
+        """Nobody will take the mail."""
         for _, tell in self.mail:
-            tell(outcome)
+            tell("ShuttingDown")
         self.mail.clear()
-        if self.is_dead:
-            self.answer(outcome)
 
     def ask(self, request: tuple[Any, ...], tell: Callable[[str], None]) -> None:
         if self.is_dead:
@@ -434,9 +433,10 @@ class Sup:
         elif (kid := self.kids.get(subject)) is None:
             tell("NotFound")
         elif verb == "terminate":
+            self.asked = (kid, tell)
             yield from self.stop_one(kid)
             self.put_down(kid)
-            tell("ok")
+            self.answer("ok")
         elif verb == "restart":
             yield from self.start_again(kid, tell)
         elif kid.state in {"up", "dying"}:
