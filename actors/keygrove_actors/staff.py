@@ -209,7 +209,7 @@ class Staff(SupervisorView):
             post.arm(None)
 
     def arm_retry(self, effect: ArmRetry) -> None:
-        """Send a `Retry` when its time has come."""
+        """Send a `Retry` when its time has come: as mail, behind what was asked before (A-045)."""
         backend = self.hub.backend
         retry = partial(self._retry, effect)
         if effect.delay > 0:
@@ -218,4 +218,4 @@ class Staff(SupervisorView):
             backend.call_soon(retry, self.own_context())
 
     def _retry(self, effect: ArmRetry) -> None:
-        self.note(Retry(effect.id, effect.attempt, self.hub.backend.now()))
+        self.post_signal(Retry(effect.id, effect.attempt, self.hub.backend.now()))

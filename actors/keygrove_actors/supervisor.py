@@ -38,6 +38,7 @@ from keygrove_actors.decisions import (
     ReplaceAsked,
     RestartAsked,
     RestartDecided,
+    Retry,
     Start,
     Started,
     StartFailure,
@@ -197,7 +198,9 @@ class SupervisorCell(Staff):
     # ---- requests
 
     def _take(self, item: Any) -> None:
-        if type(item) is not Request:
+        if type(item) is Retry:
+            self._events.append(Retry(item.id, item.attempt, self.hub.backend.now()))
+        elif type(item) is not Request:
             message = item.unwrap() if isinstance(item, Notice) else item
             if message is not None:
                 self.hub.dead_letter(self.label, message, Cause.UNHANDLED)

@@ -14,10 +14,12 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from tests.property.actors.oracle import Kid, Sup
+from tests.property.actors.household import Household, Kid
+from tests.property.actors.oracle import Sup
 from tests.property.actors.stage import Op, Trace, played
 from tests.property.actors.world import Delay, Entry, Plan, Rule, World
 
@@ -199,7 +201,7 @@ class Tree(RuleBasedStateMachine):
         assert stage.answers == self.answers
         assert stage.views == self.views
 
-    def end_now(self, sup: Sup, kid: Kid, how: str) -> None:
+    def end_now(self, sup: Household, kid: Kid, how: str) -> None:
         path = f"{sup.path}/{kid.id}"
         self.ops.append((self.world.now, ("kill", path) if how == "killed" else ("end", path, how)))
         if kid.sub is not None:
@@ -207,7 +209,7 @@ class Tree(RuleBasedStateMachine):
         else:
             sup.ends(kid, how)
 
-    def request(self, sup: Sup, verb: str, subject: Any) -> None:
+    def request(self, sup: Household, verb: str, subject: Any) -> None:
         number = len(self.ops)
 
         def tell(outcome: str) -> None:
@@ -224,11 +226,11 @@ class Tree(RuleBasedStateMachine):
     def pick(self, choices: Any, number: int) -> Any:
         return choices[number % len(choices)] if choices else None
 
-    def sups(self) -> list[Sup]:
+    def sups(self) -> list[Household]:
         subs = [k.sub for k in self.root.kids.values() if k.sub and k.state in {"up", "starting"}]
         return [s for s in [self.root, *subs] if not s.is_dead]
 
-    def kids(self) -> list[tuple[Sup, Kid]]:
+    def kids(self) -> list[tuple[Household, Kid]]:
         return [(s, k) for s in self.sups() for k in s.kids.values() if k.state == "up"]
 
     def keys(self) -> list[str]:
@@ -255,10 +257,19 @@ def compare(path: str, expected: list[tuple[float, Entry | frozenset[Entry]]], s
     assert seen[at:] == [], f"{path}: nothing more was expected"
 
 
+def lived(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=11,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
 TestTree = Tree.TestCase
-TestTree.settings = settings(
-    max_examples=300,
-    stateful_step_count=11,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestTree.settings = lived(200)
+
+
+@pytest.mark.slow
+class TestManyTrees(Tree.TestCase):  # type: ignore[misc,valid-type] # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass] - hypothesis makes the base
+    settings = lived(2000)
