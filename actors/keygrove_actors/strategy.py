@@ -236,7 +236,7 @@ def _started(model: Model, event: Started, effects: list[Effect]) -> None:
         return
     model.waiting = None
     child.state = State.DOWN if event.ignored else State.UP
-    if child.spec.backoff is not None:
+    if child.spec.backoff is not None and not event.ignored:
         pace_of(child).up_since = event.now
     if event.ignored and not is_kept(model, child):
         forget(model, child, effects)

@@ -23,6 +23,8 @@ class Kid:
     life: int = 0
     reason: str = ""
     dies_at: float = 0.0
+    is_stuck: bool = False
+    """It opens a resource, and can be killed but not stopped."""
     gone: Until = field(default_factory=Until)
     sub: Household | None = None
     token: int = 0
@@ -135,9 +137,8 @@ class Household:
 
     def ends(self, kid: Kid, how: str) -> None:
         """A child that is up ends by itself: at once, or cut off while it cleans up."""
-        hangs = kid.rule.has_task and self.world.ends.get(kid.key) == "hang"
         kid.reason = how
-        if hangs and how != "killed":
+        if self.hangs(kid) and how != "killed":
             assert isinstance(kid.rule.shutdown, int)
             kid.state, life = "dying", kid.life
             kid.reason = how if how == "boom" else "killed"
@@ -161,6 +162,7 @@ class Household:
         kid.state, kid.gone = "starting", Until()
         kid.incarnation += 1
         kid.life += 1
+        kid.is_stuck = False
         outcome = yield from self.start_sub(kid) if kid.rule.sub else self.start_worker(kid)
         if outcome == "up":
             kid.state, kid.up_since = "up", self.world.now
@@ -255,18 +257,23 @@ class Household:
     def stop_all(self) -> Steps:
         """Dynamic children at once, with one deadline."""
         kids = list(self.kids.values())
-        soon = frozenset(("ended", k.id, k.rule.ends_as) for k in kids if self.goes_soon(k))
-        late = [k for k in kids if k.state in {"up", "dying"} and not self.goes_soon(k)]
+        soon = [k for k in kids if self.goes_soon(k)]
+        late = [k for k in kids if k.state in {"up", "dying"} and k not in soon]
         for kid in kids:
             kid.life += 1
             if kid.state == "dead":
                 self.mourn(kid, kid.reason)
-        for kid in late:
-            if kid.state == "up":
-                assert isinstance(kid.rule.shutdown, int)
-                kid.state, kid.reason = "dying", "killed"
-                kid.dies_at = self.world.now + kid.rule.shutdown
-        self.trace_any(soon)
+        self.trace_any(frozenset(("ended", k.id, k.rule.ends_as) for k in soon))
+        for kid in soon:
+            kid.state = "down"
+        for kid in [k for k in late if k.state == "up"]:
+            assert isinstance(kid.rule.shutdown, int)
+            kid.state, kid.reason = "dying", "killed"
+            kid.dies_at = self.world.now + kid.rule.shutdown
+        yield from self.lose(late)
+
+    def lose(self, late: list[Kid]) -> Steps:
+        """Wait for those that do not end when told."""
         for when in sorted({k.dies_at for k in late}):
             if when > self.world.now:
                 yield self.world.sleep(when - self.world.now)
@@ -278,8 +285,12 @@ class Household:
 
     def goes_soon(self, kid: Kid) -> bool:
         """Whether a dynamic child ends as soon as it is told to."""
-        hangs = kid.rule.has_task and self.world.ends.get(kid.key) == "hang"
-        return kid.state == "up" and not hangs
+        return kid.state == "up" and not self.hangs(kid)
+
+    def hangs(self, kid: Kid) -> bool:
+        """Whether a child has to be killed because it does not end when told."""
+        is_slow = self.world.ends.get(kid.key) == "hang"
+        return kid.rule.has_task and (is_slow or kid.is_stuck)
 
     def trace_any(self, entries: frozenset[Entry]) -> None:
         if entries:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -65,6 +65,10 @@ class End(Cast[ChildApi], frozen=True, tag=True):
     how: str
 
 
+class Stick(Cast[ChildApi], frozen=True, tag=True):
+    pass
+
+
 class BoomError(Exception):
     pass
 
@@ -102,12 +106,23 @@ class Plain(Actor[ChildApi]):
         return Stop(Normal() if message.how == "normal" else Shutdown())
 
 
+@asynccontextmanager
+async def never_opens() -> AsyncGenerator[None, None]:
+    await anyio.sleep(1000.0)
+    yield
+
+
 class Tasked(Plain):
     async def init(self, ctx: Ctx) -> Ignore | None:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         if (self.troubles.inits.get(self.key) or [""])[0] == "hang":
             self.troubles.of_init(self.key)
             await anyio.sleep(1000.0)
+        self.ctx = ctx
         return super().init(ctx)
+
+    @on_cast(Stick)
+    async def stick(self, message: Stick) -> None:
+        await self.ctx.enter(never_opens())
 
     async def terminate(self, reason: Reason) -> None:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         if self.troubles.ends.get(self.key) == "hang":
@@ -223,19 +238,17 @@ class Stage:
                 self.troubles.inits[key] = list(faults)
             case "ends", key, fault:
                 self.troubles.ends[key] = fault
-            case "end", path, how:
-                self.ref(runtime, path).cast(End(how))
+            case "cast", path, message:
+                self.ref(runtime, path).cast(message)
             case "kill", path:
                 self.ref(runtime, path).kill()
-            case ("stop",):
-                pass
             case "view", path:
                 infos = runtime.supervisor(inner(path)).which_children()
                 self.views[number] = [(i.id, i.state.value) for i in infos]
             case "ask", path, verb, subject:
                 tasks.start_soon(self.ask, runtime, number, path, verb, subject)
             case _:
-                raise AssertionError(op)
+                assert op == ("stop",)
 
     def ref(self, runtime: Runtime, path: str) -> Ref[Any]:
         parent, _, child = path.rpartition("/")

@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.property.actors.household import Household, Kid
 from tests.property.actors.oracle import Sup
-from tests.property.actors.stage import Op, Trace, played
+from tests.property.actors.stage import End, Op, Stick, Trace, played
 from tests.property.actors.world import Delay, Entry, Plan, Rule, World
 
 from keygrove_actors import SpecWarning
 
+STEPS = 12
+"""As many fit into a second."""
 BEGIN = 50.0
 """When the first step is taken: the slowest tree is up by then."""
 SLACK = 0.045
@@ -109,7 +111,7 @@ class Tree(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 99), how=st.sampled_from(["normal", "shutdown", "boom", "boom"]))
     def end(self, pick: int, how: str) -> None:
         self.pass_time(1 + pick % 2)
-        if found := self.pick([(s, k) for s, k in self.kids() if not k.sub], pick):
+        if found := self.pick(self.workers(), pick):
             sup, kid = found
             self.end_now(sup, kid, how)
 
@@ -117,11 +119,31 @@ class Tree(RuleBasedStateMachine):
     def end_and_fail(self, pick: int, faults: list[str], how: str) -> None:
         """End a child whose next inits go wrong."""
         self.pass_time(pick % 2)
-        if found := self.pick([(s, k) for s, k in self.kids() if not k.sub], pick):
+        if found := self.pick(self.workers(), pick):
             sup, kid = found
             self.ops.append((self.world.now, ("inits", kid.key, faults)))
             self.world.inits[kid.key] = list(faults)
             self.end_now(sup, kid, how)
+
+    @rule(pick=st.integers(0, 99), fault=st.sampled_from(["hang", "fail", ""]))
+    def fall(self, pick: int, fault: str) -> None:
+        """End several children of one supervisor, faster than it can deal with."""
+        chosen = self.pick(self.sups(), pick)
+        for sup, kid in [(s, k) for s, k in self.workers() if s is chosen][:3]:
+            self.pass_time(0)
+            if kid.state == "up" and not sup.is_dead:
+                self.ops.append((self.world.now, ("inits", kid.key, [fault])))
+                self.world.inits[kid.key] = [fault]
+                self.end_now(sup, kid, "boom")
+
+    @rule(pick=st.integers(0, 99))
+    def stick(self, pick: int) -> None:
+        """Let a child open a resource, for ever: it can be killed then, but not stopped."""
+        self.pass_time(0)
+        if found := self.pick([(s, k) for s, k in self.workers() if k.rule.has_task], pick):
+            sup, kid = found
+            self.ops.append((self.world.now, ("cast", f"{sup.path}/{kid.id}", Stick())))
+            kid.is_stuck = True
 
     @rule(pick=st.integers(0, 99))
     def kill(self, pick: int) -> None:
@@ -164,9 +186,9 @@ class Tree(RuleBasedStateMachine):
     def spawn(self, pick: int, number: int) -> None:
         """Ask for dynamic children, all at once."""
         self.pass_time(pick % 2)
-        for sup in [s for s in self.sups() if s.is_dynamic]:
-            for _ in range(number):
-                self.request(sup, "spawn", None)
+        sup = self.pick([s for s in self.sups() if s.is_dynamic], pick)
+        for _ in range(number if sup else 0):
+            self.request(sup, "spawn", None)
 
     @rule(pick=st.integers(0, 99), other=st.integers(0, 99))
     def dismiss(self, pick: int, other: int) -> None:
@@ -188,6 +210,8 @@ class Tree(RuleBasedStateMachine):
             self.ops.append((self.world.now, ("view", sup.path)))
 
     def teardown(self) -> None:
+        if not hasattr(self, "root"):
+            return  # hypothesis ran out of bytes while it drew the tree
         self.pass_time(1)
         self.ops.append((self.world.now, ("stop",)))
         self.root.stop_asked()
@@ -203,7 +227,8 @@ class Tree(RuleBasedStateMachine):
 
     def end_now(self, sup: Household, kid: Kid, how: str) -> None:
         path = f"{sup.path}/{kid.id}"
-        self.ops.append((self.world.now, ("kill", path) if how == "killed" else ("end", path, how)))
+        op = ("kill", path) if how == "killed" else ("cast", path, End(how))
+        self.ops.append((self.world.now, op))
         if kid.sub is not None:
             kid.sub.kill()
         else:
@@ -219,6 +244,8 @@ class Tree(RuleBasedStateMachine):
         sup.ask((verb, subject), tell)
 
     def pass_time(self, seconds: int) -> None:
+        if self.taken == STEPS:  # let all settle, so that the fractions may begin anew
+            self.taken, seconds = 0, 60
         self.second += seconds
         self.taken += 1
         self.world.run_until(self.second + 0.08 * self.taken)
@@ -232,6 +259,9 @@ class Tree(RuleBasedStateMachine):
 
     def kids(self) -> list[tuple[Household, Kid]]:
         return [(s, k) for s in self.sups() for k in s.kids.values() if k.state == "up"]
+
+    def workers(self) -> list[tuple[Household, Kid]]:
+        return [(s, k) for s, k in self.kids() if not k.sub and not k.is_stuck]
 
     def keys(self) -> list[str]:
         return [
