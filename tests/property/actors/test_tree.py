@@ -81,7 +81,7 @@ def plans(draw: st.DrawFn, depth: int) -> Plan:
         strategy,
         rules,
         intensity=draw(st.sampled_from([0, 1, 2, 5])),
-        period=draw(st.sampled_from([4.52, 9000.52])),
+        period=draw(st.sampled_from([1.52, 4.52, 9000.52])),
         auto=auto,
         max_children=draw(st.none() | st.integers(0, 3)) if strategy == "dynamic" else None,
     )
