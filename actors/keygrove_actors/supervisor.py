@@ -48,7 +48,7 @@ from keygrove_actors.decisions import (
     TerminateAsked,
 )
 from keygrove_actors.host import TURN_MESSAGES
-from keygrove_actors.hub import Hub
+from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.mail import Notice, Request
 from keygrove_actors.messages import (
     AlreadyPresent,
@@ -65,6 +65,7 @@ from keygrove_actors.messages import (
     SpecError,
     StartFailed,
     TooManyChildren,
+    WrongProtocol,
 )
 from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
@@ -81,6 +82,7 @@ from keygrove_actors.specs import ChildSpec, SupSpec, check_pair
 from keygrove_actors.staff import Post, Staff
 from keygrove_actors.strategy import step
 from keygrove_actors.supref import (
+    REQUESTS,
     DeleteChild,
     Reconcile,
     ReplaceSpec,
@@ -206,16 +208,23 @@ class SupervisorCell(Staff):
                 self.hub.dead_letter(self.label, message, Cause.UNHANDLED)
         elif item.parker.done():
             self._skip(item)
-        elif self.model.leaving is not None:
-            item.fail(ShuttingDown(self.label))
         else:
-            self.current = item
-            try:
-                event = self._event_of(item.message)
-            except SpecError as error:
-                self._finish(error)
-            else:
-                self._events.append(event)
+            self._take_request(item)
+
+    def _take_request(self, request: Request) -> None:
+        if not isinstance(request.message, REQUESTS):
+            request.fail(WrongProtocol(self.label, type_name(request.message), "SupApi"))
+            return
+        if self.model.leaving is not None:
+            request.fail(ShuttingDown(self.label))
+            return
+        self.current = request
+        try:
+            event = self._event_of(request.message)
+        except SpecError as error:
+            self._finish(error)
+        else:
+            self._events.append(event)
 
     def _event_of(self, message: Any) -> Event:
         model = self.model
@@ -245,10 +254,8 @@ class SupervisorCell(Staff):
             case StartChild(spec):
                 check_pair(model.spec, spec)
                 return AddAsked(spec.id, spec)
-            case DeleteChild(id):
-                return DeleteAsked(id)
             case _:
-                raise BadSpec(f"a supervisor has no answer to {type(message).__name__}")
+                return DeleteAsked(message.id)
 
     def _spawn(self, args: tuple[Any, ...]) -> Event:
         template = self.model.spec.template

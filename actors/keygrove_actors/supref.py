@@ -13,7 +13,7 @@ to the type checker at each look-up, and be wrong as soon as the template uses `
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -71,6 +71,17 @@ class ReplaceSpec(Call[SupApi, None], frozen=True, tag=True):
 
 class Reconcile(Call[SupApi, None], frozen=True, tag=True):
     """Start and stop what the last `ReplaceSpec` added and left out."""
+
+
+REQUESTS: Final = (
+    StartChild,
+    Spawn,
+    TerminateChild,
+    RestartChild,
+    DeleteChild,
+    ReplaceSpec,
+    Reconcile,
+)
 
 
 class ChildInfo(msgspec.Struct, frozen=True):

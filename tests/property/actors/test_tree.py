@@ -45,8 +45,8 @@ kinds = st.sampled_from(["permanent", "transient", "temporary"])
 def workers(draw: st.DrawFn, names: str, auto: str) -> Rule:
     kind = draw(kinds)
     is_lasting = kind != "temporary"
-    budget = draw(st.none() | budgets) if is_lasting else None
-    has_task = draw(st.booleans())
+    budget = draw(st.none() | st.none() | budgets) if is_lasting else None
+    has_task = draw(st.sampled_from([True, True, False]))
     return Rule(
         draw(st.sampled_from(names)),
         kind,
@@ -75,12 +75,12 @@ def plans(draw: st.DrawFn, depth: int) -> Plan:
             )
             children = st.one_of(children, subs, subs)
         rules = tuple(
-            draw(st.lists(children, max_size=4, min_size=1 - depth, unique_by=lambda r: r.id))
+            draw(st.lists(children, max_size=4, min_size=2 - depth, unique_by=lambda r: r.id))
         )
     return Plan(
         strategy,
         rules,
-        intensity=draw(st.sampled_from([0, 1, 2, 5])),
+        intensity=draw(st.sampled_from([0, 1, 2, 5, 9])),
         period=draw(st.sampled_from([1.52, 4.52, 9000.52])),
         auto=auto,
         max_children=draw(st.none() | st.integers(0, 3)) if strategy == "dynamic" else None,
@@ -125,11 +125,13 @@ class Tree(RuleBasedStateMachine):
             self.world.inits[kid.key] = list(faults)
             self.end_now(sup, kid, how)
 
-    @rule(pick=st.integers(0, 99), fault=st.sampled_from(["hang", "fail", ""]))
+    @rule(pick=st.integers(0, 99), fault=st.sampled_from(["hang", "hang", "fail", ""]))
     def fall(self, pick: int, fault: str) -> None:
         """End several children of one supervisor, faster than it can deal with."""
-        chosen = self.pick(self.sups(), pick)
-        for sup, kid in [(s, k) for s, k in self.workers() if s is chosen][:3]:
+        workers = sorted(self.workers(), key=lambda one: not one[1].rule.has_task)
+        busy = [s for s in self.sups() if sum(one is s for one, _ in workers) > 1]
+        chosen = self.pick(busy, pick)
+        for sup, kid in [(s, k) for s, k in workers if s is chosen][:3]:
             self.pass_time(0)
             if kid.state == "up" and not sup.is_dead:
                 self.ops.append((self.world.now, ("inits", kid.key, [fault])))

@@ -27,6 +27,7 @@ from keygrove_actors import (
     ChildSpec,
     ChildTerminated,
     Ctx,
+    DeadLetter,
     Ignore,
     Jitter,
     Killed,
@@ -569,6 +570,18 @@ async def test_a091_no_supervisor_is_at_that_path(running: Running_, path: str) 
     async with running(ChildSpec("a", Peer)) as runtime:
         with pytest.raises(NoProc):
             await runtime.supervisor(path).terminate_child("x")
+
+
+async def test_a101_a_supervisor_refuses_what_it_has_no_answer_to(
+    running: Running_, reports: list[Report]
+) -> None:
+    async with running(ChildSpec("sub", SupSpec(), name="sub")) as runtime:
+        sub: Ref[Any] = runtime.whereis("sub", SupApi)
+        with pytest.raises(WrongProtocol):
+            await sub.call(Who())
+        sub.cast(Ends())
+        await anyio.sleep(0.1)
+    assert [r.message for r in reports if isinstance(r, DeadLetter)] == ["Ends"]
 
 
 # ---- significant children
