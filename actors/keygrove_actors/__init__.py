@@ -4,10 +4,18 @@ from keygrove_actors.actor import Actor, on, on_cast
 from keygrove_actors.calls import ReplyTo
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.failures import (
+    AlreadyPresent,
+    AlreadyStarted,
     NoReply,
+    NotFound,
     NotSuspended,
     ReceiveTimeout,
+    Restarting,
+    Running,
+    ShuttingDown,
     StashFull,
+    TooManyChildren,
+    WouldDeadlock,
     WrongMoment,
     WrongReply,
 )
@@ -57,6 +65,7 @@ from keygrove_actors.messages import (
     WrongTask,
     WrongThread,
 )
+from keygrove_actors.model import State
 from keygrove_actors.outcomes import (
     CONTINUE,
     CONTINUE_REPLY,
@@ -80,6 +89,7 @@ from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
     Breach,
     Cause,
+    ChildGivenUp,
     ChildRestarting,
     ChildStarted,
     ChildTerminated,
@@ -99,10 +109,23 @@ from keygrove_actors.reports import (
 )
 from keygrove_actors.requests import Answers, Bad, Pending, Requests, abcast, multi_call
 from keygrove_actors.runtime import Node, Runtime, run
-from keygrove_actors.specs import ChildSpec, MailboxSpec, Overflow, Restart, Strategy, SupSpec
+from keygrove_actors.specs import (
+    AutoShutdown,
+    Backoff,
+    Budget,
+    ChildSpec,
+    Jitter,
+    MailboxSpec,
+    OnBudget,
+    Overflow,
+    Restart,
+    Strategy,
+    SupSpec,
+    partitioned,
+)
 from keygrove_actors.state import Secret
 from keygrove_actors.statem import StateActor, enters, when
-from keygrove_actors.strategy import State
+from keygrove_actors.supref import ChildCounts, ChildInfo, SupApi, SupRef
 from keygrove_actors.tickets import Items, stream
 from keygrove_actors.timers import MessageTimer
 from keygrove_actors.work import Note, RawWork, Stream, Work, WorkFailure
@@ -120,11 +143,16 @@ __all__ = [
     "Actor",
     "ActorError",
     "ActorId",
+    "AlreadyPresent",
     "AlreadyReplied",
+    "AlreadyStarted",
     "Answers",
+    "AutoShutdown",
+    "Backoff",
     "Bad",
     "BadSpec",
     "Breach",
+    "Budget",
     "Call",
     "CallCycle",
     "CallError",
@@ -134,6 +162,9 @@ __all__ = [
     "CallingSelf",
     "Cast",
     "Cause",
+    "ChildCounts",
+    "ChildGivenUp",
+    "ChildInfo",
     "ChildRestarting",
     "ChildSpec",
     "ChildStarted",
@@ -155,6 +186,7 @@ __all__ = [
     "Ignore",
     "InitTimeout",
     "Items",
+    "Jitter",
     "Joined",
     "Killed",
     "Left",
@@ -168,9 +200,11 @@ __all__ = [
     "NoReply",
     "Node",
     "Normal",
+    "NotFound",
     "NotSuspended",
     "Note",
     "Offer",
+    "OnBudget",
     "Overflow",
     "Pending",
     "Poisoned",
@@ -186,10 +220,13 @@ __all__ = [
     "Report",
     "Requests",
     "Restart",
+    "Restarting",
+    "Running",
     "Runtime",
     "Secret",
     "Shutdown",
     "ShutdownError",
+    "ShuttingDown",
     "SlowTurn",
     "SpecError",
     "SpecWarning",
@@ -204,9 +241,12 @@ __all__ = [
     "StopReply",
     "Strategy",
     "Stream",
+    "SupApi",
+    "SupRef",
     "SupSpec",
     "TaskDone",
     "TerminateError",
+    "TooManyChildren",
     "Trace",
     "TreeEnded",
     "WireError",
@@ -217,6 +257,7 @@ __all__ = [
     "WorkerLinesDropped",
     "WorkerLogged",
     "WorkerPrinted",
+    "WouldDeadlock",
     "WrongMoment",
     "WrongProtocol",
     "WrongReply",
@@ -230,6 +271,7 @@ __all__ = [
     "multi_call",
     "on",
     "on_cast",
+    "partitioned",
     "run",
     "stream",
     "when",

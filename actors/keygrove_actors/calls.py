@@ -6,6 +6,7 @@ from math import inf
 from typing import Any, Generic, TypeVar
 
 from keygrove_actors.cell import Cell
+from keygrove_actors.failures import WouldDeadlock
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.mail import Request
 from keygrove_actors.messages import (
@@ -71,6 +72,8 @@ def nested(caller: Cell, callee: Cell, message: Any, deadline: float, within: fl
         raise CallingSelf(callee.label, type_name(message))
     if caller in caller.hub.taps and not caller.hub.sent(message, callee.label):
         raise NoProc(callee.label, type_name(message))
+    if callee.awaits(caller):
+        raise WouldDeadlock(callee.label, type_name(message), caller.label)
     check_cycle(caller, callee, message)
     at_hand = caller.at_hand()
     if at_hand is not None and at_hand.deadline < deadline:

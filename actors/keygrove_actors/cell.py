@@ -124,11 +124,11 @@ class Cell(Signals):
 
     # ---- life
 
-    def start(self) -> None:
+    def start(self, args: tuple[Any, ...] = ()) -> None:
         """Make the actor, name it and run its `init`; the parent hears of the outcome."""
         try:
             assert callable(self.spec.start), "subtrees have a cell of their own"
-            self.become(self.spec.start())
+            self.become(self.spec.start(*args))
             if self.spec.name is not None:
                 self.hub.register(self.spec.name, self)
             if self.traits.needs_task_for_init:
@@ -184,6 +184,10 @@ class Cell(Signals):
         """Ask the loop for a turn."""
         self.is_idle = False
         self.hub.backend.call_soon(self.tick, context=self.context or self.own_context())
+
+    def awaits(self, child: Cell) -> bool:
+        """Whether this is a supervisor that waits for `child` to start or stop."""
+        return False
 
     # ---- mail
 

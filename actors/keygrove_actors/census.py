@@ -15,9 +15,10 @@ import msgspec
 from keygrove_actors.cell import Cell
 from keygrove_actors.mail import EMPTY
 from keygrove_actors.messages import ActorId
+from keygrove_actors.model import State
 from keygrove_actors.runtime import Runtime
-from keygrove_actors.strategy import State
-from keygrove_actors.supervisor import ROOT, SupervisorCell
+from keygrove_actors.staff import ROOT
+from keygrove_actors.supervisor import SupervisorCell
 
 YIELD_EVERY: Final = 1000
 """Actors between two looks at the loop."""
@@ -108,7 +109,7 @@ async def _subtree(
         elif own is not None:
             found = _leaf(own, child.id, child.state, post.incarnation)
         else:
-            found = _gone(cell.path_of(child.id), child.id, child.state, post.spec.name)
+            found = _gone(cell.path_of(child.id), child.id, child.state, child.spec.name)
         children.append(found)
     return msgspec.structs.replace(
         _leaf(cell, child_id, state, incarnation), children=tuple(children)

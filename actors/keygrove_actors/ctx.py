@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from math import inf
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 from keygrove_actors import groups
 from keygrove_actors.calls import ReplyTo
@@ -15,6 +15,7 @@ from keygrove_actors.messages import ActorId, Cast, Defer, MonitorId, Reason, Wr
 from keygrove_actors.outcomes import Trace
 from keygrove_actors.receive import receive
 from keygrove_actors.ref import Ref
+from keygrove_actors.supref import SupRef
 from keygrove_actors.timers import MessageTimer
 
 P = TypeVar("P")
@@ -89,6 +90,19 @@ class Ctx:
             WrongProtocol: an actor has the name now, and serves another protocol.
         """
         return Ref[P].named(self._cell.hub, name, proto)
+
+    @overload
+    def supervisor(self, path: str) -> SupRef[Any]: ...
+
+    @overload
+    def supervisor(self, path: str, proto: type[P]) -> SupRef[P]: ...
+
+    def supervisor(self, path: str, proto: type[Any] = object) -> SupRef[Any]:
+        """The supervisor at `path`, the ids from the root down; "" is the root itself.
+
+        Its children's refs are given out for protocol `proto`.
+        """
+        return SupRef(self._cell.hub, path, proto)
 
     async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
         """Open `resource`; the actor's own task closes it at its end, in reverse order.

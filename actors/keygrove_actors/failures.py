@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from keygrove_actors.messages import ActorError, CallError
+from typing import TYPE_CHECKING, Any
+
+from keygrove_actors.messages import ActorError, CallError, SpecError
+
+if TYPE_CHECKING:
+    from keygrove_actors.ref import Ref
 
 
 class NoReply(CallError):
@@ -58,3 +63,77 @@ class WrongMoment(ActorError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}: move it into a handler")
+
+
+# ---- errors of what is asked of a supervisor
+
+
+class WouldDeadlock(CallError):
+    """A child that is just starting or stopping called the supervisor that waits for it."""
+
+    def __init__(self, target: str, message: str, caller: str) -> None:
+        super().__init__(
+            target,
+            message,
+            f"{target} waits for {caller} to start or stop and cannot answer its {message}: "
+            "ask from a handler, or from a task of ctx.start_soon",
+        )
+
+
+class AlreadyStarted(SpecError):
+    """A child of that id is up; `ref` is its address."""
+
+    def __init__(self, child_id: str, ref: Ref[Any]) -> None:
+        super().__init__(f"{child_id} is already running: use its ref, or another id")
+        self.child_id = child_id
+        self.ref = ref
+
+
+class AlreadyPresent(SpecError):
+    """A child of that id is known, and down."""
+
+    def __init__(self, child_id: str) -> None:
+        super().__init__(f"{child_id} is already known, but down: restart it, or delete it first")
+        self.child_id = child_id
+
+
+class NotFound(SpecError):
+    """The supervisor has no such child."""
+
+    def __init__(self, child_id: str) -> None:
+        super().__init__(f"no child {child_id}: look at which_children for those there are")
+        self.child_id = child_id
+
+
+class Running(SpecError):
+    """The child is up, so it cannot be restarted or deleted."""
+
+    def __init__(self, child_id: str) -> None:
+        super().__init__(f"{child_id} is running: terminate it first")
+        self.child_id = child_id
+
+
+class Restarting(SpecError):
+    """The child is about to be restarted anyway."""
+
+    def __init__(self, child_id: str) -> None:
+        super().__init__(f"{child_id} is just being restarted: wait for it to come up")
+        self.child_id = child_id
+
+
+class TooManyChildren(SpecError):
+    """The dynamic supervisor has as many children as it allows."""
+
+    def __init__(self, supervisor: str, limit: int) -> None:
+        super().__init__(
+            f"{supervisor} already has {limit} children, its limit: terminate some, or raise "
+            "max_children"
+        )
+        self.limit = limit
+
+
+class ShuttingDown(SpecError):
+    """The supervisor is stopping its children and starts no more."""
+
+    def __init__(self, supervisor: str) -> None:
+        super().__init__(f"{supervisor} is shutting down: ask its successor, if it gets one")

@@ -12,6 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from keygrove_actors.backend import Backend, Parker
+from keygrove_actors.chance import Chance
 from keygrove_actors.crashes import trace_text
 from keygrove_actors.letters import Letters
 from keygrove_actors.messages import ActorId, Crash, MonitorId, NameTaken
@@ -91,6 +92,7 @@ class Options(NamedTuple):
     check_replies: bool = False
     kill_grace: float = 1.0
     gate: Gate | None = None
+    seed: int = 0
 
 
 class Hub:
@@ -104,10 +106,12 @@ class Hub:
         "_told",
         "backend",
         "budget",
+        "chance",
         "check_replies",
         "context",
         "counters",
         "direct",
+        "failed",
         "fences",
         "gate",
         "group_monitors",
@@ -117,6 +121,7 @@ class Hub:
         "letters",
         "names",
         "observer_error",
+        "root",
         "taps",
         "turning",
         "waiters",
@@ -131,6 +136,9 @@ class Hub:
         options: Options = Options(),  # noqa: B008 - immutable
     ) -> None:
         self.backend = backend
+        self.chance = Chance(options.seed)
+        self.root: Cell | None = None
+        self.failed: dict[str, Cell] = {}
         self.context = context
         self.wheel = Wheel(backend)
         self.names: dict[str, Cell] = {}
@@ -138,7 +146,7 @@ class Hub:
         self.hosts: dict[object, Cell] = {}
         self.turning: Cell | None = None
         self.budget = DIRECT_TURNS
-        self.direct, self.check_replies, self.kill_grace, self.gate = options
+        self.direct, self.check_replies, self.kill_grace, self.gate, _ = options
         self.groups: dict[str, dict[Cell, int]] = {}
         self.group_monitors: dict[str, dict[Cell, None]] = {}
         self.taps: dict[Signals, Watch | None] = {}

@@ -72,6 +72,15 @@ class Breach(msgspec.Struct, frozen=True, tag=True):
     period: float
 
 
+class ChildGivenUp(msgspec.Struct, frozen=True, tag=True):
+    """The child spent its own budget of restarts, and stays down until someone restarts it."""
+
+    child: str
+    path: str
+    restarts: int
+    period: float
+
+
 class StopLate(msgspec.Struct, frozen=True, tag=True):
     """The tree was not down in time; the actors at `paths` are killed."""
 
@@ -181,6 +190,7 @@ Report: TypeAlias = (
     | ShutdownError
     | TerminateError
     | Breach
+    | ChildGivenUp
     | StopLate
     | DeadLetter
     | WorkerPrinted

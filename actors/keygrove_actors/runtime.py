@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import anyio
 import msgspec
@@ -21,11 +21,13 @@ from keygrove_actors.messages import (
     StopOverrun,
     TreeEnded,
 )
+from keygrove_actors.model import Child, State
 from keygrove_actors.ref import Ref
 from keygrove_actors.reports import Report, StopLate
 from keygrove_actors.specs import ChildSpec, SupSpec
-from keygrove_actors.strategy import Child, State
-from keygrove_actors.supervisor import ROOT, Post, SupervisorCell
+from keygrove_actors.staff import ROOT
+from keygrove_actors.supervisor import SupervisorCell
+from keygrove_actors.supref import SupRef
 from keygrove_actors.wheel import Alarm
 
 P = TypeVar("P")
@@ -62,6 +64,7 @@ class Runtime:
     def __init__(self, hub: Hub, spec: SupSpec) -> None:
         self._hub = hub
         self._root = SupervisorCell(hub, self, ChildSpec(ROOT, spec), ROOT)
+        hub.root = self._root
         self._waiters: list[Parker[None]] = []
         self._is_stopping = False
         self._is_told = False
@@ -94,11 +97,36 @@ class Runtime:
         """Who is in the group, each as often as it joined."""
         return groups.members(self._hub, group)
 
+    @overload
+    def supervisor(self, path: str) -> SupRef[Any]: ...
+
+    @overload
+    def supervisor(self, path: str, proto: type[P]) -> SupRef[P]: ...
+
+    def supervisor(self, path: str, proto: type[Any] = object) -> SupRef[Any]:
+        """The supervisor at `path`, the ids from the root down; "" is the root itself.
+
+        Its children's refs are given out for protocol `proto`.
+        """
+        return SupRef(self._hub, path, proto)
+
     def tree(self) -> Node:
         """The tree at this moment, as data; linear in the number of actors."""
         root = self._root
         up = State.UP if root.is_started else State.STARTING
         return _node(root, ROOT, State.DOWN if root.is_dead else up)
+
+    def failed(self) -> tuple[str, ...]:
+        """The paths of children that spent their budget of restarts and are down for that.
+
+        A tree is ready to serve when it is up and there is none.
+        """
+        failed = self._hub.failed
+        for path, owner in list(failed.items()):
+            assert isinstance(owner, SupervisorCell)
+            if not owner.is_failed(path.rpartition("/")[2]):
+                del failed[path]
+        return tuple(failed)
 
     def leftovers(self) -> dict[str, int]:
         """Names, tasks, deadlines and waiters in use; all zero once the tree is down."""
@@ -224,6 +252,7 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     check_replies: bool = False,
     kill_grace: float = 1.0,
     gate: Gate | None = None,
+    seed: int = 0,
 ) -> AsyncGenerator[Runtime, None]:
     """Run the tree in the current event loop, asyncio or trio, while the block runs.
 
@@ -233,6 +262,8 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     idle actor with a plain handler runs on the caller's stack. `check_replies` compares
     each reply with its declaration: for tests. An actor that outlives its kill by
     `kill_grace` seconds is declared dead. `gate` is a test kit's: it sees every message.
+    All that is left to chance, such as jitter, follows from `seed`: take it from the system
+    where nodes must not fall in step.
 
     Raises:
         StartFailed: the tree did not come up.
@@ -240,7 +271,7 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
         StopOverrun: on leaving, if actors had to be killed for lateness.
     """
     context = copy_context()
-    options = Options(direct, check_replies, kill_grace, gate)
+    options = Options(direct, check_replies, kill_grace, gate, seed)
     runtime = Runtime(Hub(current_backend(context), context, observe, options), spec)
     try:
         await runtime.started()
@@ -251,13 +282,6 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
 
 
 def _node(cell: SupervisorCell, child_id: str, state: State) -> Node:
-    children = tuple(
-        _node(post.cell, child.id, child.state)
-        if isinstance(post.cell, SupervisorCell)
-        else _leaf(post, child, cell.path_of(child.id))
-        for child in cell.children
-        for post in [cell.posts[child.id]]
-    )
     return Node(
         id=child_id,
         path=cell.path,
@@ -266,19 +290,22 @@ def _node(cell: SupervisorCell, child_id: str, state: State) -> Node:
         actor=cell.id,
         incarnation=cell.incarnation,
         mailbox=len(cell.box),
-        children=children,
+        children=tuple(_child_node(cell, child) for child in cell.children),
     )
 
 
-def _leaf(post: Post, child: Child, path: str) -> Node:
-    cell = post.cell
+def _child_node(parent: SupervisorCell, child: Child) -> Node:
+    post = parent.posts.get(child.id)
+    cell = None if post is None else post.cell
+    if isinstance(cell, SupervisorCell):
+        return _node(cell, child.id, child.state)
     return Node(
         id=child.id,
-        path=path,
-        name=post.spec.name,
+        path=parent.path_of(child.id),
+        name=child.spec.name,
         state=child.state,
         actor=None if cell is None else cell.id,
-        incarnation=post.incarnation,
+        incarnation=0 if post is None else post.incarnation,
         mailbox=0 if cell is None else len(cell.box),
     )
 

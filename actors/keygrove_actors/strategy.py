@@ -6,6 +6,10 @@ for that (`waiting`), other news is put off (`pending`), as OTP's supervisor lea
 its mailbox. A restart whose start fails is tried again by an event sent to itself
 (`Retry`), so that whatever arrived meanwhile, a stop above all, has its turn first.
 
+A backoff is a retry that comes later. In group strategies the group is stopped at once,
+since its members need each other, and started when the wait is over; there is one such
+wait at a time, of the first child in start order that failed, until the latest due time.
+
 Source: OTP 25, `supervisor.erl` (`restart/2`, `terminate_children/2`, `add_restart/1`).
 Deviations: stamps are fractions of a second; a stop is honoured between two starts of a
 round; a stale retry is told by its number, so it never counts twice.
@@ -13,237 +17,132 @@ round; a stale retry is told by its number, so it never counts twice.
 
 from __future__ import annotations
 
-import enum
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
-import msgspec
-
-from keygrove_actors.messages import ORDERLY, Killed, Reason, Shutdown
-from keygrove_actors.specs import Restart, Strategy, SupSpec
-
-
-class State(enum.Enum):
-    """Where a child is in its life."""
-
-    DOWN = "down"
-    STARTING = "starting"
-    UP = "up"
-    STOPPING = "stopping"
-    RESTARTING = "restarting"
-    """Its start failed and will be tried again."""
-
-
-class Child(msgspec.Struct):
-    """One child of the model. `ended` holds the reason of an end not yet dealt with."""
-
-    id: str
-    restart: Restart
-    dies_by_kill: bool = False
-    state: State = State.DOWN
-    ended: Reason | None = None
-    attempt: int = 0
-
-
-# ---- events
-
-
-class Boot(msgspec.Struct, frozen=True):
-    """Start all children."""
-
-
-class Started(msgspec.Struct, frozen=True):
-    """The child's `init` returned; with `ignored`, there is no actor all the same."""
-
-    id: str
-    ignored: bool = False
-
-
-class StartFailure(msgspec.Struct, frozen=True):
-    """The child's start failed."""
-
-    id: str
-    reason: Reason
-    now: float
-
-
-class Exited(msgspec.Struct, frozen=True):
-    """The child, once up, is dead."""
-
-    id: str
-    reason: Reason
-    now: float
-
-
-class Retry(msgspec.Struct, frozen=True):
-    """The time of a failed restart has come again."""
-
-    id: str
-    attempt: int
-    now: float
-
-
-class StopAsked(msgspec.Struct, frozen=True):
-    """Stop the children in order, then end with `reason`."""
-
-    reason: Reason
-
-
-class KillAsked(msgspec.Struct, frozen=True):
-    """Kill the children at once, then end."""
-
-
-Event: TypeAlias = Boot | Started | StartFailure | Exited | Retry | StopAsked | KillAsked
-
-
-# ---- effects
-
-
-class Start(msgspec.Struct, frozen=True):
-    """Start the child; answer with `Started` or `StartFailure`."""
-
-    id: str
-
-
-class Stop(msgspec.Struct, frozen=True):
-    """Tell the child to stop, by its spec; answer with `Exited`."""
-
-    id: str
-
-
-class Kill(msgspec.Struct, frozen=True):
-    """Kill the child; answer with `Exited` or `StartFailure`."""
-
-    id: str
-
-
-class ArmRetry(msgspec.Struct, frozen=True):
-    """Send `Retry` back after `delay`, behind the news that waits already."""
-
-    id: str
-    attempt: int
-    delay: float = 0.0
-
-
-class Ready(msgspec.Struct, frozen=True):
-    """All children are up for the first time."""
-
-
-class Restarting(msgspec.Struct, frozen=True):
-    """A restart because of the child was decided: `used` are spent within the period."""
-
-    id: str
-    used: int
-
-
-class GaveUp(msgspec.Struct, frozen=True):
-    """One restart too many, because of the child."""
-
-    id: str
-
-
-class EndedBadly(msgspec.Struct, frozen=True):
-    """The child was told to stop and ended for another reason."""
-
-    id: str
-    reason: Reason
-
-
-class ExitSelf(msgspec.Struct, frozen=True):
-    """All children are down: the supervisor ends with `reason`."""
-
-    reason: Reason
-
-
-Effect: TypeAlias = (
-    Start | Stop | Kill | ArmRetry | Ready | Restarting | GaveUp | EndedBadly | ExitSelf
+from keygrove_actors.child_requests import take
+from keygrove_actors.decisions import (
+    ArmRetry,
+    Boot,
+    Broken,
+    Effect,
+    EndedBadly,
+    Event,
+    Exited,
+    ExitSelf,
+    Granted,
+    KillAll,
+    KillAsked,
+    LeftDown,
+    Ready,
+    Refusal,
+    Refused,
+    RestartDecided,
+    Retry,
+    Start,
+    Started,
+    StartFailure,
+    Stop,
+    StopAll,
+    StopAsked,
 )
+from keygrove_actors.messages import Killed, Reason, Shutdown
+from keygrove_actors.model import (
+    Child,
+    Goal,
+    Model,
+    Origin,
+    Pending,
+    State,
+    forget,
+    grant,
+    group_of,
+    is_expected,
+    is_kept,
+    is_restarted,
+    is_spent,
+    is_there,
+    pace_of,
+    refuse,
+    whom_all_await,
+)
+from keygrove_actors.pace import next_delay, spend
+from keygrove_actors.specs import AutoShutdown, Restart
 
 _ALIVE: Final = frozenset({State.STARTING, State.UP, State.STOPPING})
-
-_News: TypeAlias = Exited | Retry
-
-
-class Model(msgspec.Struct):
-    """All a supervisor knows of its children, in start order."""
-
-    strategy: Strategy
-    intensity: int
-    period: float
-    children: list[Child]
-    stamps: list[float] = []
-    to_stop: deque[str] = msgspec.field(default_factory=deque[str])
-    to_start: deque[str] = msgspec.field(default_factory=deque[str])
-    waiting: str | None = None
-    pending: deque[_News] = msgspec.field(default_factory=deque[_News])
-    is_up: bool = False
-    leaving: Reason | None = None
-    is_killed: bool = False
-    is_gone: bool = False
-
-
-def model_of(spec: SupSpec) -> Model:
-    """The model of a supervisor that has started nothing yet."""
-    children = [Child(c.id, c.restart, c.shutdown == "brutal_kill") for c in spec.children]
-    return Model(spec.strategy, spec.intensity, spec.period, children)
+_STARTS: Final = (Goal.ADD, Goal.RESTART, Goal.HURRY)
+_STOPS: Final = (Goal.TERMINATE,)
 
 
 def step(model: Model, event: Event) -> list[Effect]:
     """Take note of `event`; what is to be done next, in order. Changes the model."""
     effects: list[Effect] = []
     match event:
+        case Started(now=now):
+            model.now = now
+            _started(model, event, effects)
+        case Exited(now=now) | StartFailure(now=now):
+            model.now = now
+            _fell(model, event, effects)
+        case Retry(now=now):
+            model.now = now
+            model.pending.append(event)
         case Boot():
-            model.to_start.extend(c.id for c in model.children)
+            model.to_start.extend(model.children)
         case StopAsked(reason):
             _leave(model, reason)
         case KillAsked():
             _kill(model, effects)
-        case Retry():
-            model.pending.append(event)
-        case Started():
-            _started(model, event)
-        case StartFailure() | Exited():
-            _fell(model, event, effects)
+        case _:
+            take(model, event, effects)
     _advance(model, effects)
     return effects
 
 
-def _find(model: Model, child_id: str) -> Child | None:
-    return next((c for c in model.children if c.id == child_id), None)
-
-
-def _child(model: Model, child_id: str) -> Child:
-    child = _find(model, child_id)
-    assert child is not None, child_id
-    return child
-
-
 def _advance(model: Model, effects: list[Effect]) -> None:
     """Do what can be done until a child must be waited for, or nothing is left to do."""
-    if model.is_killed and any(c.state in _ALIVE for c in model.children):
-        return
-    while model.waiting is None and not model.is_gone:
+    while model.waiting is None and not model.dying and not model.is_gone:
         if model.to_stop:
             _stop_next(model, effects)
         elif model.leaving is not None:
-            model.is_gone = True
-            effects.append(ExitSelf(model.leaving))
+            _go(model, model.leaving, effects)
         elif model.to_start:
-            child = _child(model, model.to_start.popleft())
-            child.state, model.waiting = State.STARTING, child.id
-            effects.append(Start(child.id))
+            _start_next(model, effects)
         elif not model.is_up:
             model.is_up = True
             effects.append(Ready())
         elif model.pending:
             _deal_with(model, model.pending.popleft(), effects)
         else:
+            _rest(model, effects)
             return
 
 
+def _rest(model: Model, effects: list[Effect]) -> None:
+    """Nothing is left to do: answer the request that waited for just that, or in vain."""
+    if model.asked is not None:
+        if model.asked.goal is Goal.RECONCILE:
+            model.asked = None
+            effects.append(Granted())
+        else:
+            refuse(model, Refusal.RESTARTING, effects)
+
+
+def _start_next(model: Model, effects: list[Effect]) -> None:
+    child = model.children[model.to_start.popleft()]
+    child.state, model.waiting = State.STARTING, child.id
+    if child.origin is Origin.NEW:
+        child.origin = Origin.LISTED
+    effects.append(Start(child.id))
+
+
+# ---- stopping
+
+
 def _stop_next(model: Model, effects: list[Effect]) -> None:
-    child = _child(model, model.to_stop.popleft())
+    child = model.children.get(model.to_stop.popleft())
+    if child is None:
+        return  # its start failed, or it ignored it, when all were already to be stopped
     if child.ended is not None:
         _stopped(model, child, child.ended, effects)
     elif child.state is State.UP:
@@ -254,124 +153,63 @@ def _stop_next(model: Model, effects: list[Effect]) -> None:
 
 
 def _stopped(model: Model, child: Child, reason: Reason | None, effects: list[Effect]) -> None:
-    if reason is not None and not _expected(child, reason):
+    """A child that was to be down is; `reason` is None if it was so before."""
+    if reason is not None and not is_expected(child, reason):
         effects.append(EndedBadly(child.id, reason))
     if child.ended is not None:
         model.pending = deque(n for n in model.pending if not _is_end_of(n, child.id))
-    child.state, child.ended = State.DOWN, None
-    if child.restart is Restart.TEMPORARY:
-        model.children.remove(child)
+    child.state, child.ended, child.due = State.DOWN, None, None
+    kept = is_kept(model, child)
+    grant(model, _STOPS, child.id, effects)
+    if not kept:
+        forget(model, child, effects)
 
 
-def _is_end_of(news: _News, child_id: str) -> bool:
+def _is_end_of(news: Pending, child_id: str) -> bool:
     return isinstance(news, Exited) and news.id == child_id
 
 
-def _expected(child: Child, reason: Reason) -> bool:
-    """Whether a child that was told to stop may end so (A-012)."""
-    if child.dies_by_kill and isinstance(reason, Killed):
-        return True
-    if child.restart is Restart.PERMANENT:
-        return isinstance(reason, Shutdown)
-    return isinstance(reason, ORDERLY)
-
-
-def _started(model: Model, event: Started) -> None:
-    if model.is_killed:
-        return
-    child = _child(model, event.id)
-    model.waiting = None
-    child.state = State.DOWN if event.ignored else State.UP
-    if event.ignored and child.restart is Restart.TEMPORARY:
-        model.children.remove(child)
-
-
-def _fell(model: Model, event: StartFailure | Exited, effects: list[Effect]) -> None:
-    """A child is dead: the one waited for, or another."""
-    child = _find(model, event.id)
-    if child is None:
-        return
-    if model.waiting != event.id:
-        child.state = State.DOWN
-        child.ended = event.reason
-        if isinstance(event, Exited):
-            model.pending.append(event)
-        return
-    model.waiting = None
-    if isinstance(event, StartFailure):
-        _start_failed(model, child, event, effects)
-    else:
-        _stopped(model, child, event.reason, effects)
-
-
-def _start_failed(model: Model, child: Child, event: StartFailure, effects: list[Effect]) -> None:
-    child.state = State.DOWN
-    model.to_start.clear()
-    if model.leaving is not None:
-        return
-    if not model.is_up:
-        _leave(model, Shutdown(f"failed_to_start_child:{child.id}"))
-        return
-    child.state = State.RESTARTING
-    child.attempt += 1
-    effects.append(ArmRetry(child.id, child.attempt))
-
-
-def _deal_with(model: Model, news: _News, effects: list[Effect]) -> None:
-    child = _find(model, news.id)
-    if child is None:
-        return
-    if isinstance(news, Retry):
-        if child.state is State.RESTARTING and child.attempt == news.attempt:
-            _restart(model, child, news.now, effects)
-        return
-    child.state, child.ended = State.DOWN, None
-    if _is_restarted(child.restart, news.reason):
-        _restart(model, child, news.now, effects)
-    elif child.restart is Restart.TEMPORARY:
-        model.children.remove(child)
-
-
-def _is_restarted(restart: Restart, reason: Reason) -> bool:
-    if restart is Restart.TRANSIENT:
-        return not isinstance(reason, ORDERLY)
-    return restart is Restart.PERMANENT
-
-
-def _restart(model: Model, child: Child, now: float, effects: list[Effect]) -> None:
-    """Count the restart, then give up or bring the child's group down and up again."""
-    model.stamps = [t for t in model.stamps if t >= now - model.period] + [now]
-    if len(model.stamps) > model.intensity:
-        effects.append(GaveUp(child.id))
-        _leave(model, Shutdown("reached_max_restart_intensity"))
-        return
-    effects.append(Restarting(child.id, len(model.stamps)))
-    group = _group(model, child)
-    model.to_stop.extend(c.id for c in reversed(group) if c is not child)
-    model.to_start.extend(c.id for c in group if c.restart is not Restart.TEMPORARY)
-
-
-def _group(model: Model, child: Child) -> Sequence[Child]:
-    match model.strategy:
-        case Strategy.ONE_FOR_ONE:
-            return (child,)
-        case Strategy.REST_FOR_ONE:
-            return model.children[model.children.index(child) :]
-        case Strategy.ONE_FOR_ALL:
-            return tuple(model.children)
-
-
 def _leave(model: Model, reason: Reason) -> None:
-    """Stop all children, in reverse order, and end; the first reason stays.
+    """Stop all children and end; the first reason stays.
 
-    A child that is just starting is stopped in its turn, once it is up (A-038).
+    In reverse order, or all at once if they are dynamic. A child that is just starting is
+    stopped in its turn, once it is up (A-038).
     """
     if model.leaving is None:
         model.leaving = reason
         model.to_start.clear()
-        model.to_stop = deque(
-            c.id for c in reversed(model.children) if c.state is not State.STOPPING
-        )
+        model.to_stop.clear()
+        if not model.is_dynamic:
+            model.to_stop.extend(
+                c.id for c in reversed(model.children.values()) if c.state is not State.STOPPING
+            )
+
+
+def _go(model: Model, reason: Reason, effects: list[Effect]) -> None:
+    """End, if all children are down; the dynamic ones are told to stop only now."""
+    if model.is_dynamic and model.dying is None:
+        model.dying = 0
+        for child in model.children.values():
+            if child.ended is not None:
+                _mourn(child, child.ended, effects)
+            elif child.state is State.UP:
+                child.state = State.STOPPING
+                model.dying += 1
+        model.pending.clear()
+        if model.dying:
+            effects.append(StopAll())
+            return
+    model.is_gone = True
+    if not model.is_killed:
+        refuse(model, Refusal.SHUTTING_DOWN, effects)
+    effects.append(ExitSelf(reason))
+
+
+def _mourn(child: Child, reason: Reason, effects: list[Effect]) -> None:
+    """One of those told to stop all at once is dead."""
+    if not is_expected(child, reason):
+        effects.append(EndedBadly(child.id, reason))
+    child.state, child.ended = State.DOWN, None
 
 
 def _kill(model: Model, effects: list[Effect]) -> None:
@@ -379,7 +217,169 @@ def _kill(model: Model, effects: list[Effect]) -> None:
     model.leaving, model.is_killed, model.waiting = Killed(), True, None
     model.to_start.clear()
     model.to_stop.clear()
-    for child in reversed(model.children):
+    model.dying = 0
+    for child in model.children.values():
         if child.state in _ALIVE:
             child.state = State.STOPPING
-            effects.append(Kill(child.id))
+            model.dying += 1
+    effects.append(KillAll())
+
+
+# ---- what became of a child
+
+
+def _started(model: Model, event: Started, effects: list[Effect]) -> None:
+    child = model.children[event.id]
+    if model.is_killed:
+        if event.ignored:
+            _died(model, child)
+        return
+    model.waiting = None
+    child.state = State.DOWN if event.ignored else State.UP
+    if child.spec.backoff is not None and not event.ignored:
+        pace_of(child).up_since = event.now
+    if event.ignored and not is_kept(model, child):
+        forget(model, child, effects)
+    grant(model, _STARTS, child.id, effects)
+
+
+def _fell(model: Model, event: StartFailure | Exited, effects: list[Effect]) -> None:
+    """A child is dead: the one waited for, or another."""
+    child = model.children.get(event.id)
+    if child is None:
+        return
+    if model.dying is not None:
+        if not model.is_killed:
+            _mourn(child, event.reason, effects)
+        _died(model, child)
+    elif model.waiting != event.id:
+        child.state = State.DOWN
+        child.ended = event.reason
+        if isinstance(event, Exited):
+            model.pending.append(event)
+    else:
+        model.waiting = None
+        if isinstance(event, StartFailure):
+            _start_failed(model, child, event, effects)
+        else:
+            _stopped(model, child, event.reason, effects)
+
+
+def _died(model: Model, child: Child) -> None:
+    assert model.dying
+    child.state = State.DOWN
+    model.dying -= 1
+
+
+def _start_failed(model: Model, child: Child, event: StartFailure, effects: list[Effect]) -> None:
+    child.state = State.DOWN
+    asked, is_asked = model.asked, model.asked is not None and model.asked.id == child.id
+    is_manual = asked is not None and asked.goal is not Goal.HURRY
+    if is_asked or is_manual:
+        model.asked = None
+        effects.append(Refused(Refusal.START_FAILED, child.id, event.reason))
+    if is_manual:
+        model.to_start.clear()
+        if asked is not None and asked.goal is Goal.RECONCILE:
+            child.origin = Origin.NEW
+        elif asked is not None and asked.goal is Goal.ADD:
+            forget(model, child, effects)
+    elif model.leaving is None and not model.is_up:
+        _leave(model, Shutdown(f"failed_to_start_child:{child.id}"))
+    elif model.leaving is None:
+        _again(model, child, effects, is_retry=True)
+
+
+def _deal_with(model: Model, news: Pending, effects: list[Effect]) -> None:
+    child = model.children.get(news.id)
+    if child is None:
+        return
+    if isinstance(news, Retry):
+        if child.state is State.RESTARTING and child.attempt == news.attempt:
+            _restart(model, child, effects)
+        return
+    child.state, child.ended = State.DOWN, None
+    if is_restarted(child, news.reason):
+        _again(model, child, effects, is_retry=False)
+    else:
+        _ended(model, child, effects)
+
+
+def _ended(model: Model, child: Child, effects: list[Effect]) -> None:
+    """The child ended by itself, for good."""
+    if child.state is not State.FAILED and not is_kept(model, child):
+        forget(model, child, effects)
+    if not child.spec.significant:
+        return
+    match model.spec.auto_shutdown:
+        case AutoShutdown.NEVER:
+            pass
+        case AutoShutdown.ANY_SIGNIFICANT:
+            _leave(model, Shutdown())
+        case AutoShutdown.ALL_SIGNIFICANT:
+            if not any(c.spec.significant and is_there(c) for c in model.children.values()):
+                _leave(model, Shutdown())
+
+
+# ---- restarting
+
+
+def _again(model: Model, child: Child, effects: list[Effect], *, is_retry: bool) -> None:
+    """Restart the child at once or when its backoff is over, unless its budget is spent."""
+    now, backoff = model.now, child.spec.backoff
+    due = now
+    if backoff is not None:
+        due += next_delay(pace_of(child), backoff, now, model.chance)
+    if is_spent(child, due):
+        _give_up(model, child, effects)
+        return
+    if is_retry:
+        model.to_start.clear()
+    waiting = whom_all_await(model, child)
+    if waiting is not None:
+        due = max(due, waiting.due or now)
+        first = min(child.id, waiting.id, key=list(model.children).index)
+        child = model.children[first]
+    if due > now:
+        _wait(model, child, due, effects)
+    elif is_retry:
+        child.state, child.due = State.RESTARTING, None
+        child.attempt += 1
+        effects.append(ArmRetry(child.id, child.attempt))
+    else:
+        _restart(model, child, effects)
+
+
+def _give_up(model: Model, child: Child, effects: list[Effect]) -> None:
+    budget = child.spec.budget
+    assert budget is not None
+    child.state, child.due = State.FAILED, None
+    effects.append(LeftDown(child.id, budget.restarts, budget.period))
+    _ended(model, child, effects)
+
+
+def _wait(model: Model, child: Child, due: float, effects: list[Effect]) -> None:
+    group = group_of(model, child)
+    model.to_stop.extend(c.id for c in reversed(group) if c is not child)
+    child.state, child.due = State.RESTARTING, due
+    child.attempt += 1
+    effects.append(ArmRetry(child.id, child.attempt, due - model.now))
+
+
+def _restart(model: Model, child: Child, effects: list[Effect]) -> None:
+    """Count the restart, then give up or bring the child's group down and up again."""
+    budget = child.spec.budget
+    if budget is None:
+        stamps, limit, period = model.stamps, model.intensity, model.period
+    else:
+        stamps, limit, period = pace_of(child).stamps, budget.restarts, budget.period
+    used = spend(stamps, model.now, period)
+    if used > limit:
+        effects.append(Broken(child.id, limit, period))
+        _leave(model, Shutdown("reached_max_restart_intensity"))
+        return
+    effects.append(RestartDecided(child.id, used, limit))
+    child.due = None
+    group = group_of(model, child)
+    model.to_stop.extend(c.id for c in reversed(group) if c is not child)
+    model.to_start.extend(c.id for c in group if c.spec.restart is not Restart.TEMPORARY)

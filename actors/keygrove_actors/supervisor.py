@@ -2,7 +2,7 @@
 
 It never awaits. A child's acknowledgement or death is an event in its queue, which its
 next turn feeds to `step`; so a kill is heard at any time, and a restart of plain actors
-needs no task at all.
+needs no task at all. Requests are mail, taken one at a time while no child is waited for.
 
 A supervisor that is killed kills its children and is announced dead when they are, not
 before: so no orphan is possible, and a successor finds every name free.
@@ -11,15 +11,54 @@ before: so no orphan is possible, and a successor finds every name free.
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
-from typing import Final, assert_never
+from typing import Any, Final
 
 from keygrove_actors.actor import Actor
 from keygrove_actors.cell import Cell, Parent
-from keygrove_actors.hub import Hub
-from keygrove_actors.messages import GoneReason, InitTimeout, Killed, Reason, Shutdown
+from keygrove_actors.child_calls import error_of, event_of
+from keygrove_actors.decisions import (
+    ArmRetry,
+    Boot,
+    Broken,
+    Effect,
+    EndedBadly,
+    Event,
+    Exited,
+    ExitSelf,
+    Forget,
+    Granted,
+    KillAll,
+    KillAsked,
+    LeftDown,
+    Ready,
+    Refused,
+    RestartDecided,
+    Retry,
+    Start,
+    Started,
+    StartFailure,
+    Stop,
+    StopAll,
+    StopAsked,
+)
+from keygrove_actors.failures import (
+    ShuttingDown,
+)
+from keygrove_actors.host import TURN_MESSAGES
+from keygrove_actors.hub import Hub, type_name
+from keygrove_actors.mail import Notice, Request
+from keygrove_actors.messages import (
+    GoneReason,
+    Killed,
+    Reason,
+    SpecError,
+    WrongProtocol,
+)
+from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
     Breach,
+    Cause,
+    ChildGivenUp,
     ChildRestarting,
     ChildStarted,
     ChildTerminated,
@@ -27,224 +66,242 @@ from keygrove_actors.reports import (
     StartError,
 )
 from keygrove_actors.signals import Signals
-from keygrove_actors.specs import ChildSpec, SupSpec
-from keygrove_actors.strategy import (
-    ArmRetry,
-    Boot,
-    Child,
-    Effect,
-    EndedBadly,
-    Event,
-    Exited,
-    ExitSelf,
-    GaveUp,
-    Kill,
-    KillAsked,
-    Ready,
-    Restarting,
-    Retry,
-    Start,
-    Started,
-    StartFailure,
-    Stop,
-    StopAsked,
-    model_of,
-    step,
+from keygrove_actors.specs import ChildSpec
+from keygrove_actors.staff import Post, Staff
+from keygrove_actors.strategy import step
+from keygrove_actors.supref import (
+    REQUESTS,
+    RestartChild,
+    Spawn,
+    StartChild,
+    SupApi,
 )
-from keygrove_actors.wheel import Alarm
+from keygrove_actors.turns import Command
 
-ROOT: Final = "root"
-"""The path of the root supervisor, which its children's paths leave out."""
-
-
-class SupApi:
-    """The protocol a supervisor serves."""
+_STARTS: Final = (StartChild, Spawn, RestartChild)
 
 
 class Supervisor(Actor[SupApi]):
     """What stands behind a supervisor's address."""
 
 
-class Post:
-    """The place of one child: its spec, and its present incarnation if it has one."""
-
-    __slots__ = ("alarm", "cell", "incarnation", "spec")
-
-    def __init__(self, spec: ChildSpec) -> None:
-        self.spec = spec
-        self.cell: Cell | None = None
-        self.incarnation = 0
-        self.alarm: Alarm | None = None
-
-    def arm(self, alarm: Alarm | None) -> None:
-        """Put the clock on the child's start or stop, in place of the one before."""
-        if self.alarm is not None:
-            self.alarm.cancel()
-        self.alarm = alarm
-
-
-class SupervisorCell(Cell):
+class SupervisorCell(Staff):
     """A cell whose life is decided by its children's."""
 
-    __slots__ = ("_events", "_model", "posts", "start_failure")
+    __slots__ = ("_events", "start_failure")
 
     def __init__(self, hub: Hub, parent: Parent, spec: ChildSpec, path: str) -> None:
         super().__init__(hub, parent, spec, path)
-        assert isinstance(spec.start, SupSpec)
         self.actor = Supervisor()
         self.traits = self.actor.__traits__
-        self.retable()
-        self.posts = {c.id: Post(c) for c in spec.start.children}
-        self._model = model_of(spec.start)
         self._events: deque[Event] = deque()
+        self.retable()
         self.is_idle = True
         self.start_failure: tuple[str, Reason] | None = None
 
-    @property
-    def children(self) -> list[Child]:
-        """The children as the decisions see them, in start order."""
-        return self._model.children
-
     # ---- what the parent asks
 
-    def start(self) -> None:
+    def start(self, args: tuple[Any, ...] = ()) -> None:
         """Take the name and start the children, one after the other."""
-        if self.spec.name is not None:
-            try:
+        try:
+            if self.spec.name is not None:
                 self.hub.register(self.spec.name, self)
-            except Exception as error:  # noqa: BLE001 - a failed start, like any other
-                self.crashed(error)
-                self.announce()
-                return
-        self._note(Boot())
+        except Exception as error:  # noqa: BLE001 - a failed start, like any other
+            self.crashed(error)
+            self.announce()
+            return
+        self.note(Boot())
 
     def exit_signal(self, reason: Reason, *, by: Signals | None) -> None:
         """Ignored: a supervisor traps exits, and only its own parent can stop it."""
 
+    def link_broken(self, peer: Signals, reason: Reason) -> None:
+        """Ignored as well."""
+        if self.links is not None:
+            self.links.pop(peer, None)
+
     def stop(self, reason: Reason) -> None:
         """Stop the children in reverse order, then end."""
-        self._note(StopAsked(reason))
+        self._be_roused()
+        self.note(StopAsked(reason))
 
     def kill(self, reason: Reason = Killed()) -> None:  # noqa: B008 - frozen
         """Kill all children at once, then end."""
         if not self.is_killed:
             self.is_killed = True
-            self._note(KillAsked())
+            self._be_roused()
+            self.note(KillAsked())
 
     # ---- what children tell
 
-    def child_started(self, cell: Cell) -> None:
+    def child_up(self, post: Post, cell: Cell) -> None:
         """Report it, and go on with the next."""
-        child = cell.spec.id
-        self.posts[child].arm(None)
-        self.hub.report(ChildStarted(child, cell.path, cell.incarnation))
-        self._note(Started(child))
+        post.arm(None)
+        self.hub.report(ChildStarted(cell.spec.id, cell.path, cell.incarnation))
+        self.note(Started(post.id, self.hub.backend.now()))
 
-    def child_ended(self, cell: Cell) -> None:
+    def child_down(self, post: Post, cell: Cell) -> None:
         """Report it, and decide."""
         child, reason, now = cell.spec.id, cell.reason, self.hub.backend.now()
         assert reason is not None
-        self.posts[child].arm(None)
-        self.posts[child].cell = None
+        post.arm(None)
+        post.cell = None
         if cell.is_started:
             self.hub.report(ChildTerminated(child, cell.path, cell.incarnation, reason))
-            self._note(Exited(child, reason, now))
+            self.note(Exited(post.id, reason, now))
         elif isinstance(reason, GoneReason):
-            self._note(Started(child, ignored=True))
+            self.note(Started(post.id, now, ignored=True))
         else:
             self.start_failure = self.start_failure or (child, reason)
             self.hub.report(StartError(child, cell.path, reason))
-            self._note(StartFailure(child, reason, now))
+            self.note(StartFailure(post.id, reason, now))
 
     # ---- turns
 
     def tick(self) -> None:
-        """Deal with the events, then with mail."""
-        while self._events and not self.is_dead:
-            for effect in step(self._model, self._events.popleft()):
-                self._perform(effect)
-        if self.is_dead:
+        """Deal with the events; with mail only while no child is waited for."""
+        events, model, requests = self._events, self.model, TURN_MESSAGES
+        self._serve_commands()
+        while not self.is_dead and not self.halted:
+            if events:
+                for effect in step(model, events.popleft()):
+                    self._perform(effect)
+            elif self.box and requests and (model.is_idle or model.leaving is not None):
+                requests -= 1
+                self._take(self.box.popleft())
+            else:
+                break
+        if self.is_dead or self.is_suspended:
             return
         self.is_idle = True
-        if self.is_started:
-            self.is_idle = False
-            self.turn()
-        if self._events and self.is_idle:
+        if not requests:
             self.schedule()
 
-    def _note(self, event: Event) -> None:
+    def note(self, event: Event) -> None:
+        """Put `event` behind the others, and see to it that it is dealt with."""
         if not self.is_dead:
             self._events.append(event)
             if self.is_idle:
                 self.schedule()
 
+    def settle_down(self) -> None:
+        """Go on after a suspension."""
+        self.schedule()
+
+    def _be_roused(self) -> None:
+        """End a suspension: who stops it means it."""
+        if self.is_suspended:
+            self.is_suspended = self.halted = False
+            self.schedule()
+
+    def _serve_commands(self) -> None:
+        """Do what the runtime asks, whatever else waits (A-117)."""
+        while self.box and type(self.box[0]) is Command:
+            self.box.popleft().run(self)
+
+    # ---- requests
+
+    def _take(self, item: Any) -> None:
+        kind: Any = type(item)  # pyright: ignore[reportUnknownVariableType] - see `turn`
+        if kind is Command:
+            item.run(self)
+        elif kind is Retry:
+            self._events.append(Retry(item.id, item.attempt, self.hub.backend.now()))
+        elif self.watch is not None and not self._is_let_in(item, kind):
+            pass
+        elif kind is not Request:
+            message = item.unwrap() if isinstance(item, Notice) else item
+            if message is not None:
+                self.hub.dead_letter(self.label, message, Cause.UNHANDLED)
+        elif item.parker.done():
+            self._skip(item)
+        else:
+            self._take_request(item)
+
+    def _take_request(self, request: Request) -> None:
+        if not isinstance(request.message, REQUESTS):
+            request.fail(WrongProtocol(self.label, type_name(request.message), "SupApi"))
+            return
+        if self.model.leaving is not None:
+            request.fail(ShuttingDown(self.label))
+            return
+        self.current = request
+        try:
+            event = event_of(self, request.message)
+        except SpecError as error:
+            self._finish(error)
+        else:
+            self._events.append(event)
+
+    def _finish(self, outcome: object) -> None:
+        request, self.current = self.current, None
+        assert request is not None
+        if isinstance(outcome, SpecError):
+            request.fail(outcome)
+        else:
+            self.settle(request, outcome)
+
+    def _grant(self, child_id: str | None) -> None:
+        assert self.current is not None
+        if isinstance(self.current.message, _STARTS) and child_id is not None:
+            self._finish(Ref[Any](self.hub, self.cell_of(child_id)))
+        else:
+            self._finish(None)
+
+    # ---- effects
+
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Start(id):
-                self._start_child(self.posts[id])
+                self.start_child(id)
+            case Granted(id):
+                self._grant(id)
             case Stop(id):
-                self._stop_child(self.posts[id])
-            case Kill(id):
-                self._kill_child(self.posts[id])
+                self.stop_child(id)
+            case Forget(id):
+                self.forget_child(id)
             case ArmRetry():
-                self._arm_retry(effect)
+                self.arm_retry(effect)
+            case _:
+                self._perform_for_all(effect)
+
+    def _perform_for_all(self, effect: Effect) -> None:
+        match effect:
+            case Refused(id=id):
+                if self.model.is_dynamic:
+                    self.forget_child(id)
+                self._finish(error_of(self, effect))
             case Ready():
                 self.is_started = True
                 self.parent.child_started(self)
+            case StopAll():
+                self.stop_all()
+            case KillAll():
+                self.kill_all()
             case ExitSelf(reason):
-                self.reason = reason
-                self.announce()
-            case Restarting() | GaveUp() | EndedBadly():
+                self._leave(reason)
+            case RestartDecided() | Broken() | LeftDown() | EndedBadly():
                 self._report(effect)
             case _:
-                assert_never(effect)
+                raise AssertionError(effect)
 
-    def _report(self, effect: Restarting | GaveUp | EndedBadly) -> None:
-        child, path, model = effect.id, self.path_of(effect.id), self._model
+    def _leave(self, reason: Reason) -> None:
+        """End; who asked too late is told so."""
+        while self.box:
+            self._take(self.box.popleft())
+        self.reason = reason
+        self.announce()
+
+    def _report(self, effect: RestartDecided | Broken | LeftDown | EndedBadly) -> None:
+        path, known = self.path_of(effect.id), self.model_child(effect.id)
+        child = effect.id if known is None else known.spec.id
         match effect:
-            case Restarting():
-                self.hub.report(ChildRestarting(child, path, effect.used, model.intensity))
-            case GaveUp():
-                self.hub.report(Breach(child, path, model.intensity, model.period))
-            case EndedBadly():
-                self.hub.report(ShutdownError(child, path, effect.reason))
-
-    def path_of(self, child: str) -> str:
-        """The way to a child, from the root."""
-        return child if self.path == ROOT else f"{self.path}/{child}"
-
-    def _start_child(self, post: Post) -> None:
-        spec = post.spec
-        make = SupervisorCell if isinstance(spec.start, SupSpec) else Cell
-        post.incarnation += 1
-        post.cell = cell = make(self.hub, self, spec, self.path_of(spec.id))
-        cell.incarnation = post.incarnation
-        if spec.init_timeout is not None:
-            due = self.hub.backend.now() + spec.init_timeout
-            post.arm(Alarm(self.hub.wheel, due, partial(cell.kill, InitTimeout())))
-        cell.start()
-
-    def _stop_child(self, post: Post) -> None:
-        cell, limit = post.cell, post.spec.shutdown_limit
-        if cell is None:
-            return
-        if limit == "brutal_kill":
-            cell.kill()
-            return
-        if not isinstance(limit, str):
-            post.arm(Alarm(self.hub.wheel, self.hub.backend.now() + limit, cell.kill))
-        cell.stop(Shutdown())
-
-    def _kill_child(self, post: Post) -> None:
-        if post.cell is not None:
-            post.cell.kill()
-
-    def _arm_retry(self, effect: ArmRetry) -> None:
-        backend = self.hub.backend
-        if effect.delay > 0:
-            Alarm(self.hub.wheel, backend.now() + effect.delay, partial(self._retry, effect))
-        else:
-            backend.call_soon(partial(self._retry, effect), context=self.own_context())
-
-    def _retry(self, effect: ArmRetry) -> None:
-        self._note(Retry(effect.id, effect.attempt, self.hub.backend.now()))
+            case RestartDecided(used=used, limit=limit):
+                self.hub.report(ChildRestarting(child, path, used, limit))
+            case Broken(limit=limit, period=period):
+                self.hub.report(Breach(child, path, limit, period))
+            case LeftDown(limit=limit, period=period):
+                self.hub.failed[path] = self
+                self.hub.report(ChildGivenUp(child, path, limit, period))
+            case EndedBadly(reason=reason):
+                self.hub.report(ShutdownError(child, path, reason))

@@ -226,7 +226,8 @@ class Sim:
     def planted(self, spec: SupSpec, path: str = "") -> SupSpec:
         """The tree with the starts of its children under control."""
         children = tuple(self._planted_child(child, path) for child in spec.children)
-        return msgspec.structs.replace(spec, children=children)
+        template = None if spec.template is None else self._planted_child(spec.template, path)
+        return msgspec.structs.replace(spec, children=children, template=template)
 
     def _planted_child(self, child: ChildSpec, above: str) -> ChildSpec:
         path = f"{above}/{child.id}" if above else child.id
@@ -234,11 +235,11 @@ class Sim:
             return msgspec.structs.replace(child, start=self.planted(child.start, path))
         return msgspec.structs.replace(child, start=partial(self._make, path, child.start))
 
-    def _make(self, path: str, make: Callable[[], Any]) -> Any:
+    def _make(self, path: str, make: Callable[..., Any], *args: Any) -> Any:
         if self._init_faults.get(path, 0) > 0:
             self._init_faults[path] -= 1
             raise InitFault(path)
-        return make()
+        return make(*args)
 
     def begin(self, runtime: Runtime) -> None:
         """The tree is up."""

@@ -128,8 +128,9 @@ async def open_node(
         ),
     )
     metrics.expect(_names(spec), FAULTS)
+    seed = int.from_bytes(site.ports.entropy.token(8))
     try:
-        async with run(spec, observe=telemetry.report, stop_deadline=STOP_S) as runtime:
+        async with run(spec, observe=telemetry.report, stop_deadline=STOP_S, seed=seed) as runtime:
             runtimes.append(runtime)
             yield runtime
     except StartFailed as error:

@@ -15,6 +15,7 @@ from structlog.typing import EventDict, Processor
 from keygrove.telemetry.exchange import Exchange
 from keygrove_actors import (
     Breach,
+    ChildGivenUp,
     ChildRestarting,
     ChildStarted,
     ChildTerminated,
@@ -171,6 +172,7 @@ _WORDS = {
     ChildStarted: ("info", "actor started"),
     ChildRestarting: ("warning", "actor restarting"),
     Breach: ("error", "supervisor gave up"),
+    ChildGivenUp: ("error", "actor given up"),
     StopLate: ("error", "actors killed at the deadline"),
     DeadLetter: ("debug", "message lost"),
     WorkerPrinted: ("info", "worker printed"),

@@ -11,7 +11,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from keygrove.telemetry.exchange import Exchange
-from keygrove_actors import ChildRestarting, ChildTerminated, Crash, DeadLetter, DeadLetters, Report
+from keygrove_actors import (
+    ChildGivenUp,
+    ChildRestarting,
+    ChildTerminated,
+    Crash,
+    DeadLetter,
+    DeadLetters,
+    Report,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -110,6 +118,12 @@ class Metrics:
             ["child"],
             registry=self.registry,
         )
+        self._given_up = Counter(
+            "keygrove_actor_given_up_total",
+            "Actors left down because they spent their budget of restarts.",
+            ["child"],
+            registry=self.registry,
+        )
         self._dead_letters = Counter(
             "keygrove_actor_dead_letters_total",
             "Messages that no handler saw.",
@@ -154,6 +168,8 @@ class Metrics:
                 self._crashes.labels(child).inc()
             case ChildRestarting(child=child):
                 self._restarts.labels(child).inc()
+            case ChildGivenUp(child=child):
+                self._given_up.labels(child).inc()
             case DeadLetter(cause=cause):
                 self._dead_letters.labels(cause.value).inc()
             case DeadLetters(cause=cause, count=count):

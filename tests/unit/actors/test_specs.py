@@ -9,14 +9,19 @@ import pytest
 
 from keygrove_actors import (
     Actor,
+    AutoShutdown,
+    Backoff,
     BadSpec,
+    Budget,
     ChildSpec,
     MailboxSpec,
+    OnBudget,
     Overflow,
     Restart,
     SpecWarning,
     Strategy,
     SupSpec,
+    partitioned,
 )
 
 
@@ -28,7 +33,12 @@ def child(**options: Any) -> ChildSpec:
     return ChildSpec("a", Idle, **options)
 
 
+def dynamic(template: ChildSpec, **options: Any) -> SupSpec:
+    return SupSpec(strategy=Strategy.DYNAMIC, template=template, **options)
+
+
 SUBTREE = SupSpec(children=())
+TRANSIENT = Restart.TRANSIENT
 
 BAD: list[tuple[str, Callable[[], object]]] = [
     ("unknown strategy", lambda: SupSpec(children=(), strategy="one_for_two")),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -40,6 +50,26 @@ BAD: list[tuple[str, Callable[[], object]]] = [
     ("init_timeout 0", lambda: child(init_timeout=0)),
     ("orphan", lambda: ChildSpec("a", SUBTREE, shutdown=5.0)),
     ("orphan", lambda: ChildSpec("a", SUBTREE, shutdown="brutal_kill")),
+    ("never ends by itself", lambda: child(significant=True)),
+    ("set auto_shutdown", lambda: SupSpec(children=(child(significant=True, restart=TRANSIENT),))),
+    ("starts empty", lambda: SupSpec(strategy=Strategy.DYNAMIC)),
+    ("starts empty", lambda: dynamic(child(), children=(child(),))),
+    ("only one child could have", lambda: dynamic(child(name="a"))),
+    ("max_children -1", lambda: dynamic(child(), max_children=-1)),
+    ("mean nothing to one_for_one", lambda: SupSpec(max_children=1)),
+    ("mean nothing to one_for_one", lambda: SupSpec(template=child())),
+    ("set auto_shutdown", lambda: dynamic(child(significant=True, restart=TRANSIENT))),
+    ("cannot stand in a path", lambda: ChildSpec("a/b", Idle)),
+    ("cannot stand in a path", lambda: ChildSpec("", Idle)),
+    ("never restarted", lambda: child(restart=Restart.TEMPORARY, budget=Budget(1, 1.0))),
+    ("never restarted", lambda: child(restart=Restart.TEMPORARY, backoff=Backoff(base=1.0))),
+    ("on_budget without", lambda: child(on_budget=OnBudget.GIVE_UP)),
+    ("budget of -1", lambda: Budget(-1, 1.0)),
+    ("budget period 0", lambda: Budget(1, 0.0)),
+    ("backoff base 0", lambda: Backoff(base=0.0)),
+    ("backoff first -1", lambda: Backoff(base=1.0, first=-1.0)),
+    ("backoff factor 0.5", lambda: Backoff(base=1.0, factor=0.5)),
+    ("0 partitions", lambda: partitioned(0, child())),
     ("mailbox limit 0", lambda: MailboxSpec(limit=0)),
 ]
 
@@ -55,9 +85,28 @@ def test_a008_a160_defaults() -> None:
     assert child().restart is Restart.PERMANENT
     assert child().shutdown_limit == 5.0
     assert ChildSpec("a", SUBTREE).shutdown_limit == "infinity"
+    assert SUBTREE.auto_shutdown is AutoShutdown.NEVER
+    assert not child().significant
     assert child().mailbox == MailboxSpec(10_000, Overflow.REJECT)
 
 
 def test_a047_a_transient_supervisor_is_warned_of() -> None:
     with pytest.warns(SpecWarning, match="stays down when it gives up"):
         ChildSpec("a", SUBTREE, restart=Restart.TRANSIENT)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a048_a_transient_supervisor_that_ends_with_its_children_is_not() -> None:
+    significant = child(significant=True, restart=Restart.TRANSIENT)
+    sub = SupSpec(children=(significant,), auto_shutdown=AutoShutdown.ALL_SIGNIFICANT)
+    ChildSpec("sub", sub, restart=Restart.TRANSIENT)
+
+
+def test_a055_an_intensity_that_backoff_never_reaches_is_warned_of() -> None:
+    slow = child(backoff=Backoff(base=1.0, cap=3.0))
+    SupSpec(children=(slow,))
+    with pytest.warns(SpecWarning, match="never reaches 2 restarts in 5 s"):
+        SupSpec(children=(slow,), intensity=2)
+    with pytest.warns(SpecWarning, match="give it a budget"):
+        dynamic(slow, intensity=2)
+    SupSpec(children=(child(backoff=slow.backoff, budget=Budget(1, 1.0)),), intensity=2)

@@ -40,6 +40,7 @@ from keygrove_actors import (
     StopLate,
     StopOverrun,
     Strategy,
+    SupApi,
     SupSpec,
     TerminateError,
     TreeEnded,
@@ -47,8 +48,9 @@ from keygrove_actors import (
     on_cast,
     run,
 )
-from keygrove_actors.strategy import Boot, Exited, GaveUp, Started, model_of, step
-from keygrove_actors.supervisor import SupApi
+from keygrove_actors.decisions import Boot, Broken, Exited, Started
+from keygrove_actors.model import model_of
+from keygrove_actors.strategy import step
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
@@ -270,11 +272,11 @@ async def test_a040_a_stamp_exactly_period_old_counts() -> None:
     for second, gives_up in ((15.0, True), (15.5, False)):
         model = model_of(spec)
         step(model, Boot())
-        step(model, Started("a"))
+        step(model, Started("a", 0.0))
         step(model, Exited("a", Killed(), 10.0))
-        step(model, Started("a"))
+        step(model, Started("a", 0.0))
         effects = step(model, Exited("a", Killed(), second))
-        assert any(isinstance(e, GaveUp) for e in effects) is gives_up
+        assert any(isinstance(e, Broken) for e in effects) is gives_up
 
 
 @pytest.mark.parametrize("intensity", [0, 1, 3])
