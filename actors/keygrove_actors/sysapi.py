@@ -14,8 +14,9 @@ from keygrove_actors import state
 from keygrove_actors.actor import Actor
 from keygrove_actors.cell import Cell
 from keygrove_actors.failures import NotSuspended
-from keygrove_actors.messages import CallingSelf, NoProc
+from keygrove_actors.messages import BadSpec, CallingSelf, NoProc
 from keygrove_actors.ref import Ref
+from keygrove_actors.supref import SupervisorView
 from keygrove_actors.turns import Command
 from keygrove_actors.watch import LOG_EVENTS, Statistics, TraceEvent, Watch
 
@@ -68,6 +69,7 @@ async def change_code(
 
     Raises:
         NotSuspended: the actor is running.
+        BadSpec: it is a supervisor; `SupRef.replace_spec` is the way to change one.
     """
     await _ask(ref, "change_code", lambda cell: _change_code(cell, kind, extra), timeout)
 
@@ -172,13 +174,20 @@ def _resume(cell: Cell) -> None:
 
 
 def _replace(cell: Cell, change: Callable[[Any], Any]) -> None:
+    _refuse_supervisor(cell)
     state.put(cell.actor, change(state.raw(cell.actor)))
 
 
 def _change_code(cell: Cell, kind: type[Actor[Any]], extra: Any) -> None:
+    _refuse_supervisor(cell)
     if not cell.is_suspended:
         raise NotSuspended(cell.label)
     old = cell.actor
     successor = kind.upgrade(state.raw(old), type(old).version, extra)
     cell.become(successor)
     cell.rebox()
+
+
+def _refuse_supervisor(cell: Cell) -> None:
+    if isinstance(cell, SupervisorView):
+        raise BadSpec(f"{cell.label} is a supervisor: change it by SupRef.replace_spec")
