@@ -61,6 +61,10 @@ class Request:
             self.parker.set_exception(error)
 
 
+DIRECT: Final[Any] = Request(None, None, None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - stands for a request, is none
+"""The call at hand in a direct turn, until somebody needs a real one (`Cell.at_hand`)."""
+
+
 class Notice:
     """Mail from the runtime itself: a monitor that fired, a timer that is due."""
 

@@ -6,14 +6,14 @@ from math import inf
 from typing import Any, Generic, TypeVar
 
 from keygrove_actors.calls import after_direct, check_cycle, is_late, nested
-from keygrove_actors.cell import DIRECT, Cell
+from keygrove_actors.cell import Cell
 from keygrove_actors.hub import DIRECT_TURNS, Hub, type_name
-from keygrove_actors.mail import Envelope, Request
+from keygrove_actors.mail import DIRECT, Envelope, Request
 from keygrove_actors.messages import Call, Cast, MailboxFull, NoProc, Reason, WrongProtocol
 from keygrove_actors.outcomes import Trace
 from keygrove_actors.reports import Cause
+from keygrove_actors.settling import NOT_VALUES
 from keygrove_actors.specs import Overflow
-from keygrove_actors.turns import NOT_VALUES
 
 P = TypeVar("P")
 R = TypeVar("R")
