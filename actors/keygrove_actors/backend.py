@@ -19,9 +19,15 @@ from functools import partial
 from itertools import count
 from math import inf
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 import trio
+
+SLICE_S: Final = 0.0001
+"""Seconds after which functions in a row let the loop go round, for sockets and tasks."""
+
+SLICE_CALLS: Final = 32
+"""Functions after which they do, also where the clock stands still: a simulated one."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -56,10 +62,6 @@ class Timer(Protocol):
         ...
 
 
-class _CallSoon(Protocol):
-    def __call__(self, function: Callable[[], None], /, *, context: Context) -> object: ...
-
-
 class Backend(Protocol):
     """An event loop, as the runtime sees it."""
 
@@ -71,7 +73,7 @@ class Backend(Protocol):
         """A fresh parker."""
         ...
 
-    def call_soon(self, function: Callable[[], None], /, *, context: Context) -> object:
+    def call_soon(self, function: Callable[[], None], context: Context) -> None:
         """Call `function` once, soon, in the order of such calls."""
         ...
 
@@ -121,11 +123,14 @@ def in_trio() -> bool:
 
 
 class AsyncioBackend:
-    """asyncio's own functions, nearly without a layer between."""
+    """asyncio's own functions, nearly without a layer between.
+
+    But for `call_soon`: a callback of the loop for each turn costs a handle and, in a chain of
+    actors, a round of polling for each hop. So one callback runs many functions in a row.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         self.now = loop.time
-        self.call_soon = cast("_CallSoon", loop.call_soon)
         # uvloop's time stands still within a callback
         self.clock = loop.time if isinstance(loop, asyncio.BaseEventLoop) else monotonic
         self.parker: Callable[[], Parker[Any]] = loop.create_future
@@ -133,6 +138,41 @@ class AsyncioBackend:
         self._context = context
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: list[BaseException] = []
+        self._ready: deque[tuple[Callable[[], None], Context]] = deque()
+        self._is_serving = False
+
+    def call_soon(self, function: Callable[[], None], context: Context) -> None:
+        """Call `function` after those that are ready, perhaps in the same callback of the loop."""
+        if self._is_serving:
+            self._ready.append((function, context))
+        else:
+            self._is_serving = True
+            self._loop.call_soon(self._serve, function, context, context=context)
+
+    def _serve(self, function: Callable[[], None], context: Context) -> None:
+        """A callback of the loop, in `context`: call `function`, and what is ready then."""
+        try:
+            function()
+            if self._ready:
+                self._serve_ready(context)
+        finally:
+            if self._ready:
+                function, context = self._ready.popleft()
+                self._loop.call_soon(self._serve, function, context, context=context)
+            else:
+                self._is_serving = False
+
+    def _serve_ready(self, entered: Context) -> None:
+        """Call what is ready, until others should have the loop."""
+        ready, until = self._ready, self.clock() + SLICE_S
+        for _ in range(SLICE_CALLS):
+            function, context = ready.popleft()
+            if context is entered:
+                function()
+            else:
+                context.run(function)
+            if not ready or self.clock() >= until:
+                break
 
     def call_at(self, when: float, function: Callable[[], None]) -> Timer:
         """Call `function` at `when`, by the loop's own timer."""
@@ -258,7 +298,7 @@ class TrioBackend:
         self._running += 1
         trio.lowlevel.spawn_system_task(self._run, self._serve, context=context)
 
-    def call_soon(self, function: Callable[[], None], /, *, context: Context) -> None:
+    def call_soon(self, function: Callable[[], None], context: Context) -> None:
         """Call `function` in the serving task's next round."""
         self._ready.append(partial(context.run, function))
         self._wake()
