@@ -173,7 +173,7 @@ class Cell(Signals):
     def schedule(self) -> None:
         """Ask the loop for a turn."""
         self.is_idle = False
-        self.hub.backend.call_soon(self.tick, context=self.context or self.own_context())
+        self.hub.backend.call_soon(self.tick, self.context or self.own_context())
 
     def awaits(self, child: Cell) -> bool:
         """Whether this is a supervisor that waits for `child` to start or stop."""
@@ -183,20 +183,20 @@ class Cell(Signals):
 
     def wake(self, item: Any) -> None:
         """See to it that `item`, the first in an idle mailbox, is handled."""
-        if self.receiver is not None:
-            self.receiver.offer(item)
-            return
         host = self.host
-        if (
-            host is not None
-            and type(item.message if type(item) is Request else item) not in self.plain
+        if host is None:  # `schedule`, without the call
+            self.is_idle = False
+            self.hub.backend.call_soon(self.tick, self.context or self.own_context())
+        elif self.receiver is not None:
+            self.receiver.offer(item)
+        elif (
+            type(item.message if type(item) is Request else item) not in self.plain
             and host.is_parked()
         ):
             self.is_idle = False
             host.wake()
         else:
-            self.is_idle = False
-            self.hub.backend.call_soon(self.tick, context=self.context or self.own_context())
+            self.schedule()
 
     def command(self, command: Command) -> None:
         """Run a request of the runtime's before any message, full mailbox or not (A-117)."""

@@ -16,7 +16,7 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from keygrove_actors.host import TURN_S, Work
+from keygrove_actors.host import TURN_MESSAGES, TURN_S, Work
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.lanes import Lanes
 from keygrove_actors.mail import EMPTY, Envelope, Notice, Request
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from keygrove_actors.actor import Actor
     from keygrove_actors.outcomes import Trace
     from keygrove_actors.rest import Rest
-
-_STEPS: Final = ((0, 1), (1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (64, 64))
-"""Messages handled, and how many more until the clock is asked again: so a turn overruns
-its time by no more than it took, at the price of eight looks for 128 messages."""
 
 NO_HANDLERS: Final[dict[type[Any], Plain]] = {}
 
@@ -104,19 +100,15 @@ class Turns(Settling):
     def turn(self) -> Work | None:  # noqa: C901, PLR0912 - the hottest loop of all stays in one frame
         """Handle plain messages in order; stop at one that needs the task and return it."""
         box, plain, actor = self.box, self.plain, self.actor
-        depth = len(box)
-        self.high_water = max(self.high_water, depth)
-        until = self.hub.backend.clock() + TURN_S if depth > 1 else inf
-        begun = done = 0
+        depth, clock = len(box), self.hub.backend.clock
+        if depth > self.high_water:  # noqa: PLR1730 - `max` takes longer than a message
+            self.high_water = depth
+        until = clock() + TURN_S if depth > 1 else inf
+        done, look = 0, 1
         kind: Any
         try:
-            for begun, step in _STEPS:  # noqa: B007 - counted in the end
-                for done in range(step):  # noqa: B007
-                    if self.halted:
-                        return self._halt()
-                    if not box and not (self.line and self.refill()):
-                        self.is_idle = True
-                        return None
+            while True:
+                while done < look and box and not self.halted:
                     item: Any = box.popleft()
                     kind = type(item)  # pyright: ignore[reportUnknownVariableType] - anything can be in the mail
                     function = plain.get(kind)
@@ -129,14 +121,21 @@ class Turns(Settling):
                             return work
                     elif (work := self._handle(item)) is not None:
                         return work
-                done = step
-                if depth > 1 and self.hub.backend.clock() >= until:
-                    break
+                    done += 1
+                if self.halted:
+                    return self._halt()
+                if not box and not (self.line and self.refill()):
+                    self.is_idle = True
+                    return None
+                if done == look:
+                    if done >= TURN_MESSAGES or clock() >= until:
+                        break
+                    look += done
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
             self.crashed(error)
             return None
         finally:
-            self.handled += begun + done
+            self.handled += done
             if self.line:
                 self.refill()
         self.schedule()
