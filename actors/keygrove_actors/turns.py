@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 NO_HANDLERS: Final[dict[type[Any], Plain]] = {}
 
 
-class Command(Request):
+class Command(Request, eq=False):
     """A request of the runtime's own: a function of the cell, run between two messages."""
-
-    __slots__ = ()
 
     def run(self, cell: Any) -> None:
         """Do it, and answer."""
