@@ -106,7 +106,7 @@ class Ref(Generic[P]):
             if caller is not None:
                 caller.waiting_for = None
 
-    async def call(  # noqa: C901, PLR0912 - one frame for each call is what makes it fast
+    async def call(  # noqa: C901, PLR0912, PLR0915 - one frame for each call is what makes it fast
         self,
         message: Call[P, R],
         *,
