@@ -72,6 +72,8 @@ def test_no_module_holds_an_object_of_ours_that_could_change() -> None:
     assert sorted(suspects) == [
         "keygrove.cli.main.main",
         "keygrove_actors.cell.DIRECT",
+        "keygrove_actors.death.DIRECT",
+        "keygrove_actors.mail.DIRECT",
         "keygrove_actors.port_conform.table",
         "keygrove_actors.ref.DIRECT",
     ]
