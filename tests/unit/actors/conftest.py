@@ -25,6 +25,12 @@ def reports() -> list[Report]:
     return []
 
 
+@pytest.fixture
+def log() -> list[str]:
+    """For actors to write into what they do."""
+    return []
+
+
 @pytest.fixture(params=[True, False], ids=["direct", "queued"])
 def direct(request: pytest.FixtureRequest) -> bool:
     """Whether calls may run on their caller's stack: no test may tell the difference."""

@@ -111,11 +111,6 @@ class FailsInit(Child):
         raise OSError("no disk")
 
 
-@pytest.fixture
-def log() -> list[str]:
-    return []
-
-
 def child(
     name: str, log: list[str], init_s: float = 0.0, end_s: float = 0.0, **options: Any
 ) -> ChildSpec:
