@@ -283,33 +283,3 @@ async def test_a114_an_error_in_terminate_is_reported_and_changes_nothing(
         pass
     assert [r.crash.text for r in reports if isinstance(r, TerminateError)] == ["cannot tidy up"]
     assert [r.reason for r in reports if isinstance(r, ChildTerminated)] == [Shutdown()]
-
-
-def test_a104_a_message_that_can_be_changed_is_refused() -> None:
-    class Loose(Cast[BoxApi], frozen=False, tag=True):  # type: ignore[misc] # pyright: ignore[reportGeneralTypeIssues]
-        pass
-
-    with pytest.raises(TypeError, match="declare it frozen=True"):
-
-        class Takes(Actor[BoxApi]):  # pyright: ignore[reportUnusedClass]
-            @on_cast(Loose)
-            def loose(self, message: Loose) -> None: ...
-
-
-def test_a_handler_must_take_what_it_handles() -> None:
-    with pytest.raises(TypeError, match=r"handles Tick but takes Open"):
-
-        class Wrong(Actor[BoxApi]):  # pyright: ignore[reportUnusedClass]
-            @on_cast(Tick)
-            def tick(self, message: Open) -> None: ...
-
-
-def test_two_handlers_for_one_message_are_refused() -> None:
-    with pytest.raises(TypeError, match="two handlers for Tick"):
-
-        class Twice(Actor[BoxApi]):  # pyright: ignore[reportUnusedClass]
-            @on_cast(Tick)
-            def one(self, message: Tick) -> None: ...
-
-            @on_cast(Tick)
-            def two(self, message: Tick) -> None: ...

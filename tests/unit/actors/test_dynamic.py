@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -78,6 +80,28 @@ async def test_a028_a_dynamic_child_that_ended_for_good_is_forgotten(
         peer.cast(Ends())
         await anyio.sleep(0.1)
         assert peers.which_children() == ()
+
+
+@pytest.mark.parametrize("restart", [Restart.TRANSIENT, Restart.TEMPORARY])
+async def test_a028_what_a_temporary_child_was_made_with_is_not_kept(
+    running: Running_, restart: Restart
+) -> None:
+    class Costly:
+        pass
+
+    class Made(Peer):
+        def __init__(self, costly: Costly) -> None:
+            super().__init__()
+
+    async with running(dynamic(Made, restart=restart)) as runtime:
+        peers = runtime.supervisor("peers", PeerApi)
+        costly = Costly()
+        known = weakref.ref(costly)
+        peer = await peers.spawn(costly)
+        del costly
+        gc.collect()
+        assert (known() is None) == (restart is Restart.TEMPORARY)
+        assert peer.alive()
 
 
 async def test_a028_a_dynamic_start_that_fails_leaves_nothing(

@@ -15,6 +15,7 @@ from keygrove_actors import (
     ChildSpec,
     Ctx,
     NoProc,
+    NotFound,
     Reason,
     Ref,
     Runtime,
@@ -74,6 +75,89 @@ async def test_a015_a_child_that_starts_or_stops_cannot_ask_who_waits_for_it(
         pass
     assert len(errors) == 1
     assert "waits for sub/asks to start or stop" in str(errors[0])
+
+
+class Relay(Actor[PeerApi]):
+    """Asks a supervisor for something when it is asked, and says how that went."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def init(self, ctx: Ctx) -> None:
+        self.ctx = ctx
+
+    @on(Who)
+    async def who(self, message: Who) -> str:
+        return await self.ask()
+
+    async def ask(self) -> str:
+        try:
+            await self.ctx.supervisor(self.path).delete_child("x")
+        except (WouldDeadlock, NotFound) as error:
+            return str(error)
+        return "deleted"
+
+
+class ViaRelay(Actor[PeerApi]):
+    """Has the relay ask, in its `init` or `terminate`, after a while."""
+
+    def __init__(self, moment: str, log: list[str]) -> None:
+        self.moment, self.log = moment, log
+
+    async def init(self, ctx: Ctx) -> None:
+        self.ctx = ctx
+        if self.moment == "init":
+            await self.ask()
+
+    async def terminate(self, reason: Reason) -> None:
+        if self.moment == "terminate":
+            await self.ask()
+
+    async def ask(self) -> None:
+        await anyio.sleep(1.0)
+        try:
+            self.log.append(await self.ctx.whereis("relay", PeerApi).call(Who()))
+        except WouldDeadlock as error:
+            self.log.append(f"at the child: {error}")
+
+
+@pytest.mark.parametrize("moment", ["init", "terminate"])
+@pytest.mark.parametrize("path", ["", "sub"], ids=["grandparent", "parent"])
+async def test_a015_nor_may_it_ask_through_another(
+    running: Running_, log: list[str], moment: str, path: str
+) -> None:
+    relay = ChildSpec("relay", partial(Relay, path), name="relay")
+    sub = ChildSpec("sub", SupSpec(children=(ChildSpec("asks", partial(ViaRelay, moment, log)),)))
+    async with running(relay, sub) as runtime:
+        if moment == "terminate":
+            how = "sub/asks" if path else "sub"
+            await runtime.supervisor(path).terminate_child(how.rpartition("/")[2])
+    assert len(log) == 1
+    assert f"{path or 'root'} waits for sub/asks to start or stop" in log[0]
+
+
+@pytest.mark.parametrize("path", ["", "sub"], ids=["grandparent", "parent"])
+async def test_a015_nor_may_it_ask_one_that_asks_already(
+    running: Running_, log: list[str], path: str
+) -> None:
+    class Relays(Relay):
+        def init(self, ctx: Ctx) -> None:
+            super().init(ctx)
+            ctx.self_ref.cast(Ends())
+
+        @on_cast(Ends)
+        async def end(self, message: Ends) -> None:
+            await anyio.sleep(0.5)
+            log.append(await self.ask())
+
+    relay = ChildSpec("relay", partial(Relays, path), name="relay")
+    sub = ChildSpec("sub", SupSpec(children=(ChildSpec("asks", partial(ViaRelay, "init", log)),)))
+    async with running(relay, sub):
+        await anyio.sleep(0.1)
+    at_child, at_relay = log
+    assert at_child.startswith("at the child: ")
+    assert "waits for sub/asks to start or stop" in at_child
+    assert at_relay == "no child x: look at which_children for those there are"
 
 
 async def test_a015_a_handler_may_ask_its_own_supervisor(running: Running_) -> None:
