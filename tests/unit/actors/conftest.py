@@ -49,8 +49,8 @@ def running(reports: list[Report], direct: bool) -> Running:
         **options: Any,
     ) -> AsyncGenerator[Runtime, None]:
         spec = SupSpec(children=children, strategy=strategy, intensity=intensity, period=period)
-        options = {"direct": direct, "check_replies": True, **options}
-        block = run(spec, observe=reports.append, **options)
+        usual: dict[str, Any] = {"direct": direct, "check_replies": True, "observe": reports.append}
+        block = run(spec, **{**usual, **options})
         async with leak_gate() as gate, block as runtime:
             gate.append(runtime)
             yield runtime
