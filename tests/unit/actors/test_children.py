@@ -61,6 +61,28 @@ async def test_a031_a033_a_child_started_later_is_the_last_and_stops_first(
     assert log == ["c ends", "b ends", "a ends"]
 
 
+async def test_a034_children_are_listed_in_start_order_and_counted_by_kind(
+    running: Running_,
+) -> None:
+    sub = ChildSpec("sub", SupSpec(children=(ChildSpec("deep", Peer),)))
+    down = ChildSpec("down", Peer, name="down", restart=Restart.TRANSIENT)
+    async with running(ChildSpec("b", Peer), down, sub, ChildSpec("a", Peer)) as runtime:
+        root = runtime.supervisor("")
+        runtime.whereis("down", PeerApi).cast(Ends())
+        await anyio.sleep(0.1)
+        await root.start_child(ChildSpec("c", Peer))
+        children = root.which_children()
+        listed = [(c.id, c.state, c.ref is not None, c.is_supervisor) for c in children]
+        assert listed == [
+            ("b", State.UP, True, False),
+            ("down", State.DOWN, False, False),
+            ("sub", State.UP, True, True),
+            ("a", State.UP, True, False),
+            ("c", State.UP, True, False),
+        ]
+        assert root.count_children() == ChildCounts(specs=5, active=4, supervisors=1, workers=4)
+
+
 async def test_a031_the_error_matrix(running: Running_, log: list[str]) -> None:
     a = ChildSpec("a", Peer)
     async with running(a) as runtime:

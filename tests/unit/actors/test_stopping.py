@@ -17,15 +17,18 @@ from keygrove_actors import (
     Report,
     Restart,
     Runtime,
+    Shutdown,
     ShutdownError,
     State,
     StopLate,
     StopOverrun,
     Strategy,
+    SupApi,
     SupSpec,
     TerminateError,
+    on,
 )
-from tests.unit.actors.children import ChildApi, Crashes, Ends, child, ends
+from tests.unit.actors.children import Child, ChildApi, Crashes, Ends, Ping, child, ends
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
@@ -122,3 +125,37 @@ async def test_a013_news_in_the_middle_of_a_group_stop_is_not_counted_twice(
         await anyio.sleep(10.0)
         assert [c.state for c in runtime.tree().children] == [State.UP] * 3
     assert len([r for r in reports if isinstance(r, ChildRestarting)]) == 1
+
+
+@pytest.mark.parametrize("restart", list(Restart))
+@pytest.mark.parametrize("how", ["ends", "crashes"])
+async def test_a012_what_is_no_error_under_stop_depends_on_the_restart_type(
+    running: Running, log: list[str], reports: list[Report], restart: Restart, how: str
+) -> None:
+    last = child("b", log, end_s=1.0, restart=restart)
+    async with running(child("a", log), last) as runtime:
+        ref = runtime.whereis("b", ChildApi)
+        ref.cast(Ends() if how == "ends" else Crashes())
+        await anyio.sleep(0.5)
+        await runtime.stop()
+        assert log[-1] == "a is down", "stopping went on"
+    is_error = restart is Restart.PERMANENT or how == "crashes"
+    assert [r.child for r in reports if isinstance(r, ShutdownError)] == ["b"] * is_error
+
+
+async def test_a013_a_child_that_unlinks_itself_cannot_hang_the_stop(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    class Lonely(Child):
+        @on(Ping)
+        def ping(self, message: Ping) -> int:
+            supervisor = self.ctx.whereis("sub", SupApi)
+            self.ctx.link(supervisor)
+            self.ctx.unlink(supervisor)
+            return 0
+
+    lonely = ChildSpec("lonely", lambda: Lonely("lonely", log, end_s=1.0), name="lonely")
+    async with running(ChildSpec("sub", SupSpec(children=(lonely,)), name="sub")) as runtime:
+        await runtime.whereis("lonely", ChildApi).call(Ping())
+    assert log[-1] == "lonely is down"
+    assert ends(reports) == [("sub/lonely", Shutdown()), ("sub", Shutdown())]

@@ -70,6 +70,21 @@ async def test_a003_a_failed_init_stops_the_earlier_children(
     assert log == ["a begins", "a is up", "a ends", "a is down"]
 
 
+async def test_a003_those_before_a_failed_init_stop_in_reverse_and_none_after_it_starts(
+    running: Running, log: list[str]
+) -> None:
+    bad = ChildSpec("bad", lambda: FailsInit("bad", log))
+    with pytest.raises(StartFailed):
+        async with running(child("a", log), child("b", log), bad, child("d", log)):
+            pass
+    assert [line for line in log if "begins" in line or "ends" in line] == [
+        "a begins",
+        "b begins",
+        "b ends",
+        "a ends",
+    ]
+
+
 async def test_a003_a_failed_subtree_says_which_child(
     running: Running, log: list[str], reports: list[Report]
 ) -> None:
@@ -174,6 +189,18 @@ async def test_a047_a_nested_breach_is_the_parents_restart(
         assert runtime.tree().children[0].restarts == 1
     started = [(r.path, r.incarnation) for r in reports if isinstance(r, ChildStarted)]
     assert started == [("sub/x", 1), ("sub", 1), ("sub/x", 1), ("sub", 2)]
+
+
+@pytest.mark.filterwarnings("ignore::keygrove_actors.SpecWarning")
+async def test_a047_a_transient_supervisor_that_breaches_stays_down(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    spec = SupSpec(children=(child("x", log),), intensity=0)
+    async with running(ChildSpec("sub", spec, restart=Restart.TRANSIENT)) as runtime:
+        runtime.whereis("x", ChildApi).cast(Crashes())
+        await anyio.sleep(0.1)
+        assert [c.state for c in runtime.tree().children] == [State.DOWN]
+    assert [r.path for r in reports if isinstance(r, Breach)] == ["sub/x"]
 
 
 async def test_pitfall_38_a_breach_climbs_to_the_root(
