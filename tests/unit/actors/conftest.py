@@ -8,16 +8,25 @@ import pytest
 from trio.testing import MockClock
 
 from keygrove_actors import ChildSpec, Report, Runtime, Strategy, SupSpec, run
-from keygrove_actors.testkit import VirtualLoop, leak_gate
+from keygrove_actors.testkit import VirtualLoop, leak_gate, seed_trio
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Once on asyncio, and on trio with as many schedules as `--seeds` says."""
+    if "anyio_backend" in metafunc.fixturenames:
+        seeds = range(metafunc.config.option.seeds)
+        ids = ["asyncio", *(f"trio{seed or ''}" for seed in seeds)]
+        metafunc.parametrize("anyio_backend", [None, *seeds], ids=ids, indirect=True)
+
+
+@pytest.fixture
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    if request.param == "trio":
-        return "trio", {"clock": MockClock(autojump_threshold=0)}
-    return "asyncio", {"loop_factory": VirtualLoop}
+    if request.param is None:
+        return "asyncio", {"loop_factory": VirtualLoop}
+    seed_trio(request.param)
+    return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 
 @pytest.fixture
