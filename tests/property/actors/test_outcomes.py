@@ -74,8 +74,9 @@ class Plan(NamedTuple):
 
 
 seconds = st.none() | st.integers(1, 9)
+timeouts = seconds | st.just(1000)
 plans = st.lists(
-    st.builds(Plan, st.integers(0, 5), st.none() | st.integers(0, 9), seconds, seconds)
+    st.builds(Plan, st.integers(0, 5), st.none() | st.integers(0, 9), timeouts, seconds)
 )
 # within a second, calls start at 0; then come replies, deadlines, cancellations and deaths
 REPLY, TIMEOUT, CANCEL, DEATH = 0.2, 0.4, 0.6, 0.8

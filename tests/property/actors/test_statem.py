@@ -62,6 +62,7 @@ class Machine(StateActor[MachineApi, S]):
         elif verb == "next":
             for kind in range(message.kind + 1, KINDS):
                 self.next_event(Event(kind, message.number))
+            self.go(what)
         return None
 
     @enters(S.A, S.B, S.C)
@@ -81,21 +82,21 @@ def transcribed(table: Table, events: list[int]) -> list[Any]:
             postponed.append((kind, number))
             continue
         log.append((state, kind, number))
-        if verb == "next":
-            mail = [*((k, number) for k in range(kind + 1, KINDS)), *mail]
-        if verb == "repeat" or (verb == "go" and what is not state):
-            old, state = state, what if verb == "go" else state
+        new = KINDS - kind - 1 if verb == "next" else 0
+        mail = [*((kind + 1 + k, number) for k in range(new)), *mail]
+        if verb == "repeat" or (verb in {"go", "next"} and what is not state):
+            old, state = state, state if verb == "repeat" else what
             log.append((old, state))
-            mail, postponed = [*postponed, *mail], []
+            news, mail = mail[:new], mail[new:]
+            mail, postponed = [*news, *postponed, *mail], []
     return log
 
 
 actions = st.one_of(
     st.just(("handle", None)),
     st.just(("postpone", None)),
-    st.just(("next", None)),
     st.just(("repeat", None)),
-    st.tuples(st.just("go"), st.sampled_from(S)),
+    st.tuples(st.sampled_from(["go", "next"]), st.sampled_from(S)),
 )
 tables = st.fixed_dictionaries({(state, kind): actions for state in S for kind in range(KINDS)})
 
