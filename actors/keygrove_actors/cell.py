@@ -175,9 +175,9 @@ class Cell(Signals):
         self.is_idle = False
         self.hub.backend.call_soon(self.tick, self.context or self.own_context())
 
-    def awaits(self, child: Cell) -> bool:
-        """Whether this is a supervisor that waits for `child` to start or stop."""
-        return False
+    def awaits(self, caller: Cell) -> Cell | None:
+        """Of a supervisor, the child it waits for, if that is `caller` or waits for it."""
+        return None
 
     # ---- mail
 

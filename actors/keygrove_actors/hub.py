@@ -271,7 +271,8 @@ class Hub:
 def _first_leaf(error: BaseException) -> BaseException:
     if isinstance(error, BaseExceptionGroup):
         group = cast(BaseExceptionGroup[BaseException], error)
-        return _first_leaf(group.exceptions[0])
+        leaves = [_first_leaf(one) for one in group.exceptions]
+        return next((e for e in leaves if isinstance(e, Exception | SystemExit)), leaves[0])
     return error
 
 

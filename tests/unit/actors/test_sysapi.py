@@ -195,8 +195,10 @@ async def test_a147_a_request_times_out_while_a_handler_runs(running: Running) -
         ref = runtime.whereis("bank", BankApi)
         ref.cast(Nap(60.0))
         await anyio.sleep(0.1)
+        start = anyio.current_time()
         with pytest.raises(CallTimeout):
             await sysapi.get_state(ref)
+        assert 5.0 <= anyio.current_time() - start < 5.1
         ref.kill()
         await anyio.sleep(0.1)
         with pytest.raises(NoProc):
