@@ -25,12 +25,10 @@ import msgspec
 from keygrove_actors import port_wire as wire
 from keygrove_actors.actor import Actor
 from keygrove_actors.backend import Parker
-from keygrove_actors.calls import ReplyTo
 from keygrove_actors.cell import Cell
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.hub import type_name
 from keygrove_actors.messages import (
-    DEFER,
     IGNORE,
     ActorError,
     Crash,
@@ -184,7 +182,8 @@ class Port(Actor[Any]):
         finally:
             self.gone()
             link.close()
-            for ticket in link.session.suspects():
+            spoilt = (self._spoilt,) if self._spoilt is not None else ()
+            for ticket in (*link.session.suspects(), *spoilt):
                 ticket.port_ended(self._cell.reason or Killed())
 
     def _refuse(self, unfit: Unfit) -> Ignore:
@@ -220,16 +219,19 @@ class Port(Actor[Any]):
     # ---- what callers ask
 
     def _work(self, message: Work[Any, Any]) -> Defer:
-        codec = self._codecs[type(message)]
+        cell, codec = self._cell, self._codecs[type(message)]
+        request, now = cell.current, cell.hub.backend.now()
+        if request is None:
+            return Defer.KEPT
         payload = codec.encode(message)
-        cell, now = self._cell, self._cell.hub.backend.now()
-        request = cell.current
-        if request is not None and self._poison.is_refused(codec.op, payload, now):
+        if self._poison.is_refused(codec.op, payload, now):
             request.fail(Poisoned(cell.label, type_name(message)))
-        elif request is not None:
-            reply_to: ReplyTo[Any] = ReplyTo(cell, request)
-            self._send(CallTicket(codec, payload, reply_to), request.deadline, now)
-        return DEFER
+            return Defer.KEPT
+        if cell.deferred is None:
+            cell.deferred = {}
+        cell.deferred[request] = None
+        self._send(CallTicket(cell, request, codec, payload), request.deadline, now)
+        return Defer.KEPT
 
     def _open(self, message: Open[Any, Any, Any]) -> Items[Any, Any]:
         codec = self._codecs[type(message.message)]
@@ -260,8 +262,10 @@ class Port(Actor[Any]):
         self._sent(now)
 
     def _sent(self, now: float) -> None:
-        self._link.sent(now)
-        if not self._link.is_free:
+        link = self._link
+        if not link.is_flushing:
+            link.sent(now)
+        if not link.is_free:
             self._is_shut = True
             for kind in self._free:
                 del self._cell.traits.plain[kind]
@@ -280,9 +284,21 @@ class Port(Actor[Any]):
 
     def act(self, effect: Effect[Ticket]) -> None:
         """Do what the worker's frame asks for."""
+        if type(effect) is not Answered and type(effect) is not Result:
+            self._act(effect)
+            return
+        try:
+            if type(effect) is Answered:
+                effect.ticket.answered(effect.payload)
+            else:
+                effect.ticket.result(effect.payload)
+        except msgspec.MsgspecError as error:
+            self._spoilt = ticket = effect.ticket
+            op = ticket.request[0]
+            self.broke("bad_reply", f"the payload for {op} is not of its type: {error}")
+
+    def _act(self, effect: Effect[Ticket]) -> None:
         match effect:
-            case Answered(ticket, payload) | Result(ticket, payload):
-                self._deliver(ticket, payload, is_end=type(effect) is Answered)
             case Failed(ticket, error):
                 ticket.failed(error)
             case wire.Log(level, text, fields):
@@ -302,15 +318,6 @@ class Port(Actor[Any]):
     def _greet(self, effect: Effect[Ticket]) -> None:
         if isinstance(effect, Welcomed | Unfit) and self._verdict and not self._verdict.done():
             self._verdict.set_result(effect if isinstance(effect, Unfit) else None)
-
-    def _deliver(self, ticket: Ticket, payload: bytes, *, is_end: bool) -> None:
-        try:
-            (ticket.answered if is_end else ticket.result)(payload)
-        except msgspec.MsgspecError as error:
-            self._spoilt = ticket  # its caller is answered by the port's end
-            self.broke(
-                "bad_reply", f"the payload for {ticket.request[0]} is not of its type: {error}"
-            )
 
     def _offer(self, call: wire.Call) -> None:
         if self._offers_open >= OFFERS_MAX:
