@@ -17,7 +17,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from math import inf
-from typing import Any, Final
+from typing import Any, Self
 
 import anyio
 import msgspec
@@ -32,7 +32,6 @@ from keygrove_actors.messages import (
     IGNORE,
     ActorError,
     Crash,
-    DeclaredError,
     Defer,
     Ignore,
     InitTimeout,
@@ -44,19 +43,17 @@ from keygrove_actors.messages import (
 )
 from keygrove_actors.poison import Poison
 from keygrove_actors.port_link import Link, close_files
+from keygrove_actors.port_offers import Offers, by_op
 from keygrove_actors.port_process import Exit, Launch
 from keygrove_actors.port_session import Answered, Effect, Failed, Result, Terms, Unfit, Welcomed
 from keygrove_actors.port_spawn import cold
-from keygrove_actors.port_spec import TERM_GRACE_S, Offer, PortSpec
+from keygrove_actors.port_spec import TERM_GRACE_S, PortSpec
 from keygrove_actors.reports import StartError, WorkerLogged, WorkPoisoned
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Restart
 from keygrove_actors.tickets import CallTicket, Items, Open, Source, Ticket
 from keygrove_actors.wheel import Alarm
-from keygrove_actors.work import Note, Work, WorkFailure, codec_of
+from keygrove_actors.work import Note, Work, codec_of
 from keygrove_actors.zygote_api import forked
-
-OFFERS_MAX: Final = 64
-"""Calls of the worker's that are served at once."""
 
 
 class PortError(ActorError):
@@ -77,25 +74,40 @@ class Port(Actor[Any]):
         self._launch = launch or (forked if spec.zygote else cold)
         self._poison = poison or Poison()
         self._codecs = {kind: codec_of(kind) for kind in spec.works}
-        self._offers = {codec_of(offer.request).op: offer for offer in spec.offers}
-        self._offers_open = 0
-        self._is_shut = False
         self._spoilt: Ticket | None = None
         self._news: Parker[None] | None = None
         self._verdict: Parker[Unfit | None] | None = None
         self._cell: Cell
         self._link: Link
+        self._offers: Offers
+        self._retable(has_credit=True)
+
+    def _retable(self, *, has_credit: bool) -> None:
+        """Make the table of this port's own messages."""
+        self._is_shut = not has_credit
         self._free: dict[type[Any], Callable[[Any, Any], Any]] = {
-            kind: Port._note if issubclass(kind, Note) else Port._work for kind in spec.works
+            kind: Port._note if issubclass(kind, Note) else Port._work for kind in self._codecs
         }
         self._free[Open] = Port._open
         table = type(self).__traits__
         self.__dict__["__traits__"] = table._replace(
-            plain=table.plain | self._free,
+            plain=table.plain | self._free if has_credit else dict(table.plain),
             slow=table.slow | dict.fromkeys(self._free, Port._take_when_free),
             direct={},  # a direct turn has no deadline to send along
-            serves=spec.api,
+            serves=self.spec.api,
         )
+
+    @classmethod
+    def upgrade(cls, state: Any, version: int, extra: Any) -> Self:
+        """A port of this class with the same worker, whose words go to it from now on."""
+        port = super().upgrade(state, version, extra)
+        port.taken_over()
+        return port
+
+    def taken_over(self) -> None:
+        """This has the state of an older port now, and its worker."""
+        self._link.serve(self)
+        self._retable(has_credit=self._link.is_free)
 
     @classmethod
     def child(  # noqa: PLR0913 - the options of a child, as ChildSpec has them
@@ -168,7 +180,7 @@ class Port(Actor[Any]):
     async def _worker(self) -> AsyncGenerator[None, None]:
         terms = Terms(
             ops=tuple(codec.op for codec in self._codecs.values()),
-            offers=tuple(self._offers),
+            offers=tuple(by_op(self.spec.offers)),
             settings=self.spec.settings,
             frame_bytes_max=self.spec.frame_bytes_max,
             event_credit=self.spec.event_credit,
@@ -176,6 +188,7 @@ class Port(Actor[Any]):
             hang_s=self.spec.hang_s,
         )
         self._link = link = Link(self._cell, self, terms)
+        self._offers = Offers(self._ctx, link, self.spec.offers)
         try:
             async with self._launch(self._ctx, self.spec, link) as link.process:
                 yield
@@ -311,37 +324,13 @@ class Port(Actor[Any]):
                     self.spec.on_event(topic, payload)
                 self._link.session.event_taken()
             case wire.Call():
-                self._offer(effect)
+                self._offers.begin(effect)
             case _:
                 self._greet(effect)
 
     def _greet(self, effect: Effect[Ticket]) -> None:
         if isinstance(effect, Welcomed | Unfit) and self._verdict and not self._verdict.done():
             self._verdict.set_result(effect if isinstance(effect, Unfit) else None)
-
-    def _offer(self, call: wire.Call) -> None:
-        if self._offers_open >= OFFERS_MAX:
-            self._link.session.answer(wire.Error(call.id, "overloaded", "", retryable=True))
-            return
-        self._offers_open += 1
-        self._ctx.start_soon(self._serve_offer, self._offers[call.op], call)
-
-    async def _serve_offer(self, offer: Offer, call: wire.Call) -> None:
-        codec = codec_of(offer.request)
-        answer: wire.Reply | wire.Error
-        try:
-            message = codec.decode(call.payload)
-            answer = wire.Reply(call.id, codec.encode_reply(await offer.serve(message)))
-        except msgspec.MsgspecError as error:
-            answer = wire.Error(call.id, "bad_request", str(error)[:400], retryable=False)
-        except DeclaredError as error:
-            failure = error.failure
-            if not isinstance(failure, WorkFailure):
-                raise
-            answer = wire.Error(call.id, failure.code, failure.text, failure.is_retryable)
-        self._offers_open -= 1
-        self._link.session.answer(answer)
-        self._link.flush()
 
     def handed(self, fds: tuple[int, ...]) -> None:
         """Open files came with the bytes: nobody asked for them here."""

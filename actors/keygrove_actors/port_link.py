@@ -83,6 +83,10 @@ class Link:
         self.errors: deque[str] = deque(maxlen=ERROR_LINES)
         self.exit: Exit | None = None
 
+    def serve(self, owner: Owner) -> None:
+        """Tell `owner` from now on."""
+        self._owner = owner
+
     @property
     def is_free(self) -> bool:
         """Whether the worker takes one more call or notice."""
