@@ -41,7 +41,7 @@ async def _ask(root: Path) -> bytes:
 def _show(status: Status) -> None:
     about = status.about
     since = datetime.fromtimestamp(about.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    total = sum(shard.counts.certificates for shard in status.shards)
+    total = sum(shard.counts.certificates for shard in status.shards if shard)
     screen = out()
     screen.print(f"keygrove {about.version}, process {about.pid}, since {since}")
     screen.print(f"HKP on {', '.join(about.http)}; metrics on {', '.join(about.metrics)}")
@@ -50,6 +50,9 @@ def _show(status: Status) -> None:
     for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "hits", "misses"):
         table.add_column(name, justify="right", no_wrap=True)
     for number, shard in enumerate(status.shards):
+        if shard is None:
+            table.add_row(str(number), "down")
+            continue
         table.add_row(
             str(number),
             f"{shard.counts.certificates:,}",

@@ -390,7 +390,12 @@ async def test_metrics_are_scraped_though_a_shard_is_down(
     on_site.runtime.whereis("shard-1", object).exit(Crash("Test", ""))
     reply = await on_site.metrics.ask("GET", "/metrics")
     assert reply.status == 200
-    assert 'keygrove_actor_crashes_total{child="shard-1"}' in reply.text
+    lines = reply.text.splitlines()
+    assert 'keygrove_actor_up{child="shard-1",class="Shard"} 0.0' in lines
+    restarts = 'keygrove_actor_restarts_total{child="shard-1",class="Shard",reason="Crash"} 1.0'
+    assert restarts in lines
+    assert 'keygrove_shard_certificates{shard="0"} 0.0' in lines
+    assert 'keygrove_shard_certificates{shard="1"}' not in reply.text
     site.opening = None
 
 
