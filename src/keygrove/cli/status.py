@@ -12,27 +12,34 @@ from rich.table import Table
 from keygrove.cli.console import out
 from keygrove.cli.control import connected
 from keygrove.cli.options import common, configure, errors_worded
+from keygrove.cli.treeview import tree_lines
 from keygrove.errors import UnavailableError
 from keygrove.http.control import Status
+from keygrove_actors.census import Snapshot
 
 
 @click.command("status", short_help="Ask the running server how it is.")
 @common
+@click.option("--tree", is_flag=True, help="Only its actors, with all that is known of each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
+def status(
+    *, config: Path | None, data: Path | None, debug: bool, tree: bool, as_json: bool
+) -> None:
     """Ask the running server how it is."""
     with errors_worded(debug=debug):
         root = Path(configure(config, data).settings.data_dir)
-        body = anyio.run(_ask, root)
+        body = anyio.run(_ask, root, "/tree" if tree else "/status")
         if as_json:
             click.echo(body)
+        elif tree:
+            out().print("\n".join(tree_lines(msgspec.json.decode(body, type=Snapshot))))
         else:
             _show(msgspec.json.decode(body, type=Status))
 
 
-async def _ask(root: Path) -> bytes:
+async def _ask(root: Path, path: str) -> bytes:
     async with connected(root) as client:
-        response = await client.get("/status")
+        response = await client.get(path)
         if response.status_code != 200:
             raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
         return response.content
