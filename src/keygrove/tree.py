@@ -15,6 +15,7 @@ import msgspec
 
 from keygrove.cluster.router import shard_name
 from keygrove.errors import KeygroveError
+from keygrove.ingest.bulk import PARSERS, pool_of
 from keygrove.ingest.messages import INGEST
 from keygrove.ingest.pipeline import Ingest
 from keygrove.ports import Ports
@@ -75,11 +76,18 @@ def tree(
     )
     ingest = ChildSpec(
         INGEST,
-        partial(Ingest, settings.storage.shards, ports.compute, on_fault=on_fault),
+        partial(
+            Ingest,
+            settings.storage.shards,
+            ports.compute,
+            on_fault=on_fault,
+            make_pool=pool_of(ports.workers, settings.load.processes),
+        ),
         name=INGEST,
     )
     storage = ChildSpec("storage", SupSpec(children=tuple(map(_tenacious, shards))))
-    children = (*doors.monitoring, storage, ingest, *doors.clients)
+    parsers = ChildSpec(PARSERS, SupSpec())
+    children = (*doors.monitoring, storage, parsers, ingest, *doors.clients)
     return SupSpec(children=tuple(map(_tenacious, children)))
 
 

@@ -154,7 +154,7 @@ def test_status_shows_the_server_and_its_tree(servers: Servers) -> None:
     told = json.loads(keygrove("status", "--data", server.data, "--json").out)
     assert told["about"]["pid"] == server.pid
     assert [child["id"] for child in told["tree"]["children"]] == [
-        *("metrics", "storage", "ingest", "http", "control"),
+        *("metrics", "storage", "parsers", "ingest", "http", "control"),
     ]
 
 

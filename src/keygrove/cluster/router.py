@@ -5,8 +5,8 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
-import msgspec
 
+from keygrove.cluster.candidate import Candidate
 from keygrove.cluster.placement import Placement
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import (
@@ -28,15 +28,6 @@ from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 P = TypeVar("P")
 R = TypeVar("R")
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A certificate that may be stored: canonical, named, and its state named too."""
-
-    fingerprint: Fingerprint
-    version: int
-    certificate: Certificate
-    digest: Digest
 
 
 READ_S = 5.0

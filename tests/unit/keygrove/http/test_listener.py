@@ -411,6 +411,7 @@ async def test_the_control_socket_shows_the_whole_node(node: SimulatedNode) -> N
     assert [child["id"] for child in status["tree"]["children"]] == [
         "metrics",
         "storage",
+        "parsers",
         "ingest",
         "http",
         "control",
@@ -421,7 +422,7 @@ async def test_the_control_socket_shows_what_each_actor_does(node: SimulatedNode
     await submit(node)
     tree = msgspec.json.decode((await node.control.ask("GET", "/tree")).body, type=Snapshot)
     actors = {child.id: child for child in tree.children}
-    assert list(actors) == ["metrics", "storage", "ingest", "http", "control"]
+    assert list(actors) == ["metrics", "storage", "parsers", "ingest", "http", "control"]
     assert (actors["ingest"].kind, actors["ingest"].messages) == ("Ingest", 1)
     assert [shard.id for shard in actors["storage"].children] == ["shard-0", "shard-1"]
 
