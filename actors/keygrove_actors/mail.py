@@ -50,6 +50,8 @@ class Request(msgspec.Struct, eq=False):
     def fail(self, error: Exception) -> None:
         """Let the caller raise `error`, if it still waits."""
         if not self.parker.done():
+            if self.to is not None:
+                self.to.hub.counters.call_failed(error)
             self.parker.set_exception(error)
 
 
