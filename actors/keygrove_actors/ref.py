@@ -106,7 +106,7 @@ class Ref(Generic[P]):
             if caller is not None:
                 caller.waiting_for = None
 
-    async def call(  # noqa: C901, PLR0912 - one frame for each call is what makes it fast
+    async def call(  # noqa: C901, PLR0912, PLR0915 - one frame for each call is what makes it fast
         self,
         message: Call[P, R],
         *,
@@ -167,18 +167,25 @@ class Ref(Generic[P]):
         if cell is None or cell.is_dead:
             cell = self.resolve() or await self._wait_up(message, wait_up)
         backend = hub.backend
-        caller = hub.calling_cell()
+        caller = hub.turning
+        if caller is None and hub.hosts:
+            caller = hub.calling_cell()
         deadline = inf if timeout is None else backend.now() + timeout
         if caller is not None:
             deadline = nested(caller, cell, message, deadline, timeout or 0.0)
             trace = trace or caller.trace_at_hand()
-        request = Request(message, backend.parker(), cell, timeout or 0.0, deadline)
-        if trace is not None:
-            request.trace = trace
+        parker = backend.parker()
+        request = Request(message, parker, cell, timeout or 0.0, deadline, trace)
         slot = hub.wheel.add(deadline, request) if deadline < inf else None
         try:
-            cell.post(request)
-            reply = await request.parker
+            box = cell.box
+            if len(box) < cell.room:  # `Mailbox.post`, without the call
+                box.append(request)
+                if cell.is_idle:
+                    cell.wake(request)
+            else:
+                cell.post(request)
+            reply = await parker
             return reply
         finally:
             if slot is not None:
