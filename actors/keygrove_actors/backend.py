@@ -10,7 +10,7 @@ what a sender had bound must not appear in the receiver.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, Protocol, TypeVar
 
@@ -60,6 +60,10 @@ class Backend(Protocol):
 
     def parker(self) -> Parker[Any]:
         """A fresh parker."""
+        ...
+
+    def shortly(self, parker: Any) -> Awaitable[Any]:
+        """What a parker of its own gets, if that is mostly there after one round of the loop."""
         ...
 
     def call_soon(self, function: Callable[[], None], context: Context) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import Context
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from types import coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from keygrove_actors.backend import Parker, Timer
+
+T = TypeVar("T")
 
 SLICE_S: Final = 0.0001
 """Seconds after which functions in a row let the loop go round, for sockets and tasks."""
@@ -38,6 +41,16 @@ class AsyncioBackend:
         self._failures: list[BaseException] = []
         self._ready: deque[tuple[Callable[[], None], Context]] = deque()
         self._is_serving = False
+
+    @coroutine
+    def shortly(self, parker: asyncio.Future[T]) -> Generator[Any, Any, T]:
+        """Look in the next round of the loop, since being woken in it takes one more."""
+        try:
+            yield
+        except BaseException:
+            parker.cancel()  # done, so nobody waits; an error in it already is not logged
+            raise
+        return (yield from parker)
 
     def call_soon(self, function: Callable[[], None], context: Context) -> None:
         """Call `function` after those that are ready, perhaps in the same callback of the loop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
@@ -101,6 +101,10 @@ class TrioBackend:
         self._failures: list[BaseException] = []
         self._running += 1
         trio.lowlevel.spawn_system_task(self._run, self._serve, context=context)
+
+    def shortly(self, parker: TrioParker[T]) -> Awaitable[T]:
+        """Wait; this loop has no cheaper way."""
+        return parker
 
     def call_soon(self, function: Callable[[], None], context: Context) -> None:
         """Call `function` in the serving task's next round."""

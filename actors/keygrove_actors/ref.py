@@ -183,6 +183,8 @@ class Ref(Generic[P]):
                 box.append(request)
                 if cell.is_idle:
                     cell.wake(request)
+                    reply = await backend.shortly(parker)
+                    return reply
             else:
                 cell.post(request)
             reply = await parker
