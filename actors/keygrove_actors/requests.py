@@ -91,7 +91,7 @@ class Requests(Generic[R]):
 
     def send(self, ref: Ref[P], message: Call[P, R], *, timeout: float | None = 5.0) -> Pending[R]:
         """Send a request and go on. What prevents it is its outcome, too."""
-        pending = Pending[R](self, ref)
+        pending: Pending[R] = Pending(self, ref)
         self._under_way[pending] = None
         try:
             self._submit(pending, message, timeout)
