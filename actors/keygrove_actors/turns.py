@@ -98,10 +98,10 @@ class Turns(Settling):
     def turn(self) -> Work | None:  # noqa: C901, PLR0912 - the hottest loop of all stays in one frame
         """Handle plain messages in order; stop at one that needs the task and return it."""
         box, plain, actor = self.box, self.plain, self.actor
-        depth, clock = len(box), self.hub.backend.clock
+        depth = len(box)
         if depth > self.high_water:  # noqa: PLR1730 - `max` takes longer than a message
             self.high_water = depth
-        until = clock() + TURN_S if depth > 1 else inf
+        until = self.hub.backend.clock() + TURN_S if depth > 1 else inf
         done, look = 0, 1
         kind: Any
         try:
@@ -126,9 +126,9 @@ class Turns(Settling):
                     self.is_idle = True
                     return None
                 if done == look:
-                    if done >= TURN_MESSAGES or clock() >= until:
+                    if done >= TURN_MESSAGES or self.hub.backend.clock() >= until:
                         break
-                    look += done
+                    look += done  # so it overruns its time by no more than it took
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
             self.crashed(error)
             return None
