@@ -114,9 +114,22 @@ class Turns(Settling):
                         outcome = function(actor, item)
                         if outcome is not None:
                             self.settle(item, outcome)
-                    elif kind is Request and plain:
-                        if (work := self._handle_call(item)) is not None:
-                            return work
+                    elif (
+                        kind is Request
+                        and not item.parker.done()
+                        and (function := plain.get(type(item.message))) is not None  # pyright: ignore[reportUnknownArgumentType] - the same
+                    ):
+                        self.current = item
+                        try:
+                            answer = function(actor, item.message)
+                        except DeclaredError as error:
+                            self.declared(item, error)
+                        else:
+                            if type(answer) in NOT_VALUES:
+                                self._settle_special(item, answer)
+                            else:
+                                self.answer(item, answer)
+                        self.current = None
                     elif (work := self._handle(item)) is not None:
                         return work
                     done += 1
@@ -178,28 +191,11 @@ class Turns(Settling):
         return False
 
     def _handle_call(self, request: Request) -> Work | None:
-        parker = request.parker
-        if parker.done():
+        if request.parker.done():
             self._skip(request)
             return None
-        message = request.message
         self.current = request
-        function = self.plain.get(type(message))
-        if function is None:
-            return self._dispatch(message, request)
-        try:
-            answer = function(self.actor, message)
-        except DeclaredError as error:
-            self.declared(request, error)
-        else:
-            if type(answer) in NOT_VALUES:
-                self._settle_special(request, answer)
-            elif parker.done():
-                self.hub.counters.late_replies += 1
-            else:
-                parker.set_result(answer)
-        self.current = None
-        return None
+        return self._dispatch(request.message, request)
 
     def _dispatch(self, message: object, request: Request | None) -> Work | None:
         kind: type[Any] = type(message)
