@@ -22,7 +22,8 @@ import trio
 import trio.testing
 
 from keygrove_actors import sysapi
-from keygrove_actors.backend import TrioBackend, in_trio
+from keygrove_actors.backend import in_trio
+from keygrove_actors.backend_trio import TrioBackend
 from keygrove_actors.faults import FaultGate, Rule
 from keygrove_actors.messages import Crash
 from keygrove_actors.probe import Probe
