@@ -103,7 +103,7 @@ async def test_p04_a_grandchild_that_left_the_group_is_found_by_its_mark(
     spec = program("sh", "-c", shell, env={"HELLO": hello}, works=())
     async with port_of(spec, reports) as port:
         escaped = int(note.read_text())
-        assert os.getsid(escaped) == escaped
+        await until(lambda: os.getsid(escaped) == escaped)
         port.kill()
         await until(lambda: is_gone(escaped))
 
