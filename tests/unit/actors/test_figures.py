@@ -139,6 +139,11 @@ async def test_a154_dynamic_children_are_added_up_under_their_template() -> None
         assert (samples["actor_up", mine], samples["actor_messages_total", mine]) == (2, 3)
         assert {labels for _, labels in samples} == before
         assert not any("peer-" in value for labels in before for _, value in labels)
+        for ref in refs[1:]:
+            await supervisor.terminate_child(ref)
+        samples = await samples_of(meter)
+        assert samples["actor_messages_total", mine] == 3
+        assert ("actor_up", mine) not in samples, "those that ended in order are not missed"
 
 
 async def test_a154_failed_calls_are_counted_by_what_the_caller_got(running: Running) -> None:
