@@ -259,7 +259,9 @@ class Ref(Generic[P]):
             await self._hub.name_appears(self.name, within)
             if (cell := self.resolve()) is not None:
                 return cell
-        raise NoProc(self.label, type_name(message))
+        error = NoProc(self.label, type_name(message))
+        self._hub.counters.call_failed(error)
+        raise error
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ref):
