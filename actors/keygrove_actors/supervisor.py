@@ -87,7 +87,7 @@ class Supervisor(Actor[SupApi]):
 class SupervisorCell(Staff):
     """A cell whose life is decided by its children's."""
 
-    __slots__ = ("_events", "start_failure")
+    __slots__ = ("_events", "first_failure", "start_failure")
 
     def __init__(self, hub: Hub, parent: Parent, spec: ChildSpec, path: str) -> None:
         super().__init__(hub, parent, spec, path)
@@ -97,6 +97,7 @@ class SupervisorCell(Staff):
         self.retable()
         self.is_idle = True
         self.start_failure: tuple[str, Reason] | None = None
+        self.first_failure: tuple[str, Reason] | None = None
 
     # ---- what the parent asks
 
@@ -153,6 +154,10 @@ class SupervisorCell(Staff):
             self.note(Started(post.id, now, ignored=True))
         else:
             self.start_failure = self.start_failure or (child, reason)
+            if isinstance(cell, SupervisorCell):
+                self.first_failure = self.first_failure or cell.first_failure or (cell.path, reason)
+            else:
+                self.first_failure = self.first_failure or (cell.path, reason)
             self.hub.report(StartError(child, cell.path, reason))
             self.note(StartFailure(post.id, reason, now))
 

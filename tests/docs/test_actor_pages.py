@@ -14,6 +14,12 @@ PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 TUTORIAL_LINES_MAX = 60
 WORKER_LINES_MAX = 30
 REFERENCE_LINES_MAX = 400
+WITH_CTRL_C = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 ENDING = """
 import anyio
 
@@ -56,7 +62,9 @@ def test_the_tutorial_is_sixty_lines_that_survive_their_bug(tmp_path: Path) -> N
     program.write_text(code)
     port = free_port()
     service = subprocess.Popen(
-        [sys.executable, "-u", str(program), str(port)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-u", "-c", WITH_CTRL_C, str(program), str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert service.stdout is not None
     try:
@@ -77,6 +85,7 @@ def test_the_tutorial_is_sixty_lines_that_survive_their_bug(tmp_path: Path) -> N
         out, _ = service.communicate(timeout=10)
     finally:
         service.kill()
+        service.wait()
     assert service.returncode == 0
     assert "child='counter', path='counter', incarnation=2" in out
 

@@ -10,7 +10,6 @@ from math import inf, nan
 from typing import Any, TypeAlias
 
 import anyio
-import anyio.lowlevel
 import pytest
 import sniffio
 
@@ -36,6 +35,7 @@ from keygrove_actors import (
     Report,
     Restart,
     Runtime,
+    StartFailed,
     SupSpec,
     on,
     on_cast,
@@ -290,7 +290,7 @@ async def test_a116_a_predicate_that_raises_is_its_receivers_affair(running: Run
 
     class Choosy(Odd):
         @on(Hello)
-        async def hello(self, message: Hello) -> int:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        async def hello(self, message: Hello) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
             try:
                 await self.ctx.receive(Put, where=choosy)
             except ZeroDivisionError:
@@ -326,3 +326,16 @@ async def test_a_supervisor_that_cannot_decide_ends_and_leaves_nobody(
     crash = next(r.reason for r in reports if isinstance(r, ChildTerminated) and r.path == "sup")
     assert isinstance(crash, Crash)
     assert crash.text == "cannot decide"
+
+
+async def test_a003_a_failed_start_deep_in_the_tree_names_who_failed_and_why(
+    running: Running,
+) -> None:
+    class Broken(Odd):
+        def init(self, ctx: Ctx) -> None:
+            raise OSError("no such device")
+
+    inner = ChildSpec("inner", SupSpec(children=(ChildSpec("broken", Broken),)))
+    with pytest.raises(StartFailed, match=r"because outer/inner/broken .* no such device"):
+        async with running(ChildSpec("outer", SupSpec(children=(inner,)))):
+            pass
