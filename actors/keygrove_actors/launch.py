@@ -46,13 +46,18 @@ def prepare(parent: int, cwd: str, nice: int, limits: str) -> None:
     """Make this process one that cannot outlive or outgrow what its port allows.
 
     `limits` is a list like `NOFILE=64:64,AS=-1:-1`; `IOCLASS=3:0` in it is no limit but the
-    class of the disk's scheduler. No new privileges can be gained after it.
+    class of the disk's scheduler; behind a semicolon stands the control group to enter. No new
+    privileges can be gained after it.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     prctl = libc.prctl
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(ORPHANED)
+    limits, _, group = limits.partition(";")
+    if group:
+        with open(os.path.join(group, "cgroup.procs"), "w") as members:
+            members.write("0")  # whoever writes
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     os.umask(UMASK)
     os.chdir(cwd)

@@ -9,7 +9,7 @@ worker has a group of its own while it lives.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -21,23 +21,29 @@ TRIES_MAX: Final = 12
 """A killed group is empty when the kernel is done with it: looked at after 1, 2, 4 … ms."""
 
 
-@asynccontextmanager
-async def confined(folder: str, mark: str) -> AsyncGenerator[Callable[[int], None], None]:
-    """A function that puts a process into a new group in `folder`; none if that is empty.
+def group_of(folder: str, mark: str) -> str:
+    """The group of the worker with this mark; none if there is no folder."""
+    return os.path.join(folder, f"port-{mark}") if folder else ""
 
-    Leaving the block ends whoever is in the group.
+
+@asynccontextmanager
+async def confined(folder: str, mark: str) -> AsyncGenerator[None, None]:
+    """Make a new group in `folder`; none if that is empty.
+
+    The worker enters it by itself, before anything of its own runs (`launch`): were it put there
+    from here, it might have children already. Leaving the block ends whoever is in the group.
 
     Raises:
         OSError: no group can be made there.
     """
     if not folder:
-        yield lambda _: None
+        yield
         return
-    group = os.path.join(folder, f"port-{mark}")
+    group = group_of(folder, mark)
     with suppress(FileExistsError):  # of a runtime that had our number and was killed
         os.mkdir(group)
     try:
-        yield lambda pid: _write(group, "cgroup.procs", str(pid))
+        yield
     finally:
         with anyio.CancelScope(shield=True):
             await _end(group)
@@ -45,7 +51,7 @@ async def confined(folder: str, mark: str) -> AsyncGenerator[Callable[[int], Non
 
 async def _end(group: str) -> None:
     pids = _members(group)
-    _write(group, "cgroup.kill", "1")
+    _kill(group)
     for attempt in range(TRIES_MAX):
         pids = reap(pids)
         with suppress(OSError):
@@ -54,11 +60,11 @@ async def _end(group: str) -> None:
         await anyio.sleep(0.001 * 2**attempt)
 
 
+def _kill(group: str) -> None:
+    with open(os.path.join(group, "cgroup.kill"), "w") as control:
+        control.write("1")
+
+
 def _members(group: str) -> set[int]:
     with open(os.path.join(group, "cgroup.procs")) as members:
         return {int(line) for line in members}
-
-
-def _write(group: str, file: str, text: str) -> None:
-    with open(os.path.join(group, file), "w") as control:
-        control.write(text)

@@ -21,7 +21,7 @@ from keygrove_actors import launch
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.descendants import MARK, become_subreaper, new_mark
 from keygrove_actors.messages import WrongThread
-from keygrove_actors.port_cgroup import confined
+from keygrove_actors.port_cgroup import confined, group_of
 from keygrove_actors.port_pipes import Ends, Pipes
 from keygrove_actors.port_process import Birth, Exit, OsProcess, Process, Sink
 from keygrove_actors.port_spec import PortSpec
@@ -64,7 +64,7 @@ async def cold(ctx: Ctx, spec: PortSpec, sink: Sink) -> AsyncGenerator[Process, 
         OSError: the kernel has no process or file to spare, or no group in the spec's folder.
     """
     mark = new_mark()
-    async with confined(spec.cgroup, mark) as confine:
+    async with confined(spec.cgroup, mark):
         pipes = Pipes()
         try:
             pid = _spawn(spec, pipes.ends, mark)
@@ -76,7 +76,6 @@ async def cold(ctx: Ctx, spec: PortSpec, sink: Sink) -> AsyncGenerator[Process, 
         born = Birth(pid, pidfd, OwnChild(pid, pidfd), mark)
         process = OsProcess(ctx, sink, pipes, born, takes_fds=spec.takes_fds)
         try:
-            confine(pid)
             yield process
         finally:
             with anyio.CancelScope(shield=True):
@@ -89,7 +88,8 @@ def _spawn(spec: PortSpec, ends: Ends, mark: str) -> int:
     become_subreaper()
     python = [sys.executable, "-P"] if spec.worker else [sys.executable, "-I", "-S"]
     program = [f"@{spec.worker}"] if spec.worker else list(spec.argv)
-    own = [str(os.getpid()), spec.transport, spec.cwd, str(spec.limits.nice), spec.limits.text()]
+    limits = f"{spec.limits.text()};{group_of(spec.cgroup, mark)}"
+    own = [str(os.getpid()), spec.transport, spec.cwd, str(spec.limits.nice), limits]
     return os.posix_spawn(
         sys.executable,
         [*python, LAUNCHER, *own, "--", *program],

@@ -21,6 +21,7 @@ from keygrove_actors.calls import ReplyTo
 from keygrove_actors.messages import DEFER, Defer, Reason, Shutdown
 from keygrove_actors.poison import Poison
 from keygrove_actors.port import Port
+from keygrove_actors.port_cgroup import group_of
 from keygrove_actors.port_process import Birth, Exit, Launch, OsProcess
 from keygrove_actors.port_session import Effect
 from keygrove_actors.port_spawn import environment
@@ -165,11 +166,10 @@ class Zygote(Port):
         """Send the request, and the files of the worker with it."""
         process, now = self._link.process, self._cell.hub.backend.now()
         assert isinstance(process, OsProcess)
-        spec, limits = message.spec, message.spec.limits
+        spec, mark = message.spec, message.mark
+        limits = f"{spec.limits.text()};{group_of(spec.cgroup, mark)}"
         payload = _encode(
-            ForkRequest(
-                spec.worker, spec.cwd, limits.nice, limits.text(), environment(spec, message.mark)
-            )
+            ForkRequest(spec.worker, spec.cwd, spec.limits.nice, limits, environment(spec, mark))
         )
         self._link.flush()
         if process.backlog or not self._link.is_free:

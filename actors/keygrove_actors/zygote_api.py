@@ -55,7 +55,7 @@ async def forked(ctx: Ctx, spec: PortSpec, sink: Sink) -> AsyncGenerator[Process
     """
     zygote = ctx.whereis(spec.zygote, ZygoteApi)
     mark = new_mark()
-    async with confined(spec.cgroup, mark) as confine:
+    async with confined(spec.cgroup, mark):
         pipes = Pipes()
         births: list[Birth] = []
         try:
@@ -71,7 +71,6 @@ async def forked(ctx: Ctx, spec: PortSpec, sink: Sink) -> AsyncGenerator[Process
         pipes.hand_over()
         process = OsProcess(ctx, sink, pipes, births[0])
         try:
-            confine(births[0].pid)
             yield process
         finally:
             with anyio.CancelScope(shield=True):
