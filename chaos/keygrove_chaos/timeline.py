@@ -26,7 +26,7 @@ class Timeline(Protocol):
         """Virtual seconds since the world began."""
         ...
 
-    def call_at(self, when: float, function: Callable[[], None]) -> Moment:
+    def call_at(self, when: float, function: Callable[[], None], /) -> Moment:
         """Call `function` when `now` reaches `when`; equal times in the order of asking."""
         ...
 
