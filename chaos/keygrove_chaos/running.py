@@ -38,17 +38,24 @@ class Outcome(msgspec.Struct, Generic[T], frozen=True):
     virtual_s: float
 
 
-def run(main: Main[T], *, seed: int, options: Options = Options()) -> Outcome[T]:  # noqa: B008 - frozen
+def run(
+    main: Main[T],
+    *,
+    seed: int,
+    options: Options = Options(),  # noqa: B008 - frozen
+    trace: Trace | None = None,
+) -> Outcome[T]:
     """Run `main(world)` to its end.
 
-    Whatever it raises carries the seed and the last events as notes.
+    Whatever it raises carries the seed and the last events as notes. A `trace` of the caller's
+    has them all, also then.
 
     Raises:
         LivelockError: virtual time stood still, or `options.real_s` were over.
         DeadlockError: nothing was left that could happen.
         TimeUpError: it was not over after `options.limit_s` virtual seconds.
     """
-    trace = Trace(options.keep)
+    trace = Trace(options.keep) if trace is None else trace
     with _no_collector(), _alarm(options.real_s):
         try:
             if options.engine == "trio":

@@ -30,6 +30,7 @@ class Trace:
 
     def __init__(self, keep: range | None = None) -> None:
         self.events = 0
+        self.at = 0.0
         self.checkpoints: list[str] = []
         self.kept: list[Event] = []
         self._keep = range(0) if keep is None else keep
@@ -44,6 +45,7 @@ class Trace:
         if self.events in self._keep:
             self.kept.append(event)
         self.events += 1
+        self.at = now
         if len(self._block) == BLOCK:
             self._close_block()
 

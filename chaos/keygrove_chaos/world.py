@@ -75,6 +75,7 @@ class World:
         self.trace = trace
         self._engine = engine
         self._streams = streams
+        self.counts: dict[str, int] = {}
         self.now = engine.now
         self.call_at = engine.call_at
 
@@ -85,6 +86,10 @@ class World:
     def note(self, *facts: Fact) -> None:
         """See `Timeline`."""
         self.trace.add(self.now(), facts)
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Count what happened, to be seen in the verdict: effects of faults, rare states."""
+        self.counts[what] = self.counts.get(what, 0) + by
 
     def pause(self, host: str) -> None:
         """Freeze all tasks and callbacks that began under this `HOST`."""
