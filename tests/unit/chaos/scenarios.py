@@ -32,7 +32,7 @@ async def by_hash(world: World) -> Iterable[str]:
     await anyio.sleep(1)
     for number in range(1500):
         world.note("even", number)
-    for word in frozenset("one two three four five six".split()):
+    for word in frozenset(["one", "two", "three", "four", "five", "six"]):
         world.note(word)
     return ()
 
@@ -42,3 +42,9 @@ async def by_past(world: World) -> Iterable[str]:
     world.note("ran", len(RAN))
     RAN.append(world.seed)
     return ()
+
+
+async def tells(world: World) -> Iterable[str]:
+    """Numbers are to be told to others: each knows more than it made itself."""
+    known = await gossip(seconds=10)(world)
+    return () if known > 150 else ["I-04: a number was not told"]
