@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -137,9 +137,10 @@ def _places(body: list[ast.stmt], wanted: Sequence[str]) -> list[tuple[list[ast.
     blocks = [body]
     for statement in body:
         for node in ast.walk(statement):
-            for _, value in ast.iter_fields(node):
-                if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
-                    blocks.append(value)
+            for name in ("body", "orelse", "finalbody"):
+                block: Any = getattr(node, name, None)
+                if isinstance(block, list) and block:
+                    blocks.append(cast(list[ast.stmt], block))
     return [
         (block, at)
         for block in blocks
