@@ -159,6 +159,9 @@ def mutate(*, ids: tuple[str, ...], folder: Path, engine: EngineName) -> None:
 
 
 def _known(scenario: str) -> Any:
+    """The scenario; modules in the working directory can be named, as with `python -m`."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     try:
         return scenario_named(scenario)
     except UnknownScenarioError as error:
