@@ -12,6 +12,15 @@ settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile("full")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seeds",
+        type=int,
+        default=1,
+        help="schedules in which the tests of actors run on trio; 1 unless given",
+    )
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

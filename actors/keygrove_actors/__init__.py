@@ -126,6 +126,7 @@ from keygrove_actors.specs import (
 from keygrove_actors.state import Secret
 from keygrove_actors.statem import StateActor, enters, when
 from keygrove_actors.supref import ChildCounts, ChildInfo, SupApi, SupRef
+from keygrove_actors.tasks import Task
 from keygrove_actors.tickets import Items, stream
 from keygrove_actors.timers import MessageTimer
 from keygrove_actors.work import Note, RawWork, Stream, Work, WorkFailure
@@ -244,6 +245,7 @@ __all__ = [
     "SupApi",
     "SupRef",
     "SupSpec",
+    "Task",
     "TaskDone",
     "TerminateError",
     "TooManyChildren",

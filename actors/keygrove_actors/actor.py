@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, get_args, get_origin
 
 from keygrove_actors.cell import Cell
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.lanes import lane_of
-from keygrove_actors.messages import Call, Cast, Defer, Down, Ignore, Reason, Stop, StopReply
+from keygrove_actors.messages import (
+    Call,
+    Cast,
+    Defer,
+    Down,
+    Ignore,
+    Reason,
+    SpecWarning,
+    Stop,
+    StopReply,
+)
 from keygrove_actors.outcomes import Continue, ContinueReply, Exit, Hibernate, Idle
-from keygrove_actors.traits import Plain, Slow, Traits, is_slow
+from keygrove_actors.traits import Plain, Slow, Traits, is_slow, mutable_fields
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -58,6 +69,14 @@ def on_cast(
 
 
 def _mark(kind: type[Any]) -> Callable[[Any], Any]:
+    if shared := mutable_fields(kind):
+        warnings.warn(
+            f"{kind.__name__} shares {', '.join(shared)} between sender and receiver, since "
+            "messages are not copied: use tuple, bytes, frozenset or a frozen struct",
+            SpecWarning,
+            stacklevel=3,
+        )
+
     def mark(method: Any) -> Any:
         setattr(method, _KIND, kind)
         return method

@@ -57,12 +57,15 @@ def is_late(hub: Hub) -> bool:
 
 
 def check_cycle(caller: Cell, callee: Cell, message: object) -> None:
-    """Raise `CallCycle` if the callee waits, perhaps through others, for the caller."""
-    chain, link = [caller.label, callee.label], callee.waiting_for
+    """Raise `CallCycle` or `WouldDeadlock` if the callee waits, perhaps through others, for it."""
+    chain: list[str] = [caller.label]
+    link: Cell | None = callee
     while link is not None:
         chain.append(link.label)
         if link is caller:
             raise CallCycle(callee.label, type_name(message), tuple(chain))
+        if (child := link.awaits(caller)) is not None:
+            raise WouldDeadlock(link.label, type_name(message), child.label)
         link = link.waiting_for
 
 
@@ -72,8 +75,6 @@ def nested(caller: Cell, callee: Cell, message: Any, deadline: float, within: fl
         raise CallingSelf(callee.label, type_name(message))
     if caller in caller.hub.taps and not caller.hub.sent(message, callee.label):
         raise NoProc(callee.label, type_name(message))
-    if callee.awaits(caller):
-        raise WouldDeadlock(callee.label, type_name(message), caller.label)
     check_cycle(caller, callee, message)
     at_hand = caller.at_hand()
     if at_hand is not None and at_hand.deadline < deadline:

@@ -6,7 +6,7 @@ turn handles what is waiting, up to a bound. Plain functions are handled right t
 a callback; the first coroutine function makes a task (see `host`), which then shares the
 work: `is_idle` says that neither callback nor task is going to look at the mailbox.
 
-Death is announced in one place, once (`announce`), in the order of A-072. That it may be
+Death is announced in one place, once (`announce`, and `death`). That it may be
 called while the task still runs is what fencing an actor that survives its kill needs.
 """
 
@@ -15,21 +15,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from keygrove_actors.death import bury
 from keygrove_actors.failures import NoReply
-from keygrove_actors.groups import leave_all
 from keygrove_actors.host import Host, TaskSet, Work
 from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import EMPTY, Envelope, Notice, Request
-from keygrove_actors.messages import (
-    CalleeExit,
-    DeclaredError,
-    GoneReason,
-    Ignore,
-    MonitorId,
-    Reason,
-)
+from keygrove_actors.mail import DIRECT, EMPTY, Request
+from keygrove_actors.messages import DeclaredError, GoneReason, Ignore, MonitorId
 from keygrove_actors.outcomes import Continue, TaskDone, Trace
 from keygrove_actors.reentrant import REENTRANT_TASKS_MAX, interleave
 from keygrove_actors.reports import Cause
@@ -45,9 +38,6 @@ if TYPE_CHECKING:
     from keygrove_actors.receive import Receiver
     from keygrove_actors.ref import Ref
     from keygrove_actors.timers import MessageTimer
-
-DIRECT: Final[Any] = Request(None, None, None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - stands for a request, is none
-"""The call at hand in a direct turn, until somebody needs a real one (`Cell.at_hand`)."""
 
 
 class Parent(Protocol):
@@ -183,30 +173,30 @@ class Cell(Signals):
     def schedule(self) -> None:
         """Ask the loop for a turn."""
         self.is_idle = False
-        self.hub.backend.call_soon(self.tick, context=self.context or self.own_context())
+        self.hub.backend.call_soon(self.tick, self.context or self.own_context())
 
-    def awaits(self, child: Cell) -> bool:
-        """Whether this is a supervisor that waits for `child` to start or stop."""
-        return False
+    def awaits(self, caller: Cell) -> Cell | None:
+        """Of a supervisor, the child it waits for, if that is `caller` or waits for it."""
+        return None
 
     # ---- mail
 
     def wake(self, item: Any) -> None:
         """See to it that `item`, the first in an idle mailbox, is handled."""
-        if self.receiver is not None:
-            self.receiver.offer(item)
-            return
         host = self.host
-        if (
-            host is not None
-            and type(item.message if type(item) is Request else item) not in self.plain
+        if host is None:  # `schedule`, without the call
+            self.is_idle = False
+            self.hub.backend.call_soon(self.tick, self.context or self.own_context())
+        elif self.receiver is not None:
+            self.receiver.offer(item)
+        elif (
+            type(item.message if type(item) is Request else item) not in self.plain
             and host.is_parked()
         ):
             self.is_idle = False
             host.wake()
         else:
-            self.is_idle = False
-            self.hub.backend.call_soon(self.tick, context=self.context or self.own_context())
+            self.schedule()
 
     def command(self, command: Command) -> None:
         """Run a request of the runtime's before any message, full mailbox or not (A-117)."""
@@ -357,44 +347,8 @@ class Cell(Signals):
             self.hub.dead_letter(self.label, work.message, Cause.DIED)
 
     def announce(self) -> None:
-        """Be dead, and let everyone concerned know, in the order of A-072."""
-        if self.is_dead:
-            return
-        self.is_dead, self.halted, self.is_idle = True, True, False
-        self.waiting_for, self.room = None, 0
-        for timer in list(self.timers or ()):
-            timer.cancel()
-        if self.rest is not None:
-            self.rest.cancel()
-        for name in (self.spec.name, *(self.aliases or ())):
-            if name is not None:
-                self.hub.unregister(name, self)
-        leave_all(self)
-        self._abandon_mail()
-        assert self.reason is not None
-        self.break_links(self.reason)
-        self._signal_watchers(self.reason)
-        self.unfence()
-        self.parent.child_ended(self)
-
-    def _abandon_mail(self) -> None:
-        assert self.reason is not None
-        held = [self.current, *(self.deferred or ()), *(self.currents or {}).values()]
-        queued = self.drop_mail()
-        self.current = self.deferred = self.currents = None
-        for item in (*held, *queued):
-            if isinstance(item, Request):
-                if item is not DIRECT:
-                    item.fail(CalleeExit(self.label, type_name(item.message), self.reason))
-            elif type(item) is Envelope or (item is not None and not isinstance(item, Notice)):
-                self.hub.dead_letter(self.label, getattr(item, "message", item), Cause.DIED)
-        self.dismiss_line()
-
-    def _signal_watchers(self, reason: Reason) -> None:
-        for monitor in list((self.monitors or {}).values()):
-            monitor.forget()
-        watchers, self.watchers = self.watchers or {}, None
-        for monitor_id, watcher in watchers.items():
-            armed = (watcher.monitors or {}).get(monitor_id)
-            if armed is not None:
-                armed.fire(reason)
+        """Be dead, and let everyone concerned know."""
+        if not self.is_dead:
+            self.is_dead, self.halted, self.is_idle = True, True, False
+            self.waiting_for, self.room = None, 0
+            bury(self)

@@ -7,21 +7,40 @@ thousand actors, so that a large tree can be read while it works (A-148).
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from keygrove_actors.cell import Cell
+from keygrove_actors.hub import Counters
 from keygrove_actors.mail import EMPTY
-from keygrove_actors.messages import ActorId
-from keygrove_actors.model import State
+from keygrove_actors.messages import ActorId, Crash
+from keygrove_actors.model import Child, State
+from keygrove_actors.reports import (
+    ChildGivenUp,
+    ChildRestarting,
+    ChildTerminated,
+    Report,
+    StartError,
+)
 from keygrove_actors.runtime import Runtime
+from keygrove_actors.specs import Overflow, SupSpec
 from keygrove_actors.staff import ROOT
 from keygrove_actors.supervisor import SupervisorCell
 
 YIELD_EVERY: Final = 1000
 """Actors between two looks at the loop."""
+
+PULSE_S: Final = 0.5
+"""Between two looks at how late the loop is."""
+
+LAGS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+ENDS_MAX: Final = 1000
+"""Actors of which it is remembered why they ended, until it shows whether they come back."""
 
 TASK_BYTES: Final = 3000
 """What a parked task with its scopes takes, by measurement."""
@@ -30,14 +49,16 @@ TASK_BYTES: Final = 3000
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One child of the tree, or its root; times in seconds.
 
-    `messages` counts what it handled since its start, `rate` that per second. `doing` is
-    the message type its task works on, `doing_s` for how long. `busy` is the share of time spent
-    in handlers, known while statistics are on. `memory` estimates its own bytes, without
-    what its state refers to.
+    `spec` is the id in its spec, which dynamic children of one template share. `messages`
+    counts what it handled since its start, `rate` that per second. `doing` is the message type
+    its task works on, `doing_s` for how long. `turns` counts what it handled since its
+    statistics are on, None while they are off; `turns_s` is how long that took, and `busy` which
+    share of the time. `memory` estimates its own bytes, without what its state refers to.
     """
 
     id: str
     path: str
+    spec: str
     name: str | None
     about: str | None
     kind: str
@@ -58,6 +79,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     monitors: int = 0
     timers: int = 0
     memory: int = 0
+    turns: int | None = None
+    turns_s: float = 0.0
     busy: float | None = None
     children: tuple[Snapshot, ...] = ()
 
@@ -109,16 +132,26 @@ async def _subtree(
         elif own is not None:
             found = _leaf(own, child.id, child.state, post.incarnation)
         else:
-            found = _gone(cell.path_of(child.id), child.id, child.state, child.spec.name)
+            found = _gone(cell, child)
         children.append(found)
     return msgspec.structs.replace(
         _leaf(cell, child_id, state, incarnation), children=tuple(children)
     )
 
 
-def _gone(path: str, child_id: str, state: State, name: str | None) -> Snapshot:
+def _gone(parent: SupervisorCell, child: Child) -> Snapshot:
+    """A child of which nothing runs. What it was is known from what was counted of it."""
+    known = parent.hub.counters.handled
     return Snapshot(
-        id=child_id, path=path, name=name, about=None, kind="", is_supervisor=False, state=state
+        id=child.id,
+        path=parent.path_of(child.id),
+        spec=child.spec.id,
+        name=child.spec.name,
+        about=None,
+        kind=next((kind for kind, spec in known if spec == child.spec.id), ""),
+        is_supervisor=isinstance(child.spec.start, SupSpec),
+        state=child.state,
+        restarts=max(0, parent.posts[child.id].incarnation - 1),
     )
 
 
@@ -131,6 +164,7 @@ def _leaf(cell: Cell, child_id: str, state: State, incarnation: int) -> Snapshot
     return Snapshot(
         id=child_id,
         path=cell.path,
+        spec=cell.spec.id,
         name=cell.spec.name,
         about=cell.about,
         kind=_kind(cell),
@@ -151,6 +185,8 @@ def _leaf(cell: Cell, child_id: str, state: State, incarnation: int) -> Snapshot
         monitors=len(cell.monitors or ()),
         timers=len(cell.timers or ()),
         memory=_memory(cell),
+        turns=None if figures is None else sum(f.count for f in figures.kinds.values()),
+        turns_s=spent or 0.0,
         busy=None
         if figures is None or spent is None or now <= figures.since
         else spent / (now - figures.since),
@@ -174,7 +210,10 @@ def _memory(cell: Cell) -> int:
 
 
 class Metric(NamedTuple):
-    """One sample. `kind` is gauge or counter; a registry of any make can take it."""
+    """One sample, named as Prometheus names it; a registry of any make can take it.
+
+    `kind` is gauge, counter, summary or histogram.
+    """
 
     name: str
     kind: str
@@ -182,43 +221,130 @@ class Metric(NamedTuple):
     value: float
 
 
-async def collect(runtime: Runtime) -> list[Metric]:
-    """The figures of every actor and of the runtime, read from plain integers.
+class Meter:
+    """Counts what no actor's record keeps: why children were restarted, how late the loop is.
 
-    Labels are class and child id, never an `ActorId`: their number must not grow.
+    `observe` is given every report of the runtime; `attach` begins to look at its loop, once
+    in `PULSE_S`, at the cost of one timer.
     """
-    samples = [m for node in _walk(await tree_snapshot(runtime)) for m in _of_actor(node)]
-    counters, counts = runtime.counters, runtime.hub.letters.counts
-    samples += [_counter("actor_dead_letters_total", n, cause=c.value) for c, n in counts.items()]
-    samples += [
-        _counter("actor_mailbox_dropped_total", n, policy=policy)
-        for policy, n in counters.dropped.items()
-    ]
-    samples += [
-        _counter("actor_late_replies_total", counters.late_replies),
-        _counter("actor_expired_total", counters.expired),
-        _counter("actor_abandoned_total", counters.abandoned),
-        _counter("actor_unhandled_total", counters.unhandled),
-        _counter("actor_timers_dropped_total", counters.timers_dropped),
-        _counter("actor_zombies_total", counters.zombies),
-    ]
-    return samples
+
+    def __init__(self) -> None:
+        self._ended: dict[str, str] = {}
+        self._restarts: dict[tuple[str, str], int] = {}
+        self._given_up: dict[str, int] = {}
+        self._lags = [0] * (len(LAGS_S) + 1)
+        self._lags_s = 0.0
+        self._due = 0.0
+        self._runtime: Runtime
+
+    def observe(self, report: Report) -> None:
+        """Take note of an end and of what followed."""
+        match report:
+            case ChildTerminated(path=path, reason=reason) | StartError(path=path, reason=reason):
+                self._ended[path] = type(reason).__name__
+                if len(self._ended) > ENDS_MAX:
+                    del self._ended[next(iter(self._ended))]
+            case ChildRestarting(child=child, path=path):
+                key = child, self._ended.pop(path, Crash.__name__)
+                self._restarts[key] = self._restarts.get(key, 0) + 1
+            case ChildGivenUp(child=child):
+                self._given_up[child] = self._given_up.get(child, 0) + 1
+            case _:
+                pass
+
+    def attach(self, runtime: Runtime) -> None:
+        """Look at the loop of `runtime` from now on, until it ends."""
+        self._runtime = runtime
+        self._arm()
+
+    def expire(self) -> None:
+        """Note how late this is; the wheel calls it."""
+        late = max(0.0, self._runtime.hub.backend.now() - self._due)
+        self._lags[bisect_left(LAGS_S, late)] += 1
+        self._lags_s += late
+        self._arm()
+
+    def _arm(self) -> None:
+        hub = self._runtime.hub
+        self._due = hub.backend.now() + PULSE_S
+        hub.wheel.add_exact(self._due, self)
+
+    async def collect(self) -> list[Metric]:
+        """All figures of the runtime, its actors and its loop.
+
+        Labels are class and child id, never an `ActorId`, and what has the same labels is added
+        up: dynamic children under their template's id. So their number does not grow.
+        """
+        nodes = list(_walk(await tree_snapshot(self._runtime)))
+        return [
+            *_of_actors(nodes, self._runtime.counters),
+            *self._of_restarts(nodes),
+            *_of_runtime(self._runtime),
+            *self._of_loop(),
+        ]
+
+    def _of_restarts(self, nodes: list[Snapshot]) -> Iterator[Metric]:
+        """Zero for what has not happened yet: an alarm on a rise would miss the first."""
+        children = {node.spec: node.kind for node in nodes if node.path != ROOT}
+        restarts = {(child, Crash.__name__): 0 for child in children} | self._restarts
+        for (child, reason), count in restarts.items():
+            labels = {"class": children.get(child, ""), "child": child, "reason": reason}
+            yield _counter("actor_restarts_total", count, **labels)
+        for child, count in (dict.fromkeys(children, 0) | self._given_up).items():
+            labels = {"class": children.get(child, ""), "child": child}
+            yield _counter("actor_given_up_total", count, **labels)
+
+    def _of_loop(self) -> Iterator[Metric]:
+        name, total = "keygrove_loop_lag_seconds", 0
+        for limit, count in zip([*map(str, LAGS_S), "+Inf"], self._lags, strict=True):
+            total += count
+            yield Metric(f"{name}_bucket", "histogram", (("le", limit),), total)
+        yield Metric(f"{name}_sum", "histogram", (), self._lags_s)
+        yield Metric(f"{name}_count", "histogram", (), total)
 
 
-def _of_actor(node: Snapshot) -> Iterator[Metric]:
-    labels = (("class", node.kind), ("child", node.id))
-    for name, kind, value in (
-        ("actor_up", "gauge", float(node.state is State.UP)),
-        ("actor_mailbox_length", "gauge", node.mailbox),
-        ("actor_mailbox_high_water", "gauge", node.high_water),
-        ("actor_memory_bytes", "gauge", node.memory),
-        ("actor_messages_total", "counter", node.messages),
-        ("actor_restarts_total", "counter", node.restarts),
-    ):
-        yield Metric(f"keygrove_{name}", kind, labels, value)
+def _of_runtime(runtime: Runtime) -> Iterator[Metric]:
+    counters = runtime.counters
+    for cause, count in runtime.hub.letters.counts.items():
+        yield _counter("actor_dead_letters_total", count, cause=cause.value)
+    for policy in Overflow:
+        dropped = counters.dropped.get(policy.value, 0)
+        yield _counter("actor_mailbox_dropped_total", dropped, policy=policy.value)
+    for kind, count in counters.call_errors.items():
+        yield _counter("actor_call_errors_total", count, kind=kind)
+    yield _counter("actor_late_replies_total", counters.late_replies)
+    yield _counter("actor_expired_total", counters.expired)
+    yield _counter("actor_abandoned_total", counters.abandoned)
+    yield _counter("actor_unhandled_total", counters.unhandled)
+    yield _counter("actor_timers_dropped_total", counters.timers_dropped)
+    yield _counter("actor_zombies_total", counters.zombies)
 
 
-def _counter(name: str, value: float, **labels: Any) -> Metric:
+def _of_actors(nodes: list[Snapshot], counters: Counters) -> Iterator[Metric]:
+    kin: defaultdict[tuple[str, str], list[Snapshot]] = defaultdict(list)
+    for node in nodes:
+        kin[node.kind, node.spec].append(node)
+    # who ended and was forgotten counts on, or a counter would fall
+    handled = counters.handled | {key: counters.handled.get(key, 0) for key in kin}
+    for key, count in handled.items():
+        some = kin.get(key, [])
+        labels = (("class", key[0]), ("child", key[1]))
+        for name, kind, value in (
+            ("actor_up", "gauge", sum(node.state is State.UP for node in some)),
+            ("actor_mailbox_length", "gauge", sum(node.mailbox for node in some)),
+            ("actor_mailbox_high_water", "gauge", max((n.high_water for n in some), default=0)),
+            ("actor_memory_bytes", "gauge", sum(node.memory for node in some)),
+            ("actor_messages_total", "counter", count + sum(node.messages for node in some)),
+        ):
+            yield Metric(f"keygrove_{name}", kind, labels, value)
+        timed = [node for node in some if node.turns is not None]
+        if timed:
+            turns, turns_s = sum(n.turns or 0 for n in timed), sum(n.turns_s for n in timed)
+            yield Metric("keygrove_actor_turn_seconds_count", "summary", labels, turns)
+            yield Metric("keygrove_actor_turn_seconds_sum", "summary", labels, turns_s)
+
+
+def _counter(name: str, value: float, **labels: str) -> Metric:
     return Metric(f"keygrove_{name}", "counter", tuple(labels.items()), value)
 
 

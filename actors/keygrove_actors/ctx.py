@@ -16,6 +16,7 @@ from keygrove_actors.outcomes import Trace
 from keygrove_actors.receive import receive
 from keygrove_actors.ref import Ref
 from keygrove_actors.supref import SupRef
+from keygrove_actors.tasks import Tasks
 from keygrove_actors.timers import MessageTimer
 
 P = TypeVar("P")
@@ -121,9 +122,15 @@ class Ctx:
         """Run `function(*args)` in a task of this actor: its failure is the actor's crash.
 
         With `isolated`, result or failure comes to `on_info` as `TaskDone` instead. The
-        actor's end cancels it, and is announced only when the task is gone.
+        actor's end cancels it, and is announced only when the task is gone. `tasks.run` gives
+        a result that can be awaited.
         """
         self._cell.start_task(function, args, is_isolated=isolated)
+
+    @property
+    def tasks(self) -> Tasks:
+        """Where tasks are started whose result is wanted."""
+        return Tasks(self._cell)
 
     async def receive(
         self,

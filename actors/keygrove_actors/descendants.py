@@ -45,10 +45,15 @@ async def end_descendants(group: int, mark: str) -> None:
             hunted.add(pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        hunted = {pid for pid in hunted if _is_to_die(os.P_PID, pid)}
+        hunted = reap(hunted)
         if not _is_to_die(os.P_PGID, group) and not hunted and not (unclear and attempt < LOOKS):
             return
         await anyio.sleep(0.001 * 2**attempt)
+
+
+def reap(pids: set[int]) -> set[int]:
+    """Reap those of our children that are dead; the ones still to die."""
+    return {pid for pid in pids if _is_to_die(os.P_PID, pid)}
 
 
 def _is_to_die(kind: int, number: int) -> bool:

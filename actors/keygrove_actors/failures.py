@@ -69,15 +69,19 @@ class WrongMoment(ActorError):
 
 
 class WouldDeadlock(CallError):
-    """A child that is just starting or stopping called the supervisor that waits for it."""
+    """A supervisor waits for a child to start or stop, and that child for this very call.
 
-    def __init__(self, target: str, message: str, caller: str) -> None:
+    The child made it, or waits for whoever made it. `child` names it.
+    """
+
+    def __init__(self, target: str, message: str, child: str) -> None:
         super().__init__(
             target,
             message,
-            f"{target} waits for {caller} to start or stop and cannot answer its {message}: "
-            "ask from a handler, or from a task of ctx.start_soon",
+            f"{target} waits for {child} to start or stop, which waits for {message} to return: "
+            "let the child ask from a handler, or from a task of ctx.start_soon",
         )
+        self.child = child
 
 
 class AlreadyStarted(SpecError):

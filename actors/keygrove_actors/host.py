@@ -164,15 +164,16 @@ class Host:
         self._task = cell.hub.backend.current_task()
         self._until = cell.hub.backend.clock() + TURN_S
         cell.hub.hosts[self._task] = cell
-        with anyio.CancelScope(shield=True) as self._own:
-            if cell.is_killed:
-                self._own.cancel()
-            try:
+        self._own = anyio.CancelScope(shield=True)
+        try:
+            with self._own:
+                if cell.is_killed:
+                    self._own.cancel()
                 async with self._stack:
                     await self._live_and_leave()
-            except Exception as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
-                if not _is_only(error, self._error):
-                    cell.report_unclean(error)
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
+            # out here a group holds no cancellation any more: the scope took them out of it
+            self._went_wrong(error)
         if self._own.cancelled_caught and not cell.is_killed:
             cell.overran()
         del cell.hub.hosts[self._task]
@@ -183,6 +184,12 @@ class Host:
             cell.lose(self._work)
         cell.announce()
         cell.unfence()
+
+    def _went_wrong(self, error: BaseException) -> None:
+        if self._cell.reason is None:
+            self._cell.crashed(error)
+        elif not _is_only(error, self._error):
+            self._cell.report_unclean(error)
 
     async def _live_and_leave(self) -> None:
         try:
@@ -321,13 +328,13 @@ class _ChildTask:
     async def _main(self) -> None:
         failure: BaseException | None = None
         result: Any = None
-        with anyio.CancelScope(shield=True) as self._scope:
-            if self._is_cancelled:
-                self._scope.cancel()
-            try:
+        try:
+            with anyio.CancelScope(shield=True) as self._scope:
+                if self._is_cancelled:
+                    self._scope.cancel()
                 result = await self._function(*self._args)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed task is the actor's crash
-                failure = error
+        except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a failed task is the actor's crash
+            failure = error
         self._owner.ended(self, result, failure)
 
 

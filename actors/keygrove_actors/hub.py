@@ -15,7 +15,7 @@ from keygrove_actors.backend import Backend, Parker
 from keygrove_actors.chance import Chance
 from keygrove_actors.crashes import trace_text
 from keygrove_actors.letters import Letters
-from keygrove_actors.messages import ActorId, Crash, MonitorId, NameTaken
+from keygrove_actors.messages import ActorError, ActorId, Crash, MonitorId, NameTaken
 from keygrove_actors.reports import Cause, Report
 from keygrove_actors.wheel import Alarm, Wheel
 
@@ -53,9 +53,11 @@ class Counters:
 
     __slots__ = (
         "abandoned",
+        "call_errors",
         "dead_letters",
         "dropped",
         "expired",
+        "handled",
         "late_replies",
         "timers_dropped",
         "unhandled",
@@ -64,13 +66,27 @@ class Counters:
 
     def __init__(self) -> None:
         self.abandoned = 0
+        self.call_errors: dict[str, int] = {}
         self.dead_letters = 0
         self.dropped: dict[str, int] = {}
         self.expired = 0
+        self.handled: dict[tuple[str, str], int] = {}
         self.late_replies = 0
         self.timers_dropped = 0
         self.unhandled = 0
         self.zombies = 0
+
+    def call_failed(self, error: Exception) -> None:
+        """A caller gets this in place of a reply."""
+        if isinstance(error, ActorError):  # any other is of a function given to `sysapi`
+            kind = type(error).__name__
+            self.call_errors[kind] = self.call_errors.get(kind, 0) + 1
+
+    def ended(self, actor: object, child: str, handled: int) -> None:
+        """An actor ended: what it handled still counts for its class and spec."""
+        if actor is not None:
+            key = type(actor).__name__, child
+            self.handled[key] = self.handled.get(key, 0) + handled
 
 
 class Gate(Protocol):
@@ -271,7 +287,8 @@ class Hub:
 def _first_leaf(error: BaseException) -> BaseException:
     if isinstance(error, BaseExceptionGroup):
         group = cast(BaseExceptionGroup[BaseException], error)
-        return _first_leaf(group.exceptions[0])
+        leaves = [_first_leaf(one) for one in group.exceptions]
+        return next((e for e in leaves if isinstance(e, Exception | SystemExit)), leaves[0])
     return error
 
 

@@ -32,6 +32,9 @@ PORT_FD: Final = 3
 UMASK: Final = 0o077
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NO_NEW_PRIVS: Final = 38
+IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30}
+"""The number of the system call, for which C has no function."""
+IOPRIO_WHO_PROCESS: Final = 1
 ORPHANED: Final = 70
 """Exit code of a worker whose parent was gone before it could ask for the signal."""
 NOT_STARTED: Final = 127
@@ -42,9 +45,11 @@ PACKAGE: Final = "keygrove_actors"
 def prepare(parent: int, cwd: str, nice: int, limits: str) -> None:
     """Make this process one that cannot outlive or outgrow what its port allows.
 
-    `limits` is a list like `NOFILE=64:64,AS=-1:-1`; no new privileges can be gained after it.
+    `limits` is a list like `NOFILE=64:64,AS=-1:-1`; `IOCLASS=3:0` in it is no limit but the
+    class of the disk's scheduler. No new privileges can be gained after it.
     """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    libc = ctypes.CDLL(None, use_errno=True)
+    prctl = libc.prctl
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(ORPHANED)
@@ -56,6 +61,9 @@ def prepare(parent: int, cwd: str, nice: int, limits: str) -> None:
     for limit in filter(None, limits.split(",")):
         name, _, values = limit.partition("=")
         soft, _, hard = values.partition(":")
+        if name == "IOCLASS":
+            libc.syscall(IOPRIO_SET[os.uname().machine], IOPRIO_WHO_PROCESS, 0, int(soft) << 13)
+            continue
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (int(soft), int(hard)))
 
 

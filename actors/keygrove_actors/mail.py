@@ -8,6 +8,8 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.messages import CallTimeout, MailboxFull, NoProc
 from keygrove_actors.reports import Cause
@@ -22,31 +24,21 @@ EMPTY: Final[deque[Any]] = deque(maxlen=0)
 """Every mailbox before its first message: a deque of its own takes 760 bytes."""
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """A call on its way: the message, and the parker its caller waits at.
 
     `handles` counts the `ReplyTo`s that live: when the last one of a deferred call is
-    gone, nobody can answer it any more.
+    gone, nobody can answer it any more. A struct, since its `__init__` is not Python's.
     """
 
-    __slots__ = ("deadline", "handles", "message", "parker", "timeout", "to", "trace", "was_late")
-
-    def __init__(
-        self,
-        message: object,
-        parker: Parker[Any],
-        to: Mailbox | None,
-        timeout: float = 0.0,
-        deadline: float = inf,
-    ) -> None:
-        self.message = message
-        self.parker = parker
-        self.to = to
-        self.timeout = timeout
-        self.deadline = deadline
-        self.was_late = False
-        self.handles = 0
-        self.trace: Trace | None = None
+    message: object
+    parker: Parker[Any]
+    to: Mailbox | None
+    timeout: float = 0.0
+    deadline: float = inf
+    trace: Trace | None = None
+    was_late: bool = False
+    handles: int = 0
 
     def expire(self) -> None:
         """The deadline passed; the wheel calls this."""
@@ -58,7 +50,13 @@ class Request:
     def fail(self, error: Exception) -> None:
         """Let the caller raise `error`, if it still waits."""
         if not self.parker.done():
+            if self.to is not None:
+                self.to.hub.counters.call_failed(error)
             self.parker.set_exception(error)
+
+
+DIRECT: Final[Any] = Request(None, None, None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - stands for a request, is none
+"""The call at hand in a direct turn, until somebody needs a real one (`Cell.at_hand`)."""
 
 
 class Notice:

@@ -376,4 +376,4 @@ class StopOverrun(ActorError):
 
 
 class SpecWarning(UserWarning):
-    """A spec is valid, but hardly what its author means."""
+    """A declaration is valid, but hardly what its author means."""

@@ -17,7 +17,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from math import inf
-from typing import Any, Final
+from typing import Any, Self
 
 import anyio
 import msgspec
@@ -25,16 +25,13 @@ import msgspec
 from keygrove_actors import port_wire as wire
 from keygrove_actors.actor import Actor
 from keygrove_actors.backend import Parker
-from keygrove_actors.calls import ReplyTo
 from keygrove_actors.cell import Cell
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.hub import type_name
 from keygrove_actors.messages import (
-    DEFER,
     IGNORE,
     ActorError,
     Crash,
-    DeclaredError,
     Defer,
     Ignore,
     InitTimeout,
@@ -46,19 +43,17 @@ from keygrove_actors.messages import (
 )
 from keygrove_actors.poison import Poison
 from keygrove_actors.port_link import Link, close_files
+from keygrove_actors.port_offers import Offers, by_op
 from keygrove_actors.port_process import Exit, Launch
 from keygrove_actors.port_session import Answered, Effect, Failed, Result, Terms, Unfit, Welcomed
 from keygrove_actors.port_spawn import cold
-from keygrove_actors.port_spec import TERM_GRACE_S, Offer, PortSpec
+from keygrove_actors.port_spec import TERM_GRACE_S, PortSpec
 from keygrove_actors.reports import StartError, WorkerLogged, WorkPoisoned
 from keygrove_actors.specs import ChildSpec, MailboxSpec, Restart
 from keygrove_actors.tickets import CallTicket, Items, Open, Source, Ticket
 from keygrove_actors.wheel import Alarm
-from keygrove_actors.work import Note, Work, WorkFailure, codec_of
+from keygrove_actors.work import Note, Work, codec_of
 from keygrove_actors.zygote_api import forked
-
-OFFERS_MAX: Final = 64
-"""Calls of the worker's that are served at once."""
 
 
 class PortError(ActorError):
@@ -79,25 +74,40 @@ class Port(Actor[Any]):
         self._launch = launch or (forked if spec.zygote else cold)
         self._poison = poison or Poison()
         self._codecs = {kind: codec_of(kind) for kind in spec.works}
-        self._offers = {codec_of(offer.request).op: offer for offer in spec.offers}
-        self._offers_open = 0
-        self._is_shut = False
         self._spoilt: Ticket | None = None
         self._news: Parker[None] | None = None
         self._verdict: Parker[Unfit | None] | None = None
         self._cell: Cell
         self._link: Link
+        self._offers: Offers
+        self._retable(has_credit=True)
+
+    def _retable(self, *, has_credit: bool) -> None:
+        """Make the table of this port's own messages."""
+        self._is_shut = not has_credit
         self._free: dict[type[Any], Callable[[Any, Any], Any]] = {
-            kind: Port._note if issubclass(kind, Note) else Port._work for kind in spec.works
+            kind: Port._note if issubclass(kind, Note) else Port._work for kind in self._codecs
         }
         self._free[Open] = Port._open
         table = type(self).__traits__
         self.__dict__["__traits__"] = table._replace(
-            plain=table.plain | self._free,
+            plain=table.plain | self._free if has_credit else dict(table.plain),
             slow=table.slow | dict.fromkeys(self._free, Port._take_when_free),
             direct={},  # a direct turn has no deadline to send along
-            serves=spec.api,
+            serves=self.spec.api,
         )
+
+    @classmethod
+    def upgrade(cls, state: Any, version: int, extra: Any) -> Self:
+        """A port of this class with the same worker, whose words go to it from now on."""
+        port = super().upgrade(state, version, extra)
+        port.taken_over()
+        return port
+
+    def taken_over(self) -> None:
+        """This has the state of an older port now, and its worker."""
+        self._link.serve(self)
+        self._retable(has_credit=self._link.is_free)
 
     @classmethod
     def child(  # noqa: PLR0913 - the options of a child, as ChildSpec has them
@@ -170,7 +180,7 @@ class Port(Actor[Any]):
     async def _worker(self) -> AsyncGenerator[None, None]:
         terms = Terms(
             ops=tuple(codec.op for codec in self._codecs.values()),
-            offers=tuple(self._offers),
+            offers=tuple(by_op(self.spec.offers)),
             settings=self.spec.settings,
             frame_bytes_max=self.spec.frame_bytes_max,
             event_credit=self.spec.event_credit,
@@ -178,13 +188,15 @@ class Port(Actor[Any]):
             hang_s=self.spec.hang_s,
         )
         self._link = link = Link(self._cell, self, terms)
+        self._offers = Offers(self._ctx, link, self.spec.offers)
         try:
             async with self._launch(self._ctx, self.spec, link) as link.process:
                 yield
         finally:
             self.gone()
             link.close()
-            for ticket in link.session.suspects():
+            spoilt = (self._spoilt,) if self._spoilt is not None else ()
+            for ticket in (*link.session.suspects(), *spoilt):
                 ticket.port_ended(self._cell.reason or Killed())
 
     def _refuse(self, unfit: Unfit) -> Ignore:
@@ -220,16 +232,19 @@ class Port(Actor[Any]):
     # ---- what callers ask
 
     def _work(self, message: Work[Any, Any]) -> Defer:
-        codec = self._codecs[type(message)]
+        cell, codec = self._cell, self._codecs[type(message)]
+        request, now = cell.current, cell.hub.backend.now()
+        if request is None:
+            return Defer.KEPT
         payload = codec.encode(message)
-        cell, now = self._cell, self._cell.hub.backend.now()
-        request = cell.current
-        if request is not None and self._poison.is_refused(codec.op, payload, now):
+        if self._poison.is_refused(codec.op, payload, now):
             request.fail(Poisoned(cell.label, type_name(message)))
-        elif request is not None:
-            reply_to: ReplyTo[Any] = ReplyTo(cell, request)
-            self._send(CallTicket(codec, payload, reply_to), request.deadline, now)
-        return DEFER
+            return Defer.KEPT
+        if cell.deferred is None:
+            cell.deferred = {}
+        cell.deferred[request] = None
+        self._send(CallTicket(cell, request, codec, payload), request.deadline, now)
+        return Defer.KEPT
 
     def _open(self, message: Open[Any, Any, Any]) -> Items[Any, Any]:
         codec = self._codecs[type(message.message)]
@@ -260,8 +275,10 @@ class Port(Actor[Any]):
         self._sent(now)
 
     def _sent(self, now: float) -> None:
-        self._link.sent(now)
-        if not self._link.is_free:
+        link = self._link
+        if not link.is_flushing:
+            link.sent(now)
+        if not link.is_free:
             self._is_shut = True
             for kind in self._free:
                 del self._cell.traits.plain[kind]
@@ -280,9 +297,21 @@ class Port(Actor[Any]):
 
     def act(self, effect: Effect[Ticket]) -> None:
         """Do what the worker's frame asks for."""
+        if type(effect) is not Answered and type(effect) is not Result:
+            self._act(effect)
+            return
+        try:
+            if type(effect) is Answered:
+                effect.ticket.answered(effect.payload)
+            else:
+                effect.ticket.result(effect.payload)
+        except msgspec.MsgspecError as error:
+            self._spoilt = ticket = effect.ticket
+            op = ticket.request[0]
+            self.broke("bad_reply", f"the payload for {op} is not of its type: {error}")
+
+    def _act(self, effect: Effect[Ticket]) -> None:
         match effect:
-            case Answered(ticket, payload) | Result(ticket, payload):
-                self._deliver(ticket, payload, is_end=type(effect) is Answered)
             case Failed(ticket, error):
                 ticket.failed(error)
             case wire.Log(level, text, fields):
@@ -295,46 +324,13 @@ class Port(Actor[Any]):
                     self.spec.on_event(topic, payload)
                 self._link.session.event_taken()
             case wire.Call():
-                self._offer(effect)
+                self._offers.begin(effect)
             case _:
                 self._greet(effect)
 
     def _greet(self, effect: Effect[Ticket]) -> None:
         if isinstance(effect, Welcomed | Unfit) and self._verdict and not self._verdict.done():
             self._verdict.set_result(effect if isinstance(effect, Unfit) else None)
-
-    def _deliver(self, ticket: Ticket, payload: bytes, *, is_end: bool) -> None:
-        try:
-            (ticket.answered if is_end else ticket.result)(payload)
-        except msgspec.MsgspecError as error:
-            self._spoilt = ticket  # its caller is answered by the port's end
-            self.broke(
-                "bad_reply", f"the payload for {ticket.request[0]} is not of its type: {error}"
-            )
-
-    def _offer(self, call: wire.Call) -> None:
-        if self._offers_open >= OFFERS_MAX:
-            self._link.session.answer(wire.Error(call.id, "overloaded", "", retryable=True))
-            return
-        self._offers_open += 1
-        self._ctx.start_soon(self._serve_offer, self._offers[call.op], call)
-
-    async def _serve_offer(self, offer: Offer, call: wire.Call) -> None:
-        codec = codec_of(offer.request)
-        answer: wire.Reply | wire.Error
-        try:
-            message = codec.decode(call.payload)
-            answer = wire.Reply(call.id, codec.encode_reply(await offer.serve(message)))
-        except msgspec.MsgspecError as error:
-            answer = wire.Error(call.id, "bad_request", str(error)[:400], retryable=False)
-        except DeclaredError as error:
-            failure = error.failure
-            if not isinstance(failure, WorkFailure):
-                raise
-            answer = wire.Error(call.id, failure.code, failure.text, failure.is_retryable)
-        self._offers_open -= 1
-        self._link.session.answer(answer)
-        self._link.flush()
 
     def handed(self, fds: tuple[int, ...]) -> None:
         """Open files came with the bytes: nobody asked for them here."""

@@ -61,11 +61,11 @@ class Link:
         "_alarm",
         "_alarm_at",
         "_cell",
-        "_is_flushing",
         "_lines",
         "_owner",
         "errors",
         "exit",
+        "is_flushing",
         "process",
         "session",
     )
@@ -76,12 +76,16 @@ class Link:
         self._cell = cell
         self._owner = owner
         self._lines = {"stdout": LineCutter(), "stderr": LineCutter()}
-        self._is_flushing = False
+        self.is_flushing = False
         self._alarm: Alarm | None = None
         self._alarm_at = inf
         self.session: PortSession[Ticket] = PortSession(terms, cell.hub.backend.now())
         self.errors: deque[str] = deque(maxlen=ERROR_LINES)
         self.exit: Exit | None = None
+
+    def serve(self, owner: Owner) -> None:
+        """Tell `owner` from now on."""
+        self._owner = owner
 
     @property
     def is_free(self) -> bool:
@@ -92,15 +96,15 @@ class Link:
         """Something was given to the session: see to it that it is written, and looked after."""
         if self.session.load <= 1:
             self.flush()
-        elif not self._is_flushing:
-            self._is_flushing = True
+        elif not self.is_flushing:
+            self.is_flushing = True
             self._cell.hub.backend.call_soon(self.flush, context=self._cell.own_context())
         if self._alarm_at > now + SWEEP_S:
             self._arm(now + SWEEP_S)
 
     def flush(self) -> None:
         """Write what there is to write."""
-        self._is_flushing = False
+        self.is_flushing = False
         data = self.session.output()
         if data:
             self.process.write(data)
@@ -130,7 +134,7 @@ class Link:
             return
         for effect in effects:
             self._owner.act(effect)
-        if not self._is_flushing:
+        if not self.is_flushing:
             self.flush()
         self._owner.freed()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from math import inf
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -54,21 +54,21 @@ class Unfit(msgspec.Struct, frozen=True):
     text: str
 
 
-class Answered(NamedTuple, Generic[T]):
+class Answered(msgspec.Struct, Generic[T], frozen=True):
     """A reply came."""
 
     ticket: T
     payload: bytes
 
 
-class Failed(NamedTuple, Generic[T]):
+class Failed(msgspec.Struct, Generic[T], frozen=True):
     """An error came in place of a reply."""
 
     ticket: T
     error: wire.Error
 
 
-class Result(NamedTuple, Generic[T]):
+class Result(msgspec.Struct, Generic[T], frozen=True):
     """One of the results of a streaming call came."""
 
     ticket: T
@@ -96,11 +96,6 @@ Effect: TypeAlias = (
 """What a port has to act on. Frames stand for themselves: a call is the worker's own."""
 
 
-class _Flight(NamedTuple, Generic[T]):
-    ticket: T
-    due: float
-
-
 class PortSession(Generic[T]):
     """One host's conversation with its worker, from HELLO to BYE."""
 
@@ -110,11 +105,11 @@ class PortSession(Generic[T]):
         "_event_credit",
         "_flying",
         "_heard_at",
-        "_id",
         "_out",
         "_pinged_at",
         "_taken_events",
         "_terms",
+        "calls",
         "credit",
         "frame_bytes_max",
         "has_left",
@@ -124,10 +119,10 @@ class PortSession(Generic[T]):
     def __init__(self, terms: Terms, now: float) -> None:
         self._terms = terms
         self._decoder = wire.Decoder(terms.frame_bytes_max)
-        self._flying: dict[int, _Flight[T]] = {}
+        self._flying: dict[int, tuple[T, float]] = {}
         self._cancelled: dict[int, T] = {}
         self._out: list[bytes] = []
-        self._id = self._taken_events = 0
+        self.calls = self._taken_events = 0
         self._heard_at = self._pinged_at = now
         self.credit = 0
         self._event_credit = terms.event_credit
@@ -142,22 +137,31 @@ class PortSession(Generic[T]):
         Raises:
             WireError: the worker does not take so much at once.
         """
-        call = self._id = self._id % CALL_ID_MAX + 1
-        left_ms = 0 if due == inf else max(1, int((due - now) * 1000))
-        self._send_limited(wire.Call(call, op, payload, min(left_ms, CALL_ID_MAX)))
-        self._flying[call] = _Flight(ticket, due)
+        count = self.calls
+        call = count + 1 if count < CALL_ID_MAX else self._free_id(count)
+        left_ms = 0 if due == inf else min(max(1, int((due - now) * 1000)), CALL_ID_MAX)
+        self._send_limited(op, wire.encode_call(call, op, payload, left_ms))
+        self._flying[call] = (ticket, due)
+        self.calls = count + 1
+        return call
+
+    def _free_id(self, count: int) -> int:
+        """The next number once all were used: calls of the first round may still be open."""
+        call = count % CALL_ID_MAX + 1
+        while call in self._flying or call in self._cancelled:
+            call = call % CALL_ID_MAX + 1
         return call
 
     def cast(self, op: str, payload: bytes) -> None:
         """Send a notice; takes one credit. Raises as `call` does."""
-        self._send_limited(wire.Cast(op, payload))
+        self._send_limited(op, wire.encode(wire.Cast(op, payload)))
 
     def cancel(self, call: int) -> None:
         """Tell the worker that nobody waits; an answer that comes all the same is dropped."""
         flight = self._flying.pop(call, None)
         if flight is None:
             return
-        self._cancelled[call] = flight.ticket
+        self._cancelled[call] = flight[0]
         if len(self._cancelled) > CANCELLED_MAX:
             del self._cancelled[next(iter(self._cancelled))]
         self._send(wire.Cancel(call))
@@ -180,16 +184,11 @@ class PortSession(Generic[T]):
 
     def in_flight(self) -> Iterator[tuple[int, T]]:
         """The calls that wait for an answer, oldest first."""
-        return ((call, flight.ticket) for call, flight in self._flying.items())
+        return ((call, ticket) for call, (ticket, _) in self._flying.items())
 
     def suspects(self) -> Iterator[T]:
         """The calls the worker may be at, those included that nobody waits for any more."""
-        return chain((flight.ticket for flight in self._flying.values()), self._cancelled.values())
-
-    @property
-    def calls(self) -> int:
-        """How many calls were sent."""
-        return self._id
+        return chain((ticket for ticket, _ in self._flying.values()), self._cancelled.values())
 
     @property
     def load(self) -> int:
@@ -214,9 +213,12 @@ class PortSession(Generic[T]):
         """
         self._heard_at = now
         effects: list[Effect[T]] = []
+        flying = self._flying
         for frame in self._decoder.feed(data):
             if type(frame) is wire.Reply:
-                self._replied(frame, effects)
+                flight = flying.pop(frame.id, None) or self._landed(frame.id)
+                if flight is not None:
+                    effects.append(Answered(flight[0], frame.payload))
             elif self.is_ready:
                 self._met(frame, effects)
             else:
@@ -247,7 +249,7 @@ class PortSession(Generic[T]):
         return None
 
     def _hung_at(self) -> float:
-        latest = max((flight.due for flight in self._flying.values()), default=0.0)
+        latest = max((due for _, due in self._flying.values()), default=0.0)
         return max(self._heard_at + self._terms.hang_s, latest + HANG_GRACE_S if latest else 0.0)
 
     # ---- frames
@@ -255,13 +257,13 @@ class PortSession(Generic[T]):
     def _send(self, frame: wire.Frame) -> None:
         self._out.append(wire.encode(frame))
 
-    def _send_limited(self, frame: wire.Call | wire.Cast) -> None:
+    def _send_limited(self, op: str, data: bytes) -> None:
         assert self.credit > 0, "the port waits for credit"
-        data = wire.encode(frame)
-        if len(data) > self.frame_bytes_max:
+        size = len(data) - wire.LENGTH_BYTES
+        if size > self.frame_bytes_max:
             raise WireError(
                 "frame_too_big",
-                f"{frame.op} takes {len(data)} bytes and its worker accepts "
+                f"{op} takes {size} bytes and its worker accepts "
                 f"{self.frame_bytes_max}: send less at once",
             )
         self.credit -= 1
@@ -295,17 +297,12 @@ class PortSession(Generic[T]):
         self.is_ready = True
         return Welcomed(frame)
 
-    def _replied(self, frame: wire.Reply, effects: list[Effect[T]]) -> None:
-        flight = self._landed(frame.id)
-        if flight is not None:
-            effects.append(Answered(flight.ticket, frame.payload))
-
     def _met(self, frame: wire.Frame, effects: list[Effect[T]]) -> None:
         match frame:
             case wire.Error(id):
                 flight = self._landed(id)
                 if flight is not None:
-                    effects.append(Failed(flight.ticket, frame))
+                    effects.append(Failed(flight[0], frame))
             case wire.Event():
                 self._event(frame, effects)
             case wire.Call():
@@ -329,7 +326,7 @@ class PortSession(Generic[T]):
             case _:
                 raise WireError("bad_frame", f"a worker does not send {type(frame).__name__}")
 
-    def _landed(self, call: int) -> _Flight[T] | None:
+    def _landed(self, call: int) -> tuple[T, float] | None:
         """The call that is answered; None for one that was cancelled meanwhile."""
         flight = self._flying.pop(call, None)
         if flight is None and call not in self._cancelled:
@@ -350,7 +347,7 @@ class PortSession(Generic[T]):
         if not frame.call:
             effects.append(frame)
         elif frame.call in self._flying:
-            effects.append(Result(self._flying[frame.call].ticket, frame.payload))
+            effects.append(Result(self._flying[frame.call][0], frame.payload))
         elif frame.call in self._cancelled:
             self.event_taken()
         else:

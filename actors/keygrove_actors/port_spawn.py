@@ -21,6 +21,7 @@ from keygrove_actors import launch
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.descendants import MARK, become_subreaper, new_mark
 from keygrove_actors.messages import WrongThread
+from keygrove_actors.port_cgroup import confined
 from keygrove_actors.port_pipes import Ends, Pipes
 from keygrove_actors.port_process import Birth, Exit, OsProcess, Process, Sink
 from keygrove_actors.port_spec import PortSpec
@@ -60,24 +61,26 @@ async def cold(ctx: Ctx, spec: PortSpec, sink: Sink) -> AsyncGenerator[Process, 
 
     Raises:
         WrongThread: this is not the main thread.
-        OSError: the kernel has no process or file to spare.
+        OSError: the kernel has no process or file to spare, or no group in the spec's folder.
     """
     mark = new_mark()
-    pipes = Pipes()
-    try:
-        pid = _spawn(spec, pipes.ends, mark)
-        pidfd = _pidfd(pid)
-    except BaseException:
-        pipes.close()
-        raise
-    pipes.hand_over()
-    born = Birth(pid, pidfd, OwnChild(pid, pidfd), mark)
-    process = OsProcess(ctx, sink, pipes, born, takes_fds=spec.takes_fds)
-    try:
-        yield process
-    finally:
-        with anyio.CancelScope(shield=True):
-            await process.close()
+    async with confined(spec.cgroup, mark) as confine:
+        pipes = Pipes()
+        try:
+            pid = _spawn(spec, pipes.ends, mark)
+            pidfd = _pidfd(pid)
+        except BaseException:
+            pipes.close()
+            raise
+        pipes.hand_over()
+        born = Birth(pid, pidfd, OwnChild(pid, pidfd), mark)
+        process = OsProcess(ctx, sink, pipes, born, takes_fds=spec.takes_fds)
+        try:
+            confine(pid)
+            yield process
+        finally:
+            with anyio.CancelScope(shield=True):
+                await process.close()
 
 
 def _spawn(spec: PortSpec, ends: Ends, mark: str) -> int:

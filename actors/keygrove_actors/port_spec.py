@@ -20,7 +20,8 @@ class WorkerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What the kernel lets a worker use; None leaves what the runtime has itself.
 
     `cpu_s` ends the worker with SIGXCPU, and a second later with SIGKILL. `processes` is
-    counted for the whole user, not for the worker: beware. `nice` makes it give way.
+    counted for the whole user, not for the worker: beware. `nice` makes it give way at the
+    processor, `is_idle_io` at the disk.
     """
 
     memory_bytes: int | None = None
@@ -30,6 +31,7 @@ class WorkerLimits(msgspec.Struct, frozen=True, kw_only=True):
     processes: int | None = None
     core_bytes: int = 0
     nice: int = 0
+    is_idle_io: bool = False
 
     def text(self) -> str:
         """As `launch` reads it: `NOFILE=1024:1024,CORE=0:0`."""
@@ -41,7 +43,8 @@ class WorkerLimits(msgspec.Struct, frozen=True, kw_only=True):
             ("NPROC", self.processes, self.processes),
             ("CORE", self.core_bytes, self.core_bytes),
         )
-        return ",".join(f"{name}={soft}:{hard}" for name, soft, hard in pairs if soft is not None)
+        limits = [f"{name}={soft}:{hard}" for name, soft, hard in pairs if soft is not None]
+        return ",".join([*limits, "IOCLASS=3:0"] if self.is_idle_io else limits)
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -60,8 +63,10 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `worker` names a table as `package.module:table`, run by this interpreter; with
     `zygote`, the name of one, it is forked from there. `argv` is any other program. The
-    environment is `PATH`, `LANG` and `env`, nothing else. `works` lists the messages it
-    serves, of protocol `api`; the worker must offer their operations when it starts.
+    environment is `PATH`, `LANG` and `env`, nothing else. With `cgroup`, a folder of
+    cgroup v2 that the runtime may write to, each worker has a group of its own there.
+    `works` lists the messages it serves, of protocol `api`; the worker must offer their
+    operations when it starts.
     """
 
     api: type[Any]
@@ -73,6 +78,7 @@ class PortSpec(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     cwd: str = "/"
     limits: WorkerLimits = WorkerLimits()
+    cgroup: str = ""
     settings: dict[str, Any] = {}
     offers: tuple[Offer, ...] = ()
     frame_bytes_max: int = FRAME_BYTES_MAX

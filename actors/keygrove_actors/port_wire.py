@@ -13,6 +13,7 @@ workers in other languages; a test holds its golden frames to this codec.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -166,19 +167,33 @@ Frame: TypeAlias = (
     | Event
 )
 
-_LENGTH_BYTES: Final = 4
-_encoder: Final = msgspec.msgpack.Encoder()
+_LENGTH: Final = Struct(">I")
+LENGTH_BYTES: Final = _LENGTH.size
+_length, _length_at = _LENGTH.pack, _LENGTH.unpack_from
+_encode: Final = msgspec.msgpack.Encoder().encode
 _decoder: Final = msgspec.msgpack.Decoder(Frame)
 
 
 def encode(frame: Frame) -> bytes:
     """The bytes of `frame`, length and all, in the shortest form."""
-    body = _encoder.encode(
+    body = _encode(
         _PlainEvent(frame.topic, frame.payload)
         if type(frame) is Event and not frame.call
         else frame
     )
-    return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+    return _length(len(body)) + body
+
+
+def encode_call(call: int, op: str, payload: bytes, deadline_ms: int) -> bytes:
+    """As `encode` of a `Call`, in half the time: without the frame between."""
+    body = _encode((2, call, op, payload, deadline_ms))
+    return _length(len(body)) + body
+
+
+def encode_reply(call: int, payload: bytes) -> bytes:
+    """As `encode` of a `Reply`."""
+    body = _encode((3, call, payload))
+    return _length(len(body)) + body
 
 
 class Decoder:
@@ -208,19 +223,21 @@ class Decoder:
             data = b"".join(self._pieces)
             self._pieces = []
         frames: list[Frame] = []
-        start, end, need = 0, len(data), _LENGTH_BYTES
+        start, end, need = 0, len(data), LENGTH_BYTES
+        limit, put, decode = self.frame_bytes_max, frames.append, _decoder.decode
         while end - start >= need:
-            body = start + _LENGTH_BYTES
-            length = int.from_bytes(data[start:body], "big")
-            if not 1 <= length <= self.frame_bytes_max:
-                raise _bad_length(length, self.frame_bytes_max)
+            body = start + LENGTH_BYTES
+            (length,) = _length_at(data, start)
+            if not 1 <= length <= limit:
+                raise _bad_length(length, limit)
             if end - body < length:
-                need = _LENGTH_BYTES + length
+                need = LENGTH_BYTES + length
                 break
             start = body + length
-            frame = _decode(data[body:start])
-            if frame is not None:
-                frames.append(frame)
+            try:
+                put(decode(data[body:start]))
+            except (msgspec.DecodeError, RecursionError) as error:
+                _check_optional(data[body:start], error)
         if start < end:
             self._pieces = [data[start:]]
             self._have, self._need = end - start, need
@@ -246,15 +263,10 @@ def _bad_length(length: int, limit: int) -> WireError:
     )
 
 
-def _decode(body: bytes) -> Frame | None:
-    """The frame in `body`; None for one that may be unknown."""
-    try:
-        frame: Frame = _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        if _frame_type(body) >= OPTIONAL_TYPES:
-            return None
+def _check_optional(body: bytes, error: Exception) -> None:
+    """Refuse a frame that cannot be read, unless it may be unknown."""
+    if _frame_type(body) < OPTIONAL_TYPES:
         raise WireError("bad_frame", f"a frame cannot be read: {error}") from error
-    return frame
 
 
 def _frame_type(body: bytes) -> int:

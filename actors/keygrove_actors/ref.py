@@ -6,14 +6,14 @@ from math import inf
 from typing import Any, Generic, TypeVar
 
 from keygrove_actors.calls import after_direct, check_cycle, is_late, nested
-from keygrove_actors.cell import DIRECT, Cell
+from keygrove_actors.cell import Cell
 from keygrove_actors.hub import DIRECT_TURNS, Hub, type_name
-from keygrove_actors.mail import Envelope, Request
+from keygrove_actors.mail import DIRECT, Envelope, Request
 from keygrove_actors.messages import Call, Cast, MailboxFull, NoProc, Reason, WrongProtocol
 from keygrove_actors.outcomes import Trace
 from keygrove_actors.reports import Cause
+from keygrove_actors.settling import NOT_VALUES
 from keygrove_actors.specs import Overflow
-from keygrove_actors.turns import NOT_VALUES
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -106,7 +106,7 @@ class Ref(Generic[P]):
             if caller is not None:
                 caller.waiting_for = None
 
-    async def call(  # noqa: C901, PLR0912 - one frame for each call is what makes it fast
+    async def call(  # noqa: C901, PLR0912, PLR0915 - one frame for each call is what makes it fast
         self,
         message: Call[P, R],
         *,
@@ -167,18 +167,27 @@ class Ref(Generic[P]):
         if cell is None or cell.is_dead:
             cell = self.resolve() or await self._wait_up(message, wait_up)
         backend = hub.backend
-        caller = hub.calling_cell()
+        caller = hub.turning
+        if caller is None and hub.hosts:
+            caller = hub.calling_cell()
         deadline = inf if timeout is None else backend.now() + timeout
         if caller is not None:
             deadline = nested(caller, cell, message, deadline, timeout or 0.0)
             trace = trace or caller.trace_at_hand()
-        request = Request(message, backend.parker(), cell, timeout or 0.0, deadline)
-        if trace is not None:
-            request.trace = trace
+        parker = backend.parker()
+        request = Request(message, parker, cell, timeout or 0.0, deadline, trace)
         slot = hub.wheel.add(deadline, request) if deadline < inf else None
         try:
-            cell.post(request)
-            reply = await request.parker
+            box = cell.box
+            if len(box) < cell.room:  # `Mailbox.post`, without the call
+                box.append(request)
+                if cell.is_idle:
+                    cell.wake(request)
+                    reply = await backend.shortly(parker)
+                    return reply
+            else:
+                cell.post(request)
+            reply = await parker
             return reply
         finally:
             if slot is not None:
@@ -243,7 +252,9 @@ class Ref(Generic[P]):
             await self._hub.name_appears(self.name, within)
             if (cell := self.resolve()) is not None:
                 return cell
-        raise NoProc(self.label, type_name(message))
+        error = NoProc(self.label, type_name(message))
+        self._hub.counters.call_failed(error)
+        raise error
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ref):

@@ -12,6 +12,7 @@ from keygrove_actors.calls import nested
 from keygrove_actors.hub import type_name
 from keygrove_actors.mail import Request
 from keygrove_actors.messages import ActorError, Call, Cast, NoProc
+from keygrove_actors.outcomes import Trace
 from keygrove_actors.ref import Ref
 from keygrove_actors.wheel import Alarm, Slot
 
@@ -89,12 +90,19 @@ class Requests(Generic[R]):
         """How many are still to be given out."""
         return len(self._under_way) + len(self._done)
 
-    def send(self, ref: Ref[P], message: Call[P, R], *, timeout: float | None = 5.0) -> Pending[R]:
+    def send(
+        self,
+        ref: Ref[P],
+        message: Call[P, R],
+        *,
+        timeout: float | None = 5.0,
+        trace: Trace | None = None,
+    ) -> Pending[R]:
         """Send a request and go on. What prevents it is its outcome, too."""
         pending = Pending[R](self, ref)
         self._under_way[pending] = None
         try:
-            self._submit(pending, message, timeout)
+            self._submit(pending, message, timeout, trace)
         except ActorError as error:
             if not pending.done():
                 pending.set_exception(error)
@@ -126,7 +134,9 @@ class Requests(Generic[R]):
         if not self._under_way:
             self._wake()
 
-    def _submit(self, pending: Pending[R], message: Any, within: float | None) -> None:
+    def _submit(
+        self, pending: Pending[R], message: Any, within: float | None, trace: Trace | None
+    ) -> None:
         cell = pending.ref.resolve()
         if cell is None:
             raise NoProc(pending.ref.label, type_name(message))
@@ -136,7 +146,9 @@ class Requests(Generic[R]):
         if caller is not None:
             deadline = nested(caller, cell, message, deadline, within or 0.0)
             caller.waiting_for = None
+            trace = trace or caller.trace_at_hand()
         request = Request(message, cast("Parker[Any]", pending), cell, within or 0.0, deadline)
+        request.trace = trace
         if deadline < inf:
             pending.arm(hub.wheel.add(deadline, request), request)
         cell.post(request)
@@ -180,11 +192,19 @@ async def multi_call(
     message: Call[P, R],
     *,
     timeout: float | None = 5.0,  # noqa: ASYNC109 - as in Ref.call
+    trace: Trace | None = None,
 ) -> Answers[R]:
-    """Ask all of `refs` the same, under one deadline."""
+    """Ask all of `refs` the same, under one deadline.
+
+    What is asked of each is a step of its own of `trace`, or of the trace of the message that
+    the caller is handling.
+    """
     requests = Requests[R]()
     try:
-        asked = [requests.send(ref, message, timeout=timeout) for ref in refs]
+        asked = [
+            requests.send(ref, message, timeout=timeout, trace=_branch(ref, trace, number))
+            for number, ref in enumerate(refs, 1)
+        ]
         while await requests.wait_any() is not None:
             pass
     finally:
@@ -199,7 +219,19 @@ async def multi_call(
     return Answers(tuple(replies), tuple(bad))
 
 
-def abcast(refs: Iterable[Ref[P]], message: Cast[P]) -> None:
-    """Cast the same to all of `refs`."""
-    for ref in refs:
-        ref.cast(message)
+def abcast(refs: Iterable[Ref[P]], message: Cast[P], *, trace: Trace | None = None) -> None:
+    """Cast the same to all of `refs`; each cast is a step of its own of `trace`, if given."""
+    for number, ref in enumerate(refs, 1):
+        ref.cast(message, trace=None if trace is None else _step(trace, number))
+
+
+def _branch(ref: Ref[Any], trace: Trace | None, number: int) -> Trace | None:
+    """The trace of one branch of a fan-out: the id stays, the present span is its parent."""
+    if trace is None:
+        caller = ref.hub.calling_cell()
+        trace = None if caller is None else caller.trace_at_hand()
+    return None if trace is None else _step(trace, number)
+
+
+def _step(trace: Trace, number: int) -> Trace:
+    return trace.step(f"{trace.span}.{number}")

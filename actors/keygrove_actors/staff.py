@@ -18,7 +18,7 @@ from keygrove_actors.hub import Hub
 from keygrove_actors.messages import InitTimeout, Shutdown
 from keygrove_actors.model import Child, State, model_of
 from keygrove_actors.ref import Ref
-from keygrove_actors.specs import ChildSpec, SupSpec
+from keygrove_actors.specs import ChildSpec, Restart, SupSpec
 from keygrove_actors.supref import ChildInfo, SupervisorView
 from keygrove_actors.wheel import Alarm
 
@@ -117,7 +117,22 @@ class Staff(SupervisorView):
             for c in self.model.children.values()
         )
 
-    def awaits(self, child: Cell) -> bool:
+    def awaits(self, caller: Cell) -> Cell | None:
+        """The child that is starting or stopping, if that is `caller` or waits for it (A-015)."""
+        if self._is_held_up_by(caller):
+            return caller
+        if self.model.leaving is not None:
+            return None  # whoever asks now is refused at once
+        child: Cell | None = self
+        while isinstance(child, Staff):
+            waiting = child.model.waiting
+            child = None if waiting is None else child.cell_of(waiting)
+        link = None if child is None else child.waiting_for
+        while link is not None and link is not caller:
+            link = link.waiting_for
+        return None if link is None else child
+
+    def _is_held_up_by(self, child: Cell) -> bool:
         """Whether `child` is starting or stopping, here or in a subtree that therefore is."""
         cell: Cell = child
         while isinstance(post := cell.parent, Post):
@@ -159,7 +174,10 @@ class Staff(SupervisorView):
         else:
             due = self.hub.backend.now() + spec.init_timeout
             post.arm(Alarm(self.hub.wheel, due, partial(cell.kill, InitTimeout())))
-        cell.start(post.args)
+        args = post.args
+        if spec.restart is Restart.TEMPORARY:
+            post.args = ()  # it never starts again, so what it was made with need not stay (A-028)
+        cell.start(args)
 
     def new_post(self, kind: str, args: tuple[Any, ...]) -> str:
         """Make a post for one more dynamic child, which will be made with `args`; its id."""

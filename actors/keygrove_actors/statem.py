@@ -11,13 +11,17 @@ returned. Then, in this order:
     5  the mail that waited all along
 
 The last three lines are one prefix put before the mailbox, so nothing else can come
-between. Source: OTP 25, `gen_statem.erl` (`loop_state_transition` and what follows it).
+between. What the runtime tells by itself (`on_down`, `on_exit`, `on_idle`, `on_info`,
+`on_continue`) is an event like any other.
+
+Source: OTP 25, `gen_statem.erl` (`loop_state_transition` and what follows it).
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from keygrove_actors.actor import Actor, marked, own_notices
@@ -32,6 +36,7 @@ P = TypeVar("P")
 E = TypeVar("E", bound=enum.Enum)
 F = TypeVar("F", bound=Callable[..., Any])
 
+_NOTICES: Final = ("on_info", "on_continue")
 _STATES: Final = "__states__"
 _ENTERS: Final = "__enters__"
 
@@ -61,6 +66,28 @@ def enters(*states: enum.Enum) -> Callable[[F], F]:
     return mark
 
 
+def _as_event(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method with what surrounds each event; called by another such one, itself alone."""
+
+    @wraps(method)
+    def at_once(actor: StateActor[Any, Any], message: Any) -> Any:
+        machine = actor.machine()
+        if machine.is_at_notice:
+            return method(actor, message)
+        machine.begin(is_notice=True)
+        return machine.after(actor, message, method(actor, message))
+
+    @wraps(method)
+    async def slowly(actor: StateActor[Any, Any], message: Any) -> Any:
+        machine = actor.machine()
+        if machine.is_at_notice:
+            return await method(actor, message)
+        machine.begin(is_notice=True)
+        return machine.after(actor, message, await method(actor, message))
+
+    return slowly if is_slow(method) else at_once
+
+
 class StateActor(Actor[P], Generic[P, E]):
     """An actor whose handlers depend on its state, one of the enum `E`.
 
@@ -71,6 +98,12 @@ class StateActor(Actor[P], Generic[P, E]):
     __table__: ClassVar[dict[tuple[enum.Enum | None, type[Any]], Plain]]
     __hooks__: ClassVar[dict[enum.Enum, Callable[[Any, Any], None]]]
     __machine__: _Machine | None = None
+
+    def __init_subclass__(cls) -> None:
+        for name in _NOTICES:
+            if name in vars(cls):
+                setattr(cls, name, _as_event(vars(cls)[name]))
+        super().__init_subclass__()
 
     @property
     def state(self) -> E:
@@ -135,7 +168,7 @@ class StateActor(Actor[P], Generic[P, E]):
         slow = {kind for (_, kind), method in cls.__table__.items() if is_slow(method)}
         kinds = dict.fromkeys(kind for _, kind in cls.__table__)
         own = {kind: _dispatch_slowly if kind in slow else _dispatch for kind in kinds}
-        return {**own_notices(cls), **own}
+        return {**{k: _as_event(method) for k, method in own_notices(cls).items()}, **own}
 
     def __begun__(self, cell: Cell) -> None:
         """Enter the first state."""
@@ -147,14 +180,16 @@ class StateActor(Actor[P], Generic[P, E]):
 def _dispatch(actor: StateActor[Any, Any], message: Any) -> Any:
     """Handle one event."""
     machine = actor.machine()
-    handler = machine.begin(actor, message)
+    machine.begin()
+    handler = machine.handler_of(actor, message)
     return machine.after(actor, message, handler(actor, message))
 
 
 async def _dispatch_slowly(actor: StateActor[Any, Any], message: Any) -> Any:
     """Handle one event of a type for which some handler awaits."""
     machine = actor.machine()
-    handler = machine.begin(actor, message)
+    machine.begin()
+    handler = machine.handler_of(actor, message)
     outcome: Any = handler(actor, message)
     if is_slow(handler):
         outcome = await outcome
@@ -164,14 +199,23 @@ async def _dispatch_slowly(actor: StateActor[Any, Any], message: Any) -> Any:
 class _Machine:
     """The state, and what happens between two events."""
 
-    __slots__ = ("_cell", "_is_entering", "_next", "_repeats", "_zero", "events", "state")
+    __slots__ = (
+        "_cell",
+        "_is_entering",
+        "_next",
+        "_repeats",
+        "_zero",
+        "events",
+        "is_at_notice",
+        "state",
+    )
 
     def __init__(self, cell: Cell, state: Any) -> None:
         self.state: Any = state
         self.events: list[Any] = []
         self._cell = cell
         self._next: Any = None
-        self._repeats = self._is_entering = False
+        self._repeats = self._is_entering = self.is_at_notice = False
         self._zero: list[MessageTimer] = []
 
     def go(self, state: Any) -> None:
@@ -192,16 +236,20 @@ class _Machine:
         if seconds <= 0:
             self._zero.append(timer.at_once())
 
-    def begin(self, actor: StateActor[Any, Any], message: Any) -> Plain:
-        """The handler of an event; whatever awaited no event is cancelled by it."""
+    def begin(self, *, is_notice: bool = False) -> None:
+        """There is an event; whatever awaited none is cancelled by it."""
         self._cancel("event")
-        self._next, self._repeats = None, False
+        self._next, self._repeats, self.is_at_notice = None, False, is_notice
+
+    def handler_of(self, actor: StateActor[Any, Any], message: Any) -> Plain:
+        """Who handles an event in this state."""
         table = type(actor).__table__
         kind: Any = type(message)  # pyright: ignore[reportUnknownVariableType] - any of the declared ones
         return table.get((self.state, kind)) or table.get((None, kind)) or type(actor).on_unhandled
 
     def after(self, actor: StateActor[Any, Any], message: Any, outcome: Any) -> Any:
         """What the handler asked for besides its answer."""
+        self.is_at_notice = False
         if outcome is Defer.POSTPONE:
             self._postpone(message)
             outcome = Defer.KEPT

@@ -146,6 +146,7 @@ class SupervisorCell(Staff):
         assert reason is not None
         post.arm(None)
         post.cell = None
+        self.hub.counters.ended(getattr(cell, "actor", None), child, cell.handled)
         if cell.is_started:
             self.hub.report(ChildTerminated(child, cell.path, cell.incarnation, reason))
             self.note(Exited(post.id, reason, now))

@@ -22,7 +22,8 @@ import trio
 import trio.testing
 
 from keygrove_actors import sysapi
-from keygrove_actors.backend import TrioBackend, in_trio
+from keygrove_actors.backend import in_trio
+from keygrove_actors.backend_trio import TrioBackend
 from keygrove_actors.faults import FaultGate, Rule
 from keygrove_actors.messages import Crash
 from keygrove_actors.probe import Probe
@@ -261,6 +262,13 @@ class Sim:
             ready.extend(items)
 
 
+def seed_trio(seed: int) -> None:
+    """Let `seed` decide in which order trio runs the tasks that are ready, from now on."""
+    core: Any = trio._core._run  # noqa: SLF001 # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportAttributeAccessIssue] - trio has no public switch
+    core._ALLOW_DETERMINISTIC_SCHEDULING = True  # noqa: SLF001
+    core._r.seed(seed)  # noqa: SLF001
+
+
 def simulate(
     scenario: Callable[[Sim], Awaitable[T]], tree: SupSpec, *, seed: int, **options: Any
 ) -> tuple[T, Sim]:
@@ -269,9 +277,7 @@ def simulate(
     Returns what the scenario returned, and the simulation with its trace. `options` are
     those of `run`. An error carries the seed and the last events as notes.
     """
-    core: Any = trio._core._run  # noqa: SLF001 # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportAttributeAccessIssue] - trio has no public switch
-    core._ALLOW_DETERMINISTIC_SCHEDULING = True  # noqa: SLF001
-    core._r.seed(seed)  # noqa: SLF001
+    seed_trio(seed)
     clock = trio.testing.MockClock(autojump_threshold=0)
     return trio.run(_simulate, scenario, tree, seed, options, clock=clock)
 

@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from keygrove_actors import port_wire as wire
 from keygrove_actors.backend import Parker
-from keygrove_actors.calls import ReplyTo
 from keygrove_actors.cell import Cell
 from keygrove_actors.hub import type_name
+from keygrove_actors.mail import Request
 from keygrove_actors.messages import Call, CalleeExit, CallTimeout, DeclaredError, Reason
 from keygrove_actors.ref import Ref
 from keygrove_actors.work import Codec, Stream, WorkFailure
@@ -51,30 +53,43 @@ class Ticket(Protocol):
         ...
 
 
-class CallTicket:
-    """A call whose caller waits in the runtime's own way."""
+class CallTicket(msgspec.Struct):
+    """A call whose caller waits in the runtime's own way.
 
-    __slots__ = ("_codec", "_reply_to", "request")
+    It is among the actor's deferred calls, so the actor's end answers it. The port keeps the
+    ticket until then: no `ReplyTo` has to watch that the way back is not lost.
+    """
 
-    def __init__(self, codec: Codec, payload: bytes, reply_to: ReplyTo[Any]) -> None:
-        self._codec = codec
-        self._reply_to = reply_to
-        self.request = (codec.op, payload)
+    cell: Cell
+    call: Request
+    codec: Codec
+    payload: bytes
+
+    @property
+    def request(self) -> tuple[str, bytes]:
+        """Operation and payload."""
+        return self.codec.op, self.payload
 
     def answered(self, payload: bytes) -> None:
         """Answer the caller."""
-        self._reply_to.send(self._codec.decode_reply(payload))
+        cell, call = self.cell, self.call
+        reply = self.codec.decode_reply(payload)
+        if cell.deferred is not None:
+            cell.deferred.pop(call, None)
+        cell.answer(call, reply)
 
     def failed(self, error: wire.Error) -> None:
         """Answer the caller with the failure."""
-        self._reply_to.fail(failure_of(error))
+        if self.cell.deferred is not None:
+            self.cell.deferred.pop(self.call, None)
+        self.cell.answer_failure(self.call, failure_of(error))
 
     def result(self, payload: bytes) -> None:
         """A call without results has nowhere to put one: dropped."""
 
     def is_abandoned(self, now: float) -> bool:
         """Whether the caller has its answer, a timeout, or was cancelled."""
-        return self._reply_to.caller_gone
+        return self.call.parker.done()
 
     def port_ended(self, reason: Reason) -> None:
         """The runtime answers those who wait for a dead actor."""

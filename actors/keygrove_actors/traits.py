@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, get_args, get_origin
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NamedTuple,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -117,6 +128,27 @@ def _checked_slow(kind: Any, function: Slow) -> Slow:
         return outcome
 
     return check
+
+
+_MUTABLE = (list, dict, set, bytearray)
+
+
+def mutable_fields(kind: type[Any]) -> list[str]:
+    """The fields of a message class that sender and receiver could both change (A-104)."""
+    try:
+        hints: dict[str, Any] = get_type_hints(kind)
+    except (NameError, TypeError):  # of a scope that cannot be seen from here: go by the words
+        hints = vars(kind).get("__annotations__", {})
+    return [name for name in getattr(kind, "__struct_fields__", ()) if _is_mutable(hints.get(name))]
+
+
+def _is_mutable(hint: Any) -> bool:
+    if isinstance(hint, str):
+        return re.match(r"(list|dict|set|bytearray)\b", hint) is not None
+    origin = get_origin(hint)
+    if origin in {tuple, Union, UnionType}:
+        return any(map(_is_mutable, get_args(hint)))
+    return hint in _MUTABLE or origin in _MUTABLE
 
 
 def is_slow(function: Callable[..., Any]) -> bool:

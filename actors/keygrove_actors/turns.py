@@ -1,4 +1,4 @@
-"""Handling messages: which handler, and what becomes of its outcome.
+"""Handling messages: which handler, and in which order.
 
 Plain functions run in the turn itself; a message for a coroutine function is handed back
 as `Work`, to be done by the actor's task before the next message is looked at.
@@ -16,44 +16,27 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from keygrove_actors.failures import StashFull
-from keygrove_actors.host import TURN_S, Work
+from keygrove_actors.host import TURN_MESSAGES, TURN_S, Work
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.lanes import Lanes
-from keygrove_actors.mail import EMPTY, Envelope, Mailbox, Notice, Request
-from keygrove_actors.messages import (
-    CallFailure,
-    DeclaredError,
-    Defer,
-    Reason,
-    Stop,
-    StopReply,
-    WrongProtocol,
-)
-from keygrove_actors.outcomes import Continue, ContinueReply, Hibernate
+from keygrove_actors.mail import EMPTY, Envelope, Notice, Request
+from keygrove_actors.messages import DeclaredError, WrongProtocol
+from keygrove_actors.outcomes import Continue
 from keygrove_actors.reports import Cause
+from keygrove_actors.settling import NOT_VALUES, Settling
 from keygrove_actors.specs import ChildSpec
-from keygrove_actors.traits import Plain, Traits, is_slow
+from keygrove_actors.traits import Plain, is_slow
 
 if TYPE_CHECKING:
     from keygrove_actors.actor import Actor
     from keygrove_actors.outcomes import Trace
     from keygrove_actors.rest import Rest
-    from keygrove_actors.watch import Watch
-
-_STEPS: Final = ((0, 1), (1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (64, 64))
-"""Messages handled, and how many more until the clock is asked again: so a turn overruns
-its time by no more than it took, at the price of eight looks for 128 messages."""
 
 NO_HANDLERS: Final[dict[type[Any], Plain]] = {}
-_NONE: Final = object()
-NOT_VALUES: Final = frozenset({Defer, Stop, StopReply, Continue, ContinueReply, Hibernate})
 
 
-class Command(Request):
+class Command(Request, eq=False):
     """A request of the runtime's own: a function of the cell, run between two messages."""
-
-    __slots__ = ()
 
     def run(self, cell: Any) -> None:
         """Do it, and answer."""
@@ -67,39 +50,26 @@ class Command(Request):
             self.parker.set_result(answer)
 
 
-class Turns(Mailbox):
-    """A mailbox with an actor behind it. `halted` says that no message may be begun."""
+class Turns(Settling):
+    """A mailbox with an actor behind it."""
 
     __slots__ = (
         "actor",
-        "current",
-        "deferred",
         "direct",
-        "halted",
         "handled",
         "is_suspended",
         "plain",
-        "reason",
         "rest",
-        "stashed",
         "trace",
-        "traits",
-        "watch",
     )
 
     def __init__(self, hub: Hub, spec: ChildSpec, path: str) -> None:
         super().__init__(hub, spec, path)
         self.actor: Actor[Any]
-        self.traits: Traits
         self.plain = self.direct = NO_HANDLERS
-        self.reason: Reason | None = None
-        self.halted = self.is_suspended = False
+        self.is_suspended = False
         self.handled: int = 0
-        self.current: Request | None = None
         self.trace: Trace | None = None
-        self.deferred: dict[Request, None] | None = None
-        self.stashed: deque[Any] | None = None
-        self.watch: Watch | None = None
         self.rest: Rest | None = None
 
     @abstractmethod
@@ -109,10 +79,6 @@ class Turns(Mailbox):
     @abstractmethod
     def crashed(self, error: BaseException) -> None:
         """A handler raised."""
-
-    @abstractmethod
-    def hibernate(self) -> None:
-        """Give back memory, once the mailbox is empty."""
 
     def new_box(self) -> deque[Any] | Lanes:
         """The mailbox itself, with lanes if the class has any."""
@@ -132,19 +98,15 @@ class Turns(Mailbox):
     def turn(self) -> Work | None:  # noqa: C901, PLR0912 - the hottest loop of all stays in one frame
         """Handle plain messages in order; stop at one that needs the task and return it."""
         box, plain, actor = self.box, self.plain, self.actor
-        depth = len(box)
-        self.high_water = max(self.high_water, depth)
-        until = self.hub.backend.clock() + TURN_S if depth > 1 else inf
-        begun = done = 0
+        depth, clock = len(box), self.hub.backend.clock
+        if depth > self.high_water:  # noqa: PLR1730 - `max` takes longer than a message
+            self.high_water = depth
+        until = clock() + TURN_S if depth > 1 else inf
+        done, look = 0, 1
         kind: Any
         try:
-            for begun, step in _STEPS:  # noqa: B007 - counted in the end
-                for done in range(step):  # noqa: B007
-                    if self.halted:
-                        return self._halt()
-                    if not box and not (self.line and self.refill()):
-                        self.is_idle = True
-                        return None
+            while True:
+                while done < look and box and not self.halted:
                     item: Any = box.popleft()
                     kind = type(item)  # pyright: ignore[reportUnknownVariableType] - anything can be in the mail
                     function = plain.get(kind)
@@ -157,14 +119,21 @@ class Turns(Mailbox):
                             return work
                     elif (work := self._handle(item)) is not None:
                         return work
-                done = step
-                if depth > 1 and self.hub.backend.clock() >= until:
-                    break
+                    done += 1
+                if self.halted:
+                    return self._halt()
+                if not box and not (self.line and self.refill()):
+                    self.is_idle = True
+                    return None
+                if done == look:
+                    if done >= TURN_MESSAGES or clock() >= until:
+                        break
+                    look += done
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
             self.crashed(error)
             return None
         finally:
-            self.handled += begun + done
+            self.handled += done
             if self.line:
                 self.refill()
         self.schedule()
@@ -293,89 +262,6 @@ class Turns(Mailbox):
             self.settle(message if request is None else request, answer)
         self.current = self.trace = None
         self.handled += 1
-
-    def settle(self, item: Any, outcome: Any) -> None:
-        """Do with a handler's outcome what it asks for: mostly, answer the call."""
-        if self.watch is not None:
-            self.watch.settled(item, outcome)
-        if type(outcome) in NOT_VALUES:
-            self._settle_special(item if type(item) is Request else None, outcome)
-        elif type(item) is Request:
-            self.answer(item, outcome)
-
-    def answer(self, request: Request, value: Any) -> None:
-        """Hand `value` to the caller; a caller that has gone costs a count."""
-        parker = request.parker
-        if parker.done():
-            self.hub.counters.late_replies += 1
-        else:
-            parker.set_result(value)
-
-    def answer_failure(self, request: Request, failure: CallFailure) -> None:
-        """Let the caller raise a declared failure."""
-        request.fail(DeclaredError(failure, self.label, type_name(request.message)))
-
-    def at_hand(self) -> Request | None:
-        """The call that the running handler answers, if it is one."""
-        return self.current
-
-    def stash(self, message: object) -> None:
-        """Put the message at hand aside (A-116)."""
-        if len(self.stashed or ()) >= self.traits.stash_limit:
-            raise StashFull(self.label, self.traits.stash_limit)
-        self.put_aside(message)
-
-    def put_aside(self, message: object) -> None:
-        """Take the call or cast at hand out of the turn, to be queued again later."""
-        if self.stashed is None:
-            self.stashed = deque()
-        self.stashed.append(self.at_hand() or message)
-
-    def unstash_all(self) -> None:
-        """Queue all that is put aside, before newer mail."""
-        stashed, self.stashed = self.stashed, None
-        self.post_first(list(stashed or ()))
-
-    def _settle_special(self, request: Request | None, outcome: Any) -> None:
-        reply: object = getattr(outcome, "reply", _NONE)
-        if request is not None and reply is not _NONE:
-            self.answer(request, reply)
-        match outcome:
-            case Defer.KEPT:
-                pass
-            case Defer.DEFER:
-                if request is not None and not request.parker.done():
-                    self._defer(request)
-                    self.check_handles(request)
-            case Continue() | ContinueReply():
-                self.post_first([Continue(outcome.value)])
-            case Hibernate.HIBERNATE:
-                self.hibernate()
-            case _:
-                if request is not None and reply is _NONE:
-                    self._defer(request)
-                self.ends(outcome.reason)
-
-    def ends(self, reason: Reason) -> None:
-        """Begin no further message; the first reason stays."""
-        if self.reason is None:
-            self.reason = reason
-        self.halted = True
-
-    def check_handles(self, request: Request) -> None:
-        """Fail a deferred call that nobody can answer any more (A-098)."""
-
-    def _defer(self, request: Request) -> None:
-        if self.deferred is None:
-            self.deferred = {}
-        self.deferred[request] = None
-
-    def declared(self, request: Request, error: DeclaredError) -> None:
-        """Answer with a failure, if the message class lists it; if not, it is a crash."""
-        listed: tuple[type[Any], ...] = getattr(type(request.message), "errors", ())
-        if type(error.failure) not in listed:
-            raise error
-        self.answer_failure(request, error.failure)
 
     def drop_mail(self) -> list[Any]:
         """All that waits, in the order it would have been handled; nothing waits then."""

@@ -38,9 +38,10 @@ E = TypeVar("E")
 
 PORT_FD: Final = 3
 READ_BYTES: Final = 64 * 1024
-FLUSH_FRAMES: Final = 64
+FLUSH_FRAMES: Final = 16
 FLUSH_S: Final = 0.001
-"""Answers are written together, but no answer waits longer than this for the next."""
+"""Answers are written together, but no answer waits longer than this for the next, nor for
+more of them than this: the host reads one lot while the worker is at the next."""
 LOOK_S: Final = 0.05
 """How often a busy worker looks for a PING, CANCEL or DRAIN between two tasks."""
 
@@ -245,7 +246,7 @@ class _Loop:
 
     def _pause(self) -> None:
         now = time.monotonic()
-        if now - self._flushed > FLUSH_S or self._session.output_frames > FLUSH_FRAMES:
+        if self._session.output_frames >= FLUSH_FRAMES or now - self._flushed > FLUSH_S:
             self._flush()
         if now - self._looked > LOOK_S:
             self._looked = now

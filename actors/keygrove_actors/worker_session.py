@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 CREDIT: Final = 64
 """Calls and casts a worker lets the host have on their way to it."""
+CREDIT_STEP: Final = CREDIT // 4
+"""Credit given back at once: so early that 64 callers never find it used up."""
 
 
-class Task(NamedTuple):
+class Task(msgspec.Struct):
     """A call or a cast, and the monotonic second after which nobody waits for its answer."""
 
     frame: wire.Call | wire.Cast
@@ -73,9 +75,14 @@ class WorkerSession:
         """Put a frame into the output."""
         self._out.append(wire.encode(frame))
 
+    def reply(self, call: int, payload: bytes) -> None:
+        """Put the answer to a call into the output."""
+        self._out.append(wire.encode_reply(call, payload))
+
     def output(self) -> bytes:
         """What is to be written now."""
-        out, self._out = b"".join(self._out), []
+        out = b"".join(self._out)
+        self._out.clear()
         return out
 
     @property
@@ -89,12 +96,15 @@ class WorkerSession:
         Raises:
             WireError: they break the rules.
         """
+        put = self._queue.append
         for frame in self._decoder.feed(data):
+            if type(frame) is wire.Call:
+                left_ms = frame.deadline_ms
+                put(Task(frame, now + left_ms / 1000 if left_ms else None))
+                continue
             match frame:
-                case wire.Call(deadline_ms=left_ms):
-                    self._queue.append(Task(frame, now + left_ms / 1000 if left_ms else None))
                 case wire.Cast():
-                    self._queue.append(Task(frame, None))
+                    put(Task(frame, None))
                 case wire.Reply(id) | wire.Error(id):
                     self.answers[id] = frame
                 case _:
@@ -124,18 +134,22 @@ class WorkerSession:
         while self._queue:
             task = self._queue.popleft()
             frame = task.frame
-            if isinstance(frame, wire.Cast) or frame.id not in self._cancelled:
+            if not self._cancelled or not self._is_unwanted(frame):
                 return task
+            assert isinstance(frame, wire.Call), "nobody cancels a notice"
             self.send(wire.Error(frame.id, "cancelled", "", retryable=False))
             self.finished(task)
         return None
 
+    def _is_unwanted(self, frame: wire.Call | wire.Cast) -> bool:
+        return isinstance(frame, wire.Call) and frame.id in self._cancelled
+
     def finished(self, task: Task) -> None:
         """A task is dealt with: in time, give the host credit for another."""
-        if isinstance(task.frame, wire.Call):
+        if self._cancelled and isinstance(task.frame, wire.Call):
             self._cancelled.discard(task.frame.id)
         self._consumed += 1
-        if self._consumed >= CREDIT // 2:
+        if self._consumed >= CREDIT_STEP:
             self.send(wire.Credit(self._consumed))
             self._consumed = 0
 
@@ -168,10 +182,9 @@ def labour(
     while True:
         task = session.next_task()
         if task is not None:
-            if isinstance(task.frame, wire.Call):
-                yield from _answer(session, table, task.frame, make_job(task))
-            else:
-                table.note(task.frame, make_job(task))
+            results = _do(session, table, task, make_job(task))
+            if results is not None:
+                yield from results
             session.finished(task)
             yield False
         elif session.is_draining:
@@ -181,33 +194,54 @@ def labour(
             yield True
 
 
-def _answer(
-    session: WorkerSession, table: Table, call: wire.Call, job: Job
-) -> Generator[bool, None, None]:
+def _do(
+    session: WorkerSession, table: Table, task: Task, job: Job
+) -> Generator[bool, None, None] | None:
+    """Do a task at once; one with many results is handed back, to be done step by step."""
+    call = task.frame
+    if isinstance(call, wire.Cast):
+        table.note(call, job)
+        return None
     entry = table.entries.get(call.op)
     if entry is None:
         session.send(wire.Error(call.id, "unknown_op", call.op[:80], retryable=False))
-        return
-    if job.is_late():
+        return None
+    if task.due is not None and job.is_late():
         session.send(wire.Error(call.id, "deadline", "", retryable=True))
-        return
+        return None
+    codec = entry.codec
     try:
-        message = entry.codec.decode(call.payload)
+        message = codec.decode(call.payload)
     except msgspec.MsgspecError as error:
         session.send(wire.Error(call.id, "bad_request", str(error)[:400], retryable=False))
-        return
+        return None
+    if entry.is_stream:
+        return _stream(session, call, entry.function(message, job), codec.encode_reply)
     try:
-        outcome = entry.function(message, job)
-        if entry.is_stream:
-            outcome = yield from _results(session, call, outcome, entry.codec.encode_reply)
-        reply = entry.codec.encode_reply(outcome)
+        session.reply(call.id, codec.encode_reply(entry.function(message, job)))
     except DeclaredError as error:
-        failure = error.failure
-        if not isinstance(failure, WorkFailure):
-            raise
-        session.send(wire.Error(call.id, failure.code, failure.text, failure.is_retryable))
-        return
-    session.send(wire.Reply(call.id, reply))
+        _failed(session, call, error)
+    return None
+
+
+def _failed(session: WorkerSession, call: wire.Call, error: DeclaredError) -> None:
+    failure = error.failure
+    if not isinstance(failure, WorkFailure):
+        raise error
+    session.send(wire.Error(call.id, failure.code, failure.text, failure.is_retryable))
+
+
+def _stream(
+    session: WorkerSession,
+    call: wire.Call,
+    results: Generator[Any, None, Any],
+    encode: Callable[[Any], bytes],
+) -> Generator[bool, None, None]:
+    try:
+        outcome = yield from _results(session, call, results, encode)
+        session.reply(call.id, encode(outcome))
+    except DeclaredError as error:
+        _failed(session, call, error)
 
 
 def _results(

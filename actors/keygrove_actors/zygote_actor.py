@@ -11,14 +11,14 @@ import signal
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 import msgspec
 
 from keygrove_actors import port_wire as wire
 from keygrove_actors.actor import on
-from keygrove_actors.backend import Parker
 from keygrove_actors.calls import ReplyTo
-from keygrove_actors.messages import DEFER, Defer, Reason, Shutdown, StopReply
+from keygrove_actors.messages import DEFER, Defer, Reason, Shutdown
 from keygrove_actors.poison import Poison
 from keygrove_actors.port import Port
 from keygrove_actors.port_process import Birth, Exit, Launch, OsProcess
@@ -30,6 +30,9 @@ from keygrove_actors.work import WorkFailure
 from keygrove_actors.zygote import PRELOAD, Death, ForkRequest
 from keygrove_actors.zygote_api import Fork, Refresh, ZygoteApi
 
+STALE_S: Final = 5.0
+"""A zygote that has not said by then whether it is stale hangs."""
+_CODE_CHANGED: Final = Shutdown("its code changed")
 _encode = msgspec.msgpack.Encoder().encode
 _death = msgspec.msgpack.Decoder(Death)
 
@@ -125,28 +128,23 @@ class _ForkTicket:
         pass
 
 
-class _StaleTicket:
+class _StaleTicket(msgspec.Struct):
     """The question whether the code changed, in flight."""
 
-    __slots__ = ("parker", "request")
-
-    def __init__(self, parker: Parker[bool]) -> None:
-        self.parker = parker
-        self.request = ("stale", b"")
+    tell: Callable[[bool], None]
+    request: tuple[str, bytes] = ("stale", b"")
 
     def answered(self, payload: bytes) -> None:
-        if not self.parker.done():
-            self.parker.set_result(msgspec.msgpack.decode(payload, type=bool))
+        self.tell(msgspec.msgpack.decode(payload, type=bool))
 
     def failed(self, error: wire.Error) -> None:
-        if not self.parker.done():
-            self.parker.set_exception(failure_of(error).error())
+        pass  # a zygote always knows
 
     def result(self, payload: bytes) -> None:
         pass
 
     def is_abandoned(self, now: float) -> bool:
-        return self.parker.done()
+        return False
 
     def port_ended(self, reason: Reason) -> None:
         pass
@@ -185,14 +183,31 @@ class Zygote(Port):
         return DEFER
 
     @on(Refresh)
-    async def refresh(self, message: Refresh) -> bool | StopReply[bool]:
+    def refresh(self, message: Refresh) -> Defer:
         """End, if the code on disk is newer."""
-        ticket = _StaleTicket(self._cell.hub.backend.parker())
+        reply_to = self._ctx.reply_to
+
+        def tell(is_stale: bool) -> None:
+            reply_to.send(is_stale)
+            self._end_if(is_stale)
+
+        self._ask_whether_stale(tell)
+        return DEFER
+
+    def taken_over(self) -> None:
+        """As any port; but a process older than its code on disk is to be replaced (P-18)."""
+        super().taken_over()
+        self._ask_whether_stale(self._end_if)
+
+    def _end_if(self, is_stale: bool) -> None:
+        if is_stale:
+            self._cell.stop(_CODE_CHANGED)
+
+    def _ask_whether_stale(self, tell: Callable[[bool], None]) -> None:
+        if not self._link.is_free:
+            raise WorkFailure("overloaded", "the zygote is busy", is_retryable=True).error()
         now = self._cell.hub.backend.now()
-        self._send(ticket, now + 5, now)
-        if not await ticket.parker:
-            return False
-        return StopReply(Shutdown("its code changed"), True)
+        self._send(_StaleTicket(tell), now + STALE_S, now)
 
     @asynccontextmanager
     async def _worker(self) -> AsyncGenerator[None, None]:

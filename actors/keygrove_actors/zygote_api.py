@@ -13,6 +13,7 @@ import anyio
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.descendants import new_mark
 from keygrove_actors.messages import Call
+from keygrove_actors.port_cgroup import confined
 from keygrove_actors.port_pipes import Ends, Pipes
 from keygrove_actors.port_process import Birth, OsProcess, Process, Sink
 from keygrove_actors.port_spec import PortSpec
@@ -54,22 +55,24 @@ async def forked(ctx: Ctx, spec: PortSpec, sink: Sink) -> AsyncGenerator[Process
     """
     zygote = ctx.whereis(spec.zygote, ZygoteApi)
     mark = new_mark()
-    pipes = Pipes()
-    births: list[Birth] = []
-    try:
-        fork = Fork(spec, pipes.ends, mark, births.append)
-        await zygote.call(fork, timeout=spec.init_timeout_s)
-    except BaseException:
-        pipes.close()
-        for birth in births:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(birth.pidfd, signal.SIGKILL)
-            os.close(birth.pidfd)
-        raise
-    pipes.hand_over()
-    process = OsProcess(ctx, sink, pipes, births[0])
-    try:
-        yield process
-    finally:
-        with anyio.CancelScope(shield=True):
-            await process.close()
+    async with confined(spec.cgroup, mark) as confine:
+        pipes = Pipes()
+        births: list[Birth] = []
+        try:
+            fork = Fork(spec, pipes.ends, mark, births.append)
+            await zygote.call(fork, timeout=spec.init_timeout_s)
+        except BaseException:
+            pipes.close()
+            for birth in births:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(birth.pidfd, signal.SIGKILL)
+                os.close(birth.pidfd)
+            raise
+        pipes.hand_over()
+        process = OsProcess(ctx, sink, pipes, births[0])
+        try:
+            confine(births[0].pid)
+            yield process
+        finally:
+            with anyio.CancelScope(shield=True):
+                await process.close()

@@ -33,6 +33,7 @@ FORMS = {
     "storage.shards": Form("a number from 1 to 64", "4"),
     "storage.cache_bytes": Form("a number of bytes, 0 or more", "67108864"),
     "storage.durability": Form('"full" or "relaxed"', '"full"'),
+    "load.processes": Form("a number from 0 to 64", "2"),
     "recon.listen": Form("a list of HOST:PORT", '["0.0.0.0:11370"]'),
     "recon.gossip_interval": Form("a number of seconds, above 0 and up to 86400", "60"),
     "recon.partner": Form(

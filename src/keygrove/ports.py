@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from keygrove_actors.port_process import Launch
+
 T = TypeVar("T")
 
 SqlValue: TypeAlias = int | float | str | bytes | None
@@ -112,6 +114,17 @@ class Compute(Protocol):
         ...
 
 
+class Workers(msgspec.Struct, frozen=True):
+    """Processes for work that keeps a core busy: how many pay, and how they are started.
+
+    Fewer than two do not: they would take turns with this one.
+    """
+
+    count: int = 1
+    launch: Launch | None = None
+    """None starts real ones."""
+
+
 class Endpoint(Protocol):
     """A place where clients reach a listener. Open before the listener starts and after."""
 
@@ -137,3 +150,4 @@ class Ports(msgspec.Struct, frozen=True):
     databases: Databases
     compute: Compute
     servers: HttpServers
+    workers: Workers = Workers()

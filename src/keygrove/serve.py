@@ -1,6 +1,6 @@
 """A node: the tree and its listeners, composed from settings and ports."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -12,6 +12,7 @@ from keygrove.http.app import hkp_app, metrics_app
 from keygrove.http.asgi import Observer, Shared
 from keygrove.http.control import LISTENER, About, control_app
 from keygrove.http.facts import NodeFacts
+from keygrove.http.insight import Insight
 from keygrove.http.listener import Listener, MakeApp
 from keygrove.ports import Endpoint, Ports
 from keygrove.ratelimit.admission import Admit, admit_all
@@ -22,8 +23,9 @@ from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
 from keygrove.tree import LISTENER_STOP_S, Doors, tree
-from keygrove_actors import ChildSpec, Crash, Report, Runtime, StartError, StartFailed, SupSpec, run
+from keygrove_actors import ChildSpec, Crash, Report, Runtime, StartError, StartFailed, run
 from keygrove_actors import Node as TreeNode
+from keygrove_actors.census import Meter, Metric, Snapshot, tree_snapshot
 
 STOP_S = 9.0
 """An operator expects the process gone within ten seconds of SIGTERM."""
@@ -60,6 +62,7 @@ class _Telemetry(Observer):
     def __init__(self, log: NodeLog, metrics: Metrics) -> None:
         self._log = log
         self._metrics = metrics
+        self.meter = Meter()
         self.failed_start: StartError | None = None
         """The first start that failed: the others fail because of it."""
 
@@ -77,8 +80,37 @@ class _Telemetry(Observer):
         """What the runtime says of its actors."""
         if isinstance(report, StartError) and self.failed_start is None:
             self.failed_start = report
-        self._metrics.report(report)
+        self.meter.observe(report)
         self._log.report(report)
+
+
+class _Insight(Insight):
+    """What listeners see of the tree. They are part of it, and made before it runs."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._runtime: Runtime
+
+    def open(self, runtime: Runtime) -> None:
+        """The tree is up."""
+        self._runtime = runtime
+        self._meter.attach(runtime)
+
+    def outline(self) -> TreeNode:
+        """See `Insight`."""
+        return self._runtime.tree()
+
+    def failed(self) -> Sequence[str]:
+        """See `Insight`."""
+        return self._runtime.failed()
+
+    async def tree(self) -> Snapshot:
+        """See `Insight`."""
+        return await tree_snapshot(self._runtime)
+
+    async def samples(self) -> Sequence[Metric]:
+        """See `Insight`."""
+        return await self._meter.collect()
 
 
 def sqlite_stores(settings: Settings, ports: Ports) -> list[OpenStore]:
@@ -112,26 +144,22 @@ async def open_node(
     """
     metrics = Metrics()
     telemetry = _Telemetry(NodeLog(site.log, site.ports.entropy.token(32)), metrics)
-    runtimes: list[Runtime] = []
-
-    def snapshot() -> TreeNode:
-        return runtimes[0].tree()
-
+    insight = _Insight(telemetry.meter)
     spec = tree(
         settings,
         site.ports,
         stores or sqlite_stores(settings, site.ports),
         telemetry.fault,
         Doors(
-            monitoring=_monitoring(settings, site, metrics, telemetry),
-            clients=_clients(settings, site, telemetry, snapshot),
+            monitoring=_monitoring(settings, site, metrics, telemetry, insight),
+            clients=_clients(settings, site, telemetry, insight),
         ),
     )
-    metrics.expect(_names(spec), FAULTS)
+    metrics.expect(FAULTS)
     seed = int.from_bytes(site.ports.entropy.token(8))
     try:
         async with run(spec, observe=telemetry.report, stop_deadline=STOP_S, seed=seed) as runtime:
-            runtimes.append(runtime)
+            insight.open(runtime)
             yield runtime
     except StartFailed as error:
         first = telemetry.failed_start
@@ -141,33 +169,23 @@ async def open_node(
         raise NodeStartError(first.child, why) from error
 
 
-def _names(spec: SupSpec) -> list[str]:
-    """The ids of all actors below a supervisor."""
-    names: list[str] = []
-    for child in spec.children:
-        names.append(child.id)
-        if isinstance(child.start, SupSpec):
-            names += _names(child.start)
-    return names
-
-
 def _monitoring(
-    settings: Settings, site: Site, metrics: Metrics, telemetry: _Telemetry
+    settings: Settings, site: Site, metrics: Metrics, telemetry: _Telemetry, insight: Insight
 ) -> tuple[ChildSpec, ...]:
     """The listener that is first up and last down."""
     facts = _facts(settings, site)
     # Whoever looks after the server is never turned away.
     shared = Shared(admit_all, telemetry, site.ports.clock, site.ports.compute)
-    app = metrics_app(settings.storage.shards, facts, metrics, shared)
+    app = metrics_app(settings.storage.shards, facts, metrics, shared, insight)
     return _listener(site, "metrics", app, site.endpoints.metrics)
 
 
 def _clients(
-    settings: Settings, site: Site, telemetry: _Telemetry, snapshot: Callable[[], TreeNode]
+    settings: Settings, site: Site, telemetry: _Telemetry, insight: Insight
 ) -> tuple[ChildSpec, ...]:
     """The listeners that let clients and commands in."""
     open_to_all = Shared(site.admit, telemetry, site.ports.clock, site.ports.compute)
-    hkp = hkp_app(settings, _facts(settings, site), open_to_all)
+    hkp = hkp_app(settings, _facts(settings, site), open_to_all, insight)
     about = About(
         version=site.version,
         pid=site.pid,
@@ -179,7 +197,7 @@ def _clients(
     )
     shards = settings.storage.shards
     own = Shared(admit_all, telemetry, site.ports.clock, site.ports.compute)
-    control = control_app(about, snapshot, shards, own, may_crash=site.may_crash)
+    control = control_app(about, insight, shards, own, may_crash=site.may_crash)
     return (
         *_listener(site, LISTENER, hkp, site.endpoints.http),
         *_listener(site, "control", control, site.endpoints.control),

@@ -45,6 +45,13 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`relaxed`: acknowledged changes of the last moments may be lost with the power."""
 
 
+class LoadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How large loads are taken in."""
+
+    processes: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """That parse them. 0: as many as pay here. 1: none, it is done where they are stored."""
+
+
 class ReconPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server we reconcile with: where its recon and its HTTP listen."""
 
@@ -69,4 +76,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
     storage: StorageSettings = StorageSettings()
+    load: LoadSettings = LoadSettings()
     recon: ReconSettings = ReconSettings()

@@ -2,6 +2,10 @@
 
 Children start in this order, each when the one before is ready, and stop in reverse: first
 nobody new is let in, then what was taken is stored, then the stores close.
+
+A child that crashes is back at once. While what crashes it lasts, be it a full disk, it is
+tried again and again after growing pauses, and never takes the others with it: the node
+stays up, says that it is not ready, and refuses what only that child could have answered.
 """
 
 from collections.abc import Sequence
@@ -11,16 +15,21 @@ import msgspec
 
 from keygrove.cluster.router import shard_name
 from keygrove.errors import KeygroveError
+from keygrove.ingest.bulk import PARSERS, pool_of
 from keygrove.ingest.messages import INGEST
 from keygrove.ingest.pipeline import Ingest
 from keygrove.ports import Ports
 from keygrove.settings import Settings
 from keygrove.storage.shard import OnFault, OpenStore, Shard
-from keygrove_actors import ChildSpec, SupSpec
+from keygrove_actors import Backoff, Budget, ChildSpec, Jitter, OnBudget, SupSpec
 
-INTENSITY = 20
-PERIOD_S = 10.0
-"""A shard that cannot open its files gives up within seconds; chaos may be livelier."""
+BACKOFF = Backoff(base=0.1, cap=5.0, jitter=Jitter.EQUAL, reset_after=10.0)
+"""At once, then in a tenth of a second, at last every few: shorter than operators wait to see
+whether what they mended works, and no load even where each start reads a whole log."""
+BUDGET = Budget(20, 10.0)
+"""Of each child's own, so that the crashes of one do not count against all; and twice what the
+backoff lets happen, so that it is tried for as long as the fault lasts. Only a fault of the
+backoff itself could spend it: then the child stays down, and the node says so."""
 SHARD_STOP_S = 5.0
 """To commit what is queued, and a second for the index."""
 LISTENER_STOP_S = 3.0
@@ -67,12 +76,23 @@ def tree(
     )
     ingest = ChildSpec(
         INGEST,
-        partial(Ingest, settings.storage.shards, ports.compute, on_fault=on_fault),
+        partial(
+            Ingest,
+            settings.storage.shards,
+            ports.compute,
+            on_fault=on_fault,
+            make_pool=pool_of(ports.workers, settings.load.processes),
+        ),
         name=INGEST,
     )
-    storage = SupSpec(children=shards, intensity=INTENSITY, period=PERIOD_S)
-    return SupSpec(
-        children=(*doors.monitoring, ChildSpec("storage", storage), ingest, *doors.clients),
-        intensity=INTENSITY,
-        period=PERIOD_S,
+    storage = ChildSpec("storage", SupSpec(children=tuple(map(_tenacious, shards))))
+    parsers = ChildSpec(PARSERS, SupSpec())
+    children = (*doors.monitoring, storage, parsers, ingest, *doors.clients)
+    return SupSpec(children=tuple(map(_tenacious, children)))
+
+
+def _tenacious(child: ChildSpec) -> ChildSpec:
+    """The child, restarted for as long as it takes, at a pace that harms nobody."""
+    return msgspec.structs.replace(
+        child, backoff=BACKOFF, budget=BUDGET, on_budget=OnBudget.GIVE_UP
     )

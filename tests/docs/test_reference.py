@@ -54,7 +54,7 @@ def test_every_setting_has_a_meaning() -> None:
 
 def families() -> set[str]:
     """Every metric by the name under which it is scraped."""
-    lines = Metrics().render([]).decode().splitlines()
+    lines = Metrics().render([], []).decode().splitlines()
     return {line.split()[2] for line in lines if line.startswith("# TYPE ")}
 
 

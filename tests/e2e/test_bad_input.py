@@ -33,7 +33,7 @@ def healthy(server: Server) -> Iterator[None]:
     assert server.certificate(good.fingerprint)
     assert server.rss_bytes() - before < GROWN_BYTES_MAX
     assert server.metric("keygrove_faults_total") == 0
-    assert server.metric("keygrove_actor_crashes_total") == 0
+    assert server.metric("keygrove_actor_restarts_total") == 0
     assert "Traceback" not in server.log()
 
 

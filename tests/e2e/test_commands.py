@@ -154,8 +154,32 @@ def test_status_shows_the_server_and_its_tree(servers: Servers) -> None:
     told = json.loads(keygrove("status", "--data", server.data, "--json").out)
     assert told["about"]["pid"] == server.pid
     assert [child["id"] for child in told["tree"]["children"]] == [
-        *("metrics", "storage", "ingest", "http", "control"),
+        *("metrics", "storage", "parsers", "ingest", "http", "control"),
     ]
+
+
+def test_status_shows_what_each_actor_does(servers: Servers) -> None:
+    server = servers.start()
+    server.add(_made(1))
+    shown = keygrove("status", "--tree", "--data", server.data)
+    assert (shown.status, shown.err) == (0, "")
+    heading, *lines = shown.out.splitlines()
+    assert heading.split() == [
+        *("actor", "state", "mailbox", "restarts", "msg/s", "memory", "doing"),
+    ]
+    assert {"root", "storage", "shard-3", "http"} <= {line.split()[0] for line in lines}
+    assert {line.split()[1] for line in lines} == {"up"}
+    assert max(map(len, shown.out.splitlines())) <= 100
+    told = json.loads(keygrove("status", "--tree", "--data", server.data, "--json").out)
+    (ingest,) = [child for child in told["children"] if child["id"] == "ingest"]
+    assert (ingest["kind"], ingest["messages"]) == ("Ingest", 1)
+
+
+def test_status_of_a_tree_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
+    ended = keygrove("status", "--tree", "--data", tmp_path / "none")
+    assert ended.status == 3
+    assert "start one with `keygrove serve`" in ended.err
+    assert "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize("name", ["a[old]", "a["])

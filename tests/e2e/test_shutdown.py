@@ -48,7 +48,7 @@ def test_what_was_accepted_is_stored_and_the_tree_stops_in_reverse(
     started = [event["child"] for event in events if event["event"] == "actor started"]
     ended = [event["child"] for event in events if event["event"] == "actor ended"]
     assert ended == [
-        *("control", "http", "ingest"),
+        *("control", "http", "ingest", "parsers"),
         *("shard-3", "shard-2", "shard-1", "shard-0"),
         *("storage", "metrics"),
     ]

@@ -145,13 +145,15 @@ WORKLOADS: Final = (
     ),
     Workload(
         id="W10",
-        words="echo of 100 octets by a worker process, one at a time and 64 outstanding",
+        words="echo of 100 octets by a worker process, one at a time and 64 outstanding; "
+        "bare: a future for each call, and frames, without a runtime",
         program="port",
-        runs={"uvloop": (5000, 20_000), "erlang": (5000, 20_000)},
+        runs={"uvloop": (5000, 20_000), "erlang": (5000, 20_000), "bare": (5000, 20_000)},
         figures=(Figure("one", "1/s"), Figure("many", "1/s")),
         goals=(
             Goal("uvloop", 0.5, "erlang", key="one"),
             Goal("uvloop", 0.5, "erlang", key="many"),
+            Goal("uvloop", 0.35, "bare", key="many"),
         ),
         is_pinned=False,
     ),

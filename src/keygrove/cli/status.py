@@ -12,27 +12,34 @@ from rich.table import Table
 from keygrove.cli.console import out
 from keygrove.cli.control import connected
 from keygrove.cli.options import common, configure, errors_worded
+from keygrove.cli.treeview import tree_lines
 from keygrove.errors import UnavailableError
 from keygrove.http.control import Status
+from keygrove_actors.census import Snapshot
 
 
 @click.command("status", short_help="Ask the running server how it is.")
 @common
+@click.option("--tree", is_flag=True, help="Only its actors, with all that is known of each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
+def status(
+    *, config: Path | None, data: Path | None, debug: bool, tree: bool, as_json: bool
+) -> None:
     """Ask the running server how it is."""
     with errors_worded(debug=debug):
         root = Path(configure(config, data).settings.data_dir)
-        body = anyio.run(_ask, root)
+        body = anyio.run(_ask, root, "/tree" if tree else "/status")
         if as_json:
             click.echo(body)
+        elif tree:
+            out().print("\n".join(tree_lines(msgspec.json.decode(body, type=Snapshot))))
         else:
             _show(msgspec.json.decode(body, type=Status))
 
 
-async def _ask(root: Path) -> bytes:
+async def _ask(root: Path, path: str) -> bytes:
     async with connected(root) as client:
-        response = await client.get("/status")
+        response = await client.get(path)
         if response.status_code != 200:
             raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
         return response.content
@@ -41,7 +48,7 @@ async def _ask(root: Path) -> bytes:
 def _show(status: Status) -> None:
     about = status.about
     since = datetime.fromtimestamp(about.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    total = sum(shard.counts.certificates for shard in status.shards)
+    total = sum(shard.counts.certificates for shard in status.shards if shard)
     screen = out()
     screen.print(f"keygrove {about.version}, process {about.pid}, since {since}")
     screen.print(f"HKP on {', '.join(about.http)}; metrics on {', '.join(about.metrics)}")
@@ -50,6 +57,9 @@ def _show(status: Status) -> None:
     for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "hits", "misses"):
         table.add_column(name, justify="right", no_wrap=True)
     for number, shard in enumerate(status.shards):
+        if shard is None:
+            table.add_row(str(number), "down")
+            continue
         table.add_row(
             str(number),
             f"{shard.counts.certificates:,}",

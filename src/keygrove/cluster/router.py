@@ -5,8 +5,8 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
-import msgspec
 
+from keygrove.cluster.candidate import Candidate
 from keygrove.cluster.placement import Placement
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import (
@@ -22,21 +22,12 @@ from keygrove.storage.messages import (
     ShardStatus,
 )
 from keygrove.storage.store import Cause, Term
-from keygrove_actors import Call, Ref
+from keygrove_actors import ActorError, Call, Ref
 from keygrove_protocols.openpgp.certificate import Certificate
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 P = TypeVar("P")
 R = TypeVar("R")
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A certificate that may be stored: canonical, named, and its state named too."""
-
-    fingerprint: Fingerprint
-    version: int
-    certificate: Certificate
-    digest: Digest
 
 
 READ_S = 5.0
@@ -107,6 +98,17 @@ class Router:
     async def status(self) -> list[ShardStatus]:
         """The figures of all shards, in order."""
         return await self._all(GetStatus(), timeout=STATUS_S)
+
+    async def each_status(self) -> list[ShardStatus | None]:
+        """The figures of each shard, in order; None of one that does not answer."""
+
+        async def ask(shard: Ref[ShardApi]) -> ShardStatus | None:
+            try:
+                return await shard.call(GetStatus(), timeout=STATUS_S)
+            except ActorError:
+                return None
+
+        return await _together([partial(ask, shard) for shard in self._shards])
 
     async def _all(self, message: Call[ShardApi, R], *, timeout: float = READ_S) -> list[R]:  # noqa: ASYNC109 - passed on to each call
         """Ask every shard at once."""

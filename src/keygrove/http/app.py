@@ -6,6 +6,7 @@ from keygrove.cluster.router import Router, Whereis
 from keygrove.http.asgi import HTML, TEXT, App, Request, Resource, Response, Shared
 from keygrove.http.facts import NodeFacts
 from keygrove.http.hkp import Hkp
+from keygrove.http.insight import Insight
 from keygrove.http.listener import MakeApp
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
@@ -23,8 +24,9 @@ ROBOTS = b"User-agent: *\nDisallow: /pks/\n"
 class Probes:
     """The handlers for operators' probes."""
 
-    def __init__(self, router: Router, facts: NodeFacts) -> None:
+    def __init__(self, router: Router, facts: NodeFacts, insight: Insight) -> None:
         self._router = router
+        self._insight = insight
         self._text = (
             f"ready\nversion: {facts.version}\n"
             f"durability: {facts.durability}\nengine: {facts.engine}\n"
@@ -35,18 +37,28 @@ class Probes:
         return Response(200, b"OK\n")
 
     async def ready(self, _: Request) -> Response:
-        """GET /readyz: every shard answers, too."""
+        """GET /readyz: every shard answers, too, and nobody was given up."""
+        down = self._insight.failed()
+        if down:
+            return _not_ready(
+                f"{', '.join(down)} spent its restarts and stays down: see the log, then start "
+                "the server anew"
+            )
         try:
             await self._router.status()
         except ActorError:
-            return Response(503, b"not ready: a shard does not answer\n", headers=(_RETRY,))
+            return _not_ready("a shard does not answer: see the log")
         return Response(200, self._text.encode())
+
+
+def _not_ready(why: str) -> Response:
+    return Response(503, f"not ready: {why}\n".encode(), headers=(_RETRY,))
 
 
 _RETRY = ("retry-after", "2")
 
 
-def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared) -> MakeApp:
+def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared, insight: Insight) -> MakeApp:
     """What clients reach."""
     pages = Pages(facts.version)
 
@@ -68,39 +80,39 @@ def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared) -> MakeApp:
             "/pks/lookup": Resource(get=hkp.lookup),
             "/pks/add": Resource(post=hkp.add, accepts=FORMS),
             "/pks/stats": Resource(get=statistics.page),
-            **_probes(router, facts),
+            **_probes(router, facts, insight),
         }
         return App("hkp", resources, shared, pages.error)
 
     return make
 
 
-def _probes(router: Router, facts: NodeFacts) -> dict[str, Resource]:
-    probes = Probes(router, facts)
+def _probes(router: Router, facts: NodeFacts, insight: Insight) -> dict[str, Resource]:
+    probes = Probes(router, facts, insight)
     alive, ready = Resource(get=probes.alive), Resource(get=probes.ready)
     return {"/healthz": alive, "/pks/health": alive, "/readyz": ready, "/pks/ready": ready}
 
 
-def metrics_app(shards: int, facts: NodeFacts, metrics: Metrics, shared: Shared) -> MakeApp:
+def metrics_app(
+    shards: int, facts: NodeFacts, metrics: Metrics, shared: Shared, insight: Insight
+) -> MakeApp:
     """What the operator's monitoring reaches."""
 
     def make(whereis: Whereis) -> App:
         router = Router(whereis, shards)
 
         async def scrape(_: Request) -> Response:
-            try:
-                statuses = await router.status()
-            except ActorError:
-                statuses = []  # scraped while a shard restarts: the others' metrics matter more
-            return Response(200, metrics.render(_figures(statuses)), CONTENT_TYPE)
+            figures = _figures(await router.each_status())
+            return Response(200, metrics.render(figures, await insight.samples()), CONTENT_TYPE)
 
-        resources = {"/metrics": Resource(get=scrape), **_probes(router, facts)}
+        resources = {"/metrics": Resource(get=scrape), **_probes(router, facts, insight)}
         return App("metrics", resources, shared)
 
     return make
 
 
-def _figures(statuses: Sequence[ShardStatus]) -> list[ShardFigures]:
+def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
+    """Of the shards that answered: scraped while one is down, the others matter more."""
     return [
         ShardFigures(
             shard=str(number),
@@ -116,4 +128,5 @@ def _figures(statuses: Sequence[ShardStatus]) -> list[ShardFigures]:
             cache_misses=status.cache_misses,
         )
         for number, status in enumerate(statuses)
+        if status is not None
     ]

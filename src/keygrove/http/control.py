@@ -3,13 +3,12 @@
 HTTP on a Unix socket that only our own user may open, so there is nothing to authenticate.
 """
 
-from collections.abc import Callable
-
 import msgspec
 
 from keygrove.cluster.router import Router, Whereis, shard_name
 from keygrove.http.asgi import JSON, App, Request, Resource, Response, Shared
 from keygrove.http.errors import HttpError
+from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.ingest.messages import INGEST, IngestApi, Submit
 from keygrove.storage.messages import ShardApi, ShardStatus
@@ -39,13 +38,14 @@ class Status(msgspec.Struct, frozen=True):
     """What `keygrove status` shows."""
 
     about: About
-    shards: tuple[ShardStatus, ...]
+    shards: tuple[ShardStatus | None, ...]
+    """None for one that does not answer."""
     tree: Node
 
 
 def control_app(
     about: About,
-    snapshot: Callable[[], Node],
+    insight: Insight,
     shards: int,
     shared: Shared,
     *,
@@ -63,8 +63,11 @@ def control_app(
         ingest = whereis(INGEST, IngestApi)
 
         async def show(_: Request) -> Response:
-            status = Status(about, tuple(await router.status()), snapshot())
+            status = Status(about, tuple(await router.each_status()), insight.outline())
             return Response(200, msgspec.json.encode(status), JSON)
+
+        async def tree(_: Request) -> Response:
+            return Response(200, msgspec.json.encode(await insight.tree()), JSON)
 
         async def load(request: Request) -> Response:
             data = await request.body(LOAD_BYTES_MAX)
@@ -78,7 +81,11 @@ def control_app(
             whereis(name, kinds[name]).exit(Crash("DebugCrash", "asked for by an operator"))
             return Response(200, b"crashed\n")
 
-        resources = {"/status": Resource(get=show), "/load": Resource(post=load)}
+        resources = {
+            "/status": Resource(get=show),
+            "/tree": Resource(get=tree),
+            "/load": Resource(post=load),
+        }
         if may_crash:
             resources["/debug/crash"] = Resource(post=crash)
         return App("control", resources, shared)

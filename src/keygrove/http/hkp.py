@@ -11,17 +11,9 @@ from keygrove.http.asgi import HTML, JSON, TEXT, Request, Response, Shared
 from keygrove.http.errors import BUG, BUSY, NO_SPACE, Failure, HttpError
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
-from keygrove.ingest.messages import (
-    Blame,
-    Fate,
-    IngestApi,
-    Rejected,
-    Result,
-    Submit,
-    Submitted,
-    Unavailable,
-)
+from keygrove.ingest.messages import Fate, IngestApi, Result, Submit, Submitted, Unavailable
 from keygrove.ingest.pipeline import INLINE_BYTES
+from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove.storage.store import Cause

@@ -8,8 +8,9 @@ import msgspec
 
 from keygrove.errors import DiskFullError, UnavailableError
 from keygrove.ingest.files import Batch, batches
-from keygrove.ingest.messages import Rejected, Result, Submitted, Unavailable
+from keygrove.ingest.messages import Result, Submitted, Unavailable
 from keygrove.ingest.pipeline import Reply
+from keygrove.ingest.verdicts import Rejected
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove_protocols.errors import ProtocolError
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import msgspec
 
+from keygrove.ingest.verdicts import Rejected
 from keygrove.storage.messages import Failed, NoSpace, Overloaded
 from keygrove.storage.store import Cause
 from keygrove_actors import Call
@@ -42,22 +43,6 @@ class Submitted(msgspec.Struct, frozen=True, tag=True):
     """What became of each certificate; what was taken is durable."""
 
     fates: tuple[Fate, ...]
-
-
-class Blame(Enum):
-    """Why a whole submission was refused."""
-
-    MALFORMED = "malformed"
-    UNACCEPTABLE = "unacceptable"
-    TOO_LARGE = "too large"
-
-
-class Rejected(msgspec.Struct, frozen=True, tag=True):
-    """Nothing was taken. `code` is constant, `text` for people."""
-
-    blame: Blame
-    code: str
-    text: str
 
 
 class Unavailable(msgspec.Struct, frozen=True, tag=True):

@@ -8,24 +8,17 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from keygrove.cluster.router import Router
-from keygrove.ingest.messages import (
-    Blame,
-    Fate,
-    IngestApi,
-    Rejected,
-    Result,
-    Submit,
-    Submitted,
-    Unavailable,
-)
+from keygrove.ingest.bulk import MakePool, Parsers
+from keygrove.ingest.messages import Fate, IngestApi, Result, Submit, Submitted, Unavailable
 from keygrove.ingest.steps import Draft, prepare
+from keygrove.ingest.verdicts import Rejected, rejected
 from keygrove.ports import Compute
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.messages import Failed, Merged, NoSpace, Overloaded
 from keygrove.storage.shard import OnFault
 from keygrove.storage.store import Cause
 from keygrove_actors import DEFER, Actor, ActorError, Ctx, Defer, ReplyTo, on
-from keygrove_protocols.errors import FramingError, ProtocolError, TooLargeError
+from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.certificate import Refused
 
 UNDER_WAY_BYTES_MAX = 64 << 20
@@ -57,9 +50,18 @@ class Ingest(Actor[IngestApi]):
 
     _ctx: Ctx
     _router: Router
+    _parsers: Parsers
 
-    def __init__(self, shards: int, compute: Compute, *, on_fault: OnFault) -> None:
+    def __init__(
+        self,
+        shards: int,
+        compute: Compute,
+        *,
+        on_fault: OnFault,
+        make_pool: MakePool | None = None,
+    ) -> None:
         self._shards = shards
+        self._make_pool = make_pool
         self._compute = compute
         self._on_fault = on_fault
         self._under_way = 0
@@ -69,6 +71,7 @@ class Ingest(Actor[IngestApi]):
         """Find the shards."""
         self._ctx = ctx
         self._router = Router(ctx.whereis, self._shards)
+        self._parsers = Parsers(ctx, self._make_pool)
 
     @on(Submit)
     def submit(self, message: Submit) -> Reply | Defer:
@@ -92,18 +95,24 @@ class Ingest(Actor[IngestApi]):
         try:
             draft = await self._prepare(message.data, message.cause)
         except ProtocolError as error:
-            return Rejected(_blame(error), error.code, str(error))
+            return rejected(error)
         except Exception as error:  # noqa: BLE001 - a bug that one submission meets must cost its submitter only
             self._on_fault("ingest", error)
             return Failed()
+        if isinstance(draft, Rejected):
+            return draft
         try:
             return await self._store(draft)
         except ActorError:
             return Unavailable()
 
-    async def _prepare(self, data: bytes, cause: Cause) -> Draft:
+    async def _prepare(self, data: bytes, cause: Cause) -> Draft | Rejected:
         if len(data) <= INLINE_BYTES:
             return prepare(data, cause)
+        if cause is Cause.LOAD:
+            parsed = await self._parsers.parse(data, cause)
+            if parsed is not None:
+                return parsed
         return await self._compute.run(lambda: prepare(data, cause))
 
     async def _store(self, draft: Draft) -> Reply:
@@ -123,9 +132,3 @@ def _sum_up(draft: Draft, replies: Sequence[Merged | NoSpace | Failed]) -> Reply
 
 def _refused(one: Refused) -> Fate:
     return Fate(Result.INVALID, one.fingerprint, None, one.error, one.text)
-
-
-def _blame(error: ProtocolError) -> Blame:
-    if isinstance(error, TooLargeError):
-        return Blame.TOO_LARGE
-    return Blame.MALFORMED if isinstance(error, FramingError) else Blame.UNACCEPTABLE

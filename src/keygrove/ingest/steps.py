@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from keygrove.cluster.router import Candidate
+from keygrove.cluster.candidate import Candidate
 from keygrove.storage.store import Cause
 from keygrove_protocols.errors import UnsupportedKeyVersionError
 from keygrove_protocols.limits import BULK, SUBMISSION, Limits
@@ -21,7 +21,7 @@ from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.packets import Packet, split
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, tag=True):
     """A submission on its way. Each field is empty until its step has filled it."""
 
     data: bytes

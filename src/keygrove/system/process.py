@@ -1,11 +1,17 @@
 """What this process may use."""
 
+import os
 import resource
 
 CONNECTIONS_MAX = 2_000
 """Of each listener: a slow client costs little, but not nothing."""
 OTHER_FILES = 250
 """Beside connections: databases with their logs, sockets, libraries."""
+
+
+def cores() -> int:
+    """How many processors we may run on."""
+    return len(os.sched_getaffinity(0))
 
 
 def connections_max() -> int:

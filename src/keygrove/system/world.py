@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from keygrove.ports import Ports
+from keygrove.ports import Ports, Workers
 from keygrove.system.clock import SystemClock, SystemEntropy, ThreadCompute
-from keygrove.system.process import connections_max
+from keygrove.system.process import connections_max, cores
 from keygrove.system.server import UvicornServers
 from keygrove.system.sqlite import SqliteFiles
 
@@ -17,4 +17,5 @@ def system_ports(data_dir: Path) -> Ports:
         databases=SqliteFiles(data_dir),
         compute=ThreadCompute(),
         servers=UvicornServers(connections_max()),
+        workers=Workers(cores()),
     )

@@ -10,16 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from keygrove.telemetry.actors import ActorFigures
 from keygrove.telemetry.exchange import Exchange
-from keygrove_actors import (
-    ChildGivenUp,
-    ChildRestarting,
-    ChildTerminated,
-    Crash,
-    DeadLetter,
-    DeadLetters,
-    Report,
-)
+from keygrove_actors.census import Metric as Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -80,7 +73,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._of_exchange: dict[tuple[str, str, str, int], tuple[Counter, Histogram, Counter]] = {}
         self._shards = _Shards()
+        self._actors = ActorFigures()
         self.registry.register(self._shards)
+        self.registry.register(self._actors)
         self._requests = Counter(
             "keygrove_http_requests_total",
             "Requests answered.",
@@ -106,36 +101,9 @@ class Metrics:
             ["where"],
             registry=self.registry,
         )
-        self._crashes = Counter(
-            "keygrove_actor_crashes_total",
-            "Actors that crashed.",
-            ["child"],
-            registry=self.registry,
-        )
-        self._restarts = Counter(
-            "keygrove_actor_restarts_total",
-            "Restarts that supervisors decided.",
-            ["child"],
-            registry=self.registry,
-        )
-        self._given_up = Counter(
-            "keygrove_actor_given_up_total",
-            "Actors left down because they spent their budget of restarts.",
-            ["child"],
-            registry=self.registry,
-        )
-        self._dead_letters = Counter(
-            "keygrove_actor_dead_letters_total",
-            "Messages that no handler saw.",
-            ["cause"],
-            registry=self.registry,
-        )
 
-    def expect(self, children: Sequence[str], faults: Sequence[str]) -> None:
+    def expect(self, faults: Sequence[str]) -> None:
         """Show zero for these: an alarm on a rise would miss a first event otherwise."""
-        for child in children:
-            self._crashes.labels(child)
-            self._restarts.labels(child)
         for where in faults:
             self._faults.labels(where)
 
@@ -161,23 +129,8 @@ class Metrics:
         """Count a bug."""
         self._faults.labels(where).inc()
 
-    def report(self, report: Report) -> None:
-        """Count what the runtime says of its actors."""
-        match report:
-            case ChildTerminated(child=child, reason=Crash()):
-                self._crashes.labels(child).inc()
-            case ChildRestarting(child=child):
-                self._restarts.labels(child).inc()
-            case ChildGivenUp(child=child):
-                self._given_up.labels(child).inc()
-            case DeadLetter(cause=cause):
-                self._dead_letters.labels(cause.value).inc()
-            case DeadLetters(cause=cause, count=count):
-                self._dead_letters.labels(cause.value).inc(count)
-            case _:
-                pass
-
-    def render(self, figures: Sequence[ShardFigures]) -> bytes:
-        """The exposition, with these figures of the shards."""
+    def render(self, figures: Sequence[ShardFigures], samples: Sequence[Sample]) -> bytes:
+        """The exposition, with these figures of the shards and samples of the actor runtime."""
         self._shards.figures = figures
+        self._actors.samples = samples
         return generate_latest(self.registry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +40,16 @@ from keygrove_actors.port_conform import (
 from keygrove_actors.reports import WorkerLinesDropped, WorkerLogged, WorkerPrinted
 from keygrove_actors.tickets import stream
 from keygrove_actors.work import WorkFailure
+from tests.interop.ports.kit import (
+    crashes,
+    is_gone,
+    parent_of,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
 processes = pytest.mark.parametrize("kind", ["python", "zygote", "rust", "c"], indirect=True)
-
-
-async def until(holds: Callable[[], Any], within: float = 3.0) -> None:
-    with anyio.fail_after(within):
-        while not holds():  # noqa: ASYNC110 - nobody tells of what happens in other processes
-            await anyio.sleep(0.005)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().split()[3])
 
 
 def assert_is_confined(worker: int, child: int) -> None:
@@ -71,11 +60,6 @@ def assert_is_confined(worker: int, child: int) -> None:
     assert "Umask:\t0077" in status
     assert "NoNewPrivs:\t1" in status
     assert b"KEYGROVE_OTHER" not in Path(f"/proc/{child}/environ").read_bytes()
-
-
-def crashes(reports: list[Report]) -> list[str]:
-    ends = [r.reason for r in reports if isinstance(r, ChildTerminated) and r.child == "port"]
-    return [e.exc for e in ends if isinstance(e, Crash)]
 
 
 async def reason_of(call: Awaitable[object]) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from keygrove_actors import (
     CalleeExit,
+    CallTimeout,
     ChildStarted,
     ChildTerminated,
     PortPool,
@@ -22,15 +24,21 @@ from keygrove_actors import (
     Shutdown,
     Strategy,
     SupSpec,
-    Zygote,
     run,
-    zygote_spec,
 )
 from keygrove_actors.port_conform import ConformApi, Echo, Sleep, Spawn
+from tests.interop.ports.kit import (
+    crashes,
+    is_gone,
+    parent_of,
+    tree,
+    until,
+    zygote,
+)
 
 pytestmark = pytest.mark.anyio
 
-SPEC = PortSpec(
+POOLED = PortSpec(
     api=ConformApi,
     works=(Echo, Sleep, Spawn),
     worker="keygrove_actors.port_conform:table",
@@ -38,27 +46,21 @@ SPEC = PortSpec(
 )
 
 
-def tree(size: int, **options: Any) -> SupSpec:
+def pool_of(size: int, **options: Any) -> SupSpec:
     return SupSpec(
         children=(
-            Zygote.child("zygote", zygote_spec("keygrove_actors.port_conform"), name="zygote"),
-            PortPool.child("pool", SPEC, size, name="pool", **options),
+            zygote(),
+            PortPool.child("pool", POOLED, size, name="pool", **options),
         ),
         strategy=Strategy.REST_FOR_ONE,
     )
-
-
-async def until(holds: Callable[[], Any], within: float = 5.0) -> None:
-    with anyio.fail_after(within):
-        while not holds():  # noqa: ASYNC110 - nobody tells of what happens in other processes
-            await anyio.sleep(0.005)
 
 
 async def test_p15_requests_go_to_the_worker_with_the_least_to_do() -> None:
     async def nap(pool: Ref[ConformApi]) -> None:
         await pool.call(Sleep(b"300"))
 
-    async with run(tree(3)) as runtime:
+    async with run(pool_of(3)) as runtime:
         pool = runtime.whereis("pool", ConformApi)
         started = anyio.current_time()
         async with anyio.create_task_group() as tasks:
@@ -80,7 +82,7 @@ async def test_p15_a_worker_that_served_its_calls_is_replaced_without_a_gap(
             answered += 1
 
     recycle = Recycle(calls=20)
-    async with run(tree(2, recycle=recycle), observe=reports.append) as runtime:
+    async with run(pool_of(2, recycle=recycle), observe=reports.append) as runtime:
         pool = runtime.whereis("pool", ConformApi)
         async with anyio.create_task_group() as tasks:
             for _ in range(8):
@@ -104,7 +106,7 @@ def ended(reports: list[Report]) -> list[ChildTerminated]:
 async def test_p15_a_worker_too_old_or_too_big_is_replaced(
     recycle: Recycle, reports: list[Report]
 ) -> None:
-    async with run(tree(1, recycle=recycle), observe=reports.append) as runtime:
+    async with run(pool_of(1, recycle=recycle), observe=reports.append) as runtime:
         pool = runtime.whereis("pool", ConformApi)
         await until(lambda: ended(reports))
         assert await pool.call(Echo(b"x")) == b"x"
@@ -112,7 +114,7 @@ async def test_p15_a_worker_too_old_or_too_big_is_replaced(
 
 
 async def test_p15_a_killed_worker_costs_only_its_own_calls(reports: list[Report]) -> None:
-    async with run(tree(2), observe=reports.append) as runtime:
+    async with run(pool_of(2), observe=reports.append) as runtime:
         pool = runtime.whereis("pool", ConformApi)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lose, pool)
@@ -130,11 +132,24 @@ async def lose(pool: Ref[ConformApi]) -> None:
         await pool.call(Sleep(b"5000"))
 
 
-def parent_of(pid: int) -> int:
-    with open(f"/proc/{pid}/stat") as stat:
-        return int(stat.read().split()[3])
-
-
 def children_of(pid: int) -> list[int]:
     with open(f"/proc/{pid}/task/{pid}/children") as children:
         return [int(child) for child in children.read().split()]
+
+
+async def test_p12_a_hung_worker_of_a_pool_is_replaced_while_others_answer(
+    reports: list[Report],
+) -> None:
+    spec = msgspec.structs.replace(POOLED, ping_s=0.05, hang_s=0.2)
+    async with tree(zygote(), PortPool.child("pool", spec, 2, name="pool"), reports=reports) as r:
+        pool = r.whereis("pool", ConformApi)
+        stopped = parent_of(int(await pool.call(Spawn(b""))))
+        os.kill(stopped, signal.SIGSTOP)
+        answers = 0
+        while not crashes(reports):
+            with suppress(CallTimeout):
+                answers += await pool.call(Echo(b"x"), timeout=0.05) == b"x"
+        assert answers
+        await until(lambda: is_gone(stopped))
+        assert crashes(reports) == ["hang"]
+        assert await pool.call(Echo(b"x"), wait_up=3) == b"x"

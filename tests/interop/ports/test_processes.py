@@ -1,17 +1,12 @@
-"""What a port does with OS processes: starts that fail, limits, and that nothing is left."""
+"""What a port does with OS processes: starts that fail, and limits (actors P-01 to P-14)."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-import textwrap
 import threading
-import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,76 +17,40 @@ import pytest
 from keygrove_actors import (
     BadSpec,
     CalleeExit,
-    ChildSpec,
     ChildStarted,
-    ChildTerminated,
     Crash,
     DeclaredError,
     InitTimeout,
     NoProc,
     Poisoned,
     Port,
-    PortPool,
     PortSpec,
-    Ref,
     Report,
-    Runtime,
     StartError,
     StartFailed,
-    Strategy,
-    SupSpec,
     WorkerLimits,
+    WorkerLogged,
+    WorkerPrinted,
     WorkFailure,
     WorkPoisoned,
-    Zygote,
-    run,
-    zygote_spec,
+    sysapi,
 )
 from keygrove_actors import port_wire as wire
-from keygrove_actors.port_conform import ConformApi, Die, Echo, Print, Spawn
-from keygrove_actors.zygote_api import Refresh, ZygoteApi
+from keygrove_actors.port_conform import Die, Echo, Print, Spawn
+from tests.interop.ports.kit import (
+    HELLO,
+    SPEC,
+    crashes,
+    parent_of,
+    port_of,
+    program,
+    says,
+    script,
+    status_of,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
-
-TABLE = "keygrove_actors.port_conform:table"
-SPEC = PortSpec(api=ConformApi, works=(Echo, Print, Spawn, Die), worker=TABLE, drain_s=0.3)
-
-
-@asynccontextmanager
-async def tree(
-    *children: ChildSpec, reports: list[Report], intensity: int = 5
-) -> AsyncGenerator[Runtime, None]:
-    spec = SupSpec(
-        children=children, strategy=Strategy.REST_FOR_ONE, intensity=intensity, period=60
-    )
-    async with run(spec, observe=reports.append) as runtime:
-        yield runtime
-
-
-@asynccontextmanager
-async def port_of(
-    spec: PortSpec, reports: list[Report], intensity: int = 5
-) -> AsyncGenerator[Ref[ConformApi], None]:
-    child = Port.child("port", spec, name="port")
-    async with tree(child, reports=reports, intensity=intensity) as runtime:
-        yield runtime.whereis("port", ConformApi)
-
-
-async def until(holds: Callable[[], Any], within: float = 3.0) -> None:
-    with anyio.fail_after(within):
-        while not holds():  # noqa: ASYNC110 - nobody tells of what happens in other processes
-            await anyio.sleep(0.005)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().split()[3])
 
 
 def limits_of(pid: int) -> dict[str, list[str]]:
@@ -99,28 +58,11 @@ def limits_of(pid: int) -> dict[str, list[str]]:
     return {line[:26].strip(): line[26:].split()[:2] for line in lines[1:]}
 
 
-def stats_of(pids: list[int]) -> list[str]:
-    return [Path(f"/proc/{pid}/stat").read_text()[:60] for pid in pids]
-
-
-def script(text: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", textwrap.dedent(text))
-
-
-def says(*frames: wire.Frame) -> str:
-    data = b"".join(map(wire.encode, frames))
-    return f"import os, time\nos.write(3, {data!r})\ntime.sleep(60)"
-
-
 async def failed_start(spec: PortSpec, reports: list[Report]) -> StartFailed:
     with pytest.raises(StartFailed) as caught:
         async with port_of(spec, reports):
             raise AssertionError
     return caught.value
-
-
-def program(*argv: str, **options: Any) -> PortSpec:
-    return msgspec.structs.replace(SPEC, worker="", argv=argv, **options)
 
 
 # ---- starts
@@ -275,159 +217,51 @@ async def test_p11_a_request_at_two_crashes_running_is_refused(reports: list[Rep
     assert [r.op for r in reports if isinstance(r, WorkPoisoned)] == ["die"]
 
 
-# ---- nothing is left
-
-
-def test_p03_p04_no_worker_outlives_a_killed_runtime(tmp_path: Path) -> None:
-    hello = says(wire.Hello(1, 1, wire.MAGIC, 1, (), 2**20, 64))
-    runtime = tmp_path / "runtime.py"
-    runtime.write_text(
-        textwrap.dedent(
-            f"""
-            import anyio
-            from keygrove_actors import *
-            from keygrove_actors.port_conform import ConformApi, Die, Echo, Spawn
-
-            async def main():
-                cold = PortSpec(api=ConformApi, works=(Echo, Die), worker={TABLE!r})
-                warm = PortSpec(api=ConformApi, works=(Echo,), worker={TABLE!r}, zygote="zygote")
-                spec = SupSpec(children=(
-                    Zygote.child("zygote", zygote_spec("keygrove_actors.port_conform"),
-                                 name="zygote"),
-                    Port.child("cold", cold, name="cold"),
-                    Port.child("other", PortSpec(api=ConformApi, works=(), argv={script(hello)!r})),
-                    PortPool.child("pool", warm, 2, name="pool"),
-                ))
-                async with run(spec) as running, anyio.create_task_group() as tasks:
-                    tasks.start_soon(running.whereis("cold", ConformApi).call, Die(b"hang"))
-                    print("up", flush=True)
-                    await anyio.sleep(60)
-
-            anyio.run(main)
-            """
-        )
-    )
-    process = subprocess.Popen([sys.executable, runtime], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process.stdout:
-        assert process.stdout.readline() == "up\n"
-        time.sleep(0.1)
-        workers = descendants(process.pid)
-        assert len(workers) == 5
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        deadline = time.monotonic() + 1
-        while not all(map(is_gone, workers)):
-            assert time.monotonic() < deadline, [w for w in workers if not is_gone(w)]
-            time.sleep(0.01)
-    for worker in workers:  # they came to this process if a test before made it a subreaper
-        with suppress(ChildProcessError):
-            os.waitpid(worker, 0)
-
-
-def descendants(pid: int) -> list[int]:
-    paths = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(child) for path in paths for child in path.read_text().split()]
-    return children + [pid for child in children for pid in descendants(child)]
-
-
-async def test_p17_a_killed_zygote_takes_its_workers_along_and_all_come_back(
+async def test_p13_a_worker_gives_way_at_the_disk_and_gains_no_privileges(
     reports: list[Report],
 ) -> None:
-    warm = msgspec.structs.replace(SPEC, zygote="zygote")
-    children = (
-        Zygote.child("zygote", zygote_spec("keygrove_actors.port_conform"), name="zygote"),
-        PortPool.child("pool", warm, 2, name="pool"),
-    )
-    async with tree(*children, reports=reports) as runtime:
-        pool = runtime.whereis("pool", ConformApi)
-        grandchild = int(await pool.call(Spawn(b"")))
-        worker = parent_of(grandchild)
-        zygote = parent_of(worker)
-        assert parent_of(zygote) == os.getpid()
-        os.kill(zygote, signal.SIGKILL)
-        await until(lambda: is_gone(worker) and is_gone(grandchild))
-        await until(lambda: sum(isinstance(r, ChildStarted) for r in reports) >= 12)
-        assert await pool.call(Echo(b"x"), wait_up=3) == b"x"
-
-
-async def test_p16_the_zygote_tells_how_its_workers_ended(reports: list[Report]) -> None:
-    warm = msgspec.structs.replace(SPEC, zygote="zygote")
-    children = (
-        Zygote.child("zygote", zygote_spec("keygrove_actors.port_conform"), name="zygote"),
-        Port.child("port", warm, name="port"),
-    )
-    async with tree(*children, reports=reports) as runtime:
-        port = runtime.whereis("port", ConformApi)
-        pid = parent_of(int(await port.call(Spawn(b""))))
-        assert parent_of(pid) != os.getpid()
-        for how, exc in ((b"exit 7", "exit_7"), (b"segv", "signal_SIGSEGV")):
-            with pytest.raises(CalleeExit) as caught:
-                await port.call(Die(how), wait_up=3)
-            assert isinstance(caught.value.reason, Crash)
-            assert caught.value.reason.exc == exc
-
-
-async def test_p18_a_zygote_older_than_its_code_is_replaced(
-    tmp_path: Path, reports: list[Report]
-) -> None:
-    module = tmp_path / "preloaded.py"
-    module.write_text("")
-    spec = zygote_spec("preloaded", env={"PYTHONPATH": str(tmp_path)})
-    async with tree(Zygote.child("zygote", spec, name="zygote"), reports=reports) as runtime:
-        zygote = runtime.whereis("zygote", ZygoteApi)
-        assert await zygote.call(Refresh()) is False
-        os.utime(module, (1, 1))
-        assert await zygote.call(Refresh()) is True
-        await until(lambda: sum(isinstance(r, ChildStarted) for r in reports) == 2)
-        assert await zygote.call(Refresh()) is False
-
-
-async def test_p04_a_grandchild_that_left_the_group_is_found_by_its_mark(
-    tmp_path: Path, reports: list[Report]
-) -> None:
-    note = tmp_path / "pid"
-    hello = says(wire.Hello(1, 1, wire.MAGIC, 1, (), 2**20, 64))
-    shell = f'setsid sleep 1000 & echo $! > {note}; exec {sys.executable} -c "$HELLO"'
-    spec = program("sh", "-c", shell, env={"HELLO": hello}, works=())
+    spec = msgspec.structs.replace(SPEC, limits=WorkerLimits(is_idle_io=True))
     async with port_of(spec, reports) as port:
-        escaped = int(note.read_text())
-        assert os.getsid(escaped) == escaped
-        port.kill()
-        await until(lambda: is_gone(escaped))
+        worker = parent_of(int(await port.call(Spawn(b""))))
+        shown = await anyio.run_process(["ionice", "-p", str(worker)])
+        assert status_of(worker)["NoNewPrivs"] == "1"
+    assert shown.stdout == b"idle\n"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("restarts", [20, pytest.param(1000, marks=pytest.mark.campaign)])
-@pytest.mark.parametrize("zygote", ["", "zygote"])
-async def test_no_file_and_no_process_is_left_after_many_restarts(
-    restarts: int, zygote: str, reports: list[Report]
-) -> None:
-    spec = msgspec.structs.replace(SPEC, zygote=zygote)
-    children: tuple[ChildSpec, ...] = (Port.child("port", spec, name="port"),)
-    if zygote:
-        warm = zygote_spec("keygrove_actors.port_conform")
-        children = (Zygote.child("zygote", warm, name="zygote"), *children)
-    async with tree(*children, reports=reports, intensity=restarts) as runtime:
-        port = runtime.whereis("port", ConformApi)
-        await port.call(Echo(b""))
-        files = len(os.listdir("/proc/self/fd"))
-        for n in range(restarts):
-            with pytest.raises(CalleeExit):
-                await port.call(Die(b"exit %d" % (n % 100 + 1)), wait_up=5)
-            await until(lambda: sum(isinstance(r, ChildTerminated) for r in reports) > n)  # noqa: B023 - called in this round
-        assert await port.call(Echo(b""), wait_up=5) == b""
-        await anyio.sleep(0.01)
-        assert len(os.listdir("/proc/self/fd")) == files
-        left = stats_of(descendants(os.getpid()))
-        assert len(left) == (2 if zygote else 1), left
-    assert not descendants(os.getpid())
+async def test_p13_too_much_processor_time_ends_the_worker(reports: list[Report]) -> None:
+    worker = f"""
+        import os
+        os.write(3, {wire.encode(HELLO)!r})
+        while True:
+            pass
+        """
+    spec = program(*script(worker), works=(), limits=WorkerLimits(cpu_s=1))
+    async with port_of(spec, reports):
+        await until(lambda: crashes(reports) == ["signal_SIGXCPU"], within=10)
+
+
+async def test_p14_what_is_printed_never_blocks_worker_or_port(reports: list[Report]) -> None:
+    worker = f"""
+        import os, time
+        os.write(3, {wire.encode(HELLO)!r})
+        os.write(2, b"x" * 2**20 + bytes([10, 0xff, 10]))
+        os.write(1, b"y" * 2**20)
+        os.write(3, {wire.encode(wire.Log(1, "done", {}))!r})
+        time.sleep(60)
+        """
+    async with port_of(program(*script(worker), works=()), reports):
+        await until(lambda: any(isinstance(r, WorkerLogged) for r in reports))
+    printed = [(r.stream, r.text) for r in reports if isinstance(r, WorkerPrinted)]
+    assert ("stderr", "x" * 8192) in printed
+    assert ("stderr", "\\xff") in printed
+    assert ("stdout", "y" * 8192) in printed
 
 
 # ---- a worker by itself
 
 
-def test_a_worker_is_a_plain_program_and_ends_with_its_host() -> None:
+def test_p04_a_worker_is_a_plain_program_and_ends_with_its_host() -> None:
     ours, theirs = socket.socketpair()
     code = (
         "import sys; from keygrove_actors.port_conform import table; table.serve(int(sys.argv[1]))"
@@ -452,3 +286,28 @@ def test_a_worker_without_a_host_says_what_is_missing() -> None:
     )
     assert ended.returncode == 1
     assert "start it by a PortSpec" in ended.stderr
+
+
+async def test_p05_a_worker_that_closes_its_wire_and_lives_on_is_killed(
+    reports: list[Report],
+) -> None:
+    async with port_of(SPEC, reports) as port:
+        with pytest.raises(CalleeExit):
+            await port.call(Die(b"close"))
+        assert await port.call(Echo(b"x"), wait_up=3) == b"x"
+    assert crashes(reports) == ["port_eof"]
+
+
+async def test_a_port_whose_code_is_changed_keeps_its_worker(reports: list[Report]) -> None:
+    class Newer(Port):
+        pass
+
+    async with port_of(SPEC, reports) as port:
+        worker = parent_of(int(await port.call(Spawn(b""))))
+        await sysapi.suspend(port)
+        await sysapi.change_code(port, Newer)
+        await sysapi.resume(port)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(200):
+                tasks.start_soon(port.call, Echo(b"x"))
+        assert parent_of(int(await port.call(Spawn(b"")))) == worker

@@ -225,7 +225,7 @@ async def test_a053_siblings_are_handled_while_one_waits(
 
 
 @pytest.mark.anyio
-async def test_a053_a_group_is_stopped_at_once_and_starts_when_the_wait_is_over(
+async def test_a053_a056_a_group_is_stopped_at_once_and_starts_when_the_wait_is_over(
     running: Running, log: Log, fails: list[str], reports: list[Report]
 ) -> None:
     specs = [child(n, log, fails, backoff=waits(first=2.0)) for n in "abc"]

@@ -11,14 +11,19 @@ import pytest
 
 from keygrove_actors import (
     Actor,
+    Backoff,
+    Budget,
     Call,
     CalleeExit,
     Cast,
+    Cause,
     ChildSpec,
     ChildTerminated,
     Ctx,
+    DeadLetter,
     Down,
     GoneReason,
+    Jitter,
     MonitorId,
     NoProc,
     Ref,
@@ -131,6 +136,18 @@ async def test_a069_monitoring_nobody_fires_at_once(running: Running) -> None:
         assert await watcher.call(Seen()) == (Down(monitor, nobody, GoneReason()),)
 
 
+async def test_a069_monitoring_the_dead_by_id_fires_once_too(running: Running) -> None:
+    async with running(WATCHER, TARGET) as runtime:
+        watcher, target = runtime.whereis("watcher", WatchApi), runtime.whereis("target", TargetApi)
+        former = await target.call(Me())
+        target.cast(Crashes())
+        await anyio.sleep(0.1)
+        monitor = await watcher.call(Watch(former))
+        await anyio.sleep(0.1)
+        assert await watcher.call(Seen()) == (Down(monitor, former, GoneReason()),)
+        assert target.alive(), "its successor is not meant"
+
+
 async def test_a070_a_demonitored_down_is_not_handled_even_if_queued(running: Running) -> None:
     async with running(WATCHER, TARGET) as runtime, anyio.create_task_group() as tasks:
         watcher, target = runtime.whereis("watcher", WatchApi), runtime.whereis("target", TargetApi)
@@ -225,6 +242,40 @@ async def test_a082_a_call_in_the_restart_gap_is_noproc(running: Running) -> Non
         with pytest.raises((NoProc, CalleeExit)):
             await ref.call(Me())
         assert (await ref.call(Me(), wait_up=1.0)).alive()
+
+
+async def test_a082_in_the_restart_gap_a_call_is_noproc_at_once_and_a_cast_is_lost(
+    running: Running, reports: list[Report]
+) -> None:
+    backoff = Backoff(base=3.0, first=3.0, jitter=Jitter.NONE)
+    spec = ChildSpec("target", Target, name="target", backoff=backoff, budget=Budget(9, 1.0))
+    async with running(spec) as runtime:
+        target = runtime.whereis("target", TargetApi)
+        target.kill()
+        await anyio.sleep(1.0)
+        start = anyio.current_time()
+        with pytest.raises(NoProc):
+            await target.call(Me())
+        assert anyio.current_time() == start
+        target.cast(Crashes())
+        assert (await target.call(Me(), wait_up=9.0)).alive()
+        assert anyio.current_time() - start == pytest.approx(2.0, abs=0.1)
+    lost = [(r.target, r.message, r.cause) for r in reports if isinstance(r, DeadLetter)]
+    assert lost == [("target", "Crashes", Cause.NO_PROC)]
+
+
+async def test_a083_a_cast_by_id_never_reaches_a_successor(
+    running: Running, reports: list[Report]
+) -> None:
+    async with running(TARGET) as runtime:
+        target = runtime.whereis("target", TargetApi)
+        by_id = await target.call(Me())
+        target.kill()
+        await anyio.sleep(0.1)
+        by_id.cast(Crashes())
+        assert target.alive()
+        assert (await target.call(Me())).alive()
+    assert [r.cause for r in reports if isinstance(r, DeadLetter)] == [Cause.NO_PROC]
 
 
 async def test_a038_downs_of_a_stop_come_with_its_reason(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -66,6 +66,10 @@ class Squares(Stream[SumApi, int, str], frozen=True, tag=True):
     n: int
 
 
+class Fib(Stream[SumApi, int, int], frozen=True, tag=True):
+    is_of_item: bool
+
+
 class Remember(Note[SumApi], frozen=True, tag=True):
     text: str
 
@@ -109,6 +113,7 @@ def table_of(notes: list[str], asked: list[int]) -> Table:
         notes.append(message.text)
 
     table.on(Lie)(lie)  # type: ignore[arg-type]
+    table.stream(Fib)(fib)  # type: ignore[arg-type]
     return table
 
 
@@ -116,7 +121,12 @@ def lie(message: Lie, job: Job) -> str:
     return "not a number"
 
 
-async def read(items: Items[int, str], into: list[int]) -> None:
+def fib(message: Fib, job: Job) -> Generator[object, None, str]:
+    yield "no number" if message.is_of_item else 1
+    return "no number"
+
+
+async def read(items: Items[int, Any], into: list[int]) -> None:
     async for n in items:
         into.append(n)
         await anyio.lowlevel.checkpoint()
@@ -134,7 +144,7 @@ def asked() -> list[int]:
 
 SPEC = PortSpec(
     api=SumApi,
-    works=(Add, Lie, Raise, Raw, Squares, Remember),
+    works=(Add, Lie, Raise, Raw, Squares, Fib, Remember),
     worker="nowhere:table",
     settings={"worker": 1},
 )
@@ -219,6 +229,19 @@ async def test_a_stream_ends_with_its_port(running: Running, port: ChildSpec) ->
             ref.kill()
             with pytest.raises(CalleeExit):
                 await read(items, [])
+
+
+@pytest.mark.parametrize("is_of_item", [True, False], ids=["item", "end"])
+async def test_p11_a_stream_of_another_type_ends_the_port_and_its_reader(
+    running: Running, port: ChildSpec, *, is_of_item: bool
+) -> None:
+    async with running(port) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        async with stream(ref, Fib(is_of_item)) as items:
+            with pytest.raises(CalleeExit) as caught:
+                await read(items, [])
+    assert isinstance(caught.value.reason, Crash)
+    assert caught.value.reason.exc == "bad_reply"
 
 
 async def test_a_notice_reaches_every_worker_of_a_pool(

@@ -112,6 +112,27 @@ def test_cancelled_calls_are_remembered_within_a_bound() -> None:
         session.receive(wire.encode(wire.Reply(1, b"")), 0.0)
 
 
+def test_numbers_of_calls_go_round_past_those_still_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("keygrove_actors.port_session.CALL_ID_MAX", 3)
+    session = session_after()
+    calls = [session.call(ticket, "echo", b"", inf, 0.0) for ticket in ("a", "b", "c")]
+    session.receive(wire.encode(wire.Reply(2, b"")), 0.0)
+    session.cancel(3)
+    assert [*calls, session.call("d", "echo", b"", inf, 0.0)] == [1, 2, 3, 2]
+    assert session.calls == 4
+
+
+def test_a_frame_as_big_as_the_worker_accepts_is_sent() -> None:
+    session = session_after()
+    frame = wire.encode(wire.Call(1, "echo", b"", 0))
+    session.call("a", "echo", bytes(1000 - len(frame) + 4 - 1), inf, 0.0)  # bin 16 takes one more
+    session.output()
+    with pytest.raises(WireError, match="takes 1001 bytes"):
+        session.call("a", "echo", bytes(1000 - len(frame) + 4), inf, 0.0)
+
+
 def test_p09_events_take_credit_that_their_readers_give_back() -> None:
     session = session_after(event_credit=2)
     sent(session)

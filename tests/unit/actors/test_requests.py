@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TypeAlias
 
 import anyio
@@ -19,6 +20,7 @@ from keygrove_actors import (
     NoProc,
     Requests,
     Runtime,
+    Trace,
     abcast,
     multi_call,
     on,
@@ -102,6 +104,43 @@ async def test_a102_abcast_reaches_all(running: Running) -> None:
         abcast(refs, Touch())
         answers = await multi_call(refs, Lag(), timeout=0.5)
         assert [reply for _, reply in answers.replies] == ["a", "b", "c"]
+
+
+async def test_a176_a_fan_out_keeps_the_trace_and_sets_the_parent_span(running: Running) -> None:
+    class Traced(Lagging):
+        @on(Lag)
+        async def lag(self, message: Lag) -> str:
+            return self.shown()
+
+        @on_cast(Touch)
+        def touch(self, message: Touch) -> None:
+            seen.append(self.shown())
+
+        def shown(self) -> str:
+            trace = self.ctx.trace
+            return "" if trace is None else f"{trace.id} {trace.span} of {trace.parent}"
+
+    class Asking(Lagging):
+        @on(Collect)
+        async def collect(self, message: Collect) -> tuple[str, ...]:
+            refs = [self.ctx.whereis(name, LagApi) for name in message.names]
+            abcast(refs, Touch(), trace=self.ctx.trace)
+            answers = await multi_call(refs, Lag())
+            one = Requests[str]()
+            last = one.send(refs[0], Lag())
+            assert await one.wait_any() is last
+            return (*(reply for _, reply in answers.replies), last.result())
+
+    seen: list[str] = []
+    specs = [ChildSpec(n, partial(Traced, n, 0.0), name=n) for n in "ab"]
+    async with running(*specs, ChildSpec("c", partial(Asking, "c", 0.0), name="c")) as runtime:
+        a, b, c = (runtime.whereis(name, LagApi) for name in "abc")
+        replies = await c.call(Collect(("a", "b")), trace=Trace("t", "s"))
+        assert replies == ("t s.1 of s", "t s.2 of s", "t s of None")
+        assert seen == ["t s.1 of s", "t s.2 of s"]
+        answers = await multi_call([a, b], Lag(), trace=Trace("u"))
+        assert [reply for _, reply in answers.replies] == ["u .1 of None", "u .2 of None"]
+        assert await c.call(Collect(("a", "b"))) == ("", "", "")
 
 
 async def test_a103_each_reply_is_given_out_once_in_order_of_coming(running: Running) -> None:

@@ -22,6 +22,8 @@ from keygrove_actors import (
     ChildSpec,
     ChildTerminated,
     Ctx,
+    Killed,
+    Reason,
     Report,
     Runtime,
     SupSpec,
@@ -169,3 +171,24 @@ def test_the_package_imports_nothing_of_the_keyserver_and_reads_no_wall_clock() 
     lines = [line for path in modules for line in path.read_text().splitlines()]
     found = [line for line in lines if forbidden.match(line)]
     assert set(found) <= {"from time import monotonic", "from random import Random"}
+
+
+async def test_a_killed_tree_ends_at_once_and_nobody_cleans_up(
+    running: Running, reports: list[Report]
+) -> None:
+    ended: list[str] = []
+
+    class Tidy(Actor[SumApi]):
+        async def terminate(self, reason: Reason) -> None:
+            await anyio.sleep(3)
+            ended.append("terminate")
+
+    nested = ChildSpec("inner", SupSpec(children=(ChildSpec("tidy", Tidy),)))
+    async with running(nested, ChildSpec("other", Tidy)) as runtime:
+        begun = anyio.current_time()
+        runtime.kill()
+    assert anyio.current_time() == begun
+    assert ended == []
+    reasons = [r.reason for r in reports if isinstance(r, ChildTerminated)]
+    assert len(reasons) == 3
+    assert set(map(type, reasons)) == {Killed}

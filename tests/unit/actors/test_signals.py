@@ -30,7 +30,6 @@ from keygrove_actors import (
     Runtime,
     Shutdown,
     Stop,
-    StopReply,
     Zombie,
     on,
     on_cast,
@@ -143,7 +142,7 @@ SIGNALS: list[tuple[str, Reason, Reason | None]] = [
 
 @pytest.mark.parametrize("over", ["link", "signal"])
 @pytest.mark.parametrize(("reason", "end"), [s[1:] for s in SIGNALS], ids=[s[0] for s in SIGNALS])
-async def test_an_exit_reaches_one_that_does_not_trap(
+async def test_a060_a061_a063_an_exit_reaches_one_that_does_not_trap(
     running: Running, reports: list[Report], over: str, reason: Reason, end: Reason | None
 ) -> None:
     async with running(pair("a"), pair("b")) as runtime:
@@ -160,7 +159,7 @@ async def test_an_exit_reaches_one_that_does_not_trap(
 
 @pytest.mark.parametrize("over", ["link", "signal"])
 @pytest.mark.parametrize("reason", [s[1] for s in SIGNALS], ids=[s[0] for s in SIGNALS])
-async def test_an_exit_is_mail_for_one_that_traps(
+async def test_a060_a061_a063_an_exit_is_mail_for_one_that_traps(
     running: Running, over: str, reason: Reason
 ) -> None:
     async with running(pair("a", Trapping), pair("b")) as runtime:
@@ -276,17 +275,6 @@ async def test_a075_trapping_may_be_toggled(running: Running) -> None:
         assert not a.alive()
 
 
-async def test_a079_the_supervisor_ends_one_that_traps(
-    running: Running, reports: list[Report]
-) -> None:
-    trapping = Trapping()
-    spec = ChildSpec("a", lambda: trapping, name="a")
-    async with running(spec):
-        pass
-    assert trapping.seen == []
-    assert ends(reports) == {"a": Shutdown()}
-
-
 async def test_a172_one_that_outlives_its_kill_is_fenced(
     running: Running, reports: list[Report]
 ) -> None:
@@ -311,16 +299,3 @@ async def test_a172_one_that_outlives_its_kill_is_fenced(
     assert (stubborn.notes, other.notes) == (0, 0)
     letters = [(r.message, r.cause) for r in reports if isinstance(r, DeadLetter)]
     assert ("Note", Cause.FENCED) in letters
-
-
-async def test_a113_a_reply_comes_before_the_end(running: Running) -> None:
-    class Leaving(Pair):
-        @on(Seen)
-        def read(self, message: Seen) -> StopReply[tuple[Reason, ...]]:
-            return StopReply(Normal(), ())
-
-    async with running(pair("a", Leaving)) as runtime:
-        a = runtime.whereis("a", PairApi)
-        assert await a.call(Seen()) == ()
-        await anyio.sleep(0.1)
-        assert not a.alive()

@@ -19,8 +19,10 @@ from keygrove_actors import (
     ChildSpec,
     ChildTerminated,
     Crash,
+    Ctx,
     DeadLetter,
     Defer,
+    Down,
     MailboxSpec,
     Ref,
     Report,
@@ -69,6 +71,10 @@ class Enter(Call[DoorApi, str], frozen=True, tag=True):
 
 class Knock(Call[DoorApi, str], frozen=True, tag=True):
     pass
+
+
+class Strange(Cast[DoorApi], frozen=True, tag=True):
+    """No door has a handler for it."""
 
 
 class Log(Call[DoorApi, tuple[str, ...]], frozen=True, tag=True):
@@ -228,6 +234,54 @@ async def test_a133_an_event_ends_the_event_timeout_and_named_ones_survive(
         ref.cast(Push())
         await anyio.sleep(3.0)
         assert await notes(ref) == ["quiet", "named"]
+
+
+async def test_a133_a_notice_of_the_runtime_is_an_event_too(running: Running) -> None:
+    """It ends the event timeout, and may change the state as any handler."""
+
+    class Guard(Door):
+        def init(self, ctx: Ctx) -> None:
+            self.ctx = ctx
+
+        def on_down(self, down: Down) -> None:
+            self.go(S.LOCKED)
+            self.next_event(Note("alarm"))
+
+        async def on_info(self, message: Any) -> None:
+            await anyio.sleep(0.1)
+            self.go(S.OPEN)
+
+    def watch(door: Door) -> None:
+        assert isinstance(door, Guard)
+        door.ctx.monitor(door.ctx.whereis("nobody", DoorApi))
+        door.event_timeout(0.5, Note("quiet"))
+
+    async with running(ChildSpec("door", Guard, name="door")) as runtime:
+        ref = runtime.whereis("door", DoorApi)
+        ref.cast(Note("later"))
+        ref.cast(Do(watch))
+        await anyio.sleep(1.0)
+        assert await ref.call(Log()) == ("None>CLOSED", "CLOSED>LOCKED", "alarm")
+        ref.cast(Strange())
+        await anyio.sleep(0.2)
+        assert (await ref.call(Log()))[3:] == ("LOCKED>OPEN", "later")
+
+
+async def test_a133_a_machine_without_on_down_has_an_event_all_the_same(running: Running) -> None:
+    class Watching(Door):
+        def init(self, ctx: Ctx) -> None:
+            self.ctx = ctx
+
+    def watch(door: Door) -> None:
+        assert isinstance(door, Watching)
+        door.event_timeout(0.5, Note("quiet"))
+        door.ctx.monitor(door.ctx.whereis("nobody", DoorApi))
+
+    async with running(ChildSpec("door", Watching, name="door")) as runtime:
+        ref = runtime.whereis("door", DoorApi)
+        ref.cast(Do(watch))
+        await anyio.sleep(1.0)
+        assert await notes(ref) == []
 
 
 async def test_a134_a135_next_events_then_zero_timeouts_then_mail(running: Running) -> None:

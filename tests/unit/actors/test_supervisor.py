@@ -1,11 +1,11 @@
-"""Starting, stopping and giving up; who restarts with whom is in `test_traces`."""
+"""Starting and giving up; who restarts with whom is in `test_restarts` and `test_traces`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import anyio
 import pytest
@@ -14,116 +14,34 @@ from keygrove_actors import (
     IGNORE,
     Actor,
     Breach,
-    Call,
     CalleeExit,
-    Cast,
     ChildRestarting,
     ChildSpec,
     ChildStarted,
-    ChildTerminated,
     Crash,
     Ctx,
     Ignore,
     InitTimeout,
     Killed,
-    Normal,
-    Reason,
     Report,
     Restart,
     Runtime,
     Shutdown,
-    ShutdownError,
     StartError,
     StartFailed,
     State,
-    Stop,
-    StopLate,
-    StopOverrun,
-    Strategy,
     SupApi,
     SupSpec,
-    TerminateError,
     TreeEnded,
-    on,
-    on_cast,
     run,
 )
 from keygrove_actors.decisions import Boot, Broken, Exited, Started
 from keygrove_actors.model import model_of
 from keygrove_actors.strategy import step
+from tests.unit.actors.children import Child, ChildApi, Crashes, FailsInit, Ping, child, ends
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
-
-
-class ChildApi:
-    pass
-
-
-class Crashes(Cast[ChildApi], frozen=True, tag=True):
-    pass
-
-
-class Ends(Cast[ChildApi], frozen=True, tag=True):
-    pass
-
-
-class Ping(Call[ChildApi, int], frozen=True, tag=True):
-    pass
-
-
-class Child(Actor[ChildApi]):
-    """Writes down when its init begins and ends and when it terminates."""
-
-    def __init__(self, id: str, log: list[str], init_s: float = 0.0, end_s: float = 0.0) -> None:  # noqa: A002 - OTP's word
-        self.id = id
-        self.log = log
-        self.init_s = init_s
-        self.end_s = end_s
-
-    async def init(self, ctx: Ctx) -> Ignore | None:
-        self.ctx = ctx
-        self.log.append(f"{self.id} begins")
-        await anyio.sleep(self.init_s)
-        self.log.append(f"{self.id} is up")
-        return None
-
-    async def terminate(self, reason: Reason) -> None:
-        self.log.append(f"{self.id} ends")
-        await anyio.sleep(self.end_s)
-        self.log.append(f"{self.id} is down")
-
-    @on_cast(Crashes)
-    def crash(self, message: Crashes) -> None:
-        raise ValueError("boom")
-
-    @on_cast(Ends)
-    def end(self, message: Ends) -> Stop:
-        return Stop()
-
-    @on(Ping)
-    def ping(self, message: Ping) -> int:
-        return self.ctx.incarnation
-
-
-class FailsInit(Child):
-    async def init(self, ctx: Ctx) -> Ignore | None:
-        raise OSError("no disk")
-
-
-@pytest.fixture
-def log() -> list[str]:
-    return []
-
-
-def child(
-    name: str, log: list[str], init_s: float = 0.0, end_s: float = 0.0, **options: Any
-) -> ChildSpec:
-    return ChildSpec(name, lambda: Child(name, log, init_s, end_s), name=name, **options)
-
-
-def ends(reports: list[Report]) -> list[tuple[str, Reason]]:
-    return [(r.path, r.reason) for r in reports if isinstance(r, ChildTerminated)]
 
 
 async def test_a001_each_child_starts_after_the_one_before_is_up(
@@ -150,6 +68,21 @@ async def test_a003_a_failed_init_stops_the_earlier_children(
             pass
     assert caught.value.child_id == "bad"
     assert log == ["a begins", "a is up", "a ends", "a is down"]
+
+
+async def test_a003_those_before_a_failed_init_stop_in_reverse_and_none_after_it_starts(
+    running: Running, log: list[str]
+) -> None:
+    bad = ChildSpec("bad", lambda: FailsInit("bad", log))
+    with pytest.raises(StartFailed):
+        async with running(child("a", log), child("b", log), bad, child("d", log)):
+            pass
+    assert [line for line in log if "begins" in line or "ends" in line] == [
+        "a begins",
+        "b begins",
+        "b ends",
+        "a ends",
+    ]
 
 
 async def test_a003_a_failed_subtree_says_which_child(
@@ -184,87 +117,6 @@ async def test_a005_an_init_that_overruns_is_killed(running: Running, log: list[
             pass
     assert caught.value.reason == InitTimeout()
     assert log == ["slow begins"]
-
-
-async def test_a009_a_child_that_will_not_stop_is_killed(
-    running: Running, log: list[str], reports: list[Report]
-) -> None:
-    start = 0.0
-    async with running(child("stubborn", log, end_s=60.0, shutdown=2.0)):
-        start = anyio.current_time()
-    assert 2.0 <= anyio.current_time() - start < 2.1
-    assert ends(reports) == [("stubborn", Killed())]
-    assert [r.reason for r in reports if isinstance(r, ShutdownError)] == [Killed()], "A-012"
-
-
-async def test_a174_cleaning_up_after_a_crash_is_cut_off_too(
-    running: Running, log: list[str], reports: list[Report]
-) -> None:
-    spec = child("slow", log, end_s=60.0, shutdown=2.0, restart=Restart.TEMPORARY)
-    async with running(spec) as runtime:
-        runtime.whereis("slow", ChildApi).cast(Crashes())
-        await anyio.sleep(3.0)
-        assert [str(r) for _, r in ends(reports)] == ["crashed with ValueError: boom"]
-    assert [r.crash.exc for r in reports if isinstance(r, TerminateError)] == ["TimeoutError"]
-
-
-async def test_a010_infinity_waits(running: Running, log: list[str]) -> None:
-    async with running(child("slow", log, end_s=3600.0, shutdown="infinity")):
-        pass
-    assert log[-1] == "slow is down"
-
-
-async def test_a011_a_brutal_kill_skips_terminate_and_is_no_error(
-    running: Running, log: list[str], reports: list[Report]
-) -> None:
-    async with running(child("a", log, shutdown="brutal_kill")):
-        log.clear()
-    assert log == []
-    assert ends(reports) == [("a", Killed())]
-    assert not [r for r in reports if isinstance(r, ShutdownError)]
-
-
-async def test_a012_an_orderly_end_under_stop_is_no_error(
-    running: Running, log: list[str], reports: list[Report]
-) -> None:
-    async with running(child("a", log), child("b", log, end_s=1.0)) as runtime:
-        runtime.whereis("b", ChildApi).cast(Ends())
-        await anyio.sleep(0.5)
-    assert ("b", Normal()) in ends(reports)
-    assert [r.child for r in reports if isinstance(r, ShutdownError)] == ["b"], "it is permanent"
-
-
-async def test_a014_a_late_tree_is_killed_and_the_late_are_named(
-    running: Running, log: list[str], reports: list[Report]
-) -> None:
-    sub = ChildSpec("sub", SupSpec(children=(child("x", log, end_s=60.0, shutdown="infinity"),)))
-    with pytest.raises(StopOverrun, match="sub/x"):
-        async with running(child("a", log), sub, stop_deadline=3.0):
-            pass
-    assert [r.paths for r in reports if isinstance(r, StopLate)] == [("a", "sub/x")]
-    assert dict(ends(reports)) == {"a": Killed(), "sub": Killed(), "sub/x": Killed()}
-
-
-async def test_a014_stop_is_idempotent(running: Running, log: list[str]) -> None:
-    async with running(child("a", log, end_s=1.0)) as runtime:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(runtime.stop)
-            tasks.start_soon(runtime.stop)
-        assert await runtime.stop(1.0) == ()
-        await runtime.wait()
-    assert log.count("a ends") == 1
-
-
-async def test_a038_a_stop_waits_for_a_child_that_is_starting(
-    running: Running, log: list[str]
-) -> None:
-    async with running(child("a", log, 1.0), child("b", log), intensity=5) as runtime:
-        log.clear()
-        runtime.whereis("a", ChildApi).kill()
-        await anyio.sleep(0.5)
-        assert runtime.tree().children[0].state is State.STARTING
-        await runtime.stop()
-    assert log == ["a begins", "a is up", "b ends", "b is down", "a ends", "a is down"]
 
 
 async def test_a040_a_stamp_exactly_period_old_counts() -> None:
@@ -339,6 +191,18 @@ async def test_a047_a_nested_breach_is_the_parents_restart(
     assert started == [("sub/x", 1), ("sub", 1), ("sub/x", 1), ("sub", 2)]
 
 
+@pytest.mark.filterwarnings("ignore::keygrove_actors.SpecWarning")
+async def test_a047_a_transient_supervisor_that_breaches_stays_down(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    spec = SupSpec(children=(child("x", log),), intensity=0)
+    async with running(ChildSpec("sub", spec, restart=Restart.TRANSIENT)) as runtime:
+        runtime.whereis("x", ChildApi).cast(Crashes())
+        await anyio.sleep(0.1)
+        assert [c.state for c in runtime.tree().children] == [State.DOWN]
+    assert [r.path for r in reports if isinstance(r, Breach)] == ["sub/x"]
+
+
 async def test_pitfall_38_a_breach_climbs_to_the_root(
     running: Running, log: list[str], reports: list[Report]
 ) -> None:
@@ -391,18 +255,6 @@ async def test_a023_a_crash_answers_and_the_restarted_child_is_fresh(
         await anyio.sleep(0.1)
         assert await runtime.whereis("a", ChildApi).call(Ping()) == 2
         assert await runtime.whereis("b", ChildApi).call(Ping()) == 1
-
-
-async def test_a013_news_in_the_middle_of_a_group_stop_is_not_counted_twice(
-    running: Running, log: list[str], reports: list[Report]
-) -> None:
-    children = (child("a", log), child("b", log, end_s=1.0), child("c", log, end_s=2.0))
-    async with running(*children, strategy=Strategy.ONE_FOR_ALL, intensity=1) as runtime:
-        runtime.whereis("a", ChildApi).cast(Crashes())
-        runtime.whereis("b", ChildApi).cast(Crashes())
-        await anyio.sleep(10.0)
-        assert [c.state for c in runtime.tree().children] == [State.UP] * 3
-    assert len([r for r in reports if isinstance(r, ChildRestarting)]) == 1
 
 
 async def test_several_runtimes_live_side_by_side(log: list[str]) -> None:

@@ -18,6 +18,7 @@ from keygrove_actors import (
     Cast,
     Cause,
     ChildSpec,
+    Crash,
     Ctx,
     DeadLetter,
     MailboxSpec,
@@ -28,13 +29,16 @@ from keygrove_actors import (
     Restart,
     Runtime,
     Secret,
+    Shutdown,
     SlowTurn,
+    Strategy,
     SupSpec,
     on,
     on_cast,
+    run,
     sysapi,
 )
-from keygrove_actors.census import collect, tree_snapshot
+from keygrove_actors.census import Meter, tree_snapshot
 from keygrove_actors.watch import Direction, TraceEvent
 from keygrove_actors.watchdog import Watchdog, watchdog
 
@@ -195,8 +199,10 @@ async def test_a147_a_request_times_out_while_a_handler_runs(running: Running) -
         ref = runtime.whereis("bank", BankApi)
         ref.cast(Nap(60.0))
         await anyio.sleep(0.1)
+        start = anyio.current_time()
         with pytest.raises(CallTimeout):
             await sysapi.get_state(ref)
+        assert 5.0 <= anyio.current_time() - start < 5.1
         ref.kill()
         await anyio.sleep(0.1)
         with pytest.raises(NoProc):
@@ -449,18 +455,105 @@ async def test_a148_a_large_tree_is_read_in_slices(running: Running) -> None:
     assert len(turns) >= 1
 
 
+async def samples_of(meter: Meter) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {(m.name.removeprefix("keygrove_"), m.labels): m.value for m in await meter.collect()}
+
+
 async def test_a154_metrics_come_from_plain_integers(running: Running) -> None:
     async with running(BANK) as runtime:
+        meter = Meter()
+        meter.attach(runtime)
         ref: Ref[BankApi] = runtime.whereis("bank", BankApi)
         for value in range(5):
             ref.cast(Add(value))
         await ref.call(Total(), wait_up=1.0) if await _drained(ref) else None
-        samples = {(m.name, m.labels): m.value for m in await collect(runtime)}
+        samples = await samples_of(meter)
         mine = (("class", "Bank"), ("child", "bank"))
-        assert samples["keygrove_actor_up", mine] == 1
-        assert samples["keygrove_actor_messages_total", mine] == 4
-        assert samples["keygrove_actor_mailbox_dropped_total", (("policy", "reject"),)] == 2
-        assert samples["keygrove_actor_dead_letters_total", (("cause", "overflow"),)] == 2
+        assert samples["actor_up", mine] == 1
+        assert samples["actor_messages_total", mine] == 4
+        assert samples["actor_mailbox_dropped_total", (("policy", "reject"),)] == 2
+        assert samples["actor_mailbox_dropped_total", (("policy", "drop_oldest"),)] == 0
+        assert samples["actor_dead_letters_total", (("cause", "overflow"),)] == 2
+
+
+async def test_a154_restarts_have_reasons_and_messages_outlive_them() -> None:
+    meter = Meter()
+    bank = ChildSpec("bank", Bank, name="bank")
+    async with run(SupSpec(children=(bank,), intensity=9), observe=meter.observe) as runtime:
+        meter.attach(runtime)
+        ref = runtime.whereis("bank", BankApi)
+        for end in (Crash("Test", ""), Shutdown()):
+            assert await ref.call(Total()) == 0
+            ref.exit(end)
+            await anyio.sleep(0.1)
+        samples = await samples_of(meter)
+        mine = (("class", "Bank"), ("child", "bank"))
+        assert samples["actor_restarts_total", (*mine, ("reason", "Crash"))] == 1
+        assert samples["actor_restarts_total", (*mine, ("reason", "Shutdown"))] == 1
+        assert samples["actor_messages_total", mine] == 2
+        assert samples["actor_given_up_total", mine] == 0
+
+
+async def test_a154_dynamic_children_are_added_up_under_their_template() -> None:
+    meter = Meter()
+    peers = SupSpec(strategy=Strategy.DYNAMIC, template=ChildSpec("peer", Bank))
+    async with run(peers) as runtime:
+        meter.attach(runtime)
+        supervisor = runtime.supervisor("", BankApi)
+        refs = [await supervisor.spawn() for _ in range(3)]
+        for ref in refs:
+            await ref.call(Total())
+        before = {labels for _, labels in await samples_of(meter)}
+        await supervisor.terminate_child(refs[0])
+        samples = await samples_of(meter)
+        mine = (("class", "Bank"), ("child", "peer"))
+        assert (samples["actor_up", mine], samples["actor_messages_total", mine]) == (2, 3)
+        assert {labels for _, labels in samples} == before
+        assert not any("peer-" in value for labels in before for _, value in labels)
+
+
+async def test_a154_failed_calls_are_counted_by_what_the_caller_got(running: Running) -> None:
+    async with running(BANK) as runtime:
+        meter = Meter()
+        meter.attach(runtime)
+        ref = runtime.whereis("bank", BankApi)
+        ref.cast(Nap(0.2))
+        with pytest.raises(CallTimeout):
+            await ref.call(Total(), timeout=0.05)
+        ref.exit(Shutdown())
+        await anyio.sleep(0.3)
+        with pytest.raises(NoProc):
+            await ref.call(Total())
+        samples = await samples_of(meter)
+        assert samples["actor_call_errors_total", (("kind", "CallTimeout"),)] == 1
+        assert samples["actor_call_errors_total", (("kind", "NoProc"),)] == 1
+
+
+async def test_a154_turns_are_timed_while_statistics_are_on(running: Running) -> None:
+    async with running(BANK) as runtime:
+        meter = Meter()
+        meter.attach(runtime)
+        ref = runtime.whereis("bank", BankApi)
+        key = ("actor_turn_seconds_count", (("class", "Bank"), ("child", "bank")))
+        await ref.call(Total())
+        assert key not in await samples_of(meter)
+        await sysapi.count_statistics(ref, on=True)
+        await ref.call(Total())
+        assert (await samples_of(meter))[key] == 1
+
+
+async def test_a154_the_loop_is_looked_at_twice_a_second_until_its_runtime_ends(
+    running: Running,
+) -> None:
+    async with running(BANK) as runtime:
+        meter = Meter()
+        meter.attach(runtime)
+        await anyio.sleep(1.1)
+        samples = await samples_of(meter)
+        assert samples["loop_lag_seconds_count", ()] == 2
+        assert samples["loop_lag_seconds_bucket", (("le", "+Inf"),)] == 2
+        assert 0 <= samples["loop_lag_seconds_sum", ()] < 1
+    assert runtime.leftovers()["deadlines"] == 0
 
 
 async def _drained(ref: Ref[BankApi]) -> bool:

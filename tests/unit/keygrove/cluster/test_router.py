@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
+from keygrove.cluster.candidate import Candidate
 from keygrove.cluster.placement import Placement
-from keygrove.cluster.router import Candidate, Router, shard_name
+from keygrove.cluster.router import Router, shard_name
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Form

@@ -11,6 +11,7 @@ import pytest
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.http.asgi import REQUEST_DEADLINE_S
+from keygrove.http.control import Status
 from keygrove.http.errors import (
     BUG,
     BUSY,
@@ -26,6 +27,8 @@ from keygrove.storage.memory import MemoryStore
 from keygrove.storage.shard import OpenStore
 from keygrove.storage.store import CertificateStore, Put
 from keygrove_actors import Crash, MailboxFull, NoProc
+from keygrove_actors.census import Snapshot
+from keygrove_actors.model import State
 from keygrove_chaos.certificates import armored, made, put_of
 from keygrove_chaos.node import EPOCH, SimulatedNode, simulated_node
 from keygrove_chaos.servers import Reply
@@ -390,7 +393,12 @@ async def test_metrics_are_scraped_though_a_shard_is_down(
     on_site.runtime.whereis("shard-1", object).exit(Crash("Test", ""))
     reply = await on_site.metrics.ask("GET", "/metrics")
     assert reply.status == 200
-    assert 'keygrove_actor_crashes_total{child="shard-1"}' in reply.text
+    lines = reply.text.splitlines()
+    assert 'keygrove_actor_up{child="shard-1",class="Shard"} 0.0' in lines
+    restarts = 'keygrove_actor_restarts_total{child="shard-1",class="Shard",reason="Crash"} 1.0'
+    assert restarts in lines
+    assert 'keygrove_shard_certificates{shard="0"} 0.0' in lines
+    assert 'keygrove_shard_certificates{shard="1"}' not in reply.text
     site.opening = None
 
 
@@ -403,10 +411,33 @@ async def test_the_control_socket_shows_the_whole_node(node: SimulatedNode) -> N
     assert [child["id"] for child in status["tree"]["children"]] == [
         "metrics",
         "storage",
+        "parsers",
         "ingest",
         "http",
         "control",
     ]
+
+
+async def test_the_control_socket_shows_what_each_actor_does(node: SimulatedNode) -> None:
+    await submit(node)
+    tree = msgspec.json.decode((await node.control.ask("GET", "/tree")).body, type=Snapshot)
+    actors = {child.id: child for child in tree.children}
+    assert list(actors) == ["metrics", "storage", "parsers", "ingest", "http", "control"]
+    assert (actors["ingest"].kind, actors["ingest"].messages) == ("Ingest", 1)
+    assert [shard.id for shard in actors["storage"].children] == ["shard-0", "shard-1"]
+
+
+async def test_the_control_socket_shows_a_shard_that_is_down(
+    on_site: SimulatedNode, site: Site
+) -> None:
+    site.opening = StoreError("the disk is gone")
+    on_site.runtime.whereis("shard-1", object).exit(Crash("Test", ""))
+    status = msgspec.json.decode((await on_site.control.ask("GET", "/status")).body, type=Status)
+    assert [shard is None for shard in status.shards] == [False, True]
+    tree = msgspec.json.decode((await on_site.control.ask("GET", "/tree")).body, type=Snapshot)
+    (storage,) = [child for child in tree.children if child.id == "storage"]
+    assert storage.children[1].state is State.RESTARTING
+    site.opening = None
 
 
 async def test_the_control_socket_takes_dumps(

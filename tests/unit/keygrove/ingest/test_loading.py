@@ -12,9 +12,10 @@ from trio.testing import MockClock
 from keygrove.errors import DiskFullError, UnavailableError
 from keygrove.ingest.files import BATCH_CERTIFICATES
 from keygrove.ingest.loading import RETRIES, RETRY_S, UNDER_WAY, Loader
-from keygrove.ingest.messages import Blame, Fate, Rejected, Result, Submitted, Unavailable
+from keygrove.ingest.messages import Fate, Result, Submitted, Unavailable
 from keygrove.ingest.pipeline import Reply
 from keygrove.ingest.steps import prepare
+from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove.storage.store import Cause
 from keygrove_chaos.certificates import armored, binary, made

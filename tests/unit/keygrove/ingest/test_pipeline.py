@@ -10,17 +10,9 @@ import pytest
 from trio.testing import MockClock
 
 from keygrove.errors import DiskFullError, StoreError
-from keygrove.ingest.messages import (
-    INGEST,
-    Blame,
-    IngestApi,
-    Rejected,
-    Result,
-    Submit,
-    Submitted,
-    Unavailable,
-)
+from keygrove.ingest.messages import INGEST, IngestApi, Result, Submit, Submitted, Unavailable
 from keygrove.ingest.pipeline import INLINE_BYTES, UNDER_WAY_BYTES_MAX, UNDER_WAY_MAX, Ingest, Reply
+from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove.storage.shard import Shard

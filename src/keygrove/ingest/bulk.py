@@ -1,0 +1,119 @@
+"""Worker processes for loads that are large enough to be worth them.
+
+They are started when so much came in that a load is under way, and while they start the
+work goes on without them; when nothing came for a while they are ended. Whatever keeps them
+from answering, the caller does the work itself, as it would without them.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeAlias
+
+import anyio
+import msgspec
+
+from keygrove.ingest import parsing
+from keygrove.ingest.parsing import Parse, ParserApi
+from keygrove.ingest.steps import Draft
+from keygrove.ingest.verdicts import Rejected
+from keygrove.ports import Workers
+from keygrove.storage.store import Cause
+from keygrove_actors import (
+    ActorError,
+    AlreadyStarted,
+    ChildSpec,
+    Ctx,
+    PortPool,
+    PortSpec,
+    Ref,
+    Restart,
+    WorkerLimits,
+)
+
+PARSERS = "parsers"
+"""The id of the supervisor that the pool runs under, while there is one."""
+POOL = "parser-pool"
+"""The id of the pool, and the name of its dispatcher."""
+FRAME_BYTES_MAX = 64 << 20
+"""What a batch of the smallest packets may grow to on the way back."""
+PROCESSES_MAX = 4
+"""Unless the operator wants more: storing takes longer than parsing, so these outrun it."""
+NICENESS = 5
+"""Whoever is served goes first."""
+WORTH_BYTES = 32 << 20
+"""By measurement: up to here, starting the processes costs as much as they save."""
+POOLED_BYTES_MAX = 8 << 20
+"""A larger submission is one certificate or two, of which there are few."""
+PARSE_S = 30.0
+IDLE_S = 10.0
+
+MakePool: TypeAlias = Callable[[], ChildSpec]
+
+
+def pool_of(workers: Workers, wanted: int) -> MakePool | None:
+    """How to make a pool: of as many as wanted, 0 for what pays here; None where none pays."""
+    size = wanted or min(workers.count, PROCESSES_MAX)
+    return None if size < 2 else lambda: _pool(size, workers)
+
+
+def _pool(size: int, workers: Workers) -> ChildSpec:
+    """A pool of parsers. When it gives up it stays away: there is another way to do the work."""
+    spec = PortSpec(
+        api=ParserApi,
+        works=(Parse,),
+        worker=f"{parsing.__name__}:table",
+        limits=WorkerLimits(nice=NICENESS),
+        frame_bytes_max=FRAME_BYTES_MAX,
+        init_timeout_s=30.0,
+    )
+    child = PortPool.child(POOL, spec, size, name=POOL, launch=workers.launch)
+    return msgspec.structs.replace(child, restart=Restart.TEMPORARY)
+
+
+class Parsers:
+    """The pool of one ingest actor. `make_pool` is None where there are no processes."""
+
+    def __init__(self, ctx: Ctx, make_pool: MakePool | None) -> None:
+        self._ctx = ctx
+        self._make_pool = make_pool
+        self._pool: Ref[ParserApi] | None = None
+        self._seen_bytes = 0
+        self._is_kept = False
+        if make_pool is not None and ctx.supervisor(PARSERS).which_children():
+            self._start()  # left over by an ingest actor that crashed
+
+    async def parse(self, data: bytes, cause: Cause) -> Draft | Rejected | None:
+        """The outcome, or None: then the caller has to do it."""
+        self._count(len(data))
+        if self._pool is None or len(data) > POOLED_BYTES_MAX:
+            return None
+        try:
+            return await self._pool.call(Parse(data, cause), timeout=PARSE_S)
+        except ActorError:
+            return None  # it crashed, or is just restarting: the runtime has told the log
+
+    def _count(self, size: int) -> None:
+        self._seen_bytes += size
+        if self._make_pool is not None and not self._is_kept and self._seen_bytes > WORTH_BYTES:
+            self._start()
+
+    def _start(self) -> None:
+        self._is_kept = True
+        self._ctx.start_soon(self._keep)
+
+    async def _keep(self) -> None:
+        """Have the pool for as long as there is something for it."""
+        assert self._make_pool is not None
+        supervisor = self._ctx.supervisor(PARSERS)
+        with suppress(ActorError):  # told to the log: this load goes without them
+            with suppress(AlreadyStarted):
+                await supervisor.start_child(self._make_pool())
+            self._pool = self._ctx.whereis(POOL, ParserApi)
+        before = -1
+        while self._seen_bytes != before:
+            before = self._seen_bytes
+            await anyio.sleep(IDLE_S)
+        self._pool = None
+        with suppress(ActorError):
+            await supervisor.terminate_child(POOL)
+        self._seen_bytes, self._is_kept = 0, False

@@ -1,0 +1,144 @@
+"""Large loads, parsed by processes of their own, some of which are killed."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import (
+    COMMAND,
+    COMMAND_S,
+    DEBIAN_KEYRING,
+    VECTORS,
+    Servers,
+    environment,
+    eventually,
+    keygrove,
+    needs_debian_keyring,
+)
+
+CERTIFICATES = 905
+TIMES = 6
+"""So often the keyring is loaded: 170 MB."""
+FILES = [DEBIAN_KEYRING] * TIMES
+ENV = {"KEYGROVE_LOAD__PROCESSES": "2"}
+
+pytestmark = [pytest.mark.slow, needs_debian_keyring]
+
+
+def children(pid: int) -> list[int]:
+    """Those that run: zombies have ended."""
+    found = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in task.read_text().split()
+    ]
+    return [child for child in found if runs(child)]
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _is_gone(pid: int) -> bool:
+    return not runs(pid)
+
+
+@contextmanager
+def loading(data: Path) -> Generator["subprocess.Popen[bytes]", None, None]:
+    """A load under way, with its workers up."""
+    load = subprocess.Popen(
+        [COMMAND, "load", "--json", "--data", data, *FILES],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(ENV),
+    )
+    try:
+        eventually(lambda: len(children(load.pid)) == 2 or None, within_s=COMMAND_S)
+        yield load
+    finally:
+        load.kill()
+        load.communicate()
+
+
+def kill_some(pid: int, times: int) -> Iterator[int]:
+    """Kill one worker after the other, each when there are two again."""
+    for _ in range(times):
+        victim = eventually(lambda: children(pid) if len(children(pid)) == 2 else None)[0]
+        os.kill(victim, signal.SIGKILL)
+        eventually(partial(_is_gone, victim))
+        yield victim
+
+
+def test_workers_killed_during_a_load_cost_nothing(tmp_path: Path) -> None:
+    known = json.loads((VECTORS / "digests.json").read_text())
+    with loading(tmp_path / "data") as load:
+        killed = list(kill_some(load.pid, 3))
+        told, complaints = load.communicate(timeout=COMMAND_S)
+    assert len(set(killed)) == 3
+    assert load.returncode == 0, complaints
+    assert b"signal_SIGKILL" in complaints
+    loaded = json.loads(told)
+    assert (loaded["certificates"], loaded["invalid"]) == (TIMES * CERTIFICATES, 0)
+    assert (loaded["inserted"], loaded["ignored"]) == (CERTIFICATES, (TIMES - 1) * CERTIFICATES)
+    digests = keygrove("digests", "--data", tmp_path / "data").out.splitlines()
+    assert digests == sorted(known.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=str)
+def test_a_load_that_is_interrupted_leaves_no_process_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with loading(tmp_path / "data") as load:
+        workers = children(load.pid)
+        load.send_signal(number)
+        _, complaints = load.communicate(timeout=COMMAND_S)
+    assert load.returncode == (130 if number is not signal.SIGKILL else -signal.SIGKILL)
+    assert b"Traceback" not in complaints
+    eventually(lambda: not any(map(runs, workers)), within_s=2.0)
+    assert keygrove("load", "--data", tmp_path / "data", DEBIAN_KEYRING).status == 0
+
+
+def test_a_server_that_is_loaded_has_workers_until_it_stops(
+    servers: Servers, tmp_path: Path
+) -> None:
+    server = servers.start(env=ENV)
+    assert children(server.pid) == []
+    arguments: list[str | Path] = [COMMAND, "load", "--json", "--data", server.data, *FILES]
+    load = subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment())
+    killed = list(kill_some(server.pid, 2))
+    assert server.http.get("/healthz").status_code == 200
+    shown = keygrove("status", "--tree", "--data", server.data)
+    assert "parser-pool" in shown.out
+    told, _ = load.communicate(timeout=COMMAND_S)
+    assert load.returncode == 0
+    loaded = json.loads(told)
+    assert (loaded["inserted"], loaded["ignored"]) == (CERTIFICATES, (TIMES - 1) * CERTIFICATES)
+    assert server.total() == CERTIFICATES
+    restarts = server.metric("keygrove_actor_restarts_total", **{"class": "Seat"})
+    assert restarts == len(killed) == 2
+    workers = children(server.pid)
+    assert workers
+    assert server.stop() == 0
+    assert not any(map(runs, workers))
+    assert "Traceback" not in server.log()
+
+
+def test_workers_end_when_there_is_nothing_left_to_load(servers: Servers) -> None:
+    server = servers.start(env=ENV)
+    assert keygrove("load", "--data", server.data, *FILES[:3]).status == 0
+    assert len(children(server.pid)) == 2
+    begun = time.monotonic()
+    eventually(lambda: not children(server.pid), within_s=30.0)
+    assert time.monotonic() - begun > 5.0
+    assert server.total() == CERTIFICATES

@@ -1,0 +1,116 @@
+"""What tests of real workers share: trees of ports, workers as scripts, and what /proc says."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from keygrove_actors import (
+    ChildSpec,
+    ChildTerminated,
+    Crash,
+    Port,
+    PortSpec,
+    Ref,
+    Report,
+    Runtime,
+    Strategy,
+    SupSpec,
+    Zygote,
+    run,
+    zygote_spec,
+)
+from keygrove_actors import port_wire as wire
+from keygrove_actors.port_conform import ConformApi, Die, Echo, Print, Spawn
+
+TABLE = "keygrove_actors.port_conform:table"
+SPEC = PortSpec(api=ConformApi, works=(Echo, Print, Spawn, Die), worker=TABLE, drain_s=0.3)
+HELLO = wire.Hello(1, 1, wire.MAGIC, 1, (), 2**20, 64)
+
+
+@asynccontextmanager
+async def tree(
+    *children: ChildSpec, reports: list[Report], intensity: int = 5
+) -> AsyncGenerator[Runtime, None]:
+    spec = SupSpec(
+        children=children, strategy=Strategy.REST_FOR_ONE, intensity=intensity, period=60
+    )
+    async with run(spec, observe=reports.append) as runtime:
+        yield runtime
+
+
+@asynccontextmanager
+async def port_of(
+    spec: PortSpec, reports: list[Report], intensity: int = 5
+) -> AsyncGenerator[Ref[ConformApi], None]:
+    """A port of that spec, after a zygote if it names one."""
+    children: tuple[ChildSpec, ...] = (Port.child("port", spec, name="port"),)
+    if spec.zygote:
+        children = (zygote(), *children)
+    async with tree(*children, reports=reports, intensity=intensity) as runtime:
+        yield runtime.whereis("port", ConformApi)
+
+
+def zygote() -> ChildSpec:
+    return Zygote.child("zygote", zygote_spec("keygrove_actors.port_conform"), name="zygote")
+
+
+def program(*argv: str, **options: Any) -> PortSpec:
+    return msgspec.structs.replace(SPEC, worker="", argv=argv, **options)
+
+
+def script(text: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", textwrap.dedent(text))
+
+
+def says(*frames: wire.Frame) -> str:
+    data = b"".join(map(wire.encode, frames))
+    return f"import os, time\nos.write(3, {data!r})\ntime.sleep(60)"
+
+
+async def until(holds: Callable[[], Any], within: float = 3.0) -> None:
+    with anyio.fail_after(within):
+        while not holds():  # noqa: ASYNC110 - nobody tells of what happens in other processes
+            await anyio.sleep(0.005)
+
+
+def crashes(reports: list[Report]) -> list[str]:
+    """How ports crashed, in order."""
+    ends = [r.reason for r in reports if isinstance(r, ChildTerminated)]
+    return [end.exc for end in ends if isinstance(end, Crash)]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().split()[3])
+
+
+def descendants(pid: int) -> list[int]:
+    paths = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for path in paths for child in path.read_text().split()]
+    return children + [pid for child in children for pid in descendants(child)]
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def sockets_of(pid: int) -> list[int]:
+    """The numbers of its open sockets."""
+    links = {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    return sorted(int(fd) for fd, link in links.items() if link.startswith("socket:"))

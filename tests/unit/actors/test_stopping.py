@@ -1,0 +1,161 @@
+"""Stopping children and trees: in order, within a time, whatever they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeAlias
+
+import anyio
+import pytest
+
+from keygrove_actors import (
+    ChildRestarting,
+    ChildSpec,
+    Killed,
+    Normal,
+    Report,
+    Restart,
+    Runtime,
+    Shutdown,
+    ShutdownError,
+    State,
+    StopLate,
+    StopOverrun,
+    Strategy,
+    SupApi,
+    SupSpec,
+    TerminateError,
+    on,
+)
+from tests.unit.actors.children import Child, ChildApi, Crashes, Ends, Ping, child, ends
+
+Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
+pytestmark = pytest.mark.anyio
+
+
+async def test_a009_a_child_that_will_not_stop_is_killed(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    start = 0.0
+    async with running(child("stubborn", log, end_s=60.0, shutdown=2.0)):
+        start = anyio.current_time()
+    assert 2.0 <= anyio.current_time() - start < 2.1
+    assert ends(reports) == [("stubborn", Killed())]
+    assert [r.reason for r in reports if isinstance(r, ShutdownError)] == [Killed()], "A-012"
+
+
+async def test_a174_cleaning_up_after_a_crash_is_cut_off_too(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    spec = child("slow", log, end_s=60.0, shutdown=2.0, restart=Restart.TEMPORARY)
+    async with running(spec) as runtime:
+        runtime.whereis("slow", ChildApi).cast(Crashes())
+        await anyio.sleep(3.0)
+        assert [str(r) for _, r in ends(reports)] == ["crashed with ValueError: boom"]
+    assert [r.crash.exc for r in reports if isinstance(r, TerminateError)] == ["TimeoutError"]
+
+
+async def test_a010_infinity_waits(running: Running, log: list[str]) -> None:
+    async with running(child("slow", log, end_s=3600.0, shutdown="infinity")):
+        pass
+    assert log[-1] == "slow is down"
+
+
+async def test_a011_a_brutal_kill_skips_terminate_and_is_no_error(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    async with running(child("a", log, shutdown="brutal_kill")):
+        log.clear()
+    assert log == []
+    assert ends(reports) == [("a", Killed())]
+    assert not [r for r in reports if isinstance(r, ShutdownError)]
+
+
+async def test_a012_an_orderly_end_under_stop_is_no_error(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    async with running(child("a", log), child("b", log, end_s=1.0)) as runtime:
+        runtime.whereis("b", ChildApi).cast(Ends())
+        await anyio.sleep(0.5)
+    assert ("b", Normal()) in ends(reports)
+    assert [r.child for r in reports if isinstance(r, ShutdownError)] == ["b"], "it is permanent"
+
+
+async def test_a014_a_late_tree_is_killed_and_the_late_are_named(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    sub = ChildSpec("sub", SupSpec(children=(child("x", log, end_s=60.0, shutdown="infinity"),)))
+    with pytest.raises(StopOverrun, match="sub/x"):
+        async with running(child("a", log), sub, stop_deadline=3.0):
+            pass
+    assert [r.paths for r in reports if isinstance(r, StopLate)] == [("a", "sub/x")]
+    assert dict(ends(reports)) == {"a": Killed(), "sub": Killed(), "sub/x": Killed()}
+
+
+async def test_a014_stop_is_idempotent(running: Running, log: list[str]) -> None:
+    async with running(child("a", log, end_s=1.0)) as runtime:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(runtime.stop)
+            tasks.start_soon(runtime.stop)
+        assert await runtime.stop(1.0) == ()
+        await runtime.wait()
+    assert log.count("a ends") == 1
+
+
+async def test_a038_a_stop_waits_for_a_child_that_is_starting(
+    running: Running, log: list[str]
+) -> None:
+    async with running(child("a", log, 1.0), child("b", log), intensity=5) as runtime:
+        log.clear()
+        runtime.whereis("a", ChildApi).kill()
+        await anyio.sleep(0.5)
+        assert runtime.tree().children[0].state is State.STARTING
+        await runtime.stop()
+    assert log == ["a begins", "a is up", "b ends", "b is down", "a ends", "a is down"]
+
+
+async def test_a013_news_in_the_middle_of_a_group_stop_is_not_counted_twice(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    children = (child("a", log), child("b", log, end_s=1.0), child("c", log, end_s=2.0))
+    async with running(*children, strategy=Strategy.ONE_FOR_ALL, intensity=1) as runtime:
+        runtime.whereis("a", ChildApi).cast(Crashes())
+        runtime.whereis("b", ChildApi).cast(Crashes())
+        await anyio.sleep(10.0)
+        assert [c.state for c in runtime.tree().children] == [State.UP] * 3
+    assert len([r for r in reports if isinstance(r, ChildRestarting)]) == 1
+
+
+@pytest.mark.parametrize("restart", list(Restart))
+@pytest.mark.parametrize("how", ["ends", "crashes"])
+async def test_a012_what_is_no_error_under_stop_depends_on_the_restart_type(
+    running: Running, log: list[str], reports: list[Report], restart: Restart, how: str
+) -> None:
+    last = child("b", log, end_s=1.0, restart=restart)
+    async with running(child("a", log), last) as runtime:
+        ref = runtime.whereis("b", ChildApi)
+        ref.cast(Ends() if how == "ends" else Crashes())
+        await anyio.sleep(0.5)
+        await runtime.stop()
+        assert log[-1] == "a is down", "stopping went on"
+    is_error = restart is Restart.PERMANENT or how == "crashes"
+    assert [r.child for r in reports if isinstance(r, ShutdownError)] == ["b"] * is_error
+
+
+async def test_a013_a_child_that_unlinks_itself_cannot_hang_the_stop(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    class Lonely(Child):
+        @on(Ping)
+        def ping(self, message: Ping) -> int:
+            supervisor = self.ctx.whereis("sub", SupApi)
+            self.ctx.link(supervisor)
+            self.ctx.unlink(supervisor)
+            return 0
+
+    lonely = ChildSpec("lonely", lambda: Lonely("lonely", log, end_s=1.0), name="lonely")
+    async with running(ChildSpec("sub", SupSpec(children=(lonely,)), name="sub")) as runtime:
+        await runtime.whereis("lonely", ChildApi).call(Ping())
+    assert log[-1] == "lonely is down"
+    assert ends(reports) == [("sub/lonely", Shutdown()), ("sub", Shutdown())]

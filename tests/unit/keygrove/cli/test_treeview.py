@@ -1,0 +1,60 @@
+"""The running tree as lines for people."""
+
+from typing import Any
+
+import pytest
+
+from keygrove.cli.treeview import COLUMNS_MAX, tree_lines
+from keygrove_actors.census import Snapshot
+from keygrove_actors.model import State
+
+
+def actor(ident: str, *children: Snapshot, **facts: Any) -> Snapshot:
+    given: dict[str, Any] = {
+        "id": ident,
+        "path": ident,
+        "spec": ident,
+        "name": ident,
+        "about": None,
+        "kind": "",
+        "is_supervisor": bool(children),
+        "state": State.UP,
+    }
+    return Snapshot(children=children, **(given | facts))
+
+
+def test_each_actor_has_a_line_below_its_supervisor() -> None:
+    shard = actor(
+        "shard-0", mailbox=2, high_water=1_500, restarts=3, rate=120.44, memory=2048,
+        doing="Merge", doing_s=0.25,
+    )  # fmt: skip
+    assert tree_lines(actor("root", actor("storage", shard))) == [
+        "actor        state  mailbox  restarts  msg/s   memory  doing",
+        "root         up         0/0         0    0.0  0.0 KiB",
+        "  storage    up         0/0         0    0.0  0.0 KiB",
+        "    shard-0  up     2/1,500         3  120.4  2.0 KiB  Merge for 0.2 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        ({"state": State.RESTARTING}, "restarting"),
+        ({"state": State.FAILED}, "failed"),
+        ({"is_suspended": True}, "suspended"),
+        ({"busy": 0.254}, "busy 25%"),
+        ({"about": "peer 203.0.113.5"}, "one [peer 203.0.113.5]"),
+        ({"name": "other"}, "one (other)"),
+    ],
+)
+def test_what_is_special_of_an_actor_is_shown(facts: dict[str, Any], shown: str) -> None:
+    assert shown in tree_lines(actor("one", **facts))[1]
+
+
+def test_no_line_is_wider_than_a_hundred_columns() -> None:
+    deep = actor("x" * 300, doing="Y" * 300, about="z" * 200, mailbox=10**6, rate=1e6)
+    for _ in range(30):
+        deep = actor("supervisor", deep)
+    lines = tree_lines(deep)
+    assert max(map(len, lines)) == COLUMNS_MAX
+    assert all("up" in line for line in lines[1:]), "the state is never cut off"
