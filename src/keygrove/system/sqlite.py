@@ -22,6 +22,7 @@ import anyio.to_thread
 
 from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
+from keygrove.system.datadir import make_folder
 
 T = TypeVar("T")
 
@@ -136,7 +137,7 @@ class SqliteFiles:
         """See `ports.Databases`."""
         file = self._root / path
         if writable:
-            await anyio.Path(file.parent).mkdir(parents=True, exist_ok=True, mode=0o700)
+            await anyio.to_thread.run_sync(make_folder, file.parent)
         side = self._root / attached if attached is not None else None
         db = _Connection(file, side, writable=writable)
         try:
