@@ -136,13 +136,13 @@ class SqliteFiles:
     ) -> AsyncGenerator[SqlDatabase, None]:
         """See `ports.Databases`."""
         file = self._root / path
-        if writable:
-            await anyio.to_thread.run_sync(make_folder, file.parent)
         side = self._root / attached if attached is not None else None
         db = _Connection(file, side, writable=writable)
         try:
+            if writable:
+                await anyio.to_thread.run_sync(make_folder, file.parent)
             await db.opened()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"cannot open {file}: {error}") from error
         try:
             yield db
