@@ -13,6 +13,25 @@ CONTROL = "control.sock"
 SHARD_FOLDER = "shard-"
 
 
+def make_folder(path: Path, mode: int = 0o700) -> None:
+    """Make a folder if need be, and those above it; then its name is on the disk, too.
+
+    A file is lost, however well synchronised, with the name of a folder above it. The last one
+    is synchronised even if it was there: whoever made it may have been killed before that.
+    """
+    if not path.parent.exists():
+        make_folder(path.parent, mode=0o777)
+    path.mkdir(mode=mode, exist_ok=True)
+    # As SQLite has it: a folder that cannot be synchronised is as durable as its file system
+    # makes it. Some have no such thing, and some folders we may write to but not read.
+    with suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 @contextmanager
 def owned(root: Path, command: str) -> Generator[None, None, None]:
     """Be the one process that writes below `root`, while the block runs.
@@ -21,7 +40,7 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
         DataDirError: another process is, or the directory cannot be made; it says which.
     """
     try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(root)
         lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise DataDirError(
