@@ -31,9 +31,11 @@ class AsyncioBackend:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
-        self.now = loop.time
+        # a plain loop's time is this clock, behind one more call
+        is_plain = type(loop).time is asyncio.BaseEventLoop.time
+        self.now = monotonic if is_plain else loop.time
         # uvloop's time stands still within a callback
-        self.clock = loop.time if isinstance(loop, asyncio.BaseEventLoop) else monotonic
+        self.clock = self.now if isinstance(loop, asyncio.BaseEventLoop) else monotonic
         self.parker: Callable[[], Parker[Any]] = loop.create_future
         self._loop = loop
         self._context = context

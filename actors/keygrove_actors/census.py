@@ -285,13 +285,14 @@ class Meter:
 
     def _of_restarts(self, nodes: list[Snapshot]) -> Iterator[Metric]:
         """Zero for what has not happened yet: an alarm on a rise would miss the first."""
-        children = {node.spec: node.kind for node in nodes if node.path != ROOT}
-        restarts = {(child, Crash.__name__): 0 for child in children} | self._restarts
+        present = {node.spec: node.kind for node in nodes if node.path != ROOT}
+        kinds = {child: kind for kind, child in self._runtime.counters.handled} | present
+        restarts = {(child, Crash.__name__): 0 for child in present} | self._restarts
         for (child, reason), count in restarts.items():
-            labels = {"class": children.get(child, ""), "child": child, "reason": reason}
+            labels = {"class": kinds.get(child, ""), "child": child, "reason": reason}
             yield _counter("actor_restarts_total", count, **labels)
-        for child, count in (dict.fromkeys(children, 0) | self._given_up).items():
-            labels = {"class": children.get(child, ""), "child": child}
+        for child, count in (dict.fromkeys(present, 0) | self._given_up).items():
+            labels = {"class": kinds.get(child, ""), "child": child}
             yield _counter("actor_given_up_total", count, **labels)
 
     def _of_loop(self) -> Iterator[Metric]:
@@ -329,14 +330,17 @@ def _of_actors(nodes: list[Snapshot], counters: Counters) -> Iterator[Metric]:
     for key, count in handled.items():
         some = kin.get(key, [])
         labels = (("class", key[0]), ("child", key[1]))
-        for name, kind, value in (
-            ("actor_up", "gauge", sum(node.state is State.UP for node in some)),
-            ("actor_mailbox_length", "gauge", sum(node.mailbox for node in some)),
-            ("actor_mailbox_high_water", "gauge", max((n.high_water for n in some), default=0)),
-            ("actor_memory_bytes", "gauge", sum(node.memory for node in some)),
-            ("actor_messages_total", "counter", count + sum(node.messages for node in some)),
+        total = count + sum(node.messages for node in some)
+        yield Metric("keygrove_actor_messages_total", "counter", labels, total)
+        if not some:
+            continue  # nobody is missed: an alarm on actors that are not up must not ring
+        for name, value in (
+            ("actor_up", sum(node.state is State.UP for node in some)),
+            ("actor_mailbox_length", sum(node.mailbox for node in some)),
+            ("actor_mailbox_high_water", max(node.high_water for node in some)),
+            ("actor_memory_bytes", sum(node.memory for node in some)),
         ):
-            yield Metric(f"keygrove_{name}", kind, labels, value)
+            yield Metric(f"keygrove_{name}", "gauge", labels, value)
         timed = [node for node in some if node.turns is not None]
         if timed:
             turns, turns_s = sum(n.turns or 0 for n in timed), sum(n.turns_s for n in timed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import ceil, inf
 from typing import Any, Generic, TypeVar
 
 from keygrove_actors.calls import after_direct, check_cycle, is_late, nested
@@ -14,6 +14,7 @@ from keygrove_actors.outcomes import Trace
 from keygrove_actors.reports import Cause
 from keygrove_actors.settling import NOT_VALUES
 from keygrove_actors.specs import Overflow
+from keygrove_actors.wheel import TICKS_PER_S
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -176,7 +177,13 @@ class Ref(Generic[P]):
             trace = trace or caller.trace_at_hand()
         parker = backend.parker()
         request = Request(message, parker, cell, timeout or 0.0, deadline, trace)
-        slot = hub.wheel.add(deadline, request) if deadline < inf else None
+        slot = None
+        if deadline < inf:  # `Wheel.add`, without the call
+            tick = ceil(deadline * TICKS_PER_S)
+            slot = hub.wheel.slots.get(tick)
+            if slot is None:
+                slot = hub.wheel.new_slot(tick)
+            slot[request] = None
         try:
             box = cell.box
             if len(box) < cell.room:  # `Mailbox.post`, without the call

@@ -99,7 +99,7 @@ class Requests(Generic[R]):
         trace: Trace | None = None,
     ) -> Pending[R]:
         """Send a request and go on. What prevents it is its outcome, too."""
-        pending = Pending[R](self, ref)
+        pending: Pending[R] = Pending(self, ref)
         self._under_way[pending] = None
         try:
             self._submit(pending, message, timeout, trace)

@@ -245,7 +245,8 @@ class SupervisorCell(Staff):
     def _grant(self, child_id: str | None) -> None:
         assert self.current is not None
         if isinstance(self.current.message, _STARTS) and child_id is not None:
-            self._finish(Ref[Any](self.hub, self.cell_of(child_id)))
+            ref: Ref[Any] = Ref(self.hub, self.cell_of(child_id))
+            self._finish(ref)
         else:
             self._finish(None)
 

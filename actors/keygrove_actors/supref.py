@@ -264,8 +264,8 @@ class SupRef(Generic[P]):
         return f"<SupRef {self.path or 'root'}>"
 
     async def _ask(self, message: Call[SupApi, R], timeout: float | None) -> R:  # noqa: ASYNC109 - the call's deadline
-        cell = self._cell(type(message).__name__)
-        return await Ref[SupApi](self._hub, cell).call(message, timeout=timeout)
+        ref: Ref[SupApi] = Ref(self._hub, self._cell(type(message).__name__))
+        return await ref.call(message, timeout=timeout)
 
     def _typed(self, ref: Ref[Any]) -> Ref[P]:
         if (cell := ref.last) is not None:

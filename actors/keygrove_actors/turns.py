@@ -98,10 +98,10 @@ class Turns(Settling):
     def turn(self) -> Work | None:  # noqa: C901, PLR0912 - the hottest loop of all stays in one frame
         """Handle plain messages in order; stop at one that needs the task and return it."""
         box, plain, actor = self.box, self.plain, self.actor
-        depth, clock = len(box), self.hub.backend.clock
+        depth = len(box)
         if depth > self.high_water:  # noqa: PLR1730 - `max` takes longer than a message
             self.high_water = depth
-        until = clock() + TURN_S if depth > 1 else inf
+        until = self.hub.backend.clock() + TURN_S if depth > 1 else inf
         done, look = 0, 1
         kind: Any
         try:
@@ -114,9 +114,22 @@ class Turns(Settling):
                         outcome = function(actor, item)
                         if outcome is not None:
                             self.settle(item, outcome)
-                    elif kind is Request and plain:
-                        if (work := self._handle_call(item)) is not None:
-                            return work
+                    elif (
+                        kind is Request
+                        and not item.parker.done()
+                        and (function := plain.get(type(item.message))) is not None  # pyright: ignore[reportUnknownArgumentType] - the same
+                    ):
+                        self.current = item
+                        try:
+                            answer = function(actor, item.message)
+                        except DeclaredError as error:
+                            self.declared(item, error)
+                        else:
+                            if type(answer) in NOT_VALUES:
+                                self._settle_special(item, answer)
+                            else:
+                                self.answer(item, answer)
+                        self.current = None
                     elif (work := self._handle(item)) is not None:
                         return work
                     done += 1
@@ -126,9 +139,9 @@ class Turns(Settling):
                     self.is_idle = True
                     return None
                 if done == look:
-                    if done >= TURN_MESSAGES or clock() >= until:
+                    if done >= TURN_MESSAGES or self.hub.backend.clock() >= until:
                         break
-                    look += done
+                    look += done  # so it overruns its time by no more than it took
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
             self.crashed(error)
             return None
@@ -178,28 +191,11 @@ class Turns(Settling):
         return False
 
     def _handle_call(self, request: Request) -> Work | None:
-        parker = request.parker
-        if parker.done():
+        if request.parker.done():
             self._skip(request)
             return None
-        message = request.message
         self.current = request
-        function = self.plain.get(type(message))
-        if function is None:
-            return self._dispatch(message, request)
-        try:
-            answer = function(self.actor, message)
-        except DeclaredError as error:
-            self.declared(request, error)
-        else:
-            if type(answer) in NOT_VALUES:
-                self._settle_special(request, answer)
-            elif parker.done():
-                self.hub.counters.late_replies += 1
-            else:
-                parker.set_result(answer)
-        self.current = None
-        return None
+        return self._dispatch(request.message, request)
 
     def _dispatch(self, message: object, request: Request | None) -> Work | None:
         kind: type[Any] = type(message)

@@ -37,18 +37,18 @@ Slot: TypeAlias = "dict[Entry, None]"
 class Wheel:
     """Entries by tick."""
 
-    __slots__ = ("_armed", "_backend", "_due", "_slots", "_timer")
+    __slots__ = ("_armed", "_backend", "_due", "_timer", "slots")
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._slots: dict[float, Slot] = {}
+        self.slots: dict[float, Slot] = {}
         self._due: list[float] = []
         self._armed: float = inf
         self._timer: Timer | None = None
 
     def __len__(self) -> int:
         """How many entries wait; linear in the ticks in use."""
-        return sum(map(len, self._slots.values()))
+        return sum(map(len, self.slots.values()))
 
     def add(self, when: float, entry: Entry) -> Slot:
         """Call `entry.expire` at the first tick not before `when`.
@@ -56,30 +56,31 @@ class Wheel:
         Returns the slot to strike the entry out of.
         """
         tick = ceil(when * TICKS_PER_S)
-        slot = self._slots.get(tick)
+        slot = self.slots.get(tick)
         if slot is None:
-            slot = self._new_slot(tick)
+            slot = self.new_slot(tick)
         slot[entry] = None
         return slot
 
     def add_exact(self, when: float, entry: Entry) -> Slot:
         """Call `entry.expire` at `when`, between two ticks if need be."""
         tick = when * TICKS_PER_S
-        slot = self._slots.get(tick)
+        slot = self.slots.get(tick)
         if slot is None:
-            slot = self._new_slot(tick)
+            slot = self.new_slot(tick)
         slot[entry] = None
         return slot
 
     def close(self) -> None:
         """Drop all entries."""
-        self._slots.clear()
+        self.slots.clear()
         self._due.clear()
         self._disarm()
 
-    def _new_slot(self, tick: float) -> Slot:
+    def new_slot(self, tick: float) -> Slot:
+        """The slot of a tick that has none, and the clock set for it."""
         slot: Slot = {}
-        self._slots[tick] = slot
+        self.slots[tick] = slot
         heapq.heappush(self._due, tick)
         if tick < self._armed:
             self._arm(tick)
@@ -98,8 +99,8 @@ class Wheel:
     def _advance(self) -> None:
         self._disarm()
         now = self._backend.now()
-        while self._due and (self._due[0] / TICKS_PER_S <= now or not self._slots[self._due[0]]):
-            slot = self._slots.pop(heapq.heappop(self._due))
+        while self._due and (self._due[0] / TICKS_PER_S <= now or not self.slots[self._due[0]]):
+            slot = self.slots.pop(heapq.heappop(self._due))
             while slot:
                 entry = next(iter(slot))
                 del slot[entry]

@@ -63,6 +63,7 @@ WORKLOADS: Final = (
         runs={
             **_on_both(1_000_000),
             "erlang": (1_000_000,),
+            "floor": (1_000_000,),
             "pykka": (100_000,),
             "xoscar": (20_000,),
             "otpylib": (20_000,),
@@ -80,6 +81,7 @@ WORKLOADS: Final = (
         runs={
             **_on_both(100_000),
             "erlang": (300_000,),
+            "floor": (100_000,),
             "pykka": (20_000,),
             "xoscar": (20_000,),
             "otpylib": (10_000,),
@@ -94,7 +96,12 @@ WORKLOADS: Final = (
         id="W3",
         words="queued calls of 100 callers to one actor",
         program="callers",
-        runs={**_on_both(100, 2000), "erlang": (100, 2000), "otpylib": (100, 100)},
+        runs={
+            **_on_both(100, 2000),
+            "erlang": (100, 2000),
+            "floor": (100, 2000),
+            "otpylib": (100, 100),
+        },
         goals=(Goal("uvloop", 0.8, "erlang"), Goal("asyncio", 0.5, "erlang")),
     ),
     Workload(

@@ -27,7 +27,6 @@ from keygrove_actors import (
     PortSpec,
     Ref,
     Restart,
-    WorkerLimits,
 )
 
 PARSERS = "parsers"
@@ -38,8 +37,6 @@ FRAME_BYTES_MAX = 64 << 20
 """What a batch of the smallest packets may grow to on the way back."""
 PROCESSES_MAX = 4
 """Unless the operator wants more: storing takes longer than parsing, so these outrun it."""
-NICENESS = 5
-"""Whoever is served goes first."""
 WORTH_BYTES = 32 << 20
 """By measurement: up to here, starting the processes costs as much as they save."""
 POOLED_BYTES_MAX = 8 << 20
@@ -62,7 +59,6 @@ def _pool(size: int, workers: Workers) -> ChildSpec:
         api=ParserApi,
         works=(Parse,),
         worker=f"{parsing.__name__}:table",
-        limits=WorkerLimits(nice=NICENESS),
         frame_bytes_max=FRAME_BYTES_MAX,
         init_timeout_s=30.0,
     )

@@ -52,7 +52,7 @@ class Clock(Actor[ClockApi]):
         """Between two ticks, so that it is clear what comes first."""
         cancels = [(plan.cancel, n) for n, plan in enumerate(self.plans) if plan.cancel is not None]
         for at, number in sorted(cancels):
-            await anyio.sleep(self.begun + at - self.ctx.now())
+            await anyio.sleep(max(0.0, self.begun + at - self.ctx.now()))
             self.timers[number].cancel()
 
     @on_cast(Due)

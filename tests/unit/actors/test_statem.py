@@ -236,13 +236,21 @@ async def test_a133_an_event_ends_the_event_timeout_and_named_ones_survive(
         assert await notes(ref) == ["quiet", "named"]
 
 
+class Watching(Door):
+    def init(self, ctx: Ctx) -> None:
+        self.ctx = ctx
+
+
+def watch(door: Door) -> None:
+    assert isinstance(door, Watching)
+    door.event_timeout(0.5, Note("quiet"))
+    door.ctx.monitor(door.ctx.whereis("nobody", DoorApi))
+
+
 async def test_a133_a_notice_of_the_runtime_is_an_event_too(running: Running) -> None:
     """It ends the event timeout, and may change the state as any handler."""
 
-    class Guard(Door):
-        def init(self, ctx: Ctx) -> None:
-            self.ctx = ctx
-
+    class Guard(Watching):
         def on_down(self, down: Down) -> None:
             self.go(S.LOCKED)
             self.next_event(Note("alarm"))
@@ -250,11 +258,6 @@ async def test_a133_a_notice_of_the_runtime_is_an_event_too(running: Running) ->
         async def on_info(self, message: Any) -> None:
             await anyio.sleep(0.1)
             self.go(S.OPEN)
-
-    def watch(door: Door) -> None:
-        assert isinstance(door, Guard)
-        door.ctx.monitor(door.ctx.whereis("nobody", DoorApi))
-        door.event_timeout(0.5, Note("quiet"))
 
     async with running(ChildSpec("door", Guard, name="door")) as runtime:
         ref = runtime.whereis("door", DoorApi)
@@ -268,15 +271,6 @@ async def test_a133_a_notice_of_the_runtime_is_an_event_too(running: Running) ->
 
 
 async def test_a133_a_machine_without_on_down_has_an_event_all_the_same(running: Running) -> None:
-    class Watching(Door):
-        def init(self, ctx: Ctx) -> None:
-            self.ctx = ctx
-
-    def watch(door: Door) -> None:
-        assert isinstance(door, Watching)
-        door.event_timeout(0.5, Note("quiet"))
-        door.ctx.monitor(door.ctx.whereis("nobody", DoorApi))
-
     async with running(ChildSpec("door", Watching, name="door")) as runtime:
         ref = runtime.whereis("door", DoorApi)
         ref.cast(Do(watch))

@@ -391,6 +391,7 @@ async def test_metrics_are_scraped_though_a_shard_is_down(
 ) -> None:
     site.opening = StoreError("the disk is gone")
     on_site.runtime.whereis("shard-1", object).exit(Crash("Test", ""))
+    await anyio.sleep(0.01)  # it ends, is started again, fails, and waits
     reply = await on_site.metrics.ask("GET", "/metrics")
     assert reply.status == 200
     lines = reply.text.splitlines()
@@ -432,6 +433,7 @@ async def test_the_control_socket_shows_a_shard_that_is_down(
 ) -> None:
     site.opening = StoreError("the disk is gone")
     on_site.runtime.whereis("shard-1", object).exit(Crash("Test", ""))
+    await anyio.sleep(0.01)  # it ends, is started again, fails, and waits
     status = msgspec.json.decode((await on_site.control.ask("GET", "/status")).body, type=Status)
     assert [shard is None for shard in status.shards] == [False, True]
     tree = msgspec.json.decode((await on_site.control.ask("GET", "/tree")).body, type=Snapshot)
