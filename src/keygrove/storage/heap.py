@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from keygrove.errors import StoreError
+from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import SqlSession
 
 FORMAT = 1
@@ -105,6 +105,7 @@ def check(db: SqlSession, shard: str) -> Tip:
 
     Raises:
         StoreError: it is no heap of ours, or of a newer program, or of another shard.
+        DamagedError: it is ours, and has lost what it was made with.
     """
     if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
         raise StoreError(
@@ -117,6 +118,8 @@ def check(db: SqlSession, shard: str) -> Tip:
             "run a newer keygrove"
         )
     meta = dict(db.execute("SELECT k, v FROM meta").fetchall())
+    if not {"shard", "uuid"} <= meta.keys():
+        raise DamagedError(f"heap.db of shard {shard} is damaged: it does not say whose it is")
     if meta["shard"] != shard:
         raise StoreError(
             f"heap.db belongs to shard {meta['shard']}, not {shard}: "
