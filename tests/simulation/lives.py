@@ -1,12 +1,13 @@
 """A store on SQLite through several lives, held against what it acknowledged.
 
-In each life the power fails with a random operation of the disk, during opening, a commit, a
-flush, a checkpoint or closing. A store that fails otherwise is opened anew, as its supervisor
-does. Each life begins with a look at what the one before left.
+In each life the power fails with a random operation of the disk: during opening, a commit, a
+flush, a checkpoint, closing, or when all is done. A store that fails otherwise is opened anew,
+as its supervisor does. Each life begins with a look at what the one before left.
 """
 
 from random import Random
 
+import anyio
 import msgspec
 import trio
 from trio.testing import MockClock
@@ -77,15 +78,15 @@ class Node:
 
     async def _run(self) -> str:
         for _ in range(LIVES):
-            await self._live(commits=COMMITS_MAX, is_cut=True)
-        await self._live(commits=0, is_cut=False)
+            await self._live(self._chance.choice((3, COMMITS_MAX)), is_cut=True)
+        await self._live(0, is_cut=False)
         return self.disk.digest()
 
     async def _run_once(self, commits: int) -> None:
-        await self._live(commits=commits, is_cut=False)
-        await self._live(commits=0, is_cut=False)
+        await self._live(commits, is_cut=False)
+        await self._live(0, is_cut=False)
 
-    async def _live(self, *, commits: int, is_cut: bool) -> None:
+    async def _live(self, commits: int, *, is_cut: bool) -> None:
         databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)
         if is_cut and self._chance.random() < 0.3:
             self.disk.crash_in(self._chance.randint(1, 100))  # perhaps while it opens
@@ -96,17 +97,23 @@ class Node:
                 await assert_alike(store, await self._history.model(store.counts().change), 3)
                 if is_cut:
                     self.disk.crash_in(self._chance.randint(1, OPERATIONS_MAX))
-                await self._work(store, commits)
-                self.disk.crash()
-        except (DiskFullError, StoreError, OSError):
-            if self.disk.is_on:
-                self.failures += 1
-                self.disk.kill()
+                await self._with_upkeep(store, commits)
+                if not is_cut:
+                    self.disk.crash()
+        except* (DiskFullError, StoreError, OSError):
+            self.failures += self.disk.is_on
         finally:
             databases.close()
+            self._end()
+
+    async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.upkeep)
+            await self._work(store, commits)
+            tasks.cancel_scope.cancel()
 
     async def _work(self, store: SqliteStore, commits: int) -> None:
-        """Commit and flush until something fails."""
+        """Commit and flush, so often or until something fails."""
         history = self._history
         for _ in range(commits):
             puts = history.pending = _drawn(self._chance, len(history.acknowledged))
@@ -117,8 +124,19 @@ class Node:
                 continue
             history.acknowledged.append(puts)
             history.pending = None
-            if self._chance.random() < 0.2:
-                await store.settle()
+            match self._chance.randrange(10):
+                case 0:
+                    await store.settle()
+                case 1:
+                    await anyio.sleep(1.0)  # now the index is written, and commits go on
+                case _:
+                    pass
+
+    def _end(self) -> None:
+        """Nothing failed, or the store alone: the power fails now, or the process dies."""
+        if self.disk.is_on and self._chance.random() < 0.5:
+            self.disk.crash()
+        self.disk.kill()
 
 
 def _drawn(chance: Random, at: int) -> list[Put]:

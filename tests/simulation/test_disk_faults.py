@@ -31,9 +31,10 @@ from tests.simulation.timelines import SeededTimeline
 TIMES_MAX = 400
 """More than a short life has operations of a kind."""
 MEDDLING: dict[str, DiskFault] = {
-    "read": Eio(operation=Operation.READ, chance=0.003),
+    "read": Eio(operation=Operation.READ, chance=0.02),
     "write": Eio(operation=Operation.WRITE, chance=0.01),
-    "sync": Eio(operation=Operation.SYNC, chance=0.03),
+    # Of files only: SQLite does not look whether a folder could be synchronised (test_vfs).
+    "sync": Eio(operation=Operation.SYNC, path="*.db*", chance=0.03),
     "entry": Eio(operation=Operation.ENTRY, chance=0.03),
     "sync-drops": FsyncFail(times=None, chance=0.02),
     "sync-evicts": FsyncFail(times=None, chance=0.02, is_evicted=True),
@@ -46,7 +47,7 @@ MEDDLING: dict[str, DiskFault] = {
     "slow": Slow(jitter_s=0.5),
     "torn": Torn(),
 }
-SEEDS = [range(2), pytest.param(range(2, 22), marks=pytest.mark.slow)]
+SEEDS = [range(2), pytest.param(range(2, 8), marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("seeds", SEEDS, ids=str)
@@ -74,7 +75,7 @@ def test_any_one_failure_loses_nothing(fault: FsyncFail | Eio) -> None:
     for after in range(TIMES_MAX):
         node = Node(1)
         node.disk.push("once", replace(fault, after=after))
-        node.run_once(commits=8)
+        node.run_once(commits=4)
         if not node.disk.effect("once"):
             assert after > 10
             return
