@@ -19,7 +19,7 @@ import apsw
 
 from keygrove.errors import DamagedError, DiskFullError, KeygroveError, StoreError
 from keygrove.ports import SqlDatabase, SqlRows, SqlSession, SqlValue
-from keygrove_chaos.disk import Mount, PowerCutError
+from keygrove_chaos.disk import Mount
 from keygrove_chaos.timeline import Timeline
 from keygrove_chaos.vfs import DiskVfs, WallTime, close, code_of
 
@@ -102,12 +102,7 @@ def _make_folder(mount: Mount, path: str) -> None:
     if not mount.exists(path):
         _make_folder(mount, dirname(path))
         mount.make_folder(path)
-    try:
-        mount.sync_folder(dirname(path))
-    except PowerCutError:
-        raise
-    except OSError:
-        return  # a folder that cannot be synchronised is as durable as the disk makes it
+    mount.sync_folder(dirname(path))
 
 
 class Session:

@@ -1,5 +1,6 @@
 """The data directory: made if need be, and owned by one writing process at a time."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Generator
@@ -22,14 +23,17 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
     if not path.parent.exists():
         make_folder(path.parent, mode=0o777)
     path.mkdir(mode=mode, exist_ok=True)
-    # As SQLite has it: a folder that cannot be synchronised is as durable as its file system
-    # makes it. Some have no such thing, and some folders we may write to but not read.
-    with suppress(OSError):
+    try:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+    except OSError as error:
+        # Where folders cannot be synchronised, or this one not be read, its names are as
+        # durable as the file system makes them. A disk that fails is another matter.
+        if error.errno == errno.EIO:
+            raise
 
 
 @contextmanager

@@ -198,6 +198,21 @@ def test_a_failed_commit_has_its_code_and_the_next_one_succeeds(
     assert db.execute("SELECT n FROM t").fetchall() == [(2,)]
 
 
+def test_a_folder_that_cannot_be_synchronised_is_told_no_one() -> None:
+    """SQLite's own choice (os_unix.c, unixSync): then a log may be lost with all commits in it."""
+    lost = 0
+    for seed in range(20):
+        mount = new_mount(seed)
+        with vfs(mount, seed) as one, connected(one) as db:
+            mount.disk.push("f", Eio(operation=Operation.SYNC, path="s"))
+            db.execute("CREATE TABLE t (n)")
+            assert mount.disk.pop("f") == 1
+            mount.disk.crash()
+        with vfs(mount.disk.boot(), seed) as one, connected(one) as db:
+            lost += db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    assert 0 < lost < 20
+
+
 def test_short_writes_and_reads_are_gone_on_with(session: tuple[Disk, Session]) -> None:
     disk, db = session
     disk.push("w", Short(operation=Operation.WRITE, chance=0.5))
