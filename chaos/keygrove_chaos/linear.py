@@ -1,7 +1,7 @@
 """Is there an order in which all operations on a key of a node make sense, each at one moment?
 
 Two ways to find out. A key that only grows is checked by rules over chains (`check_chain`),
-without any search. A key that was deleted or denied is searched for an order (`search`).
+without any search. A key that was deleted or denied is searched for an order (see `search`).
 
 A put joins all its packets at once, and packets may be put more than once, so the rules of
 the reference are needed in a slightly more general form. Reads are sorted into levels of
@@ -20,14 +20,13 @@ that real time lets stand there, which is what (b), (e) and (f) ask of at least 
 puts go wherever time has them, since all they would bring is there. Where each put brings one
 packet of its own, this is the reference's (a) to (e).
 
-Source: G. Lowe, "Testing for linearizability" (2017), for the search; chaos reference §4.1.
+Source: chaos reference §4.1.
 """
 
 from __future__ import annotations
 
-import enum
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -36,37 +35,19 @@ import msgspec
 from keygrove_chaos.history import REMOVALS, Function
 from keygrove_chaos.observation import Finding, Undecided, Violation, at, listed, short
 from keygrove_chaos.operations import NEVER, Operation
+from keygrove_chaos.search import STEPS_MAX, Judgement, Verdict, search
 
-WINDOW_MAX: Final = 20
-"""Operations at once on a key that are searched; more would take for ever."""
-
-STEPS_MAX: Final = 500_000
-"""Moves tried in one search: a second or two."""
-
-
-class Verdict(enum.Enum):
-    """What a check found."""
-
-    LINEARIZABLE = "linearizable"
-    NOT_LINEARIZABLE = "not linearizable"
-    UNKNOWN = "unknown"
-
-
-class Judgement(msgspec.Struct, frozen=True):
-    """A verdict, why, and the operations that show it."""
-
-    verdict: Verdict
-    says: str = ""
-    ops: tuple[Operation, ...] = ()
-
+STEPS_TOTAL_MAX: Final = 2_000_000
+"""Moves tried in all searches for one history: some seconds."""
 
 _FINE: Final = Judgement(Verdict.LINEARIZABLE)
 
 
-def linearizable(ops: Sequence[Operation]) -> list[Finding]:
+def linearizable(ops: Sequence[Operation], *, steps_max: int = STEPS_TOTAL_MAX) -> list[Finding]:
     """What is wrong on any key of any node: I-13. `ops` in the order in which they began.
 
-    What other nodes took may arrive at any later moment, or never.
+    What other nodes took may arrive at any later moment, or never. After `steps_max` steps of
+    searches, what remains to be searched is unknown.
     """
     keys: dict[str, list[Operation]] = {}
     removed: set[str] = set()
@@ -76,10 +57,16 @@ def linearizable(ops: Sequence[Operation]) -> list[Finding]:
             if op.function in REMOVALS and op.may_apply:
                 removed.add(op.key)
     findings: list[Finding] = []
+    left = steps_max
     for key, some in keys.items():
-        check = search if key in removed else check_chain
         for node in dict.fromkeys(op.node for op in some if op.function is Function.GET):
-            findings += _finding(check(_as_seen_on(node, some)), key, node)
+            own = _as_seen_on(node, some)
+            if key in removed:
+                judged = search(own, steps_max=min(left, STEPS_MAX))
+                left = max(0, left - judged.steps)
+            else:
+                judged = check_chain(own)
+            findings += _finding(judged, key, node)
     return findings
 
 
@@ -262,129 +249,3 @@ def _unexplained(levels: _Levels, puts: Sequence[Operation], packet: str, level:
     older = next(p for p in puts if p.end < source.start and levels.of(p) > level)
     says = f"{shown}, put at {at(source.start_ns)}, and lacks what was acknowledged before that"
     return _bad("e", f"{says}, at {at(older.end_ns or 0)}", older, source, read)
-
-
-# ---- keys that were deleted or denied
-
-_DENIED: Final = 1
-"""The bit of a state that says that the key is denied; the others are elements."""
-
-
-def search(
-    ops: Sequence[Operation], *, window_max: int = WINDOW_MAX, steps_max: int = STEPS_MAX
-) -> Judgement:
-    """Search an order for the operations on one key; unknown where that takes too long.
-
-    Events are taken in their order. What is remembered is every pair of a state and a set of
-    open operations that have taken effect in it, so no way is gone twice. An operation takes
-    effect as late as can be: when it ends, or when one that ends needs it.
-    """
-    moves = _moves(ops)
-    open_moves: dict[int, _Move] = {}
-    ways = {(0, 0)}
-    steps = 0
-    for _, is_end, op in _marks(ops):
-        move = moves[op.start]
-        if not is_end:
-            if len(open_moves) == window_max:
-                says = f"more than {window_max} operations at once, at {at(op.start_ns)}"
-                return Judgement(Verdict.UNKNOWN, says)
-            move.slot = _free_slot(open_moves)
-            open_moves[move.slot] = move
-            continue
-        found, tried = _ways_past(move, open_moves, ways, steps_max - steps)
-        steps += tried
-        if found is None:
-            says = f"no order found in {steps_max} steps, up to {at(op.start_ns)}"
-            return Judgement(Verdict.UNKNOWN, says)
-        if not found:
-            return _no_way(op, open_moves)
-        del open_moves[move.slot]
-        ways = found
-    return _FINE
-
-
-class _Move(msgspec.Struct):
-    """An operation as a step from state to state; None where it cannot be taken."""
-
-    op: Operation
-    apply: Callable[[int], int | None]
-    slot: int = -1
-
-
-def _moves(ops: Iterable[Operation]) -> dict[int, _Move]:
-    """The operations by their start, their packets as bits."""
-    bits: dict[str, int] = {}
-
-    def packed(packets: Iterable[str]) -> int:
-        return sum(bits.setdefault(packet, 2 << len(bits)) for packet in dict.fromkeys(packets))
-
-    return {
-        op.start: _Move(
-            op, _step(op.function, packed(op.found if op.function is Function.GET else op.put))
-        )
-        for op in ops
-    }
-
-
-def _step(function: Function, packets: int) -> Callable[[int], int | None]:
-    """A denied key stays empty, whatever is put."""
-    if function is Function.PUT:
-        return lambda state: state if state & _DENIED else state | packets
-    if function is Function.GET:
-        return lambda state: state if state & ~_DENIED == packets else None
-    if function is Function.DELETE:
-        return lambda state: state & _DENIED
-    return lambda _: _DENIED
-
-
-def _marks(ops: Iterable[Operation]) -> list[tuple[int, bool, Operation]]:
-    """Beginnings and ends in their order; what told nothing and did nothing is left out."""
-    marks: list[tuple[int, bool, Operation]] = []
-    for op in ops:
-        if op.is_done or (op.may_apply and op.function is not Function.GET):
-            marks.append((op.start, False, op))
-            if op.end != NEVER:
-                marks.append((op.end, True, op))
-    return sorted(marks, key=lambda mark: mark[0])
-
-
-def _free_slot(taken: dict[int, _Move]) -> int:
-    return next(slot for slot in range(len(taken) + 1) if slot not in taken)
-
-
-def _ways_past(
-    move: _Move, open_moves: dict[int, _Move], ways: set[tuple[int, int]], steps_max: int
-) -> tuple[set[tuple[int, int]] | None, int]:
-    """The ways on which `move` has taken effect; None if finding them takes too long.
-
-    A way is a set of slots whose moves have taken effect, and the state after them.
-    """
-    past: set[tuple[int, int]] = set()
-    seen, stack, steps = set(ways), list(ways), 0
-    while stack:
-        taken, state = stack.pop()
-        if taken >> move.slot & 1:
-            past.add((taken & ~(1 << move.slot), state))
-            continue
-        for slot, other in open_moves.items():
-            if taken >> slot & 1:
-                continue
-            steps += 1
-            after = other.apply(state)
-            way = None if after is None else (taken | 1 << slot, after)
-            if way is not None and way not in seen:
-                seen.add(way)
-                stack.append(way)
-        if steps > steps_max:
-            return None, steps
-    return past, steps
-
-
-def _no_way(op: Operation, open_moves: dict[int, _Move]) -> Judgement:
-    others = [move.op for move in open_moves.values() if move.op is not op]
-    what = f"the {op.function.value} that ended at {at(op.end_ns or 0)}"
-    if op.function is Function.GET:
-        what += f" and found {listed(op.found)}"
-    says = f"no order explains {what}, with {len(others)} others at the same time"
-    return Judgement(Verdict.NOT_LINEARIZABLE, says, (op, *others))

@@ -145,7 +145,8 @@ class SupervisionModel:
             wrong = wrong or _may_start(family, child, path)
         own = self._families.get(path)
         if own is not None and not own.is_ready:
-            wrong = wrong or f"{path} was called up before its child {own.to_start[0]} was"
+            missing = own.to_start[0] if own.to_start else "that failed to start"
+            wrong = wrong or f"{path} was called up before its child {missing} was"
             own.to_start, own.is_ready = [], True
         family.start(child, incarnation, now)
         return wrong

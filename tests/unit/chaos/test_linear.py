@@ -8,9 +8,10 @@ import pytest
 from hypothesis import settings
 
 from keygrove_chaos.history import About, Event, Function, History, Phase
-from keygrove_chaos.linear import Verdict, check_chain, linearizable, search
+from keygrove_chaos.linear import check_chain, linearizable
 from keygrove_chaos.observation import Undecided, Violation
 from keygrove_chaos.operations import NEVER, Operation, operations
+from keygrove_chaos.search import Verdict, search
 from tests.unit.chaos.stories import done
 
 GOOD = {
@@ -125,24 +126,44 @@ def test_what_another_node_took_may_arrive_at_any_time_or_never() -> None:
 # ---- unknown
 
 
+def crowd(size: int, first: str = "", key: str = "K") -> str:
+    """Puts that may take effect at any time; a read shows the `first`, another shows all."""
+    puts = [f"a{number} puts/{key} x{number} | a{number} info" for number in range(size)]
+    shown = " ".join(f"x{number}" for number in range(size))
+    reads = [f"c gets/{key} | c ok {packets}" for packets in (first, shown)]
+    return " | ".join(puts + reads)
+
+
 def test_more_operations_at_once_than_the_window_holds_are_unknown_never_fine() -> None:
-    crowd = " | ".join(f"a{number} puts x{number} | a{number} info" for number in range(21))
-    (found,) = linearizable(done(f"b deletes | b ok | {crowd} | c gets | c ok"))
+    (found,) = linearizable(done(f"b deletes | b ok | {crowd(21)}"))
     assert isinstance(found, Undecided)
     assert "more than 20 operations at once" in found.says
 
 
 def test_a_search_that_takes_too_many_steps_is_unknown_never_fine() -> None:
-    crowd = " | ".join(f"a{number} puts x{number} | a{number} info" for number in range(15))
-    ops = done(f"{crowd} | c gets | c ok x0 x3 x14 | c gets | c ok x1")
+    ops = done(crowd(12, "x0 x3 x11"))
     assert search(ops, steps_max=1000).verdict is Verdict.UNKNOWN
-    assert search(ops).verdict is Verdict.NOT_LINEARIZABLE
+    assert search(ops).verdict is Verdict.LINEARIZABLE
+
+
+def test_all_searches_together_take_no_more_steps_than_they_may() -> None:
+    story = " | ".join(f"d deletes/{key} | d ok | {crowd(12, 'x0 x3', key)}" for key in "KLM")
+    assert linearizable(done(story)) == []
+    first, second, third = linearizable(done(story), steps_max=1000)
+    assert "no order found in 1000 steps" in first.says
+    assert "no order found in 0 steps" in third.says
+    assert all(isinstance(one, Undecided) for one in (first, second, third))
+
+
+def test_puts_that_nobody_ever_saw_do_not_crowd_the_search() -> None:
+    unseen = " | ".join(f"a{number} puts x{number} | a{number} info" for number in range(50))
+    assert linearizable(done(f"b deletes | b ok | {unseen} | c gets | c ok")) == []
 
 
 def test_a_crowd_on_a_key_that_only_grows_is_decided_all_the_same() -> None:
-    crowd = " | ".join(f"a{number} puts x{number} | a{number} info" for number in range(50))
-    assert linearizable(done(f"{crowd} | c gets | c ok x7 x8 | c gets | c ok")) != []
-    assert linearizable(done(f"{crowd} | c gets | c ok x7 x8 | c gets | c ok x7 x8 x9")) == []
+    many = " | ".join(f"a{number} puts x{number} | a{number} info" for number in range(50))
+    assert linearizable(done(f"{many} | c gets | c ok x7 x8 | c gets | c ok")) != []
+    assert linearizable(done(f"{many} | c gets | c ok x7 x8 | c gets | c ok x7 x8 x9")) == []
 
 
 # ---- the checks against each other
