@@ -83,8 +83,15 @@ class LinkModel:
         """How many packets the fault has touched, so far or while it was on the link."""
         return self._effects.get(fault_id, 0)
 
-    def decide(
-        self, now: float, size: int, new_flow: bool, *, flow: int = 0, port: int = 0
+    def decide(  # noqa: PLR0913 - a packet has that many properties
+        self,
+        now: float,
+        size: int,
+        new_flow: bool,
+        *,
+        flow: int = 0,
+        port: int = 0,
+        answer: bool = False,
     ) -> list[Delivery]:
         """What becomes of a packet sent at `now`: nothing if lost, two if duplicated.
 
@@ -94,11 +101,13 @@ class LinkModel:
             new_flow: it opens a stream, or belongs to none.
             flow: which stream it is of.
             port: the TCP or UDP port of the stream's listener.
+            answer: it answers one that opens a stream, on the way back.
         """
         base_s = max(draw(self._base, self._random), HOP_S)
         if not self._active:
             return [Delivery(now + base_s)]
         packet = Passage(now, size, new_flow, flow, port)
+        packet.answer = answer
         for fault_id, active in self._active.items():
             if active.narrowed and not _concerns(active.fault, packet):
                 continue

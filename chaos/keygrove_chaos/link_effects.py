@@ -41,6 +41,7 @@ class Passage:
     """A packet under way, and what has become of it so far."""
 
     __slots__ = (
+        "answer",
         "copies_s",
         "delay_s",
         "flip",
@@ -56,6 +57,7 @@ class Passage:
     )
 
     def __init__(self, now: float, size: int, new_flow: bool, flow: int, port: int) -> None:
+        self.answer = False
         self.now = now
         self.size = size
         self.new_flow = new_flow
@@ -211,7 +213,7 @@ class _HalfOpen:
         self._seen_at: dict[int, float] = {}
 
     def touch(self, packet: Passage, random: Random) -> bool:
-        is_known = packet.new_flow or self._is_known(packet)
+        is_known = packet.new_flow or packet.answer or self._is_known(packet)
         # Seen again is newest again; a forgotten stream stays forgotten until it is new.
         self._seen_at.pop(packet.flow, None)
         if len(self._seen_at) >= FLOWS_MAX:
