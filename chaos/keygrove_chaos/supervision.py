@@ -254,6 +254,8 @@ class SupervisionModel:
             wrong = wrong or f"the supervisor of {path} gave up twice"
         elif child.life is not Life.FALLEN:
             wrong = wrong or f"the supervisor of {path} gave up because of it; it had not fallen"
+        elif child.spec.on_budget is OnBudget.GIVE_UP:
+            wrong = wrong or f"the supervisor of {path} gave up, where {path} was to be given up"
         elif most <= limit or (report.intensity, report.period) != (limit, period):
             wrong = wrong or (
                 f"the supervisor of {path} gave up at restart {most} in {period:g} s, "
