@@ -235,6 +235,7 @@ class SupervisionModel:
             )
         group = family.group(child)
         for one in group:
+            family.forgive(one, now)
             waited = now - one.down_s
             # of those that fell after it, some are not known to the supervisor yet
             is_known = one is child or one.down_s < child.down_s
