@@ -148,6 +148,18 @@ class Family:
         self.stalled, self.to_start = self.to_start, []
         self.fall(child, now)
 
+    def forgive(self, child: Child, now: float) -> None:
+        """Begin its backoff anew, if it was up for long when its supervisor came to know.
+
+        That may be later than its fall, while others are waited for.
+        """
+        backoff = child.spec.backoff
+        if backoff is None or child.up_s is None or now - child.up_s < backoff.reset_after:
+            return
+        child.tries = 0
+        if child.delay_s:
+            child.delay_s = _least_delay(backoff, 0)
+
     def limit_of(self, child: Child) -> tuple[int, float]:
         """How many restarts within how many seconds are counted for a child."""
         budget = child.spec.budget
@@ -168,6 +180,7 @@ class Family:
 
     def plan(self, child: Child, group: list[Child], now: float) -> None:
         """Stop the group in reverse order, then start it in order (A-024, A-025)."""
+        self.forgive(child, now)
         child.tries, child.up_s = child.tries + 1, None
         self.stalled = []
         if self.leaves_for in group:

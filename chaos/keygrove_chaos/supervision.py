@@ -235,6 +235,7 @@ class SupervisionModel:
             )
         group = family.group(child)
         for one in group:
+            family.forgive(one, now)
             waited = now - one.down_s
             # of those that fell after it, some are not known to the supervisor yet
             is_known = one is child or one.down_s < child.down_s
@@ -254,6 +255,8 @@ class SupervisionModel:
             wrong = wrong or f"the supervisor of {path} gave up twice"
         elif child.life is not Life.FALLEN:
             wrong = wrong or f"the supervisor of {path} gave up because of it; it had not fallen"
+        elif child.spec.on_budget is OnBudget.GIVE_UP:
+            wrong = wrong or f"the supervisor of {path} gave up, where {path} was to be given up"
         elif most <= limit or (report.intensity, report.period) != (limit, period):
             wrong = wrong or (
                 f"the supervisor of {path} gave up at restart {most} in {period:g} s, "

@@ -286,6 +286,11 @@ BAD: Mapping[str, tuple[SupSpec, str, str]] = {
         "0 up a 1 | 1 a crashed | 1 giveup a 1 in 10",
         "a was given up at restart 1, of 1 allowed",
     ),
+    "nobody is given up": (
+        tree("one_for_one", BUDGET),
+        "0 up a 1 | 1 a crashed | 1 restart a 1 of 1 | 1 up a 2 | 2 a crashed | 2 breach a 1 in 10",
+        "the supervisor of a gave up, where a was to be given up",
+    ),
     "ended twice": (ONE, UP + "1 a crashed | 1 a crashed", "a ended and had not been up"),
     "an old life": (
         ONE,
