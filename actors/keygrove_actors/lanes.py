@@ -27,13 +27,11 @@ class Lanes:
 
     __slots__ = ("_front", "_high", "_normal", "_streak")
 
-    def __init__(self, items: Iterable[Any] = ()) -> None:
+    def __init__(self) -> None:
         self._front: deque[Any] = deque()
         self._high: deque[Any] = deque()
         self._normal: deque[Any] = deque()
         self._streak = 0
-        for item in items:
-            self.append(item)
 
     def append(self, item: Any) -> None:
         """Queue by lane."""

@@ -118,6 +118,17 @@ async def test_an_observer_that_raises_harms_nobody_and_is_told_at_the_end() -> 
             assert await runtime.whereis("sum", SumApi).call(Add(1)) == 1
 
 
+async def test_the_leak_gate_notices_what_a_runtime_still_holds(running: Running) -> None:
+    async with running(SUM) as runtime:
+
+        async def leave_too_early() -> None:
+            async with leak_gate() as gate:
+                gate.append(runtime)
+
+        with pytest.raises(LeakError, match="'names': 1"):
+            await leave_too_early()
+
+
 async def test_the_leak_gate_notices_a_task() -> None:
     async with anyio.create_task_group() as tasks:
         with pytest.raises(LeakError, match="1 tasks outlive"):

@@ -145,6 +145,25 @@ async def test_a116_receive_finds_what_is_queued_already(running: Running) -> No
         assert await ref.call(Read()) == (1, 3)
 
 
+async def test_a116_a_call_that_comes_meanwhile_stays_queued(running: Running) -> None:
+    answers: list[tuple[object, ...]] = []
+
+    async def read(ref: Ref[JobApi]) -> None:
+        answers.append(await ref.call(Read()))
+
+    async with running(child(Receiving)) as runtime, anyio.create_task_group() as tasks:
+        ref = runtime.whereis("a", JobApi)
+        tasks.start_soon(ref.call, Pick(5))
+        await anyio.sleep(0.1)
+        tasks.start_soon(read, ref)
+        ref.cast(Add(1))
+        await anyio.sleep(0.1)
+        assert answers == []
+        ref.cast(Add(5))
+        await anyio.sleep(0.1)
+        assert answers in ([()], [(1,)])
+
+
 async def test_a116_receive_is_for_async_handlers_only(
     running: Running, reports: list[Report]
 ) -> None:

@@ -141,6 +141,25 @@ async def test_a141_secrets_are_masked(running: Running) -> None:
         }
 
 
+async def test_a141_secrets_are_masked_by_the_word_where_their_class_cannot_be_resolved(
+    running: Running,
+) -> None:
+    class Hidden:
+        pass
+
+    class Login(Actor[BankApi]):
+        token: Secret[str]
+        hidden: Hidden
+
+        def __init__(self) -> None:
+            self.token = "abc"  # noqa: S105 - it is one, for the test
+            self.name = "n"
+
+    async with running(ChildSpec("login", Login, name="login")) as runtime:
+        found = await sysapi.get_state(runtime.whereis("login", BankApi))
+        assert found == {"token": "***", "name": "n"}
+
+
 async def test_a142_a_failing_change_leaves_the_state(running: Running) -> None:
     async with running(BANK) as runtime:
         ref = runtime.whereis("bank", BankApi)

@@ -19,10 +19,12 @@ from keygrove_actors import (
     CallFailure,
     CallTimeout,
     Cast,
+    Cause,
     ChildRestarting,
     ChildSpec,
     ChildTerminated,
     Ctx,
+    DeadLetter,
     DeclaredError,
     Down,
     Exit,
@@ -37,7 +39,7 @@ from keygrove_actors import (
     on_cast,
 )
 from keygrove_actors.probe import UnexpectedError
-from keygrove_actors.testkit import LeakError, Sim, simulate
+from keygrove_actors.testkit import LeakError, Sim, hashes, simulate
 
 
 class KvApi:
@@ -273,6 +275,37 @@ def hashed(seeds: tuple[int, int], hash_seed: str) -> list[str]:
     return subprocess.run(
         command, env=env, capture_output=True, text=True, check=True
     ).stdout.split()
+
+
+def test_each_seed_has_a_trace_of_its_own_each_time() -> None:
+    async def scenario(sim: Sim) -> None:
+        for _ in range(20):
+            await sim.whereis("kv", KvApi).call(Get())
+
+    first = hashes(scenario, lambda: TREE, range(3))
+    assert hashes(scenario, lambda: TREE, range(3)) == first
+    assert len(set(first)) == 3
+
+
+def test_what_arrives_after_a_death_is_a_dead_letter_or_told() -> None:
+    async def scenario(sim: Sim) -> None:
+        async def ask() -> None:
+            with pytest.raises(NoProc):
+                await ref.call(Get())
+
+        sim.slow("kv", 0.5)
+        ref = sim.whereis("kv", KvApi)
+        ref.cast(Put(1))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await sim.advance(0.1)
+            sim.kill("kv")
+
+    spec = ChildSpec("kv", Kv, name="kv", restart=Restart.TEMPORARY)
+    sim = run_sim(scenario, tree=SupSpec(children=(spec,)))
+    assert [(r.message, r.cause) for r in sim.reports if isinstance(r, DeadLetter)] == [
+        ("Put", Cause.NO_PROC)
+    ]
 
 
 @pytest.mark.slow
