@@ -70,6 +70,7 @@ ONCE = [
 NAMES = ["sync-drops", "sync", "write"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ONCE, ids=NAMES)
 def test_any_one_failure_loses_nothing(fault: FsyncFail | Eio) -> None:
     for after in range(TIMES_MAX):
