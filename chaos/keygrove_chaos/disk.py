@@ -76,6 +76,7 @@ class Disk:
         """Switch it on; what comes back is the only way to its files, for this life."""
         self.life += 1
         self.is_on = True
+        self._owed_s = 0.0
         return Mount(self, self.life)
 
     def kill(self) -> None:
@@ -239,6 +240,8 @@ class Mount:
 
     def make_folder(self, path: str) -> bool:
         """Make a folder, and those above it; whether there was anything to make."""
+        if not self.is_alive:
+            raise PowerCutError
         if self.disk.names.has_folder(path):
             return False
         self.make_folder(dirname(path))

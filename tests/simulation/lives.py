@@ -5,6 +5,7 @@ flush, a checkpoint, closing, or when all is done. A store that fails otherwise 
 as its supervisor does. Each life begins with a look at what the one before left.
 """
 
+from contextlib import suppress
 from random import Random
 
 import anyio
@@ -75,6 +76,20 @@ class Node:
     def run_once(self, commits: int) -> None:
         """One life of so many commits, at whose end the power fails; then a look."""
         trio.run(self._run_once, commits, clock=MockClock(autojump_threshold=0))
+
+    def run_killed(self, commits: int) -> None:
+        """One life of so many commits; when one of them fails, the process dies at once."""
+        trio.run(self._run_killed, commits, clock=MockClock(autojump_threshold=0))
+
+    async def _run_killed(self, commits: int) -> None:
+        databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)
+        with suppress(StoreError):
+            async with open_store(databases, "shard-0", "0/1", bytes(16), durable=True) as store:
+                try:
+                    await self._work(store, commits)
+                finally:
+                    self.disk.kill()
+        databases.close()
 
     async def _run(self) -> str:
         for _ in range(LIVES):

@@ -70,6 +70,7 @@ ONCE = [
 NAMES = ["sync-drops", "sync", "write"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ONCE, ids=NAMES)
 def test_any_one_failure_loses_nothing(fault: FsyncFail | Eio) -> None:
     for after in range(TIMES_MAX):
@@ -107,3 +108,13 @@ async def test_a_file_gets_a_write_ahead_log_or_the_store_does_not_open(
 def journal(db: SqlSession) -> str:
     db.execute("CREATE TABLE t (n)")
     return str(db.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_only_the_cache_had_after_a_failed_sync_is_written_anew(seed: int) -> None:
+    """Seed 30870 under mixed faults: new commits stood behind frames that no medium had."""
+    node = Node(seed)
+    node.disk.push("once", FsyncFail(path="*/heap.db-wal", after=4))
+    node.run_killed(commits=8)
+    assert node.disk.pop("once") == 1
+    node.run_once(commits=3)
