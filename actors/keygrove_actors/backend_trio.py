@@ -175,9 +175,8 @@ class TrioBackend:
                 await self._sleep()
 
     def _run_timers(self) -> None:
-        while self._timers and (
-            self._timers[0][2].function is None or self._timers[0][0] <= self.now()
-        ):
+        now = self.now()  # once: a timer that is set again meanwhile has its turn in the next round
+        while self._timers and (self._timers[0][2].function is None or self._timers[0][0] <= now):
             function = heapq.heappop(self._timers)[2].function
             if function is not None:
                 self._call(function)

@@ -35,7 +35,7 @@ async def after_direct(
     request.message, request.timeout = message, within or 0.0
     request.deadline = inf if within is None else hub.backend.now() + within
     cell.finish(request, answer, error)
-    if error is not None and not isinstance(error, Exception | SystemExit):
+    if isinstance(error, KeyboardInterrupt):
         raise error
     slot = hub.wheel.add(request.deadline, request) if request.deadline < inf else None
     try:
@@ -132,7 +132,7 @@ class ReplyTo(Generic[R]):
     def __del__(self) -> None:
         request = self._request
         request.handles -= 1
-        if request.handles or self._is_spent or request.parker.done():
+        if request.handles or self._is_spent:
             return
         cell = self._cell  # the collector may run in any thread, and anywhere in this one
         cell.hub.backend.call_from_anywhere(lambda: cell.check_handles(request))

@@ -21,7 +21,7 @@ from keygrove_actors.death import bury
 from keygrove_actors.failures import NoReply
 from keygrove_actors.host import Host, TaskSet, Work
 from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import DIRECT, EMPTY, Request
+from keygrove_actors.mail import DIRECT, EMPTY, Command, Request
 from keygrove_actors.messages import DeclaredError, GoneReason, Ignore, MonitorId
 from keygrove_actors.outcomes import Continue, TaskDone, Trace
 from keygrove_actors.reentrant import REENTRANT_TASKS_MAX, interleave
@@ -30,7 +30,6 @@ from keygrove_actors.rest import Rest, fall_asleep
 from keygrove_actors.signals import Signals
 from keygrove_actors.specs import ChildSpec
 from keygrove_actors.traits import Traits, checked
-from keygrove_actors.turns import Command
 
 if TYPE_CHECKING:
     from keygrove_actors.ctx import Ctx
@@ -127,8 +126,11 @@ class Cell(Signals):
                 outcome = self._init()
                 assert outcome is None or isinstance(outcome, Ignore | Continue), "see traits"
                 self.started(outcome)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
+        except BaseException as error:
             self.crashed(error)
+            if isinstance(error, KeyboardInterrupt):
+                self.end()
+                raise
         if self.reason is not None and self.host is None:
             self.end()
 
@@ -244,7 +246,7 @@ class Cell(Signals):
                 self.declared(request, error)
             elif error is None:
                 self.settle(request, answer)
-            elif isinstance(error, Exception | SystemExit):
+            else:
                 self.crashed(error)
         except (Exception, SystemExit) as crash:  # noqa: BLE001 - let it crash: the reason is made of it
             self.crashed(crash)
@@ -262,6 +264,11 @@ class Cell(Signals):
             self.hub.turning = self
             try:
                 work = self.turn()
+            except BaseException as error:  # the handler's own: callbacks are not cancelled
+                self.crashed(error)
+                if isinstance(error, KeyboardInterrupt):
+                    self.end()
+                    raise
             finally:
                 self.hub.turning = None
         if self.reason is not None:
@@ -325,8 +332,11 @@ class Cell(Signals):
             try:
                 assert self.reason is not None
                 self.actor.terminate(self.reason)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - reported; the reason stays (A-114)
-                self.report_unclean(error)
+            except BaseException as error:
+                self.report_unclean(error)  # the reason stays
+                if isinstance(error, KeyboardInterrupt):
+                    self.announce()
+                    raise
         self.announce()
 
     async def terminate(self) -> None:

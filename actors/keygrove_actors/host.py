@@ -165,14 +165,16 @@ class Host:
         self._until = cell.hub.backend.clock() + TURN_S
         cell.hub.hosts[self._task] = cell
         self._own = anyio.CancelScope(shield=True)
+        interrupt: KeyboardInterrupt | None = None
         try:
             with self._own:
                 if cell.is_killed:
                     self._own.cancel()
                 async with self._stack:
                     await self._live_and_leave()
-        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
-            # out here a group holds no cancellation any more: the scope took them out of it
+        except BaseException as error:  # noqa: BLE001 - whatever closing raises is reported, the reason stays
+            # out here nothing is the runtime's own cancellation any more: the scope took that
+            interrupt = error if isinstance(error, KeyboardInterrupt) else None
             self._went_wrong(error)
         if self._own.cancelled_caught and not cell.is_killed:
             cell.overran()
@@ -184,6 +186,8 @@ class Host:
             cell.lose(self._work)
         cell.announce()
         cell.unfence()
+        if interrupt is not None:
+            raise interrupt
 
     def _went_wrong(self, error: BaseException) -> None:
         if self._cell.reason is None:
@@ -333,9 +337,11 @@ class _ChildTask:
                 if self._is_cancelled:
                     self._scope.cancel()
                 result = await self._function(*self._args)
-        except (Exception, SystemExit, BaseExceptionGroup) as error:  # noqa: BLE001 - a failed task is the actor's crash
+        except BaseException as error:  # noqa: BLE001 - a failed task is the actor's crash
             failure = error
         self._owner.ended(self, result, failure)
+        if isinstance(failure, KeyboardInterrupt):
+            raise failure
 
 
 def _is_only(error: BaseException, known: BaseException | None) -> bool:

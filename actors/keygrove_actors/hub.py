@@ -170,7 +170,7 @@ class Hub:
         self.counters = Counters()
         self.letters = Letters(self.wheel, backend.now, self.report)
         self._told: set[tuple[type[Any], type[Any]]] = set()
-        self.observer_error: Exception | None = None
+        self.observer_error: BaseException | None = None
         self._observe = observe
         self._ids = count(1)
         self._monitors = count(1)
@@ -190,7 +190,7 @@ class Hub:
             return
         try:
             self._observe(report)
-        except Exception as error:  # noqa: BLE001 - an observer must not harm the tree it watches
+        except BaseException as error:  # noqa: BLE001 - an observer must not harm the tree it watches
             self._observe = None
             self.observer_error = error
 
@@ -228,7 +228,7 @@ class Hub:
         first = _first_leaf(error)
         return Crash(
             type(first).__name__,
-            str(first),
+            _text(first),
             trace_text(error),
             f"{path}#{next(self._crashes)}",
         )
@@ -282,6 +282,13 @@ class Hub:
             "tasks": len(self.hosts),
             "deadlines": len(self.wheel),
         }
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the error's own `__str__` is broken: the crash counts, not its text
+        return "(its text cannot be had)"
 
 
 def _first_leaf(error: BaseException) -> BaseException:

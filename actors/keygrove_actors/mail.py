@@ -12,6 +12,7 @@ import msgspec
 
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.messages import CallTimeout, MailboxFull, NoProc
+from keygrove_actors.outcomes import Continue
 from keygrove_actors.reports import Cause
 from keygrove_actors.specs import ChildSpec, Overflow
 
@@ -59,6 +60,21 @@ DIRECT: Final[Any] = Request(None, None, None)  # type: ignore[arg-type] # pyrig
 """The call at hand in a direct turn, until somebody needs a real one (`Cell.at_hand`)."""
 
 
+class Command(Request, eq=False):
+    """A request of the runtime's own: a function of the cell, run between two messages."""
+
+    def run(self, cell: Any) -> None:
+        """Do it, and answer."""
+        if self.parker.done():
+            return
+        try:
+            answer: Any = self.message(cell)  # type: ignore[operator]
+        except Exception as error:  # noqa: BLE001 - it goes to whoever asked
+            self.fail(error)
+        else:
+            self.parker.set_result(answer)
+
+
 class Notice:
     """Mail from the runtime itself: a monitor that fired, a timer that is due."""
 
@@ -81,6 +97,10 @@ class Envelope(Notice):
     def unwrap(self) -> object:
         """The cast."""
         return self.message
+
+
+_RUNTIMES_OWN: Final = (Notice, Command, Continue)
+"""What no policy may drop: it is not a message."""
 
 
 class Waiting:
@@ -231,7 +251,7 @@ class Mailbox(ABC):
         self.high_water = max(self.high_water, len(self.box))
         if policy is Overflow.DROP_OLDEST:
             for position, oldest in enumerate(self.box):
-                if not isinstance(oldest, Notice) or type(oldest) is Envelope:
+                if type(oldest) is Envelope or not isinstance(oldest, _RUNTIMES_OWN):
                     del self.box[position]
                     self._refuse(oldest)
                     return True

@@ -346,10 +346,16 @@ class BadSpec(SpecError):
 
 
 class StartFailed(SpecError):
-    """A child's start failed, so the tree did not come up."""
+    """A child's start failed, so the tree did not come up.
 
-    def __init__(self, child_id: str, reason: Reason) -> None:
-        super().__init__(f"{child_id} {reason} while it started: mend that and start again")
+    In a subtree, `first` is the path and the reason of the actor that could not start.
+    """
+
+    def __init__(
+        self, child_id: str, reason: Reason, first: tuple[str, Reason] | None = None
+    ) -> None:
+        why = "" if first is None else f", because {first[0]} {first[1]}"
+        super().__init__(f"{child_id} {reason} while it started{why}: mend that and start again")
         self.child_id = child_id
         self.reason = reason
 

@@ -173,6 +173,7 @@ class Port(Actor[Any]):
             late.cancel()
         if unfit is not None:
             return self._refuse(unfit)
+        self._shut_without_credit()  # a worker may begin with none at all
         self._link.watch()
         return None
 
@@ -278,7 +279,11 @@ class Port(Actor[Any]):
         link = self._link
         if not link.is_flushing:
             link.sent(now)
-        if not link.is_free:
+        self._shut_without_credit()
+
+    def _shut_without_credit(self) -> None:
+        """While the worker takes no more, requests wait in the mailbox: by slow handlers."""
+        if not self._link.is_free:
             self._is_shut = True
             for kind in self._free:
                 del self._cell.traits.plain[kind]
@@ -358,7 +363,8 @@ class Port(Actor[Any]):
 
     def _reason_of(self, how: Exit) -> Normal | Crash:
         if how.signal:
-            name = signal.Signals(how.signal).name
+            known = {s.value: s.name for s in signal.Signals}
+            name = known.get(how.signal, f"SIG{how.signal}")
             return self._crash(f"signal_{name}", f"{name} ended the worker")
         if how.code:
             return self._crash(f"exit_{how.code}", f"the worker exited with code {how.code}")

@@ -44,7 +44,13 @@ class Receiver:
 
     def offer(self, item: Any) -> None:
         """A message was queued, the last of all: is it the one?"""
-        if self._parker.done() or not self.matches(item):
+        if self._parker.done():
+            return
+        try:
+            if not self.matches(item):
+                return
+        except Exception as error:  # noqa: BLE001 - the receiver's own: not for the sender
+            self._parker.set_exception(error)
             return
         box = self._cell.box
         del box[len(box) - 1]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from keygrove_actors.mail import EMPTY, Notice
+from keygrove_actors.mail import EMPTY, Command, Notice
 from keygrove_actors.outcomes import Continue, Idle
-from keygrove_actors.turns import Command
 from keygrove_actors.wheel import Alarm
 
 if TYPE_CHECKING:

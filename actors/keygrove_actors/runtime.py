@@ -186,7 +186,9 @@ class Runtime:
         if not self._root.is_started and not self._is_stopping:
             self._is_told = True
             child_id, reason = self._root.start_failure or (ROOT, Shutdown())
-            raise StartFailed(child_id, reason)
+            first = self._root.first_failure
+            is_deeper = first is not None and first[0] != child_id
+            raise StartFailed(child_id, reason, first if is_deeper else None)
 
     async def stopped(self, deadline: float | None) -> None:
         """Stop, and wait until everything is down, whatever cancels the waiter."""

@@ -110,7 +110,7 @@ class Budget(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.restarts < 0:
             raise BadSpec(f"a budget of {self.restarts} restarts is negative: use 0 for none")
-        if self.period <= 0:
+        if not self.period > 0:
             raise BadSpec(f"budget period {self.period} is no time span: use more than 0 seconds")
 
 
@@ -214,21 +214,28 @@ def partitioned(n: int, spec: ChildSpec, *, intensity: int = 1, period: float = 
 
 
 def _check_backoff(backoff: Backoff) -> None:
-    if backoff.base <= 0:
+    if not backoff.base > 0:
         raise BadSpec(f"backoff base {backoff.base} waits for nothing: use more than 0 seconds")
     for field in ("first", "cap", "reset_after"):
         seconds: float = getattr(backoff, field)
-        if seconds < 0:
+        if not seconds >= 0:
             raise BadSpec(f"backoff {field} {seconds} is negative: use 0 seconds or more")
-    if backoff.factor < 1:
+    if not backoff.factor >= 1:
         raise BadSpec(f"backoff factor {backoff.factor} makes waits shorter: use 1 or more")
 
 
 def _check_child(spec: ChildSpec) -> None:
+    if not callable(spec.start) and not isinstance(spec.start, SupSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - see below
+        raise BadSpec(
+            f"{spec.id} is given {type(spec.start).__name__} to start: give a class, or a function "
+            "that makes an actor"
+        )
+    if not isinstance(spec.restart, Restart):  # pyright: ignore[reportUnnecessaryIsInstance] - see below
+        raise BadSpec(f"unknown restart {spec.restart!r}: use a member of Restart")
     if not spec.id or "/" in spec.id:
         raise BadSpec(f"child id {spec.id!r} cannot stand in a path: use some characters, no slash")
     _check_shutdown(spec)
-    if spec.init_timeout is not None and spec.init_timeout <= 0:
+    if spec.init_timeout is not None and not spec.init_timeout > 0:
         raise BadSpec(f"{spec.id} has init_timeout {spec.init_timeout}: use more than 0, or None")
     if spec.significant and spec.restart is Restart.PERMANENT:
         raise BadSpec(
@@ -260,16 +267,18 @@ def _check_shutdown(spec: ChildSpec) -> None:
             raise BadSpec(
                 f'{spec.id} has shutdown {limit!r}: use seconds, "infinity" or "brutal_kill"'
             )
-    elif limit is not None and limit < 0:
+    elif limit is not None and not limit >= 0:
         raise BadSpec(f"{spec.id} has shutdown {limit}: use 0 seconds or more")
 
 
 def _check_supervisor(spec: SupSpec) -> None:
     if not isinstance(spec.strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance] - the checkers' promise is not kept by untyped callers
         raise BadSpec(f"unknown strategy {spec.strategy!r}: use a member of Strategy")
+    if not isinstance(spec.children, tuple):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+        raise BadSpec("children are a tuple: write (child,) where there is one")
     if spec.intensity < 0:
         raise BadSpec(f"intensity {spec.intensity} is negative: use 0 to tolerate no restart")
-    if spec.period <= 0:
+    if not spec.period > 0:
         raise BadSpec(f"period {spec.period} is no time span: use more than 0 seconds")
     _check_children(spec)
     for child in spec.children if spec.template is None else (spec.template,):

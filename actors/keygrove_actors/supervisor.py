@@ -46,7 +46,7 @@ from keygrove_actors.failures import (
 )
 from keygrove_actors.host import TURN_MESSAGES
 from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import Notice, Request
+from keygrove_actors.mail import Command, Notice, Request
 from keygrove_actors.messages import (
     GoneReason,
     Killed,
@@ -76,7 +76,6 @@ from keygrove_actors.supref import (
     StartChild,
     SupApi,
 )
-from keygrove_actors.turns import Command
 
 _STARTS: Final = (StartChild, Spawn, RestartChild)
 
@@ -88,7 +87,7 @@ class Supervisor(Actor[SupApi]):
 class SupervisorCell(Staff):
     """A cell whose life is decided by its children's."""
 
-    __slots__ = ("_events", "start_failure")
+    __slots__ = ("_events", "first_failure", "start_failure")
 
     def __init__(self, hub: Hub, parent: Parent, spec: ChildSpec, path: str) -> None:
         super().__init__(hub, parent, spec, path)
@@ -98,6 +97,7 @@ class SupervisorCell(Staff):
         self.retable()
         self.is_idle = True
         self.start_failure: tuple[str, Reason] | None = None
+        self.first_failure: tuple[str, Reason] | None = None
 
     # ---- what the parent asks
 
@@ -154,6 +154,10 @@ class SupervisorCell(Staff):
             self.note(Started(post.id, now, ignored=True))
         else:
             self.start_failure = self.start_failure or (child, reason)
+            if isinstance(cell, SupervisorCell):
+                self.first_failure = self.first_failure or cell.first_failure or (cell.path, reason)
+            else:
+                self.first_failure = self.first_failure or (cell.path, reason)
             self.hub.report(StartError(child, cell.path, reason))
             self.note(StartFailure(post.id, reason, now))
 
@@ -161,6 +165,14 @@ class SupervisorCell(Staff):
 
     def tick(self) -> None:
         """Deal with the events; with mail only while no child is waited for."""
+        try:
+            self._decide()
+        except BaseException as error:
+            self._broke(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+
+    def _decide(self) -> None:
         events, model, requests = self._events, self.model, TURN_MESSAGES
         self._serve_commands()
         while not self.is_dead and not self.halted:
@@ -177,6 +189,12 @@ class SupervisorCell(Staff):
         self.is_idle = True
         if not requests:
             self.schedule()
+
+    def _broke(self, error: BaseException) -> None:
+        """Deciding itself failed: end, and nobody is left behind."""
+        self.crashed(error)
+        self.kill_all()
+        self.announce()
 
     def note(self, event: Event) -> None:
         """Put `event` behind the others, and see to it that it is dealt with."""

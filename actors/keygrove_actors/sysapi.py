@@ -14,10 +14,10 @@ from keygrove_actors import state
 from keygrove_actors.actor import Actor
 from keygrove_actors.cell import Cell
 from keygrove_actors.failures import NotSuspended
+from keygrove_actors.mail import Command
 from keygrove_actors.messages import BadSpec, CallingSelf, NoProc
 from keygrove_actors.ref import Ref
 from keygrove_actors.supref import SupervisorView
-from keygrove_actors.turns import Command
 from keygrove_actors.watch import LOG_EVENTS, Statistics, TraceEvent, Watch
 
 TIMEOUT_S: Final = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf, isnan
 from typing import Any, Final
 
 from keygrove_actors.cell import Cell
@@ -36,6 +37,11 @@ class MessageTimer(Notice):
     def __init__(
         self, cell: Cell, message: Cast[Any], delay: float, *, every: float | None, name: str | None
     ) -> None:
+        if isnan(delay) or (every is not None and not 0 < every < inf):
+            raise ValueError(
+                f"a timer cannot have {delay if every is None else every} seconds: use a number, "
+                "and more than 0 for one that repeats"
+            )
         self.message = message
         self.missed = 0
         self.name = name

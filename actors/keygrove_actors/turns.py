@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from keygrove_actors.host import TURN_MESSAGES, TURN_S, Work
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.lanes import Lanes
-from keygrove_actors.mail import EMPTY, Envelope, Notice, Request
+from keygrove_actors.mail import EMPTY, Command, Envelope, Notice, Request
 from keygrove_actors.messages import DeclaredError, WrongProtocol
 from keygrove_actors.outcomes import Continue
 from keygrove_actors.reports import Cause
@@ -33,21 +33,6 @@ if TYPE_CHECKING:
     from keygrove_actors.rest import Rest
 
 NO_HANDLERS: Final[dict[type[Any], Plain]] = {}
-
-
-class Command(Request, eq=False):
-    """A request of the runtime's own: a function of the cell, run between two messages."""
-
-    def run(self, cell: Any) -> None:
-        """Do it, and answer."""
-        if self.parker.done():
-            return
-        try:
-            answer: Any = self.message(cell)  # type: ignore[operator]
-        except Exception as error:  # noqa: BLE001 - it goes to whoever asked
-            self.fail(error)
-        else:
-            self.parker.set_result(answer)
 
 
 class Turns(Settling):
@@ -184,11 +169,16 @@ class Turns(Settling):
         if self.watch is None or kind is Command or self.watch.lets_in(item):
             return True
         if isinstance(item, Request):
+            self._forget_answered()
             self._defer(item)
             self.hub.dead_letter(self.label, item.message, Cause.FILTERED)
         elif not isinstance(item, Notice):
             self.hub.dead_letter(self.label, item, Cause.FILTERED)
         return False
+
+    def _forget_answered(self) -> None:
+        """Keep no calls that a filter took away and that nobody waits for any more."""
+        self.deferred = {one: None for one in self.deferred or {} if not one.parker.done()}
 
     def _handle_call(self, request: Request) -> Work | None:
         if request.parker.done():

@@ -55,6 +55,8 @@ class Wheel:
 
         Returns the slot to strike the entry out of.
         """
+        if when == inf:
+            return {entry: None}  # never
         tick = ceil(when * TICKS_PER_S)
         slot = self.slots.get(tick)
         if slot is None:
@@ -99,14 +101,19 @@ class Wheel:
     def _advance(self) -> None:
         self._disarm()
         now = self._backend.now()
+        try:
+            self._expire(now)
+        finally:  # no entry that raises may cost the others their deadlines
+            if self._due and self._due[0] < self._armed:
+                self._arm(self._due[0])
+
+    def _expire(self, now: float) -> None:
         while self._due and (self._due[0] / TICKS_PER_S <= now or not self.slots[self._due[0]]):
             slot = self.slots.pop(heapq.heappop(self._due))
             while slot:
                 entry = next(iter(slot))
                 del slot[entry]
                 entry.expire()
-        if self._due and self._due[0] < self._armed:
-            self._arm(self._due[0])
 
 
 class Alarm:

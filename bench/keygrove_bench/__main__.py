@@ -26,7 +26,10 @@ WIDTH = 150
 @click.option("--quick", is_flag=True, help="Fewer rounds of `actors`.")
 def main(name: str, *, as_json: bool, only: str, quick: bool) -> None:
     """Run the benchmark NAME and print what it measured."""
-    report = BENCHES[name]([word for word in only.split(",") if word], quick)
+    try:
+        report = BENCHES[name]([word for word in only.split(",") if word], quick)
+    except actors.UnknownRowError as error:
+        raise click.UsageError(str(error)) from error
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
@@ -242,12 +243,22 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     return rows
 
 
-def main() -> int:
-    """All mutants; 1 if one survives, or if the test finds fault with no mutation at all."""
-    control, *outcomes = [attempt(mutant) for mutant in (CONTROL, *MUTANTS)]
-    Console().print(table([control, *outcomes]))
-    return 0 if all(one.found for one in outcomes) and not control.found else 1
+@click.command()
+def main() -> None:
+    """Plant each bug in turn, and see whether the model test finds it: takes some minutes.
+
+    Needs what tests need: `pip install -e '.[dev]'`. Exit code 1 if a bug survives, or if the
+    test finds fault where none was planted.
+    """
+    outcomes: list[Outcome] = []
+    for mutant in (CONTROL, *MUTANTS):
+        outcomes.append(outcome := attempt(mutant))
+        click.echo(f"{mutant.name}: {outcome.found or 'not found'}", err=True)
+    Console().print(table(outcomes))
+    control, *planted = outcomes
+    if control.found or not all(one.found for one in planted):
+        raise click.ClickException("a planted bug survived, or one was found that is none")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from keygrove.ports import Clock, Ports, SqlDatabase
+from keygrove.ports import Clock, HttpServers, Ports, SqlDatabase
 from keygrove.ratelimit.admission import Admit, admit_all
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
@@ -121,14 +121,16 @@ class SimulatedNode(msgspec.Struct, frozen=True):
     log: MemoryLog
 
 
-def simulated_ports(seed: int = 0, clock: Clock | None = None) -> Ports:
+def simulated_ports(
+    seed: int = 0, clock: Clock | None = None, servers: HttpServers | None = None
+) -> Ports:
     """A world without files and sockets."""
     return Ports(
         clock=clock or LoopClock(),
         entropy=SeededEntropy(seed),
         databases=NoDatabases(),
         compute=InlineCompute(),
-        servers=DoorServers(),
+        servers=servers or DoorServers(),
     )
 
 

@@ -11,8 +11,9 @@ from keygrove.errors import NodeStartError
 from keygrove.http.app import hkp_app, metrics_app
 from keygrove.http.asgi import Observer, Shared
 from keygrove.http.control import LISTENER, About, control_app
+from keygrove.http.errors import HttpError
 from keygrove.http.facts import NodeFacts
-from keygrove.http.insight import Insight
+from keygrove.http.insight import STARTING, Insight
 from keygrove.http.listener import Listener, MakeApp
 from keygrove.ports import Endpoint, Ports
 from keygrove.ratelimit.admission import Admit, admit_all
@@ -96,28 +97,37 @@ class _Insight(Insight):
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self._runtime: Runtime
+        self._runtime: Runtime | None = None
 
     def open(self, runtime: Runtime) -> None:
         """The tree is up."""
         self._runtime = runtime
         self._meter.attach(runtime)
 
+    def is_up(self) -> bool:
+        """See `Insight`."""
+        return self._runtime is not None
+
     def outline(self) -> TreeNode:
         """See `Insight`."""
-        return self._runtime.tree()
+        return self._running().tree()
 
     def failed(self) -> Sequence[str]:
         """See `Insight`."""
-        return self._runtime.failed()
+        return self._running().failed()
 
     async def tree(self) -> Snapshot:
         """See `Insight`."""
-        return await tree_snapshot(self._runtime)
+        return await tree_snapshot(self._running())
 
     async def samples(self) -> Sequence[Metric]:
         """See `Insight`."""
-        return await self._meter.collect()
+        return await self._meter.collect() if self.is_up() else ()
+
+    def _running(self) -> Runtime:
+        if self._runtime is None:
+            raise HttpError(503, STARTING)
+        return self._runtime
 
 
 def sqlite_stores(settings: Settings, ports: Ports) -> list[OpenStore]:

@@ -12,7 +12,14 @@ import keygrove_actors
 DOCS = Path(__file__).parents[2] / "docs"
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 TUTORIAL_LINES_MAX = 60
+WORKER_LINES_MAX = 30
 REFERENCE_LINES_MAX = 400
+WITH_CTRL_C = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 ENDING = """
 import anyio
 
@@ -55,7 +62,9 @@ def test_the_tutorial_is_sixty_lines_that_survive_their_bug(tmp_path: Path) -> N
     program.write_text(code)
     port = free_port()
     service = subprocess.Popen(
-        [sys.executable, "-u", str(program), str(port)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-u", "-c", WITH_CTRL_C, str(program), str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert service.stdout is not None
     try:
@@ -76,5 +85,25 @@ def test_the_tutorial_is_sixty_lines_that_survive_their_bug(tmp_path: Path) -> N
         out, _ = service.communicate(timeout=10)
     finally:
         service.kill()
+        service.wait()
     assert service.returncode == 0
     assert "child='counter', path='counter', incarnation=2" in out
+
+
+def test_the_worker_of_the_how_to_works(tmp_path: Path) -> None:
+    worker, host = PYTHON.findall((DOCS / "how-to" / "write-a-worker.md").read_text())
+    assert len([line for line in worker.splitlines() if line.strip()]) <= WORKER_LINES_MAX
+    (tmp_path / "parsing.py").write_text(worker)
+    (tmp_path / "host.py").write_text(host)
+    ran = subprocess.run(
+        [sys.executable, "host.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    lines = ran.stdout.splitlines()
+    assert "6" in lines
+    assert any("bad_request" in line and "'x'" in line for line in lines)

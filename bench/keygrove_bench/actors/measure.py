@@ -27,8 +27,15 @@ _ASKED: Final = (
 _PEERS: Final = ("uvloop", "pykka", "xoscar", "otpylib")
 
 
+class UnknownRowError(Exception):
+    """A row was asked for that there is not."""
+
+
 def measure(only: Collection[str] = (), *, quick: bool = False) -> Report:
     """Run the workloads named in `only`, or all; `quick` is one warm-up and three rounds."""
+    known = {name for one in WORKLOADS for name in (one.id, one.id.partition("-")[0])}
+    if unknown := [name for name in only if name not in known]:
+        raise UnknownRowError(f"no row {', '.join(unknown)}: there are {', '.join(sorted(known))}")
     load = load_average()
     results: list[Row] = []
     with _compiled() as erlang:

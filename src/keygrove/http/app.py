@@ -38,6 +38,8 @@ class Probes:
 
     async def ready(self, _: Request) -> Response:
         """GET /readyz: every shard answers, too, and nobody was given up."""
+        if not self._insight.is_up():
+            return _not_ready("the server is starting")
         down = self._insight.failed()
         if down:
             return _not_ready(

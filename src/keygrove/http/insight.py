@@ -1,14 +1,20 @@
 """What the running tree of a node tells of itself, to whoever asks over HTTP."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from keygrove_actors import Node
 from keygrove_actors.census import Metric, Snapshot
 
+STARTING: Final = "the server is starting: try again shortly"
+
 
 class Insight(Protocol):
-    """The tree while it runs."""
+    """The tree while it runs. Until `is_up`, there are no samples, and the rest is a 503."""
+
+    def is_up(self) -> bool:
+        """Whether all of it has started."""
+        ...
 
     def outline(self) -> Node:
         """Who is there, and in which state: at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,6 +20,7 @@ from keygrove_actors.port_fake import in_memory
 from keygrove_actors.port_spec import Offer, PortSpec
 from keygrove_actors.testkit import leak_gate
 from keygrove_actors.zygote_actor import Zygote, zygote_spec
+from tests.interop.ports.kit import descendants
 
 SOURCES = Path(__file__).parents[3] / "deploy" / "workers"
 TABLE = "keygrove_actors.port_conform:table"
@@ -124,3 +125,11 @@ def children_of(pid: int) -> list[int]:
     """Direct children, zombies too."""
     text = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
     return [int(child) for child in text.split()]
+
+
+@pytest.fixture(autouse=True)
+def no_orphan() -> Generator[None, None, None]:
+    """No test leaves a process behind, whatever it tests."""
+    before = set(descendants(os.getpid()))
+    yield
+    assert set(descendants(os.getpid())) <= before
