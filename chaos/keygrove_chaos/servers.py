@@ -86,7 +86,7 @@ class Door:
                 }.items()
             ],
         }
-        answer = _Answer()
+        answer = Answer()
         self._inside += 1
         try:
             await app(scope, receive or chunks([body]), answer.send)
@@ -148,8 +148,8 @@ def chunks(parts: Iterable[bytes], then: Wait | None = None) -> Receive:
     return receive
 
 
-class _Answer:
-    """What the app sends, and whether it may send it."""
+class Answer:
+    """What an app sends, and whether it may send it."""
 
     def __init__(self) -> None:
         self._start: MutableMapping[str, Any] | None = None
@@ -157,7 +157,12 @@ class _Answer:
         self._is_whole = False
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
+        """See the ASGI specification."""
         await anyio.lowlevel.checkpoint()
+        self.take(message)
+
+    def take(self, message: MutableMapping[str, Any]) -> None:
+        """Keep a message; it must be one that may come now."""
         assert not self._is_whole, "sent behind the end"
         if message["type"] == "http.response.start":
             assert self._start is None, "started twice"
@@ -169,6 +174,11 @@ class _Answer:
             self._is_whole = not message.get("more_body", False)
 
     def reply(self) -> Reply:
+        """The whole answer.
+
+        Raises:
+            NoReplyError: it is not whole.
+        """
         if self._start is None or not self._is_whole:
             raise NoReplyError("the app returned without a whole answer")
         pairs = [(name.decode(), value.decode()) for name, value in self._start["headers"]]

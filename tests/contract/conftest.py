@@ -1,21 +1,26 @@
 """The forms of the certificate store, each as a way to open it again and again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
+from trio.testing import MockClock
 
+from keygrove.ports import Databases
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.sqlite import open_store
 from keygrove.storage.store import CertificateStore
 from keygrove.system.sqlite import SqliteFiles
+from keygrove_chaos.disk import Disk
+from keygrove_chaos.sqlite import SimulatedDatabases
+from tests.simulation.timelines import SeededTimeline
 
 Open: TypeAlias = Callable[[], AbstractAsyncContextManager[CertificateStore]]
 
-FORMS = ("sqlite-full", "sqlite-relaxed", "memory", "memory-on-trio")
+FORMS = ("sqlite-full", "sqlite-relaxed", "sqlite-simulated", "memory", "memory-on-trio")
 
 
 @pytest.fixture(params=FORMS)
@@ -25,19 +30,32 @@ def form(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def anyio_backend(form: str) -> str:
+def anyio_backend(form: str) -> str | tuple[str, dict[str, Any]]:
+    if form == "sqlite-simulated":
+        return "trio", {"clock": MockClock(autojump_threshold=0)}
     return "trio" if form.endswith("trio") else "asyncio"
 
 
 @pytest.fixture
-def open_it(form: str, tmp_path: Path) -> Open:
+def databases(form: str, tmp_path: Path) -> Iterator[Databases]:
+    if form != "sqlite-simulated":
+        yield SqliteFiles(tmp_path)
+        return
+    timeline = SeededTimeline(0)
+    simulated = SimulatedDatabases(timeline, "node", Disk(timeline, "node").boot(), timeline.now)
+    yield simulated
+    simulated.close()
+
+
+@pytest.fixture
+def open_it(form: str, databases: Databases) -> Open:
     if form.startswith("memory"):
         return MemoryStore().opened
     return partial(
         open_store,
-        SqliteFiles(tmp_path),
+        databases,
         "shard-0",
         "0/1",
         bytes(16),
-        durable=form == "sqlite-full",
+        durable=form != "sqlite-relaxed",
     )

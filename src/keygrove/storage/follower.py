@@ -10,9 +10,10 @@ from functools import partial
 
 import anyio
 
-from keygrove.errors import DiskFullError
+from keygrove.errors import DamagedError, DiskFullError
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
+from keygrove.storage.address import content_hash
 from keygrove.storage.derive import Derived, derive
 from keygrove.storage.heap import Row
 from keygrove.storage.overlay import Entry, Overlay
@@ -67,7 +68,11 @@ class Follower:
                 raise DiskFullError("index.db")
 
     async def replay(self, reader: SqlDatabase) -> None:
-        """Take in the rows that a former run committed and did not flush."""
+        """Take in the rows that a former run committed and did not flush.
+
+        Raises:
+            DamagedError: one of them is not what was committed.
+        """
         while True:
             rows = await reader.run(lambda db: heap.after(db, self._newest, SLICE))
             if not rows:
@@ -137,4 +142,7 @@ def _entry(row: Row, terms: frozenset[Term], words: frozenset[str]) -> Entry:
 
 def _derive_all(rows: Sequence[tuple[Row, int]], _: SqlSession) -> list[Derived]:
     """On the reader's thread, because a long replay must not hold the event loop."""
+    for row, _size in rows:
+        if content_hash(row.v) != row.h:
+            raise DamagedError(f"heap.db is damaged: row {row.seq} is not what was written there")
     return [derive(row.v) for row, _ in rows]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from keygrove.errors import StoreError
+from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import SqlSession
 
 FORMAT = 1
@@ -73,9 +73,17 @@ def prepare(db: SqlSession, shard: str, uuid: bytes, *, durable: bool) -> Tip:
 
 
 def set_up(db: SqlSession, *, durable: bool) -> None:
-    """Choose page size and journal, of the main file only, whatever is attached."""
+    """Choose page size and journal, of the main file only, whatever is attached.
+
+    Raises:
+        StoreError: it keeps another journal. Then a commit would end with removing a file, which
+            only its folder makes durable: a power cut would take it back.
+    """
     db.execute(f"PRAGMA main.page_size = {PAGE_BYTES}")
-    db.execute("PRAGMA main.journal_mode = WAL")
+    # All rows are asked for because the statement commits behind its last one. Dropped before,
+    # it would fail, and the file keep its old journal, with nobody told.
+    if db.execute("PRAGMA main.journal_mode = WAL").fetchall() != [("wal",)]:
+        raise StoreError("a shard's file cannot be given a write-ahead log")
     db.execute(f"PRAGMA main.synchronous = {'FULL' if durable else 'NORMAL'}")
     db.execute(f"PRAGMA main.cache_size = -{CACHE_KIB}")
     db.execute("PRAGMA temp_store = MEMORY")
@@ -97,6 +105,7 @@ def check(db: SqlSession, shard: str) -> Tip:
 
     Raises:
         StoreError: it is no heap of ours, or of a newer program, or of another shard.
+        DamagedError: it is ours, and has lost what it was made with.
     """
     if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
         raise StoreError(
@@ -109,6 +118,8 @@ def check(db: SqlSession, shard: str) -> Tip:
             "run a newer keygrove"
         )
     meta = dict(db.execute("SELECT k, v FROM meta").fetchall())
+    if not {"shard", "uuid"} <= meta.keys():
+        raise DamagedError(f"heap.db of shard {shard} is damaged: it does not say whose it is")
     if meta["shard"] != shard:
         raise StoreError(
             f"heap.db belongs to shard {meta['shard']}, not {shard}: "

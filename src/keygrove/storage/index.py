@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
 from keygrove.storage.derive import derive, digest_term
 from keygrove.storage.heap import Tip
@@ -70,9 +71,16 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 def origin(db: SqlSession, schema: str) -> Origin:
-    """Read it. The heap grows meanwhile: look at its end afterwards."""
-    heap_uuid, rules = db.execute(f"SELECT heap, format FROM {schema}.origin").fetchone()
-    return Origin(heap_uuid, rules, db.execute(f"SELECT seq FROM {schema}.done").fetchone()[0])
+    """Read it. The heap grows meanwhile: look at its end afterwards.
+
+    Raises:
+        DamagedError: the index has lost it.
+    """
+    done = f"(SELECT seq FROM {schema}.done)"
+    row = db.execute(f"SELECT heap, format, {done} FROM {schema}.origin").fetchone()
+    if row is None or None in row:
+        raise DamagedError("index.db is damaged: it does not say what it was derived from")
+    return Origin(*row)
 
 
 def is_usable(db: SqlSession, tip: Tip) -> bool:

@@ -9,13 +9,13 @@ of both. Only a file's writer checkpoints it.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from keygrove.errors import StoreError
+from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import Databases, SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash, tree_key
@@ -208,6 +208,10 @@ async def open_store(
     async with AsyncExitStack() as opened:
         writer = await opened.enter_async_context(databases.open(heap_path))
         tip = await writer.run(lambda db: heap.prepare(db, shard, uuid, durable=durable))
+        # After a failed synchronisation the system's cache may show what the disk never got. A
+        # log read from there must not be gone on with: it is moved, and the next one is new.
+        with suppress(DiskFullError):
+            await writer.run(heap.checkpoint)
         await _ensure_index(databases, index_path, tip)
         indexer = await opened.enter_async_context(databases.open(index_path, attached=heap_path))
         await indexer.run(lambda db: heap.set_up(db, durable=False))

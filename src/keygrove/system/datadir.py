@@ -1,5 +1,6 @@
 """The data directory: made if need be, and owned by one writing process at a time."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Generator
@@ -13,6 +14,28 @@ CONTROL = "control.sock"
 SHARD_FOLDER = "shard-"
 
 
+def make_folder(path: Path, mode: int = 0o700) -> None:
+    """Make a folder if need be, and those above it; then its name is on the disk, too.
+
+    A file is lost, however well synchronised, with the name of a folder above it. The last one
+    is synchronised even if it was there: whoever made it may have been killed before that.
+    """
+    if not path.parent.exists():
+        make_folder(path.parent, mode=0o777)
+    path.mkdir(mode=mode, exist_ok=True)
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        # Where folders cannot be synchronised, or this one not be read, its names are as
+        # durable as the file system makes them. A disk that fails is another matter.
+        if error.errno == errno.EIO:
+            raise
+
+
 @contextmanager
 def owned(root: Path, command: str) -> Generator[None, None, None]:
     """Be the one process that writes below `root`, while the block runs.
@@ -21,7 +44,7 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
         DataDirError: another process is, or the directory cannot be made; it says which.
     """
     try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(root)
         lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise DataDirError(

@@ -22,6 +22,7 @@ import anyio.to_thread
 
 from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
+from keygrove.system.datadir import make_folder
 
 T = TypeVar("T")
 
@@ -135,13 +136,13 @@ class SqliteFiles:
     ) -> AsyncGenerator[SqlDatabase, None]:
         """See `ports.Databases`."""
         file = self._root / path
-        if writable:
-            await anyio.Path(file.parent).mkdir(parents=True, exist_ok=True, mode=0o700)
         side = self._root / attached if attached is not None else None
         db = _Connection(file, side, writable=writable)
         try:
+            if writable:
+                await anyio.to_thread.run_sync(make_folder, file.parent)
             await db.opened()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"cannot open {file}: {error}") from error
         try:
             yield db

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from keygrove.errors import DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.ports import SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.sqlite import WAL_BYTES, SqliteStore, open_reader, open_store
@@ -187,6 +187,16 @@ def ahead(path: Path) -> None:
         db.execute("UPDATE done SET seq = 1000")
 
 
+def of_nothing(path: Path) -> None:
+    with raw(path) as db:
+        db.execute("DELETE FROM origin")
+
+
+def without_end(path: Path) -> None:
+    with raw(path) as db:
+        db.execute("DELETE FROM done")
+
+
 def foreign(path: Path) -> None:
     path.unlink()
     with raw(path) as db:
@@ -195,7 +205,18 @@ def foreign(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [remove, overwrite, empty, cut, of_other_heap, of_older_format, ahead, foreign],
+    [
+        remove,
+        overwrite,
+        empty,
+        cut,
+        of_other_heap,
+        of_older_format,
+        of_nothing,
+        without_end,
+        ahead,
+        foreign,
+    ],
     ids=lambda damage: damage.__name__,
 )
 async def test_an_index_that_cannot_be_used_is_made_anew(
@@ -254,6 +275,19 @@ async def test_a_heap_of_a_newer_format_is_refused(
     with raw(heap_path) as db:
         db.execute(f"PRAGMA user_version = {heap.FORMAT + 1}")
     with pytest.raises(StoreError, match=r"format 2.*run a newer keygrove"):
+        async with opened(files):
+            pass
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM meta", "UPDATE obj SET v = zeroblob(9)"])
+async def test_a_heap_that_is_not_what_was_written_is_refused(
+    files: WatchedDatabases, heap_path: Path, statement: str
+) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice")])
+    with raw(heap_path) as db:
+        db.execute(statement)
+    with pytest.raises(DamagedError, match=r"heap\.db"):
         async with opened(files):
             pass
 

@@ -1,9 +1,10 @@
-"""Which SQLite this is."""
+"""Which SQLite this is, and what it says when it cannot."""
 
 from pathlib import Path
 
 import pytest
 
+from keygrove.errors import StoreError
 from keygrove.system.sqlite import SqliteFiles, has_reset_bug
 
 
@@ -32,3 +33,13 @@ def test_versions_with_the_reset_bug_are_known(
 
 def test_the_engine_names_its_version_and_its_bug(tmp_path: Path) -> None:
     assert SqliteFiles(tmp_path).engine.startswith("SQLite 3.")
+
+
+@pytest.mark.anyio
+async def test_files_that_cannot_be_opened_are_the_stores_fault(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    files = SqliteFiles(tmp_path)
+    for path, writable in (("taken/heap.db", True), ("none/heap.db", False)):
+        with pytest.raises(StoreError, match="cannot open"):
+            async with files.open(path, writable=writable):
+                pass

@@ -1,0 +1,120 @@
+"""Many seeds of one scenario, on all cores.
+
+A scenario is a coroutine function `main(world)` that returns what it found wrong, as sentences. It
+is named `package.module:function`, so that other processes find it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import time
+from collections.abc import Generator, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeAlias, cast
+
+import msgspec
+
+from keygrove_chaos.running import run
+from keygrove_chaos.trace import Trace
+from keygrove_chaos.world import Main, Options, World
+
+Findings: TypeAlias = Iterable[str]
+Scenario: TypeAlias = Main[Findings]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one seed. `real_s` is the only fact that differs from run to run."""
+
+    seed: int
+    violations: tuple[str, ...]
+    events: int
+    digest: str
+    checkpoints: tuple[str, ...]
+    virtual_s: float
+    real_s: float
+    counts: dict[str, int]
+
+
+class UnknownScenarioError(Exception):
+    """There is no scenario of that name."""
+
+
+def scenario_named(name: str) -> Scenario:
+    """The scenario at `package.module:function`.
+
+    Raises:
+        UnknownScenarioError: it cannot be had.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownScenarioError(
+            f"{name} is no scenario ({error}): name one as package.module:function"
+        ) from error
+    scenario: Scenario = found
+    return scenario
+
+
+def judge(
+    scenario: Scenario,
+    seed: int,
+    options: Options = Options(),  # noqa: B008 - frozen
+    trace: Trace | None = None,
+) -> Verdict:
+    """Run one seed. An error ends it, and is a finding as well."""
+    begun = time.perf_counter()
+    trace, worlds = Trace(options.keep) if trace is None else trace, list[World]()
+
+    async def main(world: World) -> tuple[str, ...]:
+        worlds.append(world)
+        return tuple(await scenario(world))
+
+    try:
+        violations = run(main, seed=seed, options=options, trace=trace).result
+    except Exception as error:  # noqa: BLE001 - any error of a scenario is what was looked for
+        violations = (_sentence(error),)
+    return Verdict(
+        seed=seed,
+        violations=violations,
+        events=trace.events,
+        digest=trace.digest(),
+        checkpoints=tuple(trace.checkpoints),
+        virtual_s=trace.at,
+        real_s=time.perf_counter() - begun,
+        counts=worlds[0].counts if worlds else {},
+    )
+
+
+def simulate(
+    name: str,
+    seeds: Iterable[int],
+    *,
+    jobs: int = 1,
+    options: Options = Options(),  # noqa: B008 - frozen
+) -> Generator[Verdict, None, None]:
+    """The verdict on each seed, as they come; on `jobs` processes forked from this one."""
+    scenario = scenario_named(name)
+    if jobs == 1:
+        for seed in seeds:
+            yield judge(scenario, seed, options)
+        return
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(jobs, mp_context=fork) as pool:
+        try:
+            running = [pool.submit(_judge, name, seed, options) for seed in seeds]
+            for one in as_completed(running):
+                yield one.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _judge(name: str, seed: int, options: Options) -> Verdict:
+    return judge(scenario_named(name), seed, options)
+
+
+def _sentence(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = cast(BaseExceptionGroup[BaseException], error).exceptions[0]
+    return f"{type(error).__name__}: {error}".strip()

@@ -1,0 +1,137 @@
+"""The end of a machine: whatever a dead node still does reaches nothing any more.
+
+A crash cancels the node's tasks, and Python runs their `finally` blocks. Those must not write,
+answer, or draw from a stream that the next incarnation shares; so every port of the node has a
+fence before it, and the fence closes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
+
+from keygrove.ports import (
+    AsgiApp,
+    Compute,
+    Databases,
+    Endpoint,
+    Entropy,
+    HttpServers,
+    Ports,
+    SqlDatabase,
+    SqlSession,
+)
+
+T = TypeVar("T")
+
+
+class NodeDeadError(Exception):
+    """A node that crashed asked its world for something."""
+
+
+class Fence:
+    """Open while the machine runs."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+
+    def close(self) -> None:
+        """The machine is off."""
+        self.is_open = False
+
+    def check(self) -> None:
+        """Pass, or not.
+
+        Raises:
+            NodeDeadError: the machine is off.
+        """
+        if not self.is_open:
+            raise NodeDeadError("the machine is off")
+
+    def around(self, ports: Ports) -> Ports:
+        """The same world, for as long as the machine runs."""
+        return Ports(
+            clock=ports.clock,  # reading it changes nothing: the dead may
+            entropy=_Entropy(self, ports.entropy),
+            databases=_Databases(self, ports.databases),
+            compute=_Compute(self, ports.compute),
+            servers=_Servers(self, ports.servers),
+        )
+
+
+class _Entropy:
+    def __init__(self, fence: Fence, entropy: Entropy) -> None:
+        self._fence = fence
+        self._entropy = entropy
+
+    def token(self, size: int) -> bytes:
+        """See `ports.Entropy`."""
+        self._fence.check()
+        return self._entropy.token(size)
+
+
+class _Compute:
+    def __init__(self, fence: Fence, compute: Compute) -> None:
+        self._fence = fence
+        self._compute = compute
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """See `ports.Compute`."""
+        self._fence.check()
+        done = await self._compute.run(work)
+        self._fence.check()
+        return done
+
+
+class _Databases:
+    def __init__(self, fence: Fence, databases: Databases) -> None:
+        self._fence = fence
+        self._databases = databases
+
+    @property
+    def engine(self) -> str:
+        """See `ports.Databases`."""
+        return self._databases.engine
+
+    @asynccontextmanager
+    async def open(
+        self, path: str, *, attached: str | None = None, writable: bool = True
+    ) -> AsyncGenerator[SqlDatabase, None]:
+        """See `ports.Databases`."""
+        self._fence.check()
+        async with self._databases.open(path, attached=attached, writable=writable) as database:
+            yield _Database(self._fence, database)
+
+    async def remove(self, path: str) -> None:
+        """See `ports.Databases`."""
+        self._fence.check()
+        await self._databases.remove(path)
+
+
+class _Database:
+    def __init__(self, fence: Fence, database: SqlDatabase) -> None:
+        self._fence = fence
+        self._database = database
+
+    async def run(self, work: Callable[[SqlSession], T]) -> T:
+        """See `ports.SqlDatabase`."""
+        self._fence.check()
+        done = await self._database.run(lambda session: self._passed(work, session))
+        self._fence.check()
+        return done
+
+    def _passed(self, work: Callable[[SqlSession], T], session: SqlSession) -> T:
+        self._fence.check()
+        return work(session)
+
+
+class _Servers:
+    def __init__(self, fence: Fence, servers: HttpServers) -> None:
+        self._fence = fence
+        self._servers = servers
+
+    def serving(self, app: AsgiApp, endpoint: Endpoint) -> AbstractAsyncContextManager[None]:
+        """See `ports.HttpServers`."""
+        self._fence.check()
+        return self._servers.serving(app, endpoint)

@@ -1,0 +1,102 @@
+"""Run a world: what happens, when, and in which order, follows from a seed.
+
+Two engines run the same coroutine: `aio`, a loop of asyncio whose clock jumps, with the rules of
+cancellation that production has; `trio`, whose rules are stricter. The coroutine may use all of
+anyio but threads, sockets, files and processes.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from keygrove_chaos.engine_aio import run_on_aio
+from keygrove_chaos.engine_trio import run_on_trio
+from keygrove_chaos.trace import Trace, line
+from keygrove_chaos.world import LivelockError, Main, Options
+
+T = TypeVar("T")
+
+SHOWN: Final = 50
+"""Events shown when a run fails."""
+
+
+class Outcome(msgspec.Struct, Generic[T], frozen=True):
+    """A run that came to its end."""
+
+    result: T
+    seed: int
+    trace: Trace
+    virtual_s: float
+
+
+def run(
+    main: Main[T],
+    *,
+    seed: int,
+    options: Options = Options(),  # noqa: B008 - frozen
+    trace: Trace | None = None,
+) -> Outcome[T]:
+    """Run `main(world)` to its end.
+
+    Whatever it raises carries the seed and the last events as notes. A `trace` of the caller's
+    has them all, also then.
+
+    Raises:
+        LivelockError: virtual time stood still, or `options.real_s` were over.
+        DeadlockError: nothing was left that could happen.
+        TimeUpError: it was not over after `options.limit_s` virtual seconds.
+    """
+    trace = Trace(options.keep) if trace is None else trace
+    with _no_collector(), _alarm(options.real_s):
+        try:
+            if options.engine == "trio":
+                result, virtual_s = run_on_trio(main, seed, trace, options)
+            else:
+                result, virtual_s = run_on_aio(main, seed, trace, options)
+        except BaseException as error:
+            error.add_note(f"seed {seed}, engine {options.engine}; the last events:")
+            error.add_note("\n".join(line(event) for event in trace.last(SHOWN)))
+            raise
+    return Outcome(result, seed, trace, virtual_s)
+
+
+@contextmanager
+def _no_collector() -> Generator[None, None, None]:
+    """Collect between runs, never in one: when it does depends on everything that went before."""
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@contextmanager
+def _alarm(seconds: float) -> Generator[None, None, None]:
+    """Interrupt a run that takes too long in real time, even in a loop without an await."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(_: int, frame: FrameType | None) -> None:
+        where = "".join(traceback.format_stack(frame, limit=5))
+        raise LivelockError(f"the run took more than {seconds:g} real seconds; it is at\n{where}")
+
+    before: Any = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

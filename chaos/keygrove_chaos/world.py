@@ -1,0 +1,115 @@
+"""A world of virtual time in one thread, and what its engines have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from random import Random
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from keygrove_chaos.entropy import Streams
+from keygrove_chaos.order import Order, order_for
+from keygrove_chaos.timeline import Moment
+from keygrove_chaos.trace import Fact, Trace
+
+T = TypeVar("T")
+
+EngineName: TypeAlias = Literal["aio", "trio"]
+ENGINES: Final[tuple[EngineName, ...]] = ("aio", "trio")
+
+REAL_S: Final = 30.0
+"""Real seconds a run may take."""
+STILL_PASSES: Final = 200_000
+"""Rounds of the scheduler, without virtual time passing, after which a run is called a livelock."""
+HOST: ContextVar[str] = ContextVar("HOST", default="")
+"""Which node a task or callback belongs to; inherited by what it starts."""
+
+
+class LivelockError(Exception):
+    """Something runs and runs, and virtual time stands still."""
+
+
+class DeadlockError(Exception):
+    """Everyone waits, and nothing will ever happen."""
+
+
+class TimeUpError(Exception):
+    """The run is not over at the virtual second it had to be over by."""
+
+
+class UnsupportedError(Exception):
+    """The engine cannot inject this fault: never a silent no-op."""
+
+
+class Engine(Protocol):
+    """What moves a world."""
+
+    def now(self) -> float:
+        """Virtual seconds."""
+        ...
+
+    def call_at(self, when: float, function: Callable[[], None], /) -> Moment:
+        """See `Timeline`."""
+        ...
+
+    def pause(self, host: str) -> None:
+        """Run nothing of this host from now on.
+
+        Raises:
+            UnsupportedError: this engine cannot.
+        """
+        ...
+
+    def resume(self, host: str) -> None:
+        """Run what waited, and go on."""
+        ...
+
+
+class World:
+    """The `Timeline` of one run, and its trace."""
+
+    def __init__(self, streams: Streams, engine: Engine, trace: Trace) -> None:
+        self.seed = streams.seed
+        self.trace = trace
+        self._engine = engine
+        self._streams = streams
+        self.counts: dict[str, int] = {}
+        self.now = engine.now
+        self.call_at = engine.call_at
+
+    def stream(self, purpose: str) -> Random:
+        """See `Timeline`."""
+        return self._streams.stream(purpose)
+
+    def note(self, *facts: Fact) -> None:
+        """See `Timeline`."""
+        self.trace.add(self.now(), facts)
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Count what happened, to be seen in the verdict: effects of faults, rare states."""
+        self.counts[what] = self.counts.get(what, 0) + by
+
+    def pause(self, host: str) -> None:
+        """Freeze all tasks and callbacks that began under this `HOST`."""
+        self.note("pause", host)
+        self._engine.pause(host)
+
+    def resume(self, host: str) -> None:
+        """Let them go on; what fell due meanwhile happens now."""
+        self.note("resume", host)
+        self._engine.resume(host)
+
+
+Main: TypeAlias = Callable[[World], Awaitable[T]]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one run. `limit_s` is virtual; `keep` says which events to keep whole."""
+
+    engine: EngineName = "aio"
+    limit_s: float = 86_400.0
+    real_s: float = REAL_S
+    order: Callable[[Random], Order] = order_for
+    keep: range | None = None

@@ -1,0 +1,50 @@
+"""Scenarios that campaigns name."""
+
+from collections.abc import Iterable
+
+import anyio
+
+from keygrove_chaos.world import World
+from tests.unit.chaos.programs import gossip
+
+RAN: list[int] = []
+
+
+async def sound(world: World) -> Iterable[str]:
+    """Nothing is wrong with it."""
+    known = await gossip(seconds=10)(world)
+    world.count("known", known)
+    return ()
+
+
+async def rare_bug(world: World) -> Iterable[str]:
+    """Finds something on one seed in five, and breaks on another."""
+    await gossip(seconds=2)(world)
+    if world.seed % 5 == 2:
+        return ["I-01: a number was lost"]
+    if world.seed % 5 == 4:
+        raise RuntimeError("broke")
+    return ()
+
+
+async def by_hash(world: World) -> Iterable[str]:
+    """Does what the order of a set of words says: another one with each hash seed."""
+    await anyio.sleep(1)
+    for number in range(1500):
+        world.note("even", number)
+    for word in frozenset(["one", "two", "three", "four", "five", "six"]):
+        world.note(word)
+    return ()
+
+
+async def by_past(world: World) -> Iterable[str]:
+    """Remembers in its process that it ran before."""
+    world.note("ran", len(RAN))
+    RAN.append(world.seed)
+    return ()
+
+
+async def tells(world: World) -> Iterable[str]:
+    """Numbers are to be told to others: each knows more than it made itself."""
+    known = await gossip(seconds=10)(world)
+    return () if known > 150 else ["I-04: a number was not told"]

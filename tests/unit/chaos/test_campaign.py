@@ -1,0 +1,63 @@
+"""Many seeds, their verdicts, and whether they are the same run in other processes."""
+
+import pytest
+
+from keygrove_chaos.campaign import UnknownScenarioError, judge, scenario_named, simulate
+from keygrove_chaos.determinism import VARIANTS, differences
+from keygrove_chaos.world import ENGINES, EngineName, Options
+from tests.unit.chaos.scenarios import rare_bug, sound
+
+HERE = "tests.unit.chaos.scenarios"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_seed_gets_its_verdict_whatever_the_number_of_processes(jobs: int) -> None:
+    found = {v.seed: v for v in simulate(f"{HERE}:rare_bug", range(10), jobs=jobs)}
+    assert sorted(found) == list(range(10))
+    assert {seed: v.violations for seed, v in found.items() if v.violations} == {
+        2: ("I-01: a number was lost",),
+        7: ("I-01: a number was lost",),
+        4: ("RuntimeError: broke",),
+        9: ("RuntimeError: broke",),
+    }
+    assert {seed: v.digest for seed, v in found.items()} == {
+        seed: judge(rare_bug, seed).digest for seed in range(10)
+    }
+
+
+def test_a_verdict_has_the_figures_of_its_run() -> None:
+    verdict = judge(sound, 1)
+    assert verdict.violations == ()
+    assert verdict.events > 100
+    assert 9 < verdict.virtual_s <= 10
+    assert verdict.counts["known"] > 50
+
+
+def test_a_scenario_that_is_none_is_refused_with_what_to_do() -> None:
+    for name in ("nowhere:main", f"{HERE}:nothing", "none"):
+        with pytest.raises(UnknownScenarioError, match="name one as"):
+            scenario_named(name)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_c002_a_sound_scenario_is_the_same_run_in_every_variant(engine: EngineName) -> None:
+    assert differences(f"{HERE}:sound", (1, 2), engine) == []
+
+
+def test_c008_a_scenario_that_depends_on_hashes_is_shown_its_first_event() -> None:
+    found = differences(f"{HERE}:by_hash", (1,))
+    assert found
+    assert {one.event for one in found} <= set(range(1500, 1506))
+    assert all(one.here != one.there and "here:" in one.text() for one in found)
+
+
+def test_c002_a_scenario_that_remembers_is_found_out() -> None:
+    variants = {one.variant for one in differences(f"{HERE}:by_past", (1,))}
+    assert {"after itself", "after 20 other seeds"} <= variants < {v.name for v in VARIANTS}
+
+
+def test_an_error_in_a_group_is_told_by_its_first_leaf() -> None:
+    async def grouped(_: object) -> list[str]:
+        raise BaseExceptionGroup("some", [ExceptionGroup("more", [KeyError("x")])])
+
+    assert judge(grouped, 1, Options(engine="trio")).violations == ("KeyError: 'x'",)

@@ -1,0 +1,260 @@
+"""Invariants, and the monitor: each holds on good runs and is found broken on bad ones."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from keygrove_actors import SupSpec
+from keygrove_chaos.errors import ChaosError
+from keygrove_chaos.history import NANOSECONDS
+from keygrove_chaos.invariants import DESCRIPTIONS, Setup, monitor
+from keygrove_chaos.observation import NodeView, View
+from tests.unit.chaos.runs import NOTHING, judged
+
+WITH_TREE = Setup(tree=SupSpec())
+
+
+def holding(**packets: str) -> View:
+    """Node n1 holds of each key some packets."""
+    keys = {key: frozenset(some) for key, some in packets.items()}
+    return View(99 * NANOSECONDS, (NodeView(node="n1", policy="n1", keys=keys),))
+
+
+DISK = Setup(sees_disk=True)
+PUT = "a puts x | a ok"
+
+GOOD: Mapping[str, tuple[str, Setup, View]] = {
+    "I-01: kept": (PUT, Setup(), holding(K="x")),
+    "I-01: unknown, kept": ("a puts x | a info", Setup(), holding(K="x")),
+    "I-01: unknown, gone": ("a puts x | a info", Setup(), holding()),
+    "I-01: refused": ("a puts x | a fail", Setup(), holding()),
+    "I-01: deleted": (f"{PUT} | b deletes | b ok", Setup(), holding()),
+    "I-01: perhaps denied": (f"{PUT} | b denies | b info", Setup(), holding()),
+    "I-01: another node's": ("a@n2 puts x | a ok", Setup(), holding()),
+    "I-14: reads grow": (
+        "a gets | a ok | b puts x | b ok | a gets | a ok x | a gets | a ok x",
+        Setup(),
+        NOTHING,
+    ),
+    "I-14: own put read": (f"{PUT} | a gets | a ok x", Setup(), NOTHING),
+    "I-14: own put unknown": ("a puts x | a info | a gets | a ok", Setup(), NOTHING),
+    "I-14: another node": (f"{PUT} | a@n2 gets | a ok", Setup(), NOTHING),
+    "I-14: another key": (f"{PUT} | a gets/L | a ok", Setup(), NOTHING),
+    "I-14: removed": (f"{PUT} | b deletes | b ok | a gets | a ok", Setup(), NOTHING),
+    "I-17: nothing open": ("n1 drain | n1 exit exit=0 wal=0", Setup(), NOTHING),
+    "I-17: answered": ("a puts x | n1 drain | a ok | n1 exit exit=0", Setup(), NOTHING),
+    "I-17: told to come again": (
+        "a puts x | n1 drain | a fail 503 retry | n1 exit exit=0",
+        Setup(),
+        NOTHING,
+    ),
+    "I-17: refused for its own fault": (
+        "a puts x | n1 drain | a fail 400 | n1 exit exit=0",
+        Setup(),
+        NOTHING,
+    ),
+    "I-17: too late to be accepted": (
+        "n1 drain | a puts x | a info | n1 exit exit=0",
+        Setup(),
+        NOTHING,
+    ),
+    "I-17: killed": ("a puts x | n1 exit exit=137 | a info", Setup(), NOTHING),
+    "I-20: durable first": ("a puts x | n1 durable/K x | a ok 200", DISK, NOTHING),
+    "I-20: not seen": ("a puts x | a ok 200", Setup(), NOTHING),
+    "I-20: full": ("a puts x | n1 disk errno=ENOSPC | a fail 507", DISK, NOTHING),
+    "I-20: down": ("a puts x | n1 disk errno=EIO | a fail 503 retry", DISK, NOTHING),
+    "I-20: not found": ("a gets | a ok 404", DISK, NOTHING),
+    "I-20: no answer": ("a puts x | a info", DISK, NOTHING),
+    "I-23: fails where the fault is": ("n1 fault | a gets | a info | n1 heal", Setup(), NOTHING),
+    "I-23: fails as it heals": (
+        "n1 fault | n2 fault | a gets | n1 heal | a info",
+        Setup(),
+        NOTHING,
+    ),
+    "I-23: succeeds elsewhere": ("n2 fault | a gets | a ok", Setup(), NOTHING),
+    "I-23: fails when nothing is faulty": ("a gets | a info", Setup(), NOTHING),
+    "I-23: refused": ("n2 fault | a gets | a fail 429", Setup(), NOTHING),
+    "I-13: an order": (f"{PUT} | b deletes | b ok | c gets | c ok", Setup(), NOTHING),
+}
+
+BAD: Mapping[str, tuple[str, Setup, View, str]] = {
+    "I-01: gone": (
+        PUT,
+        Setup(),
+        holding(),
+        "x of key K was acknowledged by n1 at 1 s and is not in its storage at 99 s",
+    ),
+    "I-01: one of two gone": ("a puts x y | a ok", Setup(), holding(K="x"), "y of key K"),
+    "I-01: another key deleted": (f"{PUT} | b deletes/L | b ok", Setup(), holding(), "x of key K"),
+    "I-01: a refused delete": (
+        f"{PUT} | a puts y | a ok | b denies | b fail",
+        Setup(),
+        holding(),
+        "",
+    ),
+    "I-01: deleted before": (f"b deletes | b ok | {PUT}", Setup(), holding(), "x of key K"),
+    "I-01: not in the last read": (f"{PUT} | b gets | b ok", Setup(), NOTHING, "the last read"),
+    "I-03: never put": ("", Setup(), holding(K="x"), "holds x of key K, which nobody put"),
+    "I-13: deleted and read": (
+        f"{PUT} | b deletes | b ok | c gets | c ok x",
+        Setup(),
+        NOTHING,
+        "no order explains the get",
+    ),
+    "I-14: reads shrink": (
+        "b puts x | a gets | a ok x | a gets | a ok",
+        Setup(),
+        NOTHING,
+        "session a.0 knew of x of key K on n1, and a read that ended at 4 s does not show it",
+    ),
+    "I-14: own put not read": (f"{PUT} | a gets | a ok", Setup(), NOTHING, "session a.0"),
+    "I-17: no answer": (
+        "a puts x | n1 drain | a info | n1 exit exit=0",
+        Setup(),
+        NOTHING,
+        "on n1: the put of a at 0 s, accepted before the drain, got no clean answer",
+    ),
+    "I-17: never any answer": (
+        "a puts x | n1 drain | n1 exit exit=0",
+        Setup(),
+        NOTHING,
+        "got no answer",
+    ),
+    "I-17: not told when to come": (
+        "a puts x | n1 drain | a fail 503 | n1 exit exit=0",
+        Setup(),
+        NOTHING,
+        "no clean answer",
+    ),
+    "I-17: a bad end": ("n1 drain | n1 exit exit=1", Setup(), NOTHING, "exit code 1"),
+    "I-17: no end": ("n1 drain | a gets", Setup(), NOTHING, "never ended"),
+    "I-17: too late": (
+        "n1 drain | " + "a gets | a fail 503 retry | " * 6 + "n1 exit exit=0",
+        Setup(),
+        NOTHING,
+        "took too long",
+    ),
+    "I-17: a log left behind": ("n1 drain | n1 exit exit=0 wal=5", Setup(), NOTHING, "5 bytes"),
+    "I-20: yes before durable": (
+        "a puts x | a ok 200 | n1 durable/K x",
+        DISK,
+        NOTHING,
+        "the put of a that ended on n1 at 1 s: acknowledged before it was durable",
+    ),
+    "I-20: half durable": ("a puts x y | n1 durable/K x | a ok 200", DISK, NOTHING, "before"),
+    "I-20: durable elsewhere": ("a puts x | n2 durable/K x | a ok 200", DISK, NOTHING, "before"),
+    "I-20: no Retry-After": ("a puts x | a fail 503", DISK, NOTHING, "without Retry-After"),
+    "I-20: a bug": ("a gets | a fail 500", Setup(), NOTHING, "status 500"),
+    "I-20: not full": ("a puts x | a fail 507", DISK, NOTHING, "the disk was not full"),
+    "I-20: an error for a yes": ("a puts x | a ok 503 retry", Setup(), NOTHING, "taken for a yes"),
+    "I-23: fails elsewhere": (
+        "n2 fault | a gets | a ok | a gets | a info",
+        Setup(),
+        NOTHING,
+        "1 of 2 reads failed on nodes without a fault, while others had one",
+    ),
+    "I-23: 503 elsewhere": ("n2 fault | a gets | a fail 503 retry", Setup(), NOTHING, "1 of 1"),
+    "I-23: fails after its heal": (
+        "n1 fault | n1 heal | n2 fault | a gets | a info",
+        Setup(),
+        NOTHING,
+        "1 of 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("story", "setup", "view"), GOOD.values(), ids=GOOD)
+def test_all_hold_on(story: str, setup: Setup, view: View) -> None:
+    assert judged(story, setup, view=view).findings == []
+
+
+@pytest.mark.parametrize(("name", "case"), BAD.items(), ids=BAD)
+def test_it_is_found_that(name: str, case: tuple[str, Setup, View, str]) -> None:
+    story, setup, view, says = case
+    found = [one for one in judged(story, setup, view=view).violations if one.invariant == name[:4]]
+    assert len(found) == 1
+    assert says in found[0].says
+
+
+def indexed(stored: Mapping[str, str], index: Mapping[str, str]) -> View:
+    node = NodeView(
+        node="n1",
+        policy="n1",
+        terms={term: frozenset(keys.split()) for term, keys in stored.items()},
+        index={term: frozenset(keys.split()) for term, keys in index.items()},
+    )
+    return View(0, (node,))
+
+
+AGREEING: Sequence[Mapping[str, str]] = [
+    {},
+    {"alice": "K"},
+    {"alice": "K L"},
+    {"alice": "K", "bob": "K L"},
+    {"": ""},
+]
+DISAGREEING: Sequence[tuple[Mapping[str, str], Mapping[str, str]]] = [
+    ({"alice": "K"}, {}),
+    ({}, {"alice": "K"}),
+    ({"alice": "K L"}, {"alice": "K"}),
+    ({"alice": "K"}, {"alice": "K L"}),
+    ({"alice": "K"}, {"bob": "K"}),
+]
+
+
+@pytest.mark.parametrize("terms", AGREEING)
+def test_i24_holds_where_index_and_storage_agree(terms: Mapping[str, str]) -> None:
+    assert judged("", view=indexed(terms, terms)).findings == []
+
+
+@pytest.mark.parametrize(("stored", "index"), DISAGREEING)
+def test_i24_is_broken_where_they_do_not(
+    stored: Mapping[str, str], index: Mapping[str, str]
+) -> None:
+    (found,) = judged("", view=indexed(stored, index)).violations
+    assert found.invariant == "I-24"
+
+
+def test_i24_says_what_is_missing_and_what_dangles() -> None:
+    (found,) = judged("", view=indexed({"alice": "K"}, {"alice": "L"})).violations
+    assert found.says == ("on n1, searching 'alice' misses K and finds L that is not stored so")
+    assert found.keys == ("K", "L")
+
+
+# ---- the monitor
+
+
+def test_c085_what_is_disabled_is_in_the_verdict_line() -> None:
+    watching = monitor(Setup(), {"I-24": "no index yet"})
+    watching.final(NOTHING, [])
+    assert watching.verdict_line() == (
+        "7 of 7 invariants held; disabled: I-08 (no supervision tree was given), "
+        "I-10 (no supervision tree was given), I-11 (no supervision tree was given), "
+        "I-24 (no index yet)"
+    )
+
+
+def test_c085_only_what_exists_can_be_disabled() -> None:
+    with pytest.raises(ChaosError, match="no invariant I-99"):
+        monitor(Setup(), {"I-99": "for fun"})
+
+
+def test_c083_what_is_unknown_is_told_so_and_not_counted_as_held() -> None:
+    crowd = " | ".join(f"a{number} puts x{number} | a{number} info" for number in range(21))
+    shown = " ".join(f"x{number}" for number in range(21))
+    watching = judged(f"b deletes | b ok | {crowd} | c gets | c ok {shown}", WITH_TREE)
+    assert watching.violations == []
+    assert watching.verdict_line() == "10 of 11 invariants held; unknown: I-13"
+
+
+def test_the_first_violation_of_each_invariant_is_kept() -> None:
+    watching = judged(f"{PUT} | a gets | a ok | a gets | a fail 500 | a gets | a ok", WITH_TREE)
+    assert [one.invariant for one in watching.violations] == ["I-14", "I-20", "I-01", "I-13"]
+    assert watching.verdict_line() == ("7 of 11 invariants held; violated: I-01, I-13, I-14, I-20")
+
+
+def test_every_invariant_is_described_and_watched() -> None:
+    ids = [one.id for one in DESCRIPTIONS]
+    assert ids == sorted(set(ids))
+    assert all(one.statement.endswith(".") and one.title and one.seen_by for one in DESCRIPTIONS)
+    assert monitor(WITH_TREE).verdict_line() == f"{len(ids)} of {len(ids)} invariants held"

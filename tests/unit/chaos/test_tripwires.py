@@ -1,0 +1,96 @@
+"""Product code that reaches past its ports is named, by file and line; others are left alone."""
+
+import asyncio
+import datetime
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import trio
+
+from keygrove_chaos.running import run
+from keygrove_chaos.tripwires import NondeterminismError, tripwires
+from keygrove_chaos.world import ENGINES, Options
+from tests.unit.chaos.programs import gossip
+
+CULPRITS: dict[str, str] = {
+    "time": "import time\ndef f():\n    return time.monotonic()\n",
+    "wall time": "import datetime\ndef f():\n    return datetime.datetime.now()\n",
+    "pause": "import time\ndef f():\n    time.sleep(0)\n",
+    "random": "import random\ndef f():\n    return random.random()\n",
+    "entropy": "import os\ndef f():\n    return os.urandom(4)\n",
+    "secrets": "import secrets\ndef f():\n    return secrets.token_hex(4)\n",
+    "uuid": "import uuid\ndef f():\n    return uuid.uuid4()\n",
+    "temporary names": "import tempfile\ndef f():\n    return tempfile.mkdtemp()\n",
+    "thread": "import threading\ndef f():\n    threading.Thread(target=print).start()\n",
+    "socket": "import socket\ndef f():\n    return socket.socket()\n",
+    "file": "def f():\n    return open('/dev/null')\n",
+    "process": "import subprocess\ndef f():\n    return subprocess.Popen(['true'])\n",
+}
+
+
+def product_function(source: str) -> Callable[[], Any]:
+    module = ModuleType("keygrove.storage.culprit")
+    exec(compile(source, "culprit.py", "exec"), vars(module))  # noqa: S102 - a module made for the test
+    function: Callable[[], Any] = vars(module)["f"]
+    return function
+
+
+@pytest.mark.parametrize("name", CULPRITS)
+def test_c004_a_product_module_that_touches_the_real_world_is_named(name: str) -> None:
+    culprit = product_function(CULPRITS[name])
+    with (
+        tripwires(),
+        pytest.raises(NondeterminismError, match=r"culprit\.py:\d: ask a port") as hit,
+    ):
+        culprit()
+    assert hit.value.file == "culprit.py"
+    assert hit.value.line == len(CULPRITS[name].splitlines())
+
+
+def test_everyone_else_is_served() -> None:
+    before = (time.monotonic, random.random, socket.socket, datetime.datetime, open)
+    with tripwires():
+        assert time.monotonic() > 0
+        assert random.random() < 1
+        assert len(os.urandom(3)) == 3
+        assert uuid.uuid4().version == 4
+        now = datetime.datetime.now(datetime.UTC)
+        assert isinstance(now, datetime.datetime)
+        assert isinstance(before[3](2026, 1, 1, tzinfo=datetime.UTC), datetime.datetime)
+        with socket.socket() as one:
+            assert isinstance(one, socket.socket)
+        with tempfile.TemporaryFile() as file:
+            file.write(b"x")
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+        assert subprocess.run([sys.executable, "-c", "pass"], check=True).returncode == 0
+        asyncio.run(asyncio.sleep(0))
+        trio.run(trio.sleep, 0)
+    assert (time.monotonic, random.random, socket.socket, datetime.datetime, open) == before
+
+
+def test_other_packages_can_be_watched() -> None:
+    with tripwires(["tests.unit.chaos.test_tripwires"]), pytest.raises(NondeterminismError):
+        time.time()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_worlds_run_under_the_wires(engine: Any) -> None:
+    options = Options(engine=engine)
+    bare = run(gossip(), seed=1, options=options).trace.digest()
+    with tripwires(["keygrove_chaos", "tests"]):
+        assert (
+            run(gossip(), seed=1, options=Options(engine=engine, real_s=0.0)).trace.digest() == bare
+        )
