@@ -71,13 +71,18 @@ def run(
 
 @contextmanager
 def _no_collector() -> Generator[None, None, None]:
-    """Collect between runs, never in one: when it does depends on everything that went before."""
-    gc.collect()
+    """Collect after a run, never in one: when it does depends on everything that went before.
+
+    What was there before is left out, or each run would pay for the whole process.
+    """
     was_on = gc.isenabled()
     gc.disable()
+    gc.freeze()
     try:
         yield
     finally:
+        gc.collect()
+        gc.unfreeze()
         if was_on:
             gc.enable()
 
