@@ -42,7 +42,9 @@ class GracefulShutdown(Passive):
         match event.function:
             case Function.DRAIN:
                 self._drains[event.node] = event
-                self._accepted |= self._open.get(event.node, {})
+                waiting = self._open.get(event.node, {})
+                accepted = [session for session in event.values if session in waiting]
+                self._accepted |= {session: waiting[session] for session in accepted}
             case Function.EXIT:
                 return self._exit(event)
             case _:
@@ -60,7 +62,7 @@ class GracefulShutdown(Passive):
             return None
         is_retryable = event.detail.status == UNAVAILABLE and event.detail.has_retry_after
         is_clients_fault = event.detail.status is not None and event.detail.status < 500
-        if event.phase is Phase.FAIL and (is_retryable or is_clients_fault):
+        if is_retryable or (event.phase is Phase.FAIL and is_clients_fault):
             return None
         return self._wrong(event, f"{_ask(begun)}, accepted before the drain, got no clean answer")
 

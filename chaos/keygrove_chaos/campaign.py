@@ -34,6 +34,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     virtual_s: float
     real_s: float
     counts: dict[str, int]
+    plan: bytes | None = None
+    """What was played, where the scenario has a plan; JSON."""
 
 
 class UnknownScenarioError(Exception):
@@ -84,6 +86,7 @@ def judge(
         virtual_s=trace.at,
         real_s=time.perf_counter() - begun,
         counts=worlds[0].counts if worlds else {},
+        plan=worlds[0].plan if worlds else None,
     )
 
 

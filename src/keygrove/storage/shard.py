@@ -17,6 +17,7 @@ import anyio.lowlevel
 import msgspec
 
 from keygrove.errors import DamagedError, DiskFullError
+from keygrove.points import buggify, crash_point, sometimes
 from keygrove.ports import Clock, Compute
 from keygrove.storage.absorb import CHANGING, Absorbed, Held, Incoming, absorb, effort
 from keygrove.storage.cache import Answer, Cache, Form
@@ -156,7 +157,7 @@ class Shard(Actor[ShardApi]):
 
     async def _read_forever(self) -> None:
         while True:
-            reads = await self._reads.take(READ_BATCH)
+            reads = await self._reads.take(1 if buggify("shard.read") else READ_BATCH)
             self._changed.clear()
             fetches = [
                 (read.message, read.reply_to) for read in reads if isinstance(read.message, Fetch)
@@ -204,13 +205,15 @@ class Shard(Actor[ShardApi]):
             self._on_fault("serve", error)
             return Failed()
         answer = Answer(version.fingerprint, version.digest, version.change, body)
-        if version.fingerprint not in self._changed:
+        if version.fingerprint in self._changed:
+            sometimes("shard.invalidated")
+        else:
             self._cache.put(form, answer)
         return answer
 
     async def _commit_forever(self) -> None:
         while True:
-            merges = await self._merges.take(MERGE_BATCH)
+            merges = await self._merges.take(1 if buggify("shard.commit") else MERGE_BATCH)
             self._is_committing = True
             try:
                 await self._commit(merges)
@@ -226,6 +229,10 @@ class Shard(Actor[ShardApi]):
         by_name: defaultdict[Fingerprint, list[_Merge]] = defaultdict(list)
         for merge in merges:
             by_name[merge.message.fingerprint].append(merge)
+        if len(merges) > 1:
+            sometimes("shard.batched")
+        if len(by_name) < len(merges):
+            sometimes("shard.combined")
         held = await self._held(set(by_name))
         now, turn = self._clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
@@ -239,6 +246,7 @@ class Shard(Actor[ShardApi]):
         try:
             change = await self._keep(puts)
         except DiskFullError:
+            sometimes("shard.full")
             change = None
         for name, result in absorbed.items():
             _answer(by_name[name], self._replies(result, held.get(name), change))
@@ -285,7 +293,9 @@ class Shard(Actor[ShardApi]):
         """Commit; then, before anybody learns of it, forget what was cached."""
         if not puts:
             return self._store.counts().change
+        crash_point("shard.commit.before")
         change = await self._store.commit(puts)
+        crash_point("shard.commit.after")
         for put in puts:
             self._cache.invalidate(put.fingerprint)
             self._changed.add(put.fingerprint)
