@@ -135,11 +135,11 @@ def test_c007_when_the_collector_runs_changes_nothing() -> None:
 
 
 def test_m56_faults_that_are_never_applied_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(*_: object) -> None: ...
+    def nothing(*_: object) -> int:
+        return 0
 
-    monkeypatch.setattr(Network, "inject", nothing)
-    monkeypatch.setattr(Network, "heal", nothing)
-    monkeypatch.setattr(Network, "effect", lambda *_: 0)
+    for name in ("inject", "heal", "effect"):
+        monkeypatch.setattr(Network, name, nothing)
     seeds = [seed for seed in range(300) if plan_for(seed).features["net.cut"]][:12]
     _, counts = _total(judge(scenario, seed) for seed in seeds)
     assert "net.partition" in reach(counts, len(seeds)).inert

@@ -61,6 +61,7 @@ async def planned(world: World) -> Iterable[str]:
     """Lasts as long as its plan says: by its seed, unless another is given."""
     plan = world.planned(Lasting(world.seed))
     await anyio.sleep(plan.seconds)
+    world.note("over")
     return ()
 
 
