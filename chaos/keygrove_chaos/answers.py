@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
@@ -13,6 +14,8 @@ from keygrove_chaos.invariant import Passive
 from keygrove_chaos.observation import Finding, NodeReport, Occurrence, View, Violation, at
 from keygrove_chaos.operations import Operation
 
+ADDRESS: Final = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+"""Of mail, roughly."""
 DRAIN_S_MAX: Final = 10.0
 FAILED_READS_MAX: Final = 0.001
 UNAVAILABLE: Final = 503
@@ -173,6 +176,26 @@ class HonestErrors(Passive):
             node=event.node,
             keys=(event.key,) if event.key else (),
         )
+
+
+class Private(Passive):
+    """I-28: what users sent, and whom they looked for, is not in the log."""
+
+    id: ClassVar[str] = "I-28"
+
+    def at_quiescence(self, view: View) -> Finding | None:
+        """See `Invariant`."""
+        for node in view.nodes:
+            for line in node.log or ():
+                if (found := ADDRESS.search(line)) is not None:
+                    return Violation(
+                        invariant=self.id,
+                        at_ns=view.time_ns,
+                        says=f"the log of {node.node} tells of {found[0]}",
+                        node=node.node,
+                        states=(line,),
+                    )
+        return None
 
 
 class _Read(msgspec.Struct):

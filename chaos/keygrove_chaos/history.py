@@ -93,7 +93,9 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     errno: str | None = None
     """`ENOSPC` or `EIO`."""
     wal_bytes: int | None = None
-    """What the node left behind in write-ahead logs when it ended."""
+    """What the node left behind in write-ahead logs when it ended,"""
+    leftovers: int | None = None
+    """and how many names, tasks, deadlines and waiters in its runtime."""
 
 
 NOTHING: Final = Detail()

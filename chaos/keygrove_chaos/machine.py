@@ -214,10 +214,11 @@ class Machine:
             databases.close()
             if fence.is_open:  # it ended by itself
                 fence.close()
+                left = sum(self.runtime.leftovers().values()) if self.runtime else None
                 self.runtime = None
                 self.disk.kill()
                 self._network.crash_host(self.name, "fin")
-                detail = Detail(code=code, wal_bytes=self._log_bytes())
+                detail = Detail(code=code, wal_bytes=self._log_bytes(), leftovers=left)
                 self._record.befall(About(self.name, Function.EXIT), detail)
             self._ended.set()
 

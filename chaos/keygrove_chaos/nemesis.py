@@ -11,8 +11,8 @@ import anyio.abc
 from keygrove_actors import Crash
 from keygrove_chaos.arming import Arming
 from keygrove_chaos.clock import ClockFault
-from keygrove_chaos.disk_faults import DiskFault
-from keygrove_chaos.history import About, Function
+from keygrove_chaos.disk_faults import DiskFault, Enospc
+from keygrove_chaos.history import About, Detail, Function
 from keygrove_chaos.machine import Machine
 from keygrove_chaos.net_faults import NetFault, Swizzle
 from keygrove_chaos.network import Network
@@ -56,7 +56,7 @@ class Nemesis:
             CrashAt: _Points(arming),
             CrashActor: _Actors(machines),
             **dict.fromkeys(get_args(NetFault), _Links(network)),
-            **dict.fromkeys(get_args(DiskFault), _Disks(machines)),
+            **dict.fromkeys(get_args(DiskFault), _Disks(machines, record)),
             **dict.fromkeys(get_args(ClockFault), _Clocks(machines)),
         }
         self._active: dict[str, dict[str, None]] = {name: {} for name in machines}
@@ -215,12 +215,16 @@ class _Links:
 class _Disks:
     """Disks that fail."""
 
-    def __init__(self, machines: Mapping[str, Machine]) -> None:
+    def __init__(self, machines: Mapping[str, Machine], record: Record) -> None:
         self._machines = machines
+        self._record = record
 
     async def inject(self, fault: Fault) -> int:
         assert isinstance(fault.what, DiskFault)
         self._machines[fault.node].disk.push(fault.id, fault.what)
+        if isinstance(fault.what, Enospc):
+            about = About(fault.node, Function.DISK)
+            self._record.befall(about, Detail(errno="ENOSPC"))
         return 0
 
     def heal(self, fault: Fault) -> int:

@@ -18,6 +18,7 @@ from keygrove.cluster.placement import Placement
 from keygrove.settings import Settings, StorageSettings
 from keygrove_actors.census import Snapshot, tree_snapshot
 from keygrove_chaos.arming import Arming
+from keygrove_chaos.certificates import made
 from keygrove_chaos.client import Client, Hkp, found_certificate, found_names, name_of
 from keygrove_chaos.crdt import facts
 from keygrove_chaos.history import NANOSECONDS
@@ -30,8 +31,10 @@ from keygrove_chaos.plan import Plan
 from keygrove_chaos.record import Record
 from keygrove_chaos.swarm import plan_for
 from keygrove_chaos.world import World
-from keygrove_protocols.openpgp.certificate import to_bytes, user_ids
+from keygrove_protocols.openpgp.certificate import fingerprint, to_bytes, user_ids
 
+PROBE: Final = 1 << 40
+"""The number of a key that no plan has."""
 SETTLE_S: Final = 90.0
 """Virtual seconds in which nodes must be whole once everything is healed."""
 LOOK_S: Final = 0.5
@@ -165,8 +168,18 @@ class _Skeleton:
             digests=digests,
             terms=_frozen(terms),
             index={text: frozenset(names) for text, names in found.items() if names},
+            log=tuple(f"{one.event} {one.facts}" for one in machine.log.lines),
+            probes=await _probe(hkp),
             paths=machine.paths,
         )
+
+
+async def _probe(hkp: Hkp) -> dict[str, int]:
+    """Put and get what no plan has."""
+    one = made(PROBE, "probe <probe@x.example>")
+    put = await hkp.put(one)
+    got = await hkp.get(fingerprint(one).hex())
+    return {"a submission": put.status, "a lookup": got.status}
 
 
 def _frozen(terms: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:

@@ -50,7 +50,8 @@ FEATURES: Final[Mapping[str, float]] = {
     "disk.slow": 0.4,
     "disk.full": 0.3,
     "disk.eio": 0.3,
-    "disk.sync": 0.2,
+    "disk.sync": 0.3,
+    "disk.then_power": 0.5,
     "net.slow": 0.4,
     "net.bad": 0.4,
     "net.cut": 0.4,
@@ -61,8 +62,8 @@ FEATURES: Final[Mapping[str, float]] = {
 }
 """What may be part of a run, and in which share of runs it is."""
 
-SETTINGS: Final = frozenset({"crowd", "buggify"})
-"""Features that are no faults."""
+SETTINGS: Final = frozenset({"crowd", "buggify", "disk.then_power"})
+"""Features that are no faults of their own."""
 ORDERLY: Final = frozenset({"kill", "power", "point", "actor", "clock", "crowd", "buggify"})
 """What may be part of a run in which nodes are stopped in order."""
 MANY: Final = (1, 5)
@@ -90,6 +91,8 @@ def plan_for(seed: int, *, nodes: int = 3, lasts_s: float = 40.0) -> Plan:
     for name, is_on in features.items():
         if is_on and name not in SETTINGS:
             faults.add(name)
+    if features["disk.then_power"]:
+        faults.follow_with_power()
     if mode == "drain":
         faults.add("stop")
     if mode == "liveness":
@@ -170,6 +173,22 @@ class _Faults:
                 links=self._links(random, node, what),
             )
             self.found.append(fault)
+
+    def follow_with_power(self) -> None:
+        """Let the power fail after half of the disks' faults: then it shows what they cost."""
+        random = self._random("disk.then_power")
+        for fault in [one for one in self.found if one.id.startswith("disk.")]:
+            at = fault.ends_s + random.uniform(0.2, 5.0)
+            if random.random() < 0.5 and at < self._lasts_s * CALM:
+                self.found.append(
+                    Fault(
+                        id=f"{fault.id}-power",
+                        at=at,
+                        lasts_s=between(random, 0.1, 3.0),
+                        node=fault.node,
+                        what=PowerCut(),
+                    )
+                )
 
     def make_permanent(self, core: tuple[str, ...]) -> None:
         """Let all that there is be over half-way, and then break what is not of the core."""

@@ -15,6 +15,7 @@ BUGGIFIED: Final = {
     "heap.checkpoint": "the heap is checkpointed before a commit, however short its log",
     "index.flush": "the index is given one entry at a time",
     "shard.commit": "a commit takes one merge, however many wait",
+    "shard.linger": "what was read waits before it is made ready to be served",
     "shard.read": "a batch of reads is one, however many wait",
 }
 """By name: what is rare and legal, and happens when the point fires."""

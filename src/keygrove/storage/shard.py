@@ -46,6 +46,8 @@ MERGES_MAX = 4_096
 MERGE_BATCH = 1_024
 SETTLE_S = 1.0
 """For an index that lags behind at an orderly end; the next start brings it up otherwise."""
+LINGER_S = 0.05
+"""As the disk, or other tasks, may have it at any time."""
 SLICE_BYTES = 256 * 1024
 """How much is parsed or merged before others get a turn: a few milliseconds. A certificate
 that is larger is worked on elsewhere."""
@@ -179,6 +181,8 @@ class Shard(Actor[ShardApi]):
         except DamagedError as error:
             await self._answer_one_by_one(fetches, error)
             return
+        if buggify("shard.linger"):
+            await anyio.sleep(LINGER_S)
         turn = Turn()
         for (message, reply_to), version in zip(fetches, versions, strict=True):
             reply_to.send(None if version is None else await self._dress(version, message.form))
