@@ -9,7 +9,7 @@ holds it down.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
 import anyio
 
@@ -22,6 +22,7 @@ from keygrove_actors import ActorError, Node, Report, Runtime, State
 from keygrove_chaos.clock import SimulatedClock
 from keygrove_chaos.disk import Disk, PowerCutError
 from keygrove_chaos.entropy import SeededEntropy
+from keygrove_chaos.errors import first, sentence
 from keygrove_chaos.fence import Fence, NodeDeadError
 from keygrove_chaos.history import About, Detail, Function
 from keygrove_chaos.network import Network
@@ -235,9 +236,8 @@ class Machine:
                     runtime.kill()
         except* _DEATHS as group:
             if fence.is_open:
-                first = _leaf(group)
-                self.failure = f"{type(first).__name__}: {first}"
-                self._world.note("ended", self.name, type(first).__name__)
+                self.failure = sentence(group)
+                self._world.note("ended", self.name, type(first(group)).__name__)
                 code = 1
         return code
 
@@ -255,9 +255,3 @@ def _all(node: Node) -> Iterator[Node]:
     yield node
     for child in node.children:
         yield from _all(child)
-
-
-def _leaf(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = cast(BaseExceptionGroup[BaseException], error).exceptions[0]
-    return error
