@@ -63,6 +63,7 @@ class Runtime:
 
     def __init__(self, hub: Hub, spec: SupSpec) -> None:
         self._hub = hub
+        self._spec = spec
         self._root = SupervisorCell(hub, self, ChildSpec(ROOT, spec), ROOT)
         hub.root = self._root
         self._waiters: list[Parker[None]] = []
@@ -79,6 +80,11 @@ class Runtime:
     def root(self) -> SupervisorCell:
         """The root supervisor. For the runtime's own use."""
         return self._root
+
+    @property
+    def spec(self) -> SupSpec:
+        """What it runs."""
+        return self._spec
 
     @property
     def counters(self) -> Counters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
@@ -13,6 +14,8 @@ from keygrove_chaos.invariant import Passive
 from keygrove_chaos.observation import Finding, NodeReport, Occurrence, View, Violation, at
 from keygrove_chaos.operations import Operation
 
+ADDRESS: Final = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+"""Of mail, roughly."""
 DRAIN_S_MAX: Final = 10.0
 FAILED_READS_MAX: Final = 0.001
 UNAVAILABLE: Final = 503
@@ -42,7 +45,9 @@ class GracefulShutdown(Passive):
         match event.function:
             case Function.DRAIN:
                 self._drains[event.node] = event
-                self._accepted |= self._open.get(event.node, {})
+                waiting = self._open.get(event.node, {})
+                accepted = [session for session in event.values if session in waiting]
+                self._accepted |= {session: waiting[session] for session in accepted}
             case Function.EXIT:
                 return self._exit(event)
             case _:
@@ -60,7 +65,7 @@ class GracefulShutdown(Passive):
             return None
         is_retryable = event.detail.status == UNAVAILABLE and event.detail.has_retry_after
         is_clients_fault = event.detail.status is not None and event.detail.status < 500
-        if event.phase is Phase.FAIL and (is_retryable or is_clients_fault):
+        if is_retryable or (event.phase is Phase.FAIL and is_clients_fault):
             return None
         return self._wrong(event, f"{_ask(begun)}, accepted before the drain, got no clean answer")
 
@@ -171,6 +176,26 @@ class HonestErrors(Passive):
             node=event.node,
             keys=(event.key,) if event.key else (),
         )
+
+
+class Private(Passive):
+    """I-28: what users sent, and whom they looked for, is not in the log."""
+
+    id: ClassVar[str] = "I-28"
+
+    def at_quiescence(self, view: View) -> Finding | None:
+        """See `Invariant`."""
+        for node in view.nodes:
+            for line in node.log or ():
+                if (found := ADDRESS.search(line)) is not None:
+                    return Violation(
+                        invariant=self.id,
+                        at_ns=view.time_ns,
+                        says=f"the log of {node.node} tells of {found[0]}",
+                        node=node.node,
+                        states=(line,),
+                    )
+        return None
 
 
 class _Read(msgspec.Struct):

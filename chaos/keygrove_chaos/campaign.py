@@ -11,10 +11,11 @@ import multiprocessing
 import time
 from collections.abc import Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import msgspec
 
+from keygrove_chaos.errors import sentence
 from keygrove_chaos.running import run
 from keygrove_chaos.trace import Trace
 from keygrove_chaos.world import Main, Options, World
@@ -34,6 +35,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     virtual_s: float
     real_s: float
     counts: dict[str, int]
+    plan: bytes | None = None
+    """What was played, where the scenario has a plan; JSON."""
 
 
 class UnknownScenarioError(Exception):
@@ -74,7 +77,7 @@ def judge(
     try:
         violations = run(main, seed=seed, options=options, trace=trace).result
     except Exception as error:  # noqa: BLE001 - any error of a scenario is what was looked for
-        violations = (_sentence(error),)
+        violations = (sentence(error),)
     return Verdict(
         seed=seed,
         violations=violations,
@@ -84,6 +87,7 @@ def judge(
         virtual_s=trace.at,
         real_s=time.perf_counter() - begun,
         counts=worlds[0].counts if worlds else {},
+        plan=worlds[0].plan if worlds else None,
     )
 
 
@@ -112,9 +116,3 @@ def simulate(
 
 def _judge(name: str, seed: int, options: Options) -> Verdict:
     return judge(scenario_named(name), seed, options)
-
-
-def _sentence(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = cast(BaseExceptionGroup[BaseException], error).exceptions[0]
-    return f"{type(error).__name__}: {error}".strip()

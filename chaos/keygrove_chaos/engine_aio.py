@@ -186,7 +186,7 @@ def run_on_aio(main: Main[T], seed: int, trace: Trace, options: Options) -> tupl
     streams = Streams(seed)
     loop = JumpingLoop(options.order(streams.stream("order")), options.limit_s)
     try:
-        result = loop.run_until_complete(_main(main, World(streams, loop, trace)))
+        result = loop.run_until_complete(_main(main, World(streams, loop, trace, options.plan)))
         return result, loop.time()
     finally:
         loop.abandon()

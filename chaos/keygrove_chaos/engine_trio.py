@@ -144,7 +144,7 @@ async def _main(
     timers = _Timers()
     trio.lowlevel.spawn_system_task(timers.serve)
     with trio.CancelScope(deadline=options.limit_s) as strategy.scope:
-        return await main(World(streams, timers, trace)), trio.current_time()
+        return await main(World(streams, timers, trace, options.plan)), trio.current_time()
     if strategy.livelock:
         raise LivelockError(strategy.livelock)
     raise TimeUpError(f"not over after {options.limit_s:g} virtual seconds")

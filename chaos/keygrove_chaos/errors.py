@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 
 class ChaosError(Exception):
     """The root of every error this package raises."""
@@ -12,3 +14,16 @@ class HistoryError(ChaosError):
 
     def __init__(self, where: str, why: str) -> None:
         super().__init__(f"{where}: {why}; what is told here cannot be judged")
+
+
+def first(error: BaseException) -> BaseException:
+    """What went wrong first, where several things did."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast(BaseExceptionGroup[BaseException], error).exceptions[0]
+    return error
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong first, in one line."""
+    error = first(error)
+    return f"{type(error).__name__}: {error}".strip()

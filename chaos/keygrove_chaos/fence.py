@@ -29,6 +29,9 @@ T = TypeVar("T")
 class NodeDeadError(Exception):
     """A node that crashed asked its world for something."""
 
+    def __init__(self) -> None:
+        super().__init__("the machine is off")
+
 
 class Fence:
     """Open while the machine runs."""
@@ -47,7 +50,7 @@ class Fence:
             NodeDeadError: the machine is off.
         """
         if not self.is_open:
-            raise NodeDeadError("the machine is off")
+            raise NodeDeadError
 
     def around(self, ports: Ports) -> Ports:
         """The same world, for as long as the machine runs."""

@@ -11,7 +11,8 @@
     ph  invoke, then one of: ok; fail, surely not applied; info, which may yet be applied
     f   what was asked for, see `Function`
     k   the fingerprint, in hex, or what was searched for
-    v   packet hashes: put with `invoke`, found by a get with `ok`; fingerprints of a search
+    v   packet hashes: put with `invoke`, found by a get with `ok`; fingerprints of a search;
+        sessions whose requests a node has taken when it drains
     x   see `Detail`
 
 Order is the order of lines and nothing else: in virtual time, much happens at one moment.
@@ -64,7 +65,7 @@ class Function(enum.Enum):
     START = "start"
     """The node's process begins."""
     DRAIN = "drain"
-    """The node was asked to stop in order."""
+    """The node was asked to stop in order; `v` are the sessions whose requests it has taken."""
     EXIT = "exit"
     """The node's process ended; `Detail.code` says how."""
     FAULT = "fault"
@@ -92,7 +93,9 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     errno: str | None = None
     """`ENOSPC` or `EIO`."""
     wal_bytes: int | None = None
-    """What the node left behind in write-ahead logs when it ended."""
+    """What the node left behind in write-ahead logs when it ended,"""
+    leftovers: int | None = None
+    """and how many names, tasks, deadlines and waiters in its runtime."""
 
 
 NOTHING: Final = Detail()

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from keygrove_actors.specs import SupSpec
-from keygrove_chaos.answers import Available, GracefulShutdown, HonestErrors
+from keygrove_chaos.answers import Available, GracefulShutdown, HonestErrors, Private
 from keygrove_chaos.errors import ChaosError
 from keygrove_chaos.history import Event
 from keygrove_chaos.invariant import Invariant
@@ -26,7 +26,13 @@ from keygrove_chaos.promises import (
     NothingLost,
 )
 from keygrove_chaos.supervision import SLACK_S
-from keygrove_chaos.upkeep import BoundedMailboxes, RestartsByTheRules, TreeIsWhole
+from keygrove_chaos.upkeep import (
+    BoundedMailboxes,
+    NothingIsLeft,
+    RestartsByTheRules,
+    Serves,
+    TreeIsWhole,
+)
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +106,17 @@ _CATALOGUE: Final = (
             checked="at each report",
         ),
         _with_tree(lambda setup, tree: RestartsByTheRules(tree, setup.slack_s)),
+    ),
+    _Entry(
+        Description(
+            id="I-09",
+            title="nothing is left behind",
+            statement="A node that was stopped has no name, task, deadline or waiter left in its "
+            "runtime.",
+            seen_by="the runtime, when its process has ended by itself",
+            checked="at each exit",
+        ),
+        lambda _: NothingIsLeft(),
     ),
     _Entry(
         Description(
@@ -186,6 +203,26 @@ _CATALOGUE: Final = (
             checked="whenever nothing moves, and at the end",
         ),
         lambda _: IndexAgrees(),
+    ),
+    _Entry(
+        Description(
+            id="I-28",
+            title="logs are private",
+            statement="No line of a log has a mail address that somebody sent or looked for.",
+            seen_by="all lines of all logs",
+            checked="whenever nothing moves, and at the end",
+        ),
+        lambda _: Private(),
+    ),
+    _Entry(
+        Description(
+            id="I-30",
+            title="what is healed serves",
+            statement="A node answers a submission and a lookup when all its faults are over.",
+            seen_by="a certificate that is put and got once more",
+            checked="whenever nothing moves, and at the end",
+        ),
+        lambda _: Serves(),
     ),
 )
 

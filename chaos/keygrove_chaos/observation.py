@@ -66,6 +66,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """For each search term that occurs in what is stored: the keys it occurs in."""
     index: dict[str, frozenset[str]] | None = None
     """For each search term in the index: the keys that searching finds."""
+    log: tuple[str, ...] | None = None
+    """All lines of the node's log, in all its lives."""
+    probes: dict[str, int] | None = None
+    """What the node answered when it was asked once more: the HTTP status, by what was asked."""
     paths: tuple[str, ...] | None = None
     """The paths of all actors that are up, supervisors included, the root left out."""
 

@@ -21,12 +21,14 @@ import msgspec
 from keygrove_chaos.engine_aio import run_on_aio
 from keygrove_chaos.engine_trio import run_on_trio
 from keygrove_chaos.trace import Trace, line
+from keygrove_chaos.tripwires import tripwires
 from keygrove_chaos.world import LivelockError, Main, Options
 
 T = TypeVar("T")
 
 SHOWN: Final = 50
 """Events shown when a run fails."""
+AGAIN_S: Final = 1.0
 
 
 class Outcome(msgspec.Struct, Generic[T], frozen=True):
@@ -54,14 +56,18 @@ def run(
         LivelockError: virtual time stood still, or `options.real_s` were over.
         DeadlockError: nothing was left that could happen.
         TimeUpError: it was not over after `options.limit_s` virtual seconds.
+        NondeterminismError: a package of `options.watched` reached past its ports.
     """
     trace = Trace(options.keep) if trace is None else trace
-    with _no_collector(), _alarm(options.real_s):
+    with _no_collector(), _alarm(options.real_s) as rung, tripwires(options.watched) as hits:
         try:
-            if options.engine == "trio":
-                result, virtual_s = run_on_trio(main, seed, trace, options)
-            else:
-                result, virtual_s = run_on_aio(main, seed, trace, options)
+            try:
+                run_on = run_on_trio if options.engine == "trio" else run_on_aio
+                result, virtual_s = run_on(main, seed, trace, options)
+            finally:
+                # Whoever was running may have swallowed it, as a server does with a bug.
+                for error in (*rung, *hits):
+                    raise error
         except BaseException as error:
             error.add_note(f"seed {seed}, engine {options.engine}; the last events:")
             error.add_note("\n".join(line(event) for event in trace.last(SHOWN)))
@@ -87,21 +93,32 @@ def _no_collector() -> Generator[None, None, None]:
             gc.enable()
 
 
+class _Alarm(KeyboardInterrupt):
+    """Event loops let it out, whatever they were doing."""
+
+
 @contextmanager
-def _alarm(seconds: float) -> Generator[None, None, None]:
-    """Interrupt a run that takes too long in real time, even in a loop without an await."""
+def _alarm(seconds: float) -> Generator[list[LivelockError], None, None]:
+    """Interrupt a run that takes too long in real time, even in a loop without an await.
+
+    Yields where that was. It is interrupted again each second, until it ends.
+    """
+    rung: list[LivelockError] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield rung
         return
 
     def ring(_: int, frame: FrameType | None) -> None:
-        where = "".join(traceback.format_stack(frame, limit=5))
-        raise LivelockError(f"the run took more than {seconds:g} real seconds; it is at\n{where}")
+        if not rung:
+            where = "".join(traceback.format_stack(frame, limit=5))
+            says = f"the run took more than {seconds:g} real seconds; it is at\n{where}"
+            rung.append(LivelockError(says))
+        raise _Alarm
 
     before: Any = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
     try:
-        yield
+        yield rung
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -21,11 +21,14 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import trio
+
+Look: TypeAlias = Callable[[str], None]
+"""Looks at the caller of whoever calls it, by the name of what was called."""
 
 WATCHED: Final = ("keygrove", "keygrove_actors", "keygrove_protocols")
 """The packages that make up the product."""
@@ -61,17 +64,28 @@ class NondeterminismError(Exception):
 
 
 @contextmanager
-def tripwires(packages: Sequence[str] = WATCHED) -> Generator[None, None, None]:
-    """Keep the wires up while the block runs.
+def tripwires(
+    packages: Sequence[str] = WATCHED,
+) -> Generator[list[NondeterminismError], None, None]:
+    """Keep the wires up while the block runs; yields the errors that they raised.
 
     A module belongs to a package by its name, so code of programs and tests goes free.
     """
+    hits: list[NondeterminismError] = []
+
+    def look(what: str) -> None:
+        frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the documented way to one's caller
+        module: str = frame.f_globals.get("__name__", "")
+        if any(module == one or module.startswith(f"{one}.") for one in packages):
+            hits.append(NondeterminismError(what, frame.f_code.co_filename, frame.f_lineno))
+            raise hits[-1]
+
     with ExitStack() as stack:
         for owner, name in _FUNCTIONS:
             if hasattr(owner, name):
-                stack.enter_context(_replaced(owner, name, _wired(owner, name, packages)))
-        stack.enter_context(_replaced(datetime, "datetime", _dated(packages)))
-        yield
+                stack.enter_context(_replaced(owner, name, _wired(owner, name, look)))
+        stack.enter_context(_replaced(datetime, "datetime", _dated(look)))
+        yield hits
 
 
 @contextmanager
@@ -84,14 +98,14 @@ def _replaced(owner: Any, name: str, by: object) -> Generator[None, None, None]:
         setattr(owner, name, before)
 
 
-def _wired(owner: Any, name: str, packages: Sequence[str]) -> Any:
+def _wired(owner: Any, name: str, look: Look) -> Any:
     real: Any = owner.__dict__[name]
     what = f"{getattr(owner, '__qualname__', getattr(owner, '__name__', owner))}.{name}"
     if isinstance(real, type):
-        return _WiredClass(what, real, packages)
+        return _WiredClass(what, real, look)
 
     def wire(*args: Any, **options: Any) -> Any:
-        _look(what, packages)
+        look(what)
         return real(*args, **options)
 
     return wire
@@ -100,13 +114,13 @@ def _wired(owner: Any, name: str, packages: Sequence[str]) -> Any:
 class _WiredClass:
     """Stands in for a class in its module: makes instances, and answers `isinstance`."""
 
-    def __init__(self, what: str, real: type[Any], packages: Sequence[str]) -> None:
+    def __init__(self, what: str, real: type[Any], look: Look) -> None:
         self._what = what
         self._real = real
-        self._packages = packages
+        self._look = look
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        _look(self._what, self._packages)
+        self._look(self._what)
         return self._real(*args, **options)
 
     def __instancecheck__(self, instance: object) -> bool:
@@ -122,7 +136,7 @@ class _WiredClass:
         return getattr(self._real, name)
 
 
-def _dated(packages: Sequence[str]) -> type[datetime.datetime]:
+def _dated(look: Look) -> type[datetime.datetime]:
     real = datetime.datetime
 
     class Kind(type):
@@ -134,24 +148,17 @@ def _dated(packages: Sequence[str]) -> type[datetime.datetime]:
 
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            _look("datetime.now", packages)
+            look("datetime.now")
             return real.now(tz)
 
         @classmethod
         def utcnow(cls) -> Any:
-            _look("datetime.utcnow", packages)
+            look("datetime.utcnow")
             return real.now(datetime.UTC).replace(tzinfo=None)
 
         @classmethod
         def today(cls) -> Any:
-            _look("datetime.today", packages)
+            look("datetime.today")
             return real.now()
 
     return Wired
-
-
-def _look(what: str, packages: Sequence[str]) -> None:
-    frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the documented way to one's caller
-    module: str = frame.f_globals.get("__name__", "")
-    if any(module == one or module.startswith(f"{one}.") for one in packages):
-        raise NondeterminismError(what, frame.f_code.co_filename, frame.f_lineno)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from keygrove_actors.specs import SupSpec
 from keygrove_chaos.history import HARNESS, Event, Function
@@ -20,6 +20,8 @@ from keygrove_chaos.observation import (
     listed,
 )
 from keygrove_chaos.supervision import SLACK_S, SupervisionModel, expected_paths
+
+BAD_REQUEST: Final = 400
 
 
 class _Trees(Passive):
@@ -139,6 +141,44 @@ class BoundedMailboxes(Passive):
             says=f"{event.path} on {event.node} {says}, at {at(event.time_ns)}",
             node=event.node,
         )
+
+
+class NothingIsLeft(Passive):
+    """I-09: a node that was stopped leaves nothing of its runtime behind."""
+
+    id: ClassVar[str] = "I-09"
+
+    def on_event(self, event: Occurrence) -> Finding | None:
+        """See `Invariant`."""
+        if not isinstance(event, Event) or not event.detail.leftovers:
+            return None
+        return Violation(
+            invariant=self.id,
+            at_ns=event.time_ns,
+            says=f"{event.node} ended at {at(event.time_ns)} and left {event.detail.leftovers} "
+            "names, tasks, deadlines or waiters behind",
+            node=event.node,
+        )
+
+
+class Serves(Passive):
+    """I-30: a node whose faults are healed answers."""
+
+    id: ClassVar[str] = "I-30"
+
+    def at_quiescence(self, view: View) -> Finding | None:
+        """See `Invariant`."""
+        for node in view.nodes:
+            for asked, status in (node.probes or {}).items():
+                if status >= BAD_REQUEST:
+                    return Violation(
+                        invariant=self.id,
+                        at_ns=view.time_ns,
+                        says=f"{node.node} answered {asked} with {status} at {at(view.time_ns)}, "
+                        "when nothing was wrong any more",
+                        node=node.node,
+                    )
+        return None
 
 
 def _below(tree: SupSpec, above: str = "") -> Iterator[tuple[str, SupSpec | None, int | None]]:

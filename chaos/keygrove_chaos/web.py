@@ -17,12 +17,14 @@ import msgspec
 
 from keygrove.ports import AsgiApp, Endpoint
 from keygrove_chaos.network import Network
-from keygrove_chaos.servers import DRAIN_S, Answer, Reply
+from keygrove_chaos.servers import DRAIN_S, Answer, Door, Reply
 from keygrove_chaos.stream import Stream
 
 PART_BYTES = 16_384
 """The largest piece of a body that is one frame."""
 FRAME_BYTES_MAX = 1_048_576
+SESSION = "x-session"
+"""A header in which a client may say who asks; see `WebServers.sessions`."""
 BACKLOG_MAX = 128
 """Streams that wait for a server; as in a listening socket's backlog, more are reset."""
 
@@ -39,6 +41,11 @@ class _Request(msgspec.Struct, frozen=True, tag="request"):
     target: bytes
     headers: list[tuple[bytes, bytes]]
     has_body: bool
+
+    @property
+    def session(self) -> str:
+        """Who asks, if it is said."""
+        return dict(self.headers).get(SESSION.encode(), b"").decode()
 
 
 class _Start(msgspec.Struct, frozen=True, tag="start"):
@@ -221,43 +228,56 @@ class WebEndpoint:
 class WebServers:
     """See `ports.HttpServers`, for endpoints of a simulated network."""
 
+    def __init__(self) -> None:
+        self.doors: dict[str, Door] = {}
+        """By address: a way to the app past the network, for who looks at a node from outside."""
+        self._inside: dict[int, str] = {}
+
+    def sessions(self) -> tuple[str, ...]:
+        """Of requests that an app has taken and not answered yet: who asks, by `SESSION`."""
+        return tuple(filter(None, self._inside.values()))
+
     @asynccontextmanager
     async def serving(self, app: AsgiApp, endpoint: Endpoint) -> AsyncGenerator[None, None]:
         """See `ports.HttpServers`. What an app raises ends the block, for it is a finding."""
         # An endpoint is made by whoever chose these servers.
         listener = cast(WebEndpoint, endpoint)
+        door = self.doors[listener.address] = Door(listener.address)
+        door.let_in(app)
         async with anyio.create_task_group() as requests:
-            async with anyio.create_task_group() as door:
-                door.start_soon(_let_in, app, listener, requests)
+            async with anyio.create_task_group() as listening:
+                listening.start_soon(self._let_in, app, listener, requests)
                 try:
                     yield
                 finally:
-                    door.cancel_scope.cancel()
+                    listening.cancel_scope.cancel()
             requests.cancel_scope.deadline = anyio.current_time() + DRAIN_S
 
+    async def _let_in(
+        self, app: AsgiApp, endpoint: WebEndpoint, requests: anyio.abc.TaskGroup
+    ) -> None:
+        while True:
+            requests.start_soon(self._serve, app, await endpoint.accept())
 
-async def _let_in(app: AsgiApp, endpoint: WebEndpoint, requests: anyio.abc.TaskGroup) -> None:
-    while True:
-        requests.start_soon(_serve, app, await endpoint.accept())
-
-
-async def _serve(app: AsgiApp, stream: Stream) -> None:
-    """Answer the one request of a stream."""
-    frames = _Frames(stream)
-    try:
-        request = await frames.receive()
-        if isinstance(request, _Request):
-            await _Visit(frames, request).answer(app)
-            await stream.send_eof()
-            # Closing with octets unread would reset the stream, and the answer with it.
-            with anyio.move_on_after(DRAIN_S):
-                while True:
-                    await stream.receive()
-    except (_Gone, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-        # The client is gone; whoever asks is told so by its own end of the stream.
-        return
-    finally:
-        stream.end.close()
+    async def _serve(self, app: AsgiApp, stream: Stream) -> None:
+        """Answer the one request of a stream."""
+        frames = _Frames(stream)
+        try:
+            request = await frames.receive()
+            if isinstance(request, _Request):
+                self._inside[stream.flow] = request.session
+                await _Visit(frames, request).answer(app)
+                await stream.send_eof()
+                # Closing with octets unread would reset the stream, and the answer with it.
+                with anyio.move_on_after(DRAIN_S):
+                    while True:
+                        await stream.receive()
+        except (_Gone, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            # The client is gone; whoever asks is told so by its own end of the stream.
+            return
+        finally:
+            self._inside.pop(stream.flow, None)
+            stream.end.close()
 
 
 class _Visit:

@@ -13,6 +13,7 @@ from keygrove_chaos.entropy import Streams
 from keygrove_chaos.order import Order, order_for
 from keygrove_chaos.timeline import Moment
 from keygrove_chaos.trace import Fact, Trace
+from keygrove_chaos.tripwires import WATCHED
 
 T = TypeVar("T")
 
@@ -70,9 +71,13 @@ class Engine(Protocol):
 class World:
     """The `Timeline` of one run, and its trace."""
 
-    def __init__(self, streams: Streams, engine: Engine, trace: Trace) -> None:
+    def __init__(
+        self, streams: Streams, engine: Engine, trace: Trace, plan: bytes | None = None
+    ) -> None:
         self.seed = streams.seed
         self.trace = trace
+        self.plan = plan
+        """What the run was given, or has drawn; JSON."""
         self._engine = engine
         self._streams = streams
         self.counts: dict[str, int] = {}
@@ -82,6 +87,17 @@ class World:
     def stream(self, purpose: str) -> Random:
         """See `Timeline`."""
         return self._streams.stream(purpose)
+
+    def planned(self, drawn: T) -> T:
+        """The plan of this run: what was drawn from its seed, or else what `Options` gives.
+
+        Raises:
+            msgspec.ValidationError: what is given is no such plan.
+        """
+        if self.plan is not None:
+            return msgspec.json.decode(self.plan, type=type(drawn))
+        self.plan = msgspec.json.encode(drawn)
+        return drawn
 
     def note(self, *facts: Fact) -> None:
         """See `Timeline`."""
@@ -106,10 +122,14 @@ Main: TypeAlias = Callable[[World], Awaitable[T]]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one run. `limit_s` is virtual; `keep` says which events to keep whole."""
+    """Of one run. `limit_s` is virtual, `real_s` is not; `keep` says which events to keep."""
 
     engine: EngineName = "aio"
     limit_s: float = 86_400.0
     real_s: float = REAL_S
     order: Callable[[Random], Order] = order_for
+    watched: tuple[str, ...] = WATCHED
+    """Packages that tripwires watch; see `tripwires`."""
     keep: range | None = None
+    plan: bytes | None = None
+    """In place of what the seed would draw; see `World.planned`."""

@@ -1,6 +1,6 @@
 """A node: the tree and its listeners, composed from settings and ports."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -53,6 +53,8 @@ class Site(msgspec.Struct, frozen=True):
     version: str
     pid: int
     admit: Admit = admit_all
+    observe: Callable[[Report], None] | None = None
+    """Told what the runtime reports, beside the log and the metrics."""
     may_crash: bool = False
     """Offer a path on the control socket that crashes an actor, for debugging."""
 
@@ -60,9 +62,10 @@ class Site(msgspec.Struct, frozen=True):
 class _Telemetry(Observer):
     """What happens, told to the log and to the metrics."""
 
-    def __init__(self, log: NodeLog, metrics: Metrics) -> None:
-        self._log = log
+    def __init__(self, site: Site, metrics: Metrics) -> None:
+        self._log = NodeLog(site.log, site.ports.entropy.token(32))
         self._metrics = metrics
+        self._observe = site.observe
         self.meter = Meter()
         self.failed_start: StartError | None = None
         """The first start that failed: the others fail because of it."""
@@ -83,6 +86,8 @@ class _Telemetry(Observer):
             self.failed_start = report
         self.meter.observe(report)
         self._log.report(report)
+        if self._observe is not None:
+            self._observe(report)
 
 
 class _Insight(Insight):
@@ -153,7 +158,7 @@ async def open_node(
         StopOverrun: one did not stop in time and was killed.
     """
     metrics = Metrics()
-    telemetry = _Telemetry(NodeLog(site.log, site.ports.entropy.token(32)), metrics)
+    telemetry = _Telemetry(site, metrics)
     insight = _Insight(telemetry.meter)
     spec = tree(
         settings,

@@ -11,6 +11,7 @@ from functools import partial
 import anyio
 
 from keygrove.errors import DamagedError, DiskFullError
+from keygrove.points import buggify, crash_point, sometimes
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash
@@ -77,6 +78,7 @@ class Follower:
             rows = await reader.run(lambda db: heap.after(db, self._newest, SLICE))
             if not rows:
                 return
+            sometimes("index.replayed")
             derived = await reader.run(partial(_derive_all, rows))
             for (row, old_size), found in zip(rows, derived, strict=True):
                 self._enter(_entry(row, found.terms, found.words), row, old_size)
@@ -115,9 +117,11 @@ class Follower:
         entries, newest = self.overlay.entries(), self._newest
         change, self._pending = self._pending, Tally()
         try:
-            for start in range(0, len(entries), SLICE):
-                part = entries[start : start + SLICE]
+            step = 1 if buggify("index.flush") else SLICE
+            for start in range(0, len(entries), step):
+                part = entries[start : start + step]
                 await self._indexer.run(partial(index.write, entries=part))
+                crash_point("index.flush")
             await self._indexer.run(lambda db: index.finish(db, newest, change))
         except BaseException:
             self._pending.add(change)

@@ -17,6 +17,7 @@ import anyio.lowlevel
 import msgspec
 
 from keygrove.errors import DamagedError, DiskFullError
+from keygrove.points import buggify, crash_point, sometimes
 from keygrove.ports import Clock, Compute
 from keygrove.storage.absorb import CHANGING, Absorbed, Held, Incoming, absorb, effort
 from keygrove.storage.cache import Answer, Cache, Form
@@ -45,6 +46,8 @@ MERGES_MAX = 4_096
 MERGE_BATCH = 1_024
 SETTLE_S = 1.0
 """For an index that lags behind at an orderly end; the next start brings it up otherwise."""
+LINGER_S = 0.05
+"""As the disk, or other tasks, may have it at any time."""
 SLICE_BYTES = 256 * 1024
 """How much is parsed or merged before others get a turn: a few milliseconds. A certificate
 that is larger is worked on elsewhere."""
@@ -156,7 +159,7 @@ class Shard(Actor[ShardApi]):
 
     async def _read_forever(self) -> None:
         while True:
-            reads = await self._reads.take(READ_BATCH)
+            reads = await self._reads.take(1 if buggify("shard.read") else READ_BATCH)
             self._changed.clear()
             fetches = [
                 (read.message, read.reply_to) for read in reads if isinstance(read.message, Fetch)
@@ -178,6 +181,8 @@ class Shard(Actor[ShardApi]):
         except DamagedError as error:
             await self._answer_one_by_one(fetches, error)
             return
+        if buggify("shard.linger"):
+            await anyio.sleep(LINGER_S)
         turn = Turn()
         for (message, reply_to), version in zip(fetches, versions, strict=True):
             reply_to.send(None if version is None else await self._dress(version, message.form))
@@ -204,13 +209,15 @@ class Shard(Actor[ShardApi]):
             self._on_fault("serve", error)
             return Failed()
         answer = Answer(version.fingerprint, version.digest, version.change, body)
-        if version.fingerprint not in self._changed:
+        if version.fingerprint in self._changed:
+            sometimes("shard.invalidated")
+        else:
             self._cache.put(form, answer)
         return answer
 
     async def _commit_forever(self) -> None:
         while True:
-            merges = await self._merges.take(MERGE_BATCH)
+            merges = await self._merges.take(1 if buggify("shard.commit") else MERGE_BATCH)
             self._is_committing = True
             try:
                 await self._commit(merges)
@@ -226,6 +233,10 @@ class Shard(Actor[ShardApi]):
         by_name: defaultdict[Fingerprint, list[_Merge]] = defaultdict(list)
         for merge in merges:
             by_name[merge.message.fingerprint].append(merge)
+        if len(merges) > 1:
+            sometimes("shard.batched")
+        if len(by_name) < len(merges):
+            sometimes("shard.combined")
         held = await self._held(set(by_name))
         now, turn = self._clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
@@ -239,6 +250,7 @@ class Shard(Actor[ShardApi]):
         try:
             change = await self._keep(puts)
         except DiskFullError:
+            sometimes("shard.full")
             change = None
         for name, result in absorbed.items():
             _answer(by_name[name], self._replies(result, held.get(name), change))
@@ -285,7 +297,9 @@ class Shard(Actor[ShardApi]):
         """Commit; then, before anybody learns of it, forget what was cached."""
         if not puts:
             return self._store.counts().change
+        crash_point("shard.commit.before")
         change = await self._store.commit(puts)
+        crash_point("shard.commit.after")
         for put in puts:
             self._cache.invalidate(put.fingerprint)
             self._changed.add(put.fingerprint)

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from keygrove.errors import DiskFullError, StoreError
+from keygrove.points import buggify, crash_point, sometimes
 from keygrove.ports import Databases, SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash, tree_key
@@ -134,7 +135,7 @@ class SqliteStore:
 
     async def _checkpoint(self) -> None:
         """Before a commit, never after: one that is durable must not fail for want of room."""
-        if self._log_bytes > WAL_BYTES:
+        if self._log_bytes > WAL_BYTES or buggify("heap.checkpoint"):
             assert self._writer is not None
             await self._writer.run(heap.checkpoint)
             self._log_bytes = 0
@@ -212,6 +213,7 @@ async def open_store(
         # log read from there must not be gone on with: it is moved, and the next one is new.
         with suppress(DiskFullError):
             await writer.run(heap.checkpoint)
+        crash_point("store.open")
         await _ensure_index(databases, index_path, tip)
         indexer = await opened.enter_async_context(databases.open(index_path, attached=heap_path))
         await indexer.run(lambda db: heap.set_up(db, durable=False))
@@ -268,6 +270,7 @@ async def _ensure_index(databases: Databases, path: str, tip: heap.Tip) -> None:
                 return
     except StoreError:
         pass  # whatever it is, it can be made anew from the heap
+    sometimes("index.rebuilt")
     await databases.remove(path)
     async with databases.open(path) as db:
         await db.run(lambda session: heap.set_up(session, durable=False))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import anyio
+import msgspec
 
 from keygrove_chaos.world import World
 from tests.unit.chaos.programs import gossip
@@ -48,3 +49,24 @@ async def tells(world: World) -> Iterable[str]:
     """Numbers are to be told to others: each knows more than it made itself."""
     known = await gossip(seconds=10)(world)
     return () if known > 150 else ["I-04: a number was not told"]
+
+
+class Lasting(msgspec.Struct):
+    """The plan of `planned`."""
+
+    seconds: int
+
+
+async def planned(world: World) -> Iterable[str]:
+    """Lasts as long as its plan says: by its seed, unless another is given."""
+    plan = world.planned(Lasting(world.seed))
+    await anyio.sleep(plan.seconds)
+    world.note("over")
+    return ()
+
+
+async def inert(world: World) -> Iterable[str]:
+    """Has many faults, none of which does anything."""
+    await anyio.sleep(1)
+    world.count("fault:net.loss", 50)
+    return ()

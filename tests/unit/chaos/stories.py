@@ -52,7 +52,7 @@ def _answer(rest: list[str]) -> tuple[list[str], Detail]:
         elif word == "retry":
             facts["has_retry_after"] = True
         elif has_value:
-            names = {"exit": "code", "wal": "wal_bytes"}
+            names = {"exit": "code", "wal": "wal_bytes", "left": "leftovers"}
             facts[names.get(name, name)] = int(value) if value.isdigit() else value
         else:
             packets.append(word)

@@ -1,6 +1,7 @@
 """Invariants, and the monitor: each holds on good runs and is found broken on bad ones."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,11 @@ def holding(**packets: str) -> View:
     return View(99 * NANOSECONDS, (NodeView(node="n1", policy="n1", keys=keys),))
 
 
+def looked(**found: Any) -> View:
+    """What was seen of node n1."""
+    return View(99 * NANOSECONDS, (NodeView(node="n1", policy="n1", **found),))
+
+
 DISK = Setup(sees_disk=True)
 PUT = "a puts x | a ok"
 
@@ -31,6 +37,7 @@ GOOD: Mapping[str, tuple[str, Setup, View]] = {
     "I-01: deleted": (f"{PUT} | b deletes | b ok", Setup(), holding()),
     "I-01: perhaps denied": (f"{PUT} | b denies | b info", Setup(), holding()),
     "I-01: another node's": ("a@n2 puts x | a ok", Setup(), holding()),
+    "I-09: nothing left": ("n1 drain | n1 exit exit=0 left=0", Setup(), NOTHING),
     "I-14: reads grow": (
         "a gets | a ok | b puts x | b ok | a gets | a ok x | a gets | a ok x",
         Setup(),
@@ -41,15 +48,35 @@ GOOD: Mapping[str, tuple[str, Setup, View]] = {
     "I-14: another node": (f"{PUT} | a@n2 gets | a ok", Setup(), NOTHING),
     "I-14: another key": (f"{PUT} | a gets/L | a ok", Setup(), NOTHING),
     "I-14: removed": (f"{PUT} | b deletes | b ok | a gets | a ok", Setup(), NOTHING),
+    "I-28: no address in the log": (
+        PUT,
+        Setup(),
+        looked(keys={"K": frozenset("x")}, log=("request answered @ 5.1", "x.example")),
+    ),
+    "I-30: answers": (
+        PUT,
+        Setup(),
+        looked(keys={"K": frozenset("x")}, probes={"a lookup": 200}),
+    ),
     "I-17: nothing open": ("n1 drain | n1 exit exit=0 wal=0", Setup(), NOTHING),
-    "I-17: answered": ("a puts x | n1 drain | a ok | n1 exit exit=0", Setup(), NOTHING),
+    "I-17: answered": ("a puts x | n1 drain a.0 | a ok | n1 exit exit=0", Setup(), NOTHING),
     "I-17: told to come again": (
-        "a puts x | n1 drain | a fail 503 retry | n1 exit exit=0",
+        "a puts x | n1 drain a.0 | a fail 503 retry | n1 exit exit=0",
         Setup(),
         NOTHING,
     ),
     "I-17: refused for its own fault": (
-        "a puts x | n1 drain | a fail 400 | n1 exit exit=0",
+        "a puts x | n1 drain a.0 | a fail 400 | n1 exit exit=0",
+        Setup(),
+        NOTHING,
+    ),
+    "I-17: on its way, and never accepted": (
+        "a puts x | n1 drain | a info | n1 exit exit=0",
+        Setup(),
+        NOTHING,
+    ),
+    "I-17: told to come again, perhaps kept": (
+        "a puts x | n1 drain a.0 | a info 503 retry | n1 exit exit=0",
         Setup(),
         NOTHING,
     ),
@@ -101,6 +128,24 @@ BAD: Mapping[str, tuple[str, Setup, View, str]] = {
         NOTHING,
         "no order explains the get",
     ),
+    "I-09: something left": (
+        "n1 drain | n1 exit exit=0 left=3",
+        Setup(),
+        NOTHING,
+        "n1 ended at 1 s and left 3 names",
+    ),
+    "I-28: an address in the log": (
+        PUT,
+        Setup(),
+        looked(keys={"K": frozenset("x")}, log=("started", "who asks for a.b@x.example")),
+        "the log of n1 tells of a.b@x.example",
+    ),
+    "I-30: no answer": (
+        PUT,
+        Setup(),
+        looked(keys={"K": frozenset("x")}, probes={"a lookup": 200, "a submission": 503}),
+        "n1 answered a submission with 503",
+    ),
     "I-14: reads shrink": (
         "b puts x | a gets | a ok x | a gets | a ok",
         Setup(),
@@ -109,19 +154,19 @@ BAD: Mapping[str, tuple[str, Setup, View, str]] = {
     ),
     "I-14: own put not read": (f"{PUT} | a gets | a ok", Setup(), NOTHING, "session a.0"),
     "I-17: no answer": (
-        "a puts x | n1 drain | a info | n1 exit exit=0",
+        "a puts x | n1 drain a.0 | a info | n1 exit exit=0",
         Setup(),
         NOTHING,
         "on n1: the put of a at 0 s, accepted before the drain, got no clean answer",
     ),
     "I-17: never any answer": (
-        "a puts x | n1 drain | n1 exit exit=0",
+        "a puts x | n1 drain a.0 | n1 exit exit=0",
         Setup(),
         NOTHING,
         "got no answer",
     ),
     "I-17: not told when to come": (
-        "a puts x | n1 drain | a fail 503 | n1 exit exit=0",
+        "a puts x | n1 drain a.0 | a fail 503 | n1 exit exit=0",
         Setup(),
         NOTHING,
         "no clean answer",
@@ -228,7 +273,7 @@ def test_c085_what_is_disabled_is_in_the_verdict_line() -> None:
     watching = monitor(Setup(), {"I-24": "no index yet"})
     watching.final(NOTHING, [])
     assert watching.verdict_line() == (
-        "7 of 7 invariants held; disabled: I-08 (no supervision tree was given), "
+        "10 of 10 invariants held; disabled: I-08 (no supervision tree was given), "
         "I-10 (no supervision tree was given), I-11 (no supervision tree was given), "
         "I-24 (no index yet)"
     )
@@ -244,13 +289,13 @@ def test_c083_what_is_unknown_is_told_so_and_not_counted_as_held() -> None:
     shown = " ".join(f"x{number}" for number in range(21))
     watching = judged(f"b deletes | b ok | {crowd} | c gets | c ok {shown}", WITH_TREE)
     assert watching.violations == []
-    assert watching.verdict_line() == "10 of 11 invariants held; unknown: I-13"
+    assert watching.verdict_line() == "13 of 14 invariants held; unknown: I-13"
 
 
 def test_the_first_violation_of_each_invariant_is_kept() -> None:
     watching = judged(f"{PUT} | a gets | a ok | a gets | a fail 500 | a gets | a ok", WITH_TREE)
     assert [one.invariant for one in watching.violations] == ["I-14", "I-20", "I-01", "I-13"]
-    assert watching.verdict_line() == ("7 of 11 invariants held; violated: I-01, I-13, I-14, I-20")
+    assert watching.verdict_line() == ("10 of 14 invariants held; violated: I-01, I-13, I-14, I-20")
 
 
 def test_every_invariant_is_described_and_watched() -> None:

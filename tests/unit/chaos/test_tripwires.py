@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,7 @@ import trio
 
 from keygrove_chaos.running import run
 from keygrove_chaos.tripwires import NondeterminismError, tripwires
-from keygrove_chaos.world import ENGINES, Options
+from keygrove_chaos.world import ENGINES, Options, World
 from tests.unit.chaos.programs import gossip
 
 CULPRITS: dict[str, str] = {
@@ -88,9 +89,20 @@ def test_other_packages_can_be_watched() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_worlds_run_under_the_wires(engine: Any) -> None:
-    options = Options(engine=engine)
-    bare = run(gossip(), seed=1, options=options).trace.digest()
-    with tripwires(["keygrove_chaos", "tests"]):
-        assert (
-            run(gossip(), seed=1, options=Options(engine=engine, real_s=0.0)).trace.digest() == bare
-        )
+    bare = run(gossip(), seed=1, options=Options(engine=engine)).trace.digest()
+    watched = Options(engine=engine, watched=("keygrove_chaos", "tests"))
+    assert run(gossip(), seed=1, options=watched).trace.digest() == bare
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_world_ends_when_the_product_touches_the_real_one(engine: Any) -> None:
+    culprit = product_function(CULPRITS["time"])
+
+    async def main(world: World) -> None:
+        del world
+        with suppress(Exception):  # as a server does, which goes on when a request meets a bug
+            culprit()
+
+    with pytest.raises(NondeterminismError, match="time"):
+        run(main, seed=1, options=Options(engine=engine))
+    assert time.monotonic() > 0

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -163,13 +164,14 @@ def test_c006_a_loop_that_lets_no_time_pass_is_a_livelock(options: Options) -> N
         run(main, seed=1, options=options)
 
 
-def test_c006_a_loop_that_never_awaits_is_interrupted() -> None:
+def test_c006_a_loop_that_never_awaits_is_interrupted(options: Options) -> None:
     async def main(_: World) -> None:
-        while True:
-            pass
+        with suppress(Exception):  # as a server does with what it takes for a bug
+            while True:
+                pass
 
     with pytest.raises(LivelockError, match="real seconds"):
-        run(main, seed=1, options=Options(real_s=0.1))
+        run(main, seed=1, options=Options(engine=options.engine, real_s=0.1))
 
 
 def test_a_failure_tells_its_seed_and_the_last_events(options: Options) -> None:

@@ -1,0 +1,250 @@
+"""`keygrove chaos`: simulate seeds, replay one, and test the tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import msgspec
+
+from keygrove.cli.console import err, out
+from keygrove.cli.options import CouldNotRun, FoundProblems, WrongUse
+from keygrove_chaos.bundle import Bundle, make_bundle, read_bundle, write_bundle
+from keygrove_chaos.bundle import replay as replay_bundle
+from keygrove_chaos.campaign import UnknownScenarioError, Verdict, judge, scenario_named
+from keygrove_chaos.campaign import simulate as simulate_seeds
+from keygrove_chaos.determinism import differences
+from keygrove_chaos.errors import ChaosError
+from keygrove_chaos.mutants import Hunt, hunt, read_mutants
+from keygrove_chaos.reach import Reach, reach
+from keygrove_chaos.trace import Trace, line
+from keygrove_chaos.world import ENGINES, EngineName, Options
+
+F = TypeVar("F", bound=Callable[..., object])
+
+SKELETON: Final = "keygrove_chaos.skeleton:scenario"
+EVERYTHING: Final = range(1 << 40)
+
+
+class FoundNondeterminism(click.ClickException):
+    """A seed is not the same run everywhere."""
+
+    exit_code = 7
+
+
+class FoundTooLittle(click.ClickException):
+    """No seed found anything, and the campaign shows less than it seems to."""
+
+    exit_code = 8
+
+
+def _of_runs(command: F) -> F:
+    for option in (
+        click.option(
+            "--engine", type=click.Choice(ENGINES), default="aio", help="The event loop to run on."
+        ),
+        click.option(
+            "--scenario",
+            metavar="MODULE:FUNCTION",
+            default=SKELETON,
+            help="What to simulate; three nodes under faults, unless given.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("chaos", short_help="Simulate nodes under faults.")
+@click.option("--verbose", is_flag=True, help="Say what is done to make runs repeatable.")
+def chaos(*, verbose: bool) -> None:
+    """Simulate whole nodes on a virtual clock, from a seed, under faults.
+
+    Exit codes: 0 all is in order, 1 a seed found something, 2 wrong use, 7 a seed is not the same
+    run everywhere, 8 faults had no effect or states were never reached.
+    """
+    if sys.flags.hash_randomization and "PYTHONHASHSEED" not in os.environ:
+        if verbose:
+            err().print("starting again with PYTHONHASHSEED=0, so that runs can be repeated")
+        sys.stdout.flush()
+        os.execve(  # noqa: S606 - this program
+            sys.executable,
+            [sys.executable, *sys.orig_argv[1:]],
+            {**os.environ, "PYTHONHASHSEED": "0"},
+        )
+
+
+@chaos.command("simulate", short_help="Run many seeds.")
+@click.option("--seeds", type=click.IntRange(1), default=100, help="How many.")
+@click.option("--first-seed", type=click.IntRange(0), default=0, help="The first of them.")
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.")
+@click.option("--json", "as_json", is_flag=True, help="One line for each seed, for programs.")
+@_of_runs
+def simulate(
+    *, seeds: int, first_seed: int, jobs: int, as_json: bool, scenario: str, engine: EngineName
+) -> None:
+    """Run seeds, and say what each found; those that did can be replayed."""
+    _known(scenario)
+    begun, totals, failed = time.monotonic(), Counter[str](), 0
+    wanted = range(first_seed, first_seed + seeds)
+    for verdict in simulate_seeds(scenario, wanted, jobs=jobs, options=Options(engine=engine)):
+        failed += bool(verdict.violations)
+        totals.update(verdict.counts | {"events": verdict.events})
+        if as_json:
+            click.echo(msgspec.json.encode(_brief(verdict)))
+        for violation in verdict.violations:
+            err().print(f"seed {verdict.seed}: {violation}")
+        if verdict.violations:
+            err().print(f"  to see it again: {_replay(verdict.seed, scenario, engine)}")
+    took = time.monotonic() - begun
+    err().print(
+        f"{seeds} seeds from {first_seed} on {engine}: {failed} found something; "
+        f"{totals.pop('events'):,} events in {took:.1f} s"
+    )
+    if not as_json:
+        for what, count in sorted(totals.items()):
+            click.echo(f"{what}: {count}")
+    _end(failed, seeds, reach(totals, seeds))
+
+
+@chaos.command("replay", short_help="Run one seed, and show what happened.")
+@click.argument("run", metavar="SEED|BUNDLE")
+@click.option("--last", type=click.IntRange(1), help="Show so many events before the end, only.")
+@_of_runs
+def replay(*, run: str, last: int | None, scenario: str, engine: EngineName) -> None:
+    """Run a seed or a bundle again: its events, what it found, and the hash of its trace.
+
+    A bundle says itself which scenario it is of, and which engine it ran on.
+    """
+    if run.isdecimal():
+        trace = Trace(EVERYTHING)
+        verdict = judge(_known(scenario), int(run), Options(engine=engine), trace)
+    else:
+        bundle = _read(Path(run))
+        _known(bundle.scenario)
+        replayed = replay_bundle(bundle, EVERYTHING)
+        verdict, trace = replayed.verdict, replayed.trace
+        for warning in replayed.warnings:
+            err().print(f"warning: {warning}")
+    for event in trace.kept[-last if last else 0 :]:
+        click.echo(line(event))
+    for violation in verdict.violations:
+        err().print(f"found: {violation}")
+    click.echo(f"trace {verdict.digest} of {verdict.events} events")
+    if verdict.violations:
+        raise FoundProblems(f"seed {verdict.seed} found something")
+
+
+@chaos.command("keep", short_help="Put the run of a seed into a file.")
+@click.argument("seed", type=click.IntRange(0))
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("tests/simulation/corpus"),
+    help="Where bundles are.",
+)
+@_of_runs
+def keep(*, seed: int, folder: Path, scenario: str, engine: EngineName) -> None:
+    """Run SEED, and write its plan and what it found into a bundle, to be replayed for ever."""
+    _known(scenario)
+    bundle = make_bundle(scenario, seed, engine)
+    path = folder / f"{scenario.partition(':')[0].rpartition('.')[2]}-{seed}.json"
+    try:
+        write_bundle(path, bundle)
+    except OSError as error:
+        raise CouldNotRun(f"cannot write {path}: {error.strerror}") from error
+    found = "; ".join(bundle.violations) or "nothing"
+    out().print(f"{path}: {bundle.events} events, found {found}")
+
+
+@chaos.command("determinism", short_help="Is a seed the same run everywhere?")
+@click.option("--seeds", type=click.IntRange(1), default=50, help="How many.")
+@click.option("--first-seed", type=click.IntRange(0), default=0, help="The first of them.")
+@_of_runs
+def determinism(*, seeds: int, first_seed: int, scenario: str, engine: EngineName) -> None:
+    """Run seeds in six variants: fresh, repeated, after others, other hash seeds, with a log."""
+    _known(scenario)
+    wanted = tuple(range(first_seed, first_seed + seeds))
+    found = differences(scenario, wanted, engine)
+    for one in found:
+        err().print(one.text())
+    if found:
+        raise FoundNondeterminism(f"{len(found)} runs differ")
+    err().print(f"{seeds} seeds are the same run in all variants")
+
+
+@chaos.command("mutate", short_help="Plant bugs, and see whether seeds find them.")
+@click.argument("ids", nargs=-1)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path("tests/simulation/mutants"),
+    help="Where the mutants are.",
+)
+@click.option("--engine", type=click.Choice(ENGINES), default="aio", help="The event loop.")
+def mutate(*, ids: tuple[str, ...], folder: Path, engine: EngineName) -> None:
+    """Hunt the mutants IDS, or all: each is to be found within its budget of seeds."""
+    mutants = {mutant.id: mutant for mutant in read_mutants(folder)}
+    if unknown := [one for one in ids if one not in mutants]:
+        raise WrongUse(f"no such mutant: {', '.join(unknown)}; there are {', '.join(mutants)}")
+    hunts: list[Hunt] = []
+    for one in ids or mutants:
+        hunts.append(found := hunt(mutants[one], engine))
+        how = found.problem or f"found after {found.seeds} seeds: {found.found}"
+        out().print(f"{one}  {mutants[one].says}: {how}")
+    if alive := [found.id for found in hunts if not found.is_killed]:
+        raise FoundProblems(f"not found: {', '.join(alive)}")
+
+
+def _known(scenario: str) -> Any:
+    """The scenario; modules in the working directory can be named, as with `python -m`."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return scenario_named(scenario)
+    except UnknownScenarioError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name == "apsw":
+            raise CouldNotRun("simulated disks need apsw: pip install keygrove[chaos]") from error
+        raise WrongUse(str(error)) from error
+
+
+def _read(path: Path) -> Bundle:
+    try:
+        return read_bundle(path)
+    except OSError as error:
+        raise WrongUse(f"{path} is neither a seed nor a bundle: {error.strerror}") from error
+    except ChaosError as error:
+        raise WrongUse(str(error)) from error
+
+
+def _end(failed: int, seeds: int, reached: Reach) -> None:
+    """Exit as the campaign went."""
+    if reached.silent:
+        err().print(f"points that never fired: {', '.join(reached.silent)}")
+    if failed:
+        raise FoundProblems(f"{failed} of {seeds} seeds found something")
+    if not reached.is_enough:
+        parts = [f"never reached: {', '.join(reached.unmet)}"] if reached.unmet else []
+        parts += [f"without any effect: {', '.join(reached.inert)}"] if reached.inert else []
+        raise FoundTooLittle("; ".join(parts))
+
+
+def _brief(verdict: Verdict) -> dict[str, object]:
+    left_out = {"checkpoints", "plan"}
+    return {
+        name: getattr(verdict, name) for name in verdict.__struct_fields__ if name not in left_out
+    }
+
+
+def _replay(seed: int, scenario: str, engine: EngineName) -> str:
+    words = ["keygrove", "chaos", "replay", str(seed)]
+    if scenario != SKELETON:
+        words += ["--scenario", scenario]
+    if engine != "aio":
+        words += ["--engine", engine]
+    return " ".join(words)

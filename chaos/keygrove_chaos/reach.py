@@ -1,0 +1,55 @@
+"""What a campaign reached: which points of the product fired, which faults had an effect.
+
+A campaign that finds nothing shows little if its faults never took effect, or if the product
+never came into the states in which they hurt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from keygrove.points import BUGGIFIED, CRASHES, SOMETIMES
+
+ENOUGH_SEEDS: Final = 200
+"""In so many seeds every state of `points.SOMETIMES` is to be reached;"""
+ENOUGH_FAULTS: Final = 20
+"""and of so many faults of a kind one is to have an effect."""
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """What was not reached. Names are sorted."""
+
+    silent: tuple[str, ...]
+    """Points that never fired: for information."""
+    unmet: tuple[str, ...]
+    """States that should have been reached."""
+    inert: tuple[str, ...]
+    """Kinds of faults that never did anything."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the campaign shows what it seems to."""
+        return not self.unmet and not self.inert
+
+
+def reach(counts: Mapping[str, int], seeds: int) -> Reach:
+    """What the counts of a campaign of so many seeds say. Points are judged if any was visited."""
+    has_points = any(name.startswith(("visit:", "sometimes:")) for name in counts)
+    points = [f"buggify:{name}" for name in BUGGIFIED] + [f"crash:{name}" for name in CRASHES]
+    silent = [name for name in points if has_points and not counts.get(name)]
+    is_long = has_points and seeds >= ENOUGH_SEEDS
+    unmet = [name for name in SOMETIMES if is_long and not counts.get(f"sometimes:{name}")]
+    inert = [
+        kind
+        for name, count in counts.items()
+        if name.startswith("fault:") and count >= ENOUGH_FAULTS
+        if not counts.get(f"effect:{(kind := name.removeprefix('fault:'))}")
+    ]
+    return Reach(silent=_sorted(silent), unmet=_sorted(unmet), inert=_sorted(inert))
+
+
+def _sorted(names: list[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))

@@ -1,0 +1,357 @@
+"""The plan of a seed: which features it has, what clients ask, which faults strike.
+
+Not every fault is in every run: a mailbox never fills while crashes keep emptying it. Each
+feature is on or off by a coin of its own, strengths are drawn on a logarithmic scale, and each
+feature draws from a stream of its own, so that one more of them changes no other.
+
+Source: Groce et al., "Swarm testing" (2012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import exp, log
+from random import Random
+from typing import Final, Literal
+
+import msgspec
+
+from keygrove.points import CRASHES
+from keygrove_chaos import disk_faults as disk
+from keygrove_chaos import net_faults as net
+from keygrove_chaos.clock import EDGES_S, ClockFault, Drift, Freeze, Jump
+from keygrove_chaos.disk_faults import DiskFault
+from keygrove_chaos.net_faults import Pair
+from keygrove_chaos.plan import (
+    Ask,
+    CrashActor,
+    CrashAt,
+    Fault,
+    Kill,
+    Mode,
+    Pause,
+    Plan,
+    PowerCut,
+    Stop,
+    What,
+)
+
+HKP: Final = 11371
+
+MODES: Final[dict[Mode, float]] = {"safety": 0.7, "drain": 0.15, "liveness": 0.15}
+"""The share of runs that each is of."""
+
+FEATURES: Final[Mapping[str, float]] = {
+    "kill": 0.5,
+    "power": 0.5,
+    "pause": 0.3,
+    "point": 0.4,
+    "actor": 0.5,
+    "disk.slow": 0.4,
+    "disk.full": 0.3,
+    "disk.eio": 0.3,
+    "disk.sync": 0.3,
+    "disk.then_power": 0.5,
+    "net.slow": 0.4,
+    "net.bad": 0.4,
+    "net.cut": 0.4,
+    "net.odd": 0.3,
+    "clock": 0.3,
+    "crowd": 0.3,
+    "buggify": 0.5,
+}
+"""What may be part of a run, and in which share of runs it is."""
+
+SETTINGS: Final = frozenset({"crowd", "buggify", "disk.then_power"})
+"""Features that are no faults of their own."""
+ORDERLY: Final = frozenset({"kill", "power", "point", "actor", "clock", "crowd", "buggify"})
+"""What may be part of a run in which nodes are stopped in order."""
+MANY: Final = (1, 5)
+"""Of each feature so many faults, at least and at most."""
+CALM: Final = 0.8
+"""After this share of the run no fault begins any more."""
+PERMANENT: Final = 0.5
+"""From this share of a run about liveness on, what is not of the core fails for good."""
+
+
+def plan_for(seed: int, *, nodes: int = 3, lasts_s: float = 40.0) -> Plan:
+    """The plan of a seed: the same in every process and on both engines."""
+    random = Random(f"{seed}:plan")  # noqa: S311 - to be repeatable is its purpose
+    mode = random.choices(list(MODES), list(MODES.values()))[0]
+    drawn = {name: random.random() < share for name, share in FEATURES.items()}
+    features = {
+        name: is_on and (mode != "drain" or name in ORDERLY) for name, is_on in drawn.items()
+    }
+    names = tuple(f"n{number}" for number in range(nodes))
+    count = random.randint(6, 12) if features["crowd"] else random.randint(2, 4)
+    clients = {f"c{number}": random.choice(names) for number in range(count)}
+    shards = random.randint(1, 4)
+    core = (random.choice(names),) if mode == "liveness" else names
+    faults = _Faults(seed, names, clients, shards, lasts_s)
+    for name, is_on in features.items():
+        if is_on and name not in SETTINGS:
+            faults.add(name)
+    if features["disk.then_power"]:
+        faults.follow_with_power()
+    if mode == "drain":
+        faults.add("stop")
+    if mode == "liveness":
+        faults.make_permanent(core)
+    return Plan(
+        seed=seed,
+        mode=mode,
+        features=features,
+        nodes=names,
+        core=core,
+        clients=clients,
+        shards=shards,
+        cache_bytes=random.choice((0, 2_000, 1 << 20)),
+        lasts_s=lasts_s,
+        program=_program(seed, clients, lasts_s),
+        faults=tuple(sorted(faults.found, key=lambda fault: (fault.at, fault.id))),
+    )
+
+
+def between(random: Random, low: float, high: float) -> float:
+    """A number between two, any order of magnitude as likely as any other."""
+    return exp(random.uniform(log(low), log(high)))
+
+
+def _program(seed: int, clients: Mapping[str, str], lasts_s: float) -> tuple[Ask, ...]:
+    random = Random(f"{seed}:program")  # noqa: S311
+    keys, rate = random.randint(3, 20), between(random, 0.3, 4.0)
+    asks: list[Ask] = []
+    texts: list[str] = []
+    for client, node in clients.items():
+        at, count = 0.5, 0
+        while (at := at + random.expovariate(rate)) < lasts_s:
+            count += 1
+            verb: Literal["put", "get", "search"] = random.choices(
+                ("put", "get", "search"), (0.45, 0.45, 0.1)
+            )[0]
+            key, text = min(int(random.paretovariate(1.1)) - 1, keys - 1), ""
+            if verb == "put":
+                text = f"{client}w{count} <{client}w{count}@x.example>"
+                texts.append(text)
+            elif verb == "search":
+                text = random.choice(texts or ["nobody <nobody@x.example>"])
+            asks.append(Ask(at=at, client=client, node=node, verb=verb, key=key, text=text))
+    return tuple(sorted(asks, key=lambda ask: (ask.at, ask.client)))
+
+
+class _Faults:
+    """Draws the faults of one feature after the other."""
+
+    def __init__(
+        self,
+        seed: int,
+        nodes: tuple[str, ...],
+        clients: Mapping[str, str],
+        shards: int,
+        lasts_s: float,
+    ) -> None:
+        self.found: list[Fault] = []
+        self._seed = seed
+        self._nodes = nodes
+        self._clients = clients
+        self._actors = (*(f"shard-{number}" for number in range(shards)), "ingest", "http")
+        self._lasts_s = lasts_s
+
+    def add(self, feature: str) -> None:
+        """Draw when and where it strikes, and how hard."""
+        random = self._random(feature)
+        for number in range(random.randint(*MANY)):
+            node = random.choice(self._nodes)
+            at = random.uniform(1.0, self._lasts_s * CALM)
+            what = self._draw(feature, random)
+            fault = Fault(
+                id=f"{feature}-{number}",
+                at=at,
+                lasts_s=between(random, 0.1, 15.0),
+                node=node,
+                what=_moved(what, at),
+                links=self._links(random, node, what),
+            )
+            self.found.append(fault)
+
+    def follow_with_power(self) -> None:
+        """Let the power fail after half of the disks' faults: then it shows what they cost."""
+        random = self._random("disk.then_power")
+        for fault in [one for one in self.found if one.id.startswith("disk.")]:
+            at = fault.ends_s + random.uniform(0.2, 5.0)
+            if random.random() < 0.5 and at < self._lasts_s * CALM:
+                self.found.append(
+                    Fault(
+                        id=f"{fault.id}-power",
+                        at=at,
+                        lasts_s=between(random, 0.1, 3.0),
+                        node=fault.node,
+                        what=PowerCut(),
+                    )
+                )
+
+    def make_permanent(self, core: tuple[str, ...]) -> None:
+        """Let all that there is be over half-way, and then break what is not of the core."""
+        since = self._lasts_s * PERMANENT
+        random = self._random("permanent")
+        self.found = [
+            msgspec.structs.replace(fault, lasts_s=min(fault.lasts_s or 0.0, since - fault.at))
+            for fault in self.found
+            if fault.at < since
+        ]
+        for node in self._nodes:
+            if node in core:
+                continue
+            what = random.choice((_partition(random), disk.Erofs(), Kill(is_silent=True)))
+            self.found.append(
+                Fault(
+                    id=f"permanent-{node}",
+                    at=since,
+                    lasts_s=None,
+                    node=node,
+                    what=what,
+                    links=self._links(random, node, what),
+                )
+            )
+
+    def _random(self, feature: str) -> Random:
+        return Random(f"{self._seed}:faults:{feature}")  # noqa: S311
+
+    def _draw(self, feature: str, random: Random) -> What:
+        match feature:
+            case "point":
+                return CrashAt(point=random.choice(sorted(CRASHES)), visit=random.randint(1, 6))
+            case "actor":
+                return CrashActor(name=random.choice(self._actors))
+            case "net.odd":
+                return _odd_network(random, self._nodes)
+            case _:
+                return _DRAWN[feature](random)
+
+    def _links(self, random: Random, node: str, what: What) -> tuple[Pair, ...]:
+        """Those between the node and all, some, or one of its clients; here, there, or both."""
+        if not isinstance(what, net.LinkFault) or isinstance(what, net.Swizzle):
+            return ()
+        clients = [client for client, asked in self._clients.items() if asked == node]
+        if clients:
+            reach = random.choice(("all", "some", "one"))
+            sizes = {"all": len(clients), "some": random.randint(1, len(clients)), "one": 1}
+            clients = random.sample(clients, sizes[reach])
+        here = tuple((client, node) for client in clients)
+        there = tuple((node, client) for client in clients)
+        return random.choice((here, there, here + there, here + there))
+
+
+def _moved(what: What, at: float) -> What:
+    """A fault whose times are moments, moved to when it begins."""
+    if isinstance(what, net.Flap | net.Swizzle):
+        return msgspec.structs.replace(what, since_s=at)
+    if isinstance(what, net.Clog):
+        return msgspec.structs.replace(what, since_s=at, until_s=at + what.until_s)
+    return what
+
+
+def _slow_disk(random: Random) -> DiskFault:
+    if random.random() < 0.3:
+        return disk.Stall(delay_s=between(random, 1.0, 20.0))
+    return disk.Slow(delay_s=between(random, 0.001, 1.0))
+
+
+def _full_disk(random: Random) -> DiskFault:
+    if random.random() < 0.3:
+        return disk.Enospc(capacity_bytes=int(between(random, 20_000, 400_000)))
+    return disk.Enospc(chance=between(random, 0.05, 1.0))
+
+
+def _failing_disk(random: Random) -> DiskFault:
+    operation = random.choice((disk.Operation.WRITE, disk.Operation.READ, disk.Operation.SYNC))
+    return disk.Eio(operation=operation, times=random.choice((1, 3, None)))
+
+
+def _slow_network(random: Random) -> What:
+    match random.randrange(3):
+        case 0:
+            return net.Rate(bytes_per_s=between(random, 300, 100_000))
+        case 1:
+            until_s = between(random, 0.1, 8.0)
+            return net.Clog(until_s=until_s)
+        case _:
+            law = net.LogNormal(between(random, 0.005, 2.0), random.uniform(0.2, 1.5))
+            return net.Latency(law=law, jitter_s=random.choice((0.0, between(random, 0.001, 1.0))))
+
+
+def _bad_network(random: Random) -> What:
+    chance = between(random, 0.01, 0.5)
+    return random.choice(
+        (
+            net.Loss(probability=chance),
+            net.Burst(to_bad=chance / 2, to_good=between(random, 0.05, 0.9)),
+            net.Dup(probability=chance, spread_s=between(random, 0.001, 1.0)),
+            net.Reorder(probability=chance, window_s=between(random, 0.001, 1.0)),
+            # HKP has no digest of its own that would show what TCP's checksum misses.
+            net.Corrupt(probability=chance, missed=0.0),
+        )
+    )
+
+
+def _partition(random: Random) -> net.Partition:
+    mode: net.Mode = random.choice(("drop", "reject"))
+    flows: Literal["all", "new"] = random.choice(("all", "all", "new"))
+    match random.randrange(4):
+        case 0:
+            return net.Partition(mode=mode, flows=flows, ports=(HKP,))
+        case 1:
+            return net.Partition(mode="drop", flows=flows, size_min=random.randint(60, 1_400))
+        case _:
+            return net.Partition(mode=mode, flows=flows)
+
+
+def _cut(random: Random) -> What:
+    if random.random() < 0.3:
+        mode: net.Mode = random.choice(("drop", "reject"))
+        return net.Flap(
+            period_s=between(random, 0.1, 10.0), down=random.uniform(0.2, 0.8), mode=mode
+        )
+    return _partition(random)
+
+
+def _odd_network(random: Random, nodes: tuple[str, ...]) -> What:
+    hosts = tuple(random.sample(nodes, random.randint(min(2, len(nodes)), len(nodes))))
+    return random.choice(
+        (
+            net.HalfOpen(),
+            net.Mtu(bytes_max=random.choice((576, 1_280))),
+            net.Refuse(probability=random.uniform(0.3, 1.0)),
+            net.Reset(after_bytes=int(between(random, 1, 5_000))),
+            net.Slice(bytes_max=random.choice((1, 7, 100))),
+            net.Swizzle(hosts=hosts, spread_s=between(random, 0.5, 4.0)),
+        )
+    )
+
+
+def _clock(random: Random) -> ClockFault:
+    match random.randrange(4):
+        case 0:
+            return Freeze()
+        case 1:
+            return Drift(wall=random.uniform(-0.1, 0.1), elapsed=random.uniform(-5e-4, 5e-4))
+        case 2:
+            return Jump(to_s=EDGES_S[random.choice(sorted(EDGES_S))] + random.uniform(-30, 30))
+        case _:
+            return Jump(by_s=random.choice((-1, 1)) * between(random, 0.1, 3e8))
+
+
+_DRAWN: Final[Mapping[str, Callable[[Random], What]]] = {
+    "kill": lambda random: Kill(is_silent=random.random() < 0.3),
+    "power": lambda _: PowerCut(),
+    "stop": lambda _: Stop(),
+    "pause": lambda _: Pause(),
+    "disk.slow": _slow_disk,
+    "disk.full": _full_disk,
+    "disk.eio": _failing_disk,
+    "disk.sync": lambda random: disk.FsyncFail(is_evicted=random.random() < 0.5),
+    "net.slow": _slow_network,
+    "net.bad": _bad_network,
+    "net.cut": _cut,
+    "clock": _clock,
+}

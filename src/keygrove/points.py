@@ -1,0 +1,78 @@
+"""Points: where the code lets a test do what is rare and legal, end the node, or hear of a state.
+
+In production nobody has armed them, and each costs a look. Who arms them does so for a context
+and for all tasks that are started in it, so that several nodes in one process have their own.
+
+`buggify` never asks for what a contract forbids: a batch of one is rare, a lost commit is wrong.
+
+Source: FoundationDB's BUGGIFY; Antithesis' sometimes-assertions.
+"""
+
+from contextvars import ContextVar
+from typing import Final, Protocol
+
+BUGGIFIED: Final = {
+    "heap.checkpoint": "the heap is checkpointed before a commit, however short its log",
+    "index.flush": "the index is given one entry at a time",
+    "shard.commit": "a commit takes one merge, however many wait",
+    "shard.linger": "what was read waits before it is made ready to be served",
+    "shard.read": "a batch of reads is one, however many wait",
+}
+"""By name: what is rare and legal, and happens when the point fires."""
+
+CRASHES: Final = {
+    "index.flush": "the index has some of the overlay, and does not say so yet",
+    "shard.commit.after": "a commit is durable, and nobody was told",
+    "shard.commit.before": "merges are taken off the queue, and nothing is written",
+    "store.open": "the heap is open, the index not yet",
+}
+"""By name: where a node may be ended, to see what the next start makes of it."""
+
+SOMETIMES: Final = {
+    "index.rebuilt": "an index was made anew from its heap",
+    "index.replayed": "a start found commits that the index lacked",
+    "shard.batched": "one commit took several merges",
+    "shard.combined": "one commit took several merges of one certificate",
+    "shard.full": "a commit met a full disk",
+    "shard.invalidated": "a certificate changed while an older version was made ready to be served",
+}
+"""By name: states that a campaign has to reach, or it shows less than it seems to."""
+
+
+class Points(Protocol):
+    """What arms them."""
+
+    def fires(self, name: str) -> bool:
+        """Whether the rare thing is to happen at this visit."""
+        ...
+
+    def crash(self, name: str) -> None:
+        """End the node at this visit, by raising, or return."""
+        ...
+
+    def reached(self, name: str) -> None:
+        """The state was reached."""
+        ...
+
+
+ARMED: ContextVar[Points | None] = ContextVar("ARMED", default=None)
+
+
+def buggify(name: str) -> bool:
+    """Whether to do the rare and legal thing that `BUGGIFIED` describes."""
+    points = ARMED.get()
+    return points is not None and points.fires(name)
+
+
+def crash_point(name: str) -> None:
+    """A moment of `CRASHES`."""
+    points = ARMED.get()
+    if points is not None:
+        points.crash(name)
+
+
+def sometimes(name: str) -> None:
+    """A state of `SOMETIMES` is reached."""
+    points = ARMED.get()
+    if points is not None:
+        points.reached(name)

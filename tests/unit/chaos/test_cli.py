@@ -1,0 +1,149 @@
+"""`keygrove chaos`: what it prints, and how it exits."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from keygrove.cli.main import main
+from keygrove_chaos.bundle import read_bundle
+
+HERE = "tests.unit.chaos.scenarios"
+MUTANT = """
+[[mutant]]
+id = "L-1"
+says = "{says}"
+module = "tests.unit.chaos.programs"
+function = "gossip.main.deliver"
+old = "known[receiver].setdefault(item)"
+new = "{new}"
+scenario = "tests.unit.chaos.scenarios:tells"
+seeds = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def hash_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given, so that the command does not start itself again."""
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+
+
+def chaos(*words: str) -> Result:
+    return CliRunner().invoke(main, ["chaos", *words])
+
+
+def test_seeds_that_find_nothing_are_a_success() -> None:
+    ran = chaos("simulate", "--seeds", "3", "--jobs", "1", "--scenario", f"{HERE}:sound")
+    assert ran.exit_code == 0
+    assert "3 seeds from 0 on aio: 0 found something" in ran.stderr
+    assert ran.stdout.startswith("known: ")
+
+
+def test_a_failing_seed_prints_the_one_command_that_replays_it() -> None:
+    given = ("--seeds", "5", "--jobs", "2", "--scenario", f"{HERE}:rare_bug", "--engine", "trio")
+    ran = chaos("simulate", *given)
+    assert ran.exit_code == 1
+    assert "seed 2: I-01: a number was lost" in ran.stderr
+    command = f"keygrove chaos replay 2 --scenario {HERE}:rare_bug --engine trio"
+    assert command in ran.stderr
+    again = chaos(*command.split()[2:])
+    assert again.exit_code == 1
+    assert "found: I-01: a number was lost" in again.stderr
+
+
+def test_json_has_a_line_for_each_seed() -> None:
+    ran = chaos("simulate", "--seeds", "2", "--jobs", "1", "--json", "--scenario", f"{HERE}:sound")
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [line["seed"] for line in lines] == [0, 1]
+    assert set(lines[0]) == {
+        *("seed", "violations", "events", "digest", "virtual_s", "real_s", "counts")
+    }
+
+
+def test_a_replay_shows_events_and_the_hash_that_simulate_told() -> None:
+    simulated = chaos(
+        "simulate", "--seeds", "1", "--jobs", "1", "--json", "--scenario", f"{HERE}:sound"
+    )
+    digest = json.loads(simulated.stdout)["digest"]
+    ran = chaos("replay", "0", "--last", "4", "--scenario", f"{HERE}:sound")
+    *events, last = ran.stdout.splitlines()
+    assert len(events) == 4
+    assert last.startswith(f"trace {digest} of ")
+
+
+def test_c034_a_failing_seed_is_kept_by_one_command_and_replayed(tmp_path: Path) -> None:
+    kept = chaos("keep", "2", "--folder", str(tmp_path), "--scenario", f"{HERE}:rare_bug")
+    assert kept.exit_code == 0
+    path = tmp_path / "scenarios-2.json"
+    assert str(path) in kept.stdout
+    ran = chaos("replay", str(path), "--last", "1")
+    assert ran.exit_code == 1
+    assert read_bundle(path).digest in ran.stdout
+    assert "warning" not in ran.stderr
+
+
+def test_campaigns_whose_faults_do_nothing_exit_with_8() -> None:
+    ran = chaos("simulate", "--seeds", "1", "--jobs", "1", "--scenario", f"{HERE}:inert")
+    assert ran.exit_code == 8
+    assert "without any effect: net.loss" in ran.stderr
+
+
+def test_runs_that_differ_exit_with_7_and_show_the_first_difference() -> None:
+    ran = chaos("determinism", "--seeds", "1", "--scenario", f"{HERE}:by_past")
+    assert ran.exit_code == 7
+    assert "first in event" in ran.stderr
+
+
+def test_runs_that_do_not_differ_say_so() -> None:
+    ran = chaos("determinism", "--seeds", "1", "--scenario", f"{HERE}:sound")
+    assert ran.exit_code == 0
+    assert "1 seeds are the same run in all variants" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("new", "code", "says"),
+    [("pass", 0, "found after 1 seeds"), ("known[receiver][item] = None", 1, "no seed found it")],
+)
+def test_mutants_are_hunted(new: str, code: int, says: str, tmp_path: Path) -> None:
+    (tmp_path / "some.toml").write_text(MUTANT.format(says="a number is not kept", new=new))
+    ran = chaos("mutate", "--folder", str(tmp_path))
+    assert (ran.exit_code, says in ran.stdout) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("simulate", "--scenario", "nowhere:main"), "name one as package.module:function"),
+        (("replay", "nowhere.json"), "neither a seed nor a bundle"),
+        (("mutate", "M-00", "--folder", "tests/simulation/mutants"), "no such mutant: M-00"),
+    ],
+)
+def test_wrong_use_says_what_would_be_right(words: tuple[str, ...], says: str) -> None:
+    ran = chaos(*words)
+    assert ran.exit_code == 2
+    assert says in ran.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "below"
+    ran = chaos("keep", "0", "--folder", str(folder), "--scenario", f"{HERE}:sound")
+    assert ran.exit_code == 3
+    assert "cannot write" in ran.stderr
+
+
+def test_c003_it_starts_itself_again_with_a_fixed_hash_seed_and_says_so() -> None:
+    environment = {name: one for name, one in os.environ.items() if name != "PYTHONHASHSEED"}
+    words = ["chaos", "--verbose", "simulate", "--seeds", "1", "--scenario", f"{HERE}:sound"]
+    ran = subprocess.run(
+        [sys.executable, "-c", "from keygrove.cli.main import main; main()", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert ran.stderr.count("starting again with PYTHONHASHSEED=0") == 1
