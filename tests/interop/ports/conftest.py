@@ -29,15 +29,22 @@ Starting: TypeAlias = Callable[..., AbstractAsyncContextManager[tuple[Runtime, R
 Worker: TypeAlias = Callable[[str], PortSpec]
 
 
-@pytest.fixture(params=["asyncio", "uvloop", "trio"])
+@pytest.fixture(
+    params=[
+        "uvloop",
+        pytest.param("asyncio", marks=pytest.mark.slow),
+        pytest.param("trio", marks=pytest.mark.slow),
+    ]
+)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.param == "trio":
         return "trio", {}
     return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
-@pytest.fixture(params=["python", "zygote", "rust", "c", "memory"])
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
+    """See `kit.workers`."""
     return str(request.param)
 
 

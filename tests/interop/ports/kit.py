@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import msgspec
+import pytest
 
 from keygrove_actors import (
     ChildSpec,
@@ -34,6 +35,19 @@ from keygrove_actors.port_conform import ConformApi, Die, Echo, Print, Spawn
 TABLE = "keygrove_actors.port_conform:table"
 SPEC = PortSpec(api=ConformApi, works=(Echo, Print, Spawn, Die), worker=TABLE, drain_s=0.3)
 HELLO = wire.Hello(1, 1, wire.MAGIC, 1, (), 2**20, 64)
+QUICK = {("uvloop", "zygote"), ("trio", "c"), ("asyncio", "memory")}
+"""Each loop once, and the kinds that start fastest: without slow tests, the others are left out."""
+
+
+def workers(*kinds: str) -> pytest.MarkDecorator:
+    """Run a test with workers of all these kinds, on every loop."""
+    pairs = [(loop, kind) for kind in kinds for loop in ("asyncio", "uvloop", "trio")]
+    slow = pytest.mark.slow
+    return pytest.mark.parametrize(
+        ("anyio_backend", "kind"),
+        [pytest.param(*pair, marks=() if pair in QUICK else slow) for pair in pairs],
+        indirect=True,
+    )
 
 
 @asynccontextmanager

@@ -45,11 +45,13 @@ from tests.interop.ports.kit import (
     is_gone,
     parent_of,
     until,
+    workers,
 )
 
 pytestmark = pytest.mark.anyio
 
-processes = pytest.mark.parametrize("kind", ["python", "zygote", "rust", "c"], indirect=True)
+processes = workers("python", "zygote", "rust", "c")
+everyone = workers("python", "zygote", "rust", "c", "memory")
 
 
 def assert_is_confined(worker: int, child: int) -> None:
@@ -69,18 +71,21 @@ async def reason_of(call: Awaitable[object]) -> str:
     return reason.exc if isinstance(reason, Crash) else type(reason).__name__
 
 
+@everyone
 async def test_a_call_is_answered_whatever_its_bytes(starting: Any) -> None:
     async with starting() as (_, port):
         for data in (b"", b"x", bytes(range(256)), b"x" * 31, b"x" * 255, b"x" * 256, b"x" * 65536):
             assert await port.call(Echo(data)) == data
 
 
+@everyone
 async def test_a_call_of_a_megabyte_is_answered(starting: Any) -> None:
     data = os.urandom(1024 * 1024 - 64)
     async with starting() as (_, port):
         assert await port.call(Echo(data)) == data
 
 
+@everyone
 async def test_many_calls_at_once_have_each_their_own_answer(starting: Any) -> None:
     async def ask(n: int) -> None:
         data = str(n).encode()
@@ -91,6 +96,7 @@ async def test_many_calls_at_once_have_each_their_own_answer(starting: Any) -> N
             tasks.start_soon(ask, n)
 
 
+@everyone
 async def test_an_error_is_a_declared_failure_and_the_worker_lives_on(starting: Any) -> None:
     async with starting() as (_, port):
         with pytest.raises(DeclaredError) as caught:
@@ -99,6 +105,7 @@ async def test_an_error_is_a_declared_failure_and_the_worker_lives_on(starting: 
         assert await port.call(Echo(b"x")) == b"x"
 
 
+@everyone
 async def test_a_notice_is_dealt_with_and_a_log_frame_reported(
     starting: Any, reports: list[Report]
 ) -> None:
@@ -109,12 +116,14 @@ async def test_a_notice_is_dealt_with_and_a_log_frame_reported(
     assert (logged.level, logged.text, logged.fields) == (1, "reloaded", {"n": 1})
 
 
+@everyone
 async def test_results_stream_with_credit_while_others_are_read(starting: Any) -> None:
     async with starting() as (_, port), stream(port, Count(1000)) as items:
         assert [n async for n in items] == list(range(1000))
         assert items.end == 1000
 
 
+@everyone
 async def test_p09_a_slow_reader_holds_the_worker_back(starting: Any) -> None:
     async with starting(event_credit=4) as (_, port), stream(port, Count(20)) as items:
         await anyio.sleep(0.05)
@@ -122,6 +131,7 @@ async def test_p09_a_slow_reader_holds_the_worker_back(starting: Any) -> None:
         assert [n async for n in items] == list(range(20))
 
 
+@everyone
 async def test_leaving_a_stream_early_cancels_it(starting: Any) -> None:
     async with starting(event_credit=8) as (_, port):
         async with stream(port, Count(10**9)) as items:
@@ -171,6 +181,7 @@ async def test_p06_the_end_of_a_worker_names_code_or_signal(
         assert await port.call(Echo(b"again"), wait_up=5) == b"again"
 
 
+@everyone
 async def test_p06_code_0_after_bye_is_a_normal_end(starting: Any, reports: list[Report]) -> None:
     async with starting() as (_, port):
         await port.call(Die(b"bye"))

@@ -111,8 +111,8 @@ async def test_p04_a_grandchild_that_left_the_group_is_found_by_its_mark(
 @pytest.mark.parametrize(
     ("restarts", "zygote"),
     [
-        (10, ""),
-        (50, "zygote"),
+        (3, ""),
+        (10, "zygote"),
         pytest.param(100, "", marks=pytest.mark.slow),
         pytest.param(1000, "zygote", marks=pytest.mark.slow),
         pytest.param(1000, "", marks=pytest.mark.campaign),
@@ -148,6 +148,7 @@ async def test_p06_a_worker_we_killed_ends_as_killed(reports: list[Report]) -> N
     assert ends == [Killed(), Shutdown()]
 
 
+@pytest.mark.slow
 async def test_p08_who_ignores_drain_and_sigterm_is_killed_with_his_group(
     tmp_path: Path, reports: list[Report]
 ) -> None:
@@ -190,7 +191,7 @@ def test_p03_a_worker_whose_parent_is_another_by_now_exits() -> None:
     assert subprocess.run(command, check=False).returncode == launch.ORPHANED
 
 
-@pytest.mark.parametrize("language", ["python", "c", "rust"])
+@pytest.mark.parametrize("language", ["python", "c", pytest.param("rust", marks=pytest.mark.slow)])
 def test_p04_the_end_of_the_stream_ends_a_worker(
     language: str, built: Callable[[str], str]
 ) -> None:

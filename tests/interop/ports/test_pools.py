@@ -102,6 +102,7 @@ def ended(reports: list[Report]) -> list[ChildTerminated]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recycle", [Recycle(age_s=0.1), Recycle(memory_bytes=1)], ids=str)
 async def test_p15_a_worker_too_old_or_too_big_is_replaced(
     recycle: Recycle, reports: list[Report]

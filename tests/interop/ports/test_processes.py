@@ -288,6 +288,7 @@ def test_a_worker_without_a_host_says_what_is_missing() -> None:
     assert "start it by a PortSpec" in ended.stderr
 
 
+@pytest.mark.slow
 async def test_p05_a_worker_that_closes_its_wire_and_lives_on_is_killed(
     reports: list[Report],
 ) -> None:
