@@ -13,14 +13,14 @@ from typing import Any, TypeAlias
 import msgspec
 import pytest
 
-from keygrove_actors import ChildSpec, Ref, Report, Runtime, Strategy, SupSpec, run
+from keygrove_actors import ChildSpec, Ref, Runtime, Strategy, SupSpec, run
 from keygrove_actors.port import Port
 from keygrove_actors.port_conform import WORKS, ConformApi, Lookup, table
 from keygrove_actors.port_fake import in_memory
 from keygrove_actors.port_spec import Offer, PortSpec
 from keygrove_actors.testkit import leak_gate
 from keygrove_actors.zygote_actor import Zygote, zygote_spec
-from tests.interop.ports.kit import descendants
+from tests.interop.ports.kit import Reports, descendants
 
 SOURCES = Path(__file__).parents[3] / "deploy" / "workers"
 TABLE = "keygrove_actors.port_conform:table"
@@ -74,8 +74,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def reports() -> list[Report]:
-    return []
+def reports() -> Reports:
+    return Reports()
 
 
 async def look_up(message: Lookup) -> bytes:
@@ -96,7 +96,7 @@ def spec(kind: str, request: pytest.FixtureRequest) -> PortSpec:
 
 
 @pytest.fixture
-def starting(kind: str, spec: PortSpec, reports: list[Report]) -> Starting:
+def starting(kind: str, spec: PortSpec, reports: Reports) -> Starting:
     """Run a port of that kind, named `port`, after a zygote if it needs one."""
 
     @asynccontextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import textwrap
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,53 @@ def says(*frames: wire.Frame) -> str:
     return f"import os, time\nos.write(3, {data!r})\ntime.sleep(60)"
 
 
-async def until(holds: Callable[[], Any], within: float = 3.0) -> None:
-    with anyio.fail_after(within):
-        while not holds():  # noqa: ASYNC110 - nobody tells of what happens in other processes
-            await anyio.sleep(0.005)
+class Reports(list[Report]):
+    """What a runtime reported, which a test can wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more: anyio.Event | None = None
+
+    def append(self, report: Report) -> None:
+        super().append(report)
+        if self._more is not None:
+            self._more.set()
+
+    async def until(self, holds: Callable[[], Any], within: float = 3.0) -> None:
+        """Wait for reports until that is so."""
+        with anyio.fail_after(within):
+            while not holds():
+                self._more = anyio.Event()
+                await self._more.wait()
+
+
+async def gone(*pids: int) -> None:
+    """Wait until these processes have ended."""
+    with anyio.fail_after(3.0):
+        for pid in pids:
+            with suppress(ProcessLookupError), opened(pid) as pidfd:
+                await anyio.wait_readable(pidfd)
+
+
+@contextmanager
+def opened(pid: int) -> Generator[int, None, None]:
+    """The pidfd of a process."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        yield pidfd
+    finally:
+        os.close(pidfd)
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether it has, or does so soon."""
+    return bool(select.select([pidfd], [], [], 10.0)[0])
+
+
+def reap(pidfd: int) -> None:
+    """Take the exit status of a process that has ended, should it be ours to take."""
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
 
 
 def crashes(reports: list[Report]) -> list[str]:
