@@ -20,7 +20,8 @@ from keygrove_actors.port_fake import in_memory
 from keygrove_actors.port_spec import Offer, PortSpec
 from keygrove_actors.testkit import leak_gate
 from keygrove_actors.zygote_actor import Zygote, zygote_spec
-from tests.interop.ports.kit import Reports, descendants
+from tests.interop.ports.kit import Reports
+from tests.processes import children_of, descendants
 
 SOURCES = Path(__file__).parents[3] / "deploy" / "workers"
 TABLE = "keygrove_actors.port_conform:table"
@@ -126,12 +127,6 @@ def starting(kind: str, spec: PortSpec, reports: Reports) -> Starting:
 
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
-
-
-def children_of(pid: int) -> list[int]:
-    """Direct children, zombies too."""
-    text = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
-    return [int(child) for child in text.split()]
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,12 @@
-"""What tests of real workers share: trees of ports, workers as scripts, and what /proc says."""
+"""What tests of real workers share: trees of ports, and workers as scripts."""
 
 from __future__ import annotations
 
 import os
-import select
 import sys
 import textwrap
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -32,6 +30,7 @@ from keygrove_actors import (
 )
 from keygrove_actors import port_wire as wire
 from keygrove_actors.port_conform import ConformApi, Die, Echo, Print, Spawn
+from tests.processes import opened
 
 TABLE = "keygrove_actors.port_conform:table"
 SPEC = PortSpec(api=ConformApi, works=(Echo, Print, Spawn, Die), worker=TABLE, drain_s=0.3)
@@ -119,53 +118,10 @@ async def gone(*pids: int) -> None:
                 await anyio.wait_readable(pidfd)
 
 
-@contextmanager
-def opened(pid: int) -> Generator[int, None, None]:
-    """The pidfd of a process."""
-    pidfd = os.pidfd_open(pid)
-    try:
-        yield pidfd
-    finally:
-        os.close(pidfd)
-
-
-def has_ended(pidfd: int) -> bool:
-    """Whether it has, or does so soon."""
-    return bool(select.select([pidfd], [], [], 10.0)[0])
-
-
-def reap(pidfd: int) -> None:
-    """Take the exit status of a process that has ended, should it be ours to take."""
-    with suppress(ChildProcessError):
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-
-
 def crashes(reports: list[Report]) -> list[str]:
     """How ports crashed, in order."""
     ends = [r.reason for r in reports if isinstance(r, ChildTerminated)]
     return [end.exc for end in ends if isinstance(end, Crash)]
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().split()[3])
-
-
-def descendants(pid: int) -> list[int]:
-    paths = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(child) for path in paths for child in path.read_text().split()]
-    return children + [pid for child in children for pid in descendants(child)]
-
-
-def status_of(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def sockets_of(pid: int) -> list[int]:

@@ -39,7 +39,8 @@ from keygrove_actors.port_conform import (
 from keygrove_actors.reports import WorkerLinesDropped, WorkerLogged, WorkerPrinted
 from keygrove_actors.tickets import stream
 from keygrove_actors.work import WorkFailure
-from tests.interop.ports.kit import Reports, crashes, gone, is_gone, parent_of, workers
+from tests.interop.ports.kit import Reports, crashes, gone, workers
+from tests.processes import is_gone, parent_of
 
 pytestmark = pytest.mark.anyio
 

@@ -33,19 +33,14 @@ from tests.interop.ports.kit import (
     SPEC,
     TABLE,
     Reports,
-    descendants,
     gone,
-    has_ended,
-    is_gone,
-    opened,
-    parent_of,
     port_of,
     program,
-    reap,
     says,
     script,
     tree,
 )
+from tests.processes import descendants, has_ended, is_gone, opened, parent_of, reap
 
 pytestmark = pytest.mark.anyio
 

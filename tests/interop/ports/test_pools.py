@@ -26,7 +26,8 @@ from keygrove_actors import (
     run,
 )
 from keygrove_actors.port_conform import ConformApi, Echo, Sleep, Spawn
-from tests.interop.ports.kit import Reports, crashes, gone, parent_of, tree, zygote
+from tests.interop.ports.kit import Reports, crashes, gone, tree, zygote
+from tests.processes import children_of, parent_of
 
 pytestmark = pytest.mark.anyio
 
@@ -123,11 +124,6 @@ async def test_p15_a_killed_worker_costs_only_its_own_calls(reports: Reports) ->
 async def lose(pool: Ref[ConformApi]) -> None:
     with pytest.raises(CalleeExit):
         await pool.call(Sleep(b"5000"))
-
-
-def children_of(pid: int) -> list[int]:
-    with open(f"/proc/{pid}/task/{pid}/children") as children:
-        return [int(child) for child in children.read().split()]
 
 
 async def test_p12_a_hung_worker_of_a_pool_is_replaced_while_others_answer(

@@ -36,18 +36,8 @@ from keygrove_actors import (
 )
 from keygrove_actors import port_wire as wire
 from keygrove_actors.port_conform import Die, Echo, Print, Spawn
-from tests.interop.ports.kit import (
-    HELLO,
-    SPEC,
-    Reports,
-    crashes,
-    parent_of,
-    port_of,
-    program,
-    says,
-    script,
-    status_of,
-)
+from tests.interop.ports.kit import HELLO, SPEC, Reports, crashes, port_of, program, says, script
+from tests.processes import parent_of, status_of
 
 pytestmark = pytest.mark.anyio
 

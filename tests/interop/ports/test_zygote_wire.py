@@ -16,7 +16,8 @@ import pytest
 
 from keygrove_actors import port_wire as wire
 from keygrove_actors.zygote import Death, ForkRequest, Zygote
-from tests.interop.ports.kit import TABLE, has_ended, is_gone, reap, status_of
+from tests.interop.ports.kit import TABLE
+from tests.processes import has_ended, is_gone, reap, status_of
 from tests.unit.actors.hosts import WELCOME, Host, ThreadHost, hosting
 
 encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode

@@ -28,17 +28,8 @@ from keygrove_actors import (
 )
 from keygrove_actors.port_conform import ConformApi, Die, Echo, Spawn
 from keygrove_actors.zygote_api import Refresh, ZygoteApi
-from tests.interop.ports.kit import (
-    SPEC,
-    Reports,
-    descendants,
-    gone,
-    is_gone,
-    parent_of,
-    sockets_of,
-    status_of,
-    tree,
-)
+from tests.interop.ports.kit import SPEC, Reports, gone, sockets_of, tree
+from tests.processes import descendants, is_gone, parent_of, status_of
 
 pytestmark = pytest.mark.anyio
 
