@@ -68,36 +68,35 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 class Zygote:
     """The parent of all workers it forks."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(fileno=PORT_FD)
+    def __init__(self, fd: int = PORT_FD) -> None:
+        self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(True)
         self._session = WorkerSession(("fork", "stale"), os.getpid())
         self._files: deque[int] = deque()
         self._workers: dict[int, int] = {}
         self._deaths: deque[Death] = deque()
         self._poll = select.poll()
-        self._poll.register(PORT_FD, select.POLLIN)
+        self._poll.register(fd, select.POLLIN)
         self._code = _modification_times()
 
     def run(self) -> None:
-        """Serve until the host is gone, or says to drain."""
-        self._flush()
-        while True:
-            for fd, _ in self._poll.poll():
-                if fd == PORT_FD:
-                    self._take_in()
-                else:
-                    self._reap(fd)
-            self._tell_deaths()
-            if self._session.is_draining:
-                self._session.send(wire.Bye(0, "drained"))
-                self._flush()
-                return
+        """Serve until the host is gone, which ends the process, or says to drain."""
+        with self._socket:
+            self._flush()
+            while not self._session.is_draining:
+                for fd, _ in self._poll.poll():
+                    if fd == self._socket.fileno():
+                        self._take_in()
+                    else:
+                        self._reap(fd)
+                self._tell_deaths()
+            self._session.send(wire.Bye(0, "drained"))
+            self._flush()
 
     def _take_in(self) -> None:
         data, fds, _, _ = socket.recv_fds(self._socket, READ_BYTES, FDS_MAX)
         if not data:
-            os._exit(0)
+            sys.exit(0)
         self._files.extend(fds)
         self._session.receive(data, 0.0)
         while (task := self._session.next_task()) is not None:
@@ -149,7 +148,7 @@ class Zygote:
             try:
                 self._socket.sendall(out)
             except OSError:
-                os._exit(0)
+                sys.exit(0)
 
 
 def _become(request: ForkRequest, files: list[int], parent: int) -> None:

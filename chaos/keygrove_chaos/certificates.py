@@ -22,6 +22,8 @@ from keygrove_protocols.openpgp.packets import Packet, Tag
 
 CREATED = 1_700_000_000
 UNKNOWN_ALGORITHM = b"\x63"
+ATTRIBUTE_BYTES = 32_000
+"""Of which submissions may have many, and not larger ones than twice that."""
 
 
 def made(
@@ -47,6 +49,13 @@ def made(
             ),
         )
     )
+
+
+def large(number: int, size: int) -> Certificate:
+    """A canonical certificate of more than `size` octets, most of them in user attributes."""
+    bodies = [at.to_bytes(4) + bytes(ATTRIBUTE_BYTES) for at in range(size // ATTRIBUTE_BYTES + 1)]
+    attributes = tuple(Component(Packet(Tag.USER_ATTRIBUTE, body)) for body in bodies)
+    return Certificate(Packet(Tag.PUBLIC_KEY, _key(number, 4, CREATED)), (), attributes)
 
 
 def digest_of(certificate: Certificate) -> Digest:

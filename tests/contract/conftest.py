@@ -20,10 +20,12 @@ from tests.simulation.timelines import SeededTimeline
 
 Open: TypeAlias = Callable[[], AbstractAsyncContextManager[CertificateStore]]
 
-FORMS = ("sqlite-full", "sqlite-relaxed", "sqlite-simulated", "memory", "memory-on-trio")
+FORMS = ("sqlite-relaxed", "sqlite-simulated", "memory")
+SLOW = ("sqlite-full", "memory-on-trio")
+"""They differ from others in how they wait only: without slow tests, they are left out."""
 
 
-@pytest.fixture(params=FORMS)
+@pytest.fixture(params=[*FORMS, *(pytest.param(form, marks=pytest.mark.slow) for form in SLOW)])
 def form(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -19,7 +19,8 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from threading import Condition, Thread
+from typing import IO, Any, NamedTuple, Self, TypeVar
 
 import httpx
 import pytest
@@ -39,7 +40,11 @@ POLL_S = 0.01
 
 
 def eventually(check: Callable[[], T | None], *, within_s: float = 10.0) -> T:
-    """Check again and again until there is something true, or fail at the deadline."""
+    """Check again and again until there is something true, or fail at the deadline.
+
+    For what another process does and nothing tells: where an end, a line or an answer does,
+    wait for that.
+    """
     deadline = time.monotonic() + within_s
     while True:
         found = check()
@@ -112,6 +117,34 @@ def read_reply(connection: socket.socket) -> Reply:
     return Reply(int(first.split(" ")[1]), headers, body)
 
 
+class Lines:
+    """What a program prints, read while it runs."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.text = ""
+        self._is_over = False
+        self._more = Condition()
+        Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with stream:
+            for line in stream:
+                with self._more:
+                    self.text += line.decode()
+                    self._more.notify_all()
+        with self._more:
+            self._is_over = True
+            self._more.notify_all()
+
+    def find(self, pattern: str, within_s: float) -> str:
+        """The first group of `pattern`, as soon as it is printed."""
+        with self._more:
+            self._more.wait_for(lambda: self._is_over or re.search(pattern, self.text), within_s)
+            found = re.search(pattern, self.text)
+        assert found is not None, f"no {pattern!r} in what it printed: {self.text}"
+        return found[1]
+
+
 class Server:
     """A `keygrove serve` process, on ports that the system chose."""
 
@@ -151,10 +184,6 @@ class Server:
     def _log(self) -> Path:
         return self._folder / f"log-{self._starts}"
 
-    @property
-    def _said(self) -> Path:
-        return self._folder / f"said-{self._starts}"
-
     def start(self) -> Self:
         """Start it, the first time or again, and wait until it serves."""
         self._starts += 1
@@ -162,33 +191,25 @@ class Server:
         arguments += ["--log-format", "json"]
         if "--listen" not in self._options and "KEYGROVE_HTTP__LISTEN" not in self._env:
             arguments += ["--listen", "127.0.0.1:0"]
-        with self._said.open("wb") as said, self._log.open("wb") as log:
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*arguments, *self._options],
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=subprocess.PIPE,
                 stderr=log if self.stderr is None else self.stderr,
                 env=self._env,
             )
-        self.url, self.metrics_url = eventually(self._addresses, within_s=START_S)
+        assert self._process.stdout is not None
+        said = Lines(self._process.stdout)
+        try:
+            self.url = said.find(r"serving HKP on (\S+)\n", START_S)
+            self.metrics_url = said.find(r"serving metrics on (\S+)\n", START_S)
+        except AssertionError as error:
+            error.add_note(self.log())
+            raise
         self.http.close()
         self.http = httpx.Client(base_url=self.url, timeout=30.0)
         return self
-
-    def _addresses(self) -> tuple[str, str] | None:
-        assert self._running.poll() is None, f"it ended: {self.said()}{self.log()}"
-        said = self.said()
-        if "serving metrics on" not in said or not said.endswith("\n"):
-            return None
-        served = re.search(r"serving HKP on (\S+)", said)
-        measured = re.search(r"serving metrics on (\S+)", said)
-        assert served is not None
-        assert measured is not None
-        return served[1], measured[1]
-
-    def said(self) -> str:
-        """What it printed for people since its last start."""
-        return self._said.read_text()
 
     def log(self) -> str:
         """What it logged since its last start."""

@@ -4,10 +4,8 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from tests.e2e.conftest import (
     keygrove,
     needs_debian_keyring,
 )
+from tests.processes import children_of, has_ended, is_gone, opened
 
 CERTIFICATES = 905
 TIMES = 6
@@ -33,25 +32,13 @@ ENV = {"KEYGROVE_LOAD__PROCESSES": "2"}
 pytestmark = [pytest.mark.slow, needs_debian_keyring]
 
 
+IDLE_S = 30.0
+"""Workers with nothing to do have ended by then."""
+
+
 def children(pid: int) -> list[int]:
-    """Those that run: zombies have ended."""
-    found = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in task.read_text().split()
-    ]
-    return [child for child in found if runs(child)]
-
-
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def _is_gone(pid: int) -> bool:
-    return not runs(pid)
+    """Those that run."""
+    return [child for child in children_of(pid) if not is_gone(child)]
 
 
 @contextmanager
@@ -75,8 +62,9 @@ def kill_some(pid: int, times: int) -> Iterator[int]:
     """Kill one worker after the other, each when there are two again."""
     for _ in range(times):
         victim = eventually(lambda: children(pid) if len(children(pid)) == 2 else None)[0]
-        os.kill(victim, signal.SIGKILL)
-        eventually(partial(_is_gone, victim))
+        with opened(victim) as pidfd:
+            os.kill(victim, signal.SIGKILL)
+            assert has_ended(pidfd)
         yield victim
 
 
@@ -99,13 +87,13 @@ def test_workers_killed_during_a_load_cost_nothing(tmp_path: Path) -> None:
 def test_a_load_that_is_interrupted_leaves_no_process_behind(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    with loading(tmp_path / "data") as load:
-        workers = children(load.pid)
+    with loading(tmp_path / "data") as load, ExitStack() as files:
+        workers = [files.enter_context(opened(pid)) for pid in children(load.pid)]
         load.send_signal(number)
         _, complaints = load.communicate(timeout=COMMAND_S)
+        assert all(map(has_ended, workers))
     assert load.returncode == (130 if number is not signal.SIGKILL else -signal.SIGKILL)
     assert b"Traceback" not in complaints
-    eventually(lambda: not any(map(runs, workers)), within_s=2.0)
     assert keygrove("load", "--data", tmp_path / "data", DEBIAN_KEYRING).status == 0
 
 
@@ -130,15 +118,16 @@ def test_a_server_that_is_loaded_has_workers_until_it_stops(
     workers = children(server.pid)
     assert workers
     assert server.stop() == 0
-    assert not any(map(runs, workers))
+    assert all(map(is_gone, workers))
     assert "Traceback" not in server.log()
 
 
 def test_workers_end_when_there_is_nothing_left_to_load(servers: Servers) -> None:
     server = servers.start(env=ENV)
     assert keygrove("load", "--data", server.data, *FILES[:3]).status == 0
-    assert len(children(server.pid)) == 2
-    begun = time.monotonic()
-    eventually(lambda: not children(server.pid), within_s=30.0)
-    assert time.monotonic() - begun > 5.0
+    first, second = children(server.pid)
+    with opened(first) as one, opened(second) as other:
+        assert has_ended(one, IDLE_S)
+        assert has_ended(other, IDLE_S)
+    assert children(server.pid) == []
     assert server.total() == CERTIFICATES

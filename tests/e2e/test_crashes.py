@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import count
-from threading import Event, Lock, Thread
+from threading import Condition, Event, Thread
 
 import httpx
 import pytest
@@ -21,7 +21,7 @@ class Traffic:
         self._server = server
         self._numbers = count()
         self._stopping = Event()
-        self._lock = Lock()
+        self._told = Condition()
         self.acknowledged: dict[str, bytes] = {}
         self.answered = 0
         self.refusals: list[httpx.Response] = []
@@ -33,6 +33,12 @@ class Traffic:
         for thread in self._threads:
             thread.start()
         return self
+
+    def go_on(self) -> None:
+        """Wait until clients are answered again."""
+        with self._told:
+            enough = self.answered + 5
+            assert self._told.wait_for(lambda: self.answered >= enough, 20.0)
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
@@ -64,14 +70,15 @@ class Traffic:
                 try:
                     once(client)
                 except httpx.TransportError:
-                    with self._lock:
+                    with self._told:
                         self.resets += 1
 
     def _note(self, answer: httpx.Response) -> bool:
-        with self._lock:
+        with self._told:
             self.answered += 1
             if answer.status_code != 200:
                 self.refusals.append(answer)
+            self._told.notify_all()
         return answer.status_code == 200
 
 
@@ -83,21 +90,15 @@ def _crash(server: Server, child: str) -> None:
     eventually(lambda: server.metric(RESTARTS, child=child) > before or None)
 
 
-def _go_on(traffic: Traffic) -> None:
-    """Wait until clients are answered again."""
-    enough = traffic.answered + 5
-    eventually(lambda: traffic.answered >= enough, within_s=20.0)
-
-
 @pytest.mark.slow
 def test_crashes_of_shards_and_ingest_lose_nothing_and_cost_503s_at_most(servers: Servers) -> None:
     server = servers.start("--debug-crash")
     with Traffic(server) as traffic:
         for _ in range(ROUNDS):
             for child in (*SHARDS, "ingest"):
-                _go_on(traffic)
+                traffic.go_on()
                 _crash(server, child)
-        _go_on(traffic)
+        traffic.go_on()
 
     assert traffic.resets == 0
     assert {answer.status_code for answer in traffic.refusals} <= {503}
@@ -117,9 +118,9 @@ def test_a_crash_of_the_listener_resets_connections_at_most(servers: Servers) ->
     server = servers.start("--debug-crash")
     with Traffic(server) as traffic:
         for _ in range(ROUNDS):
-            _go_on(traffic)
+            traffic.go_on()
             _crash(server, "http")
-        _go_on(traffic)
+        traffic.go_on()
 
     assert {answer.status_code for answer in traffic.refusals} <= {503}
     assert all("retry-after" in answer.headers for answer in traffic.refusals)

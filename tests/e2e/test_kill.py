@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
 from itertools import count
 from random import Random
-from threading import Thread
+from threading import Condition, Thread
 
 import httpx
 import pytest
 
-from tests.e2e.conftest import Made, Server, Servers, armor, eventually, make_certificate, split
+from tests.e2e.conftest import Made, Server, Servers, armor, make_certificate, split
 
 KILLS = 50
 KEYS = 30
@@ -18,8 +17,25 @@ CLIENTS = 3
 ACKNOWLEDGED_MAX = 12
 """The server lives for at most so many answers, drawn anew each time."""
 
-Acknowledged = defaultdict[str, set[bytes]]
-"""By fingerprint, the user IDs that were answered with 200."""
+
+class Acknowledged:
+    """What was answered with 200: by fingerprint, the user IDs."""
+
+    def __init__(self) -> None:
+        self.user_ids: defaultdict[str, set[bytes]] = defaultdict(set)
+        self.count = 0
+        self._more = Condition()
+
+    def add(self, made: Made) -> None:
+        with self._more:
+            self.user_ids[made.fingerprint] |= _user_ids(made.packets)
+            self.count += 1
+            self._more.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        """Wait until there are so many."""
+        with self._more:
+            assert self._more.wait_for(lambda: self.count >= count, 10.0)
 
 
 def _made(number: int) -> Made:
@@ -42,40 +58,36 @@ def _submit_until_it_dies(
             except httpx.TransportError:
                 return
             assert answer.status_code == 200, answer.text
-            acknowledged[made.fingerprint] |= _user_ids(made.packets)
+            acknowledged.add(made)
 
 
 def _missing(server: Server, acknowledged: Acknowledged) -> dict[str, set[bytes]]:
-    held = {name: _user_ids(server.certificate(name)) for name in acknowledged}
-    return {
-        name: acknowledged[name] - held[name] for name in held if acknowledged[name] - held[name]
+    missing = {
+        name: user_ids - _user_ids(server.certificate(name))
+        for name, user_ids in acknowledged.user_ids.items()
     }
-
-
-def _holds(acknowledged: Acknowledged, enough: int) -> bool:
-    return sum(map(len, list(acknowledged.values()))) >= enough
+    return {name: user_ids for name, user_ids in missing.items() if user_ids}
 
 
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost_by_fifty_kills(servers: Servers) -> None:
     server = servers.start()
     random, numbers = Random(9), count()
-    acknowledged: Acknowledged = defaultdict(set)
+    acknowledged = Acknowledged()
     for _ in range(KILLS):
-        before = sum(map(len, acknowledged.values()))
-        enough = before + random.randint(1, ACKNOWLEDGED_MAX)
+        enough = acknowledged.count + random.randint(1, ACKNOWLEDGED_MAX)
         clients = [
             Thread(target=_submit_until_it_dies, args=(server, numbers.__next__, acknowledged))
             for _ in range(CLIENTS)
         ]
         for client in clients:
             client.start()
-        eventually(partial(_holds, acknowledged, enough))
+        acknowledged.wait_for(enough)
         server.kill()
         for client in clients:
             client.join(30.0)
 
         server.start()
         assert _missing(server, acknowledged) == {}
-    assert len(acknowledged) == KEYS
+    assert len(acknowledged.user_ids) == KEYS
     assert server.total() >= KEYS

@@ -3,17 +3,22 @@
 import os
 from itertools import count
 from signal import SIGINT, SIGTERM, Signals
-from threading import Thread
+from threading import Event, Thread
 
 import httpx
 import pytest
 
-from tests.e2e.conftest import Server, Servers, armor, eventually, make_certificate
+from tests.e2e.conftest import Server, Servers, armor, make_certificate
 
 CLIENTS = 4
 
 
-def _submit_until_it_stops(server: Server, numbers: "count[int]", taken: list[str]) -> None:
+MANY = 40
+
+
+def _submit_until_it_stops(
+    server: Server, numbers: "count[int]", taken: list[str], enough: Event
+) -> None:
     with httpx.Client(base_url=server.url, timeout=20.0) as client:
         while True:
             number = next(numbers)
@@ -24,6 +29,8 @@ def _submit_until_it_stops(server: Server, numbers: "count[int]", taken: list[st
                 return
             assert answer.status_code == 200, answer.text
             taken.append(made.fingerprint)
+            if len(taken) > MANY:
+                enough.set()
 
 
 @pytest.mark.parametrize("signal", [SIGTERM, SIGINT], ids=str)
@@ -33,12 +40,12 @@ def test_what_was_accepted_is_stored_and_the_tree_stops_in_reverse(
     server = servers.start()
     taken: list[str] = []
     numbers = count()
-    clients = [
-        Thread(target=_submit_until_it_stops, args=(server, numbers, taken)) for _ in range(CLIENTS)
-    ]
+    enough = Event()
+    arguments = (server, numbers, taken, enough)
+    clients = [Thread(target=_submit_until_it_stops, args=arguments) for _ in range(CLIENTS)]
     for client in clients:
         client.start()
-    eventually(lambda: len(taken) > 40)
+    assert enough.wait(20.0)
 
     assert server.stop(signal) == 0
     for client in clients:

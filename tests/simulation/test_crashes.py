@@ -155,7 +155,9 @@ async def add(node: SimulatedNode, key: int) -> Reply:
     return await node.http.ask("POST", "/pks/add", body)
 
 
-@pytest.mark.parametrize("operation", ["open", "commit", "get"])
+@pytest.mark.parametrize(
+    "operation", ["open", *(pytest.param(o, marks=pytest.mark.slow) for o in ("commit", "get"))]
+)
 async def test_a_lasting_fault_of_one_shard_costs_that_shard_only(operation: str) -> None:
     disk = Fault()
     sound, broken = keys_of(0), keys_of(1)

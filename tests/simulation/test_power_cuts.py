@@ -43,6 +43,7 @@ def test_they_would_find_a_disk_that_lies() -> None:
 IMAGES = "from tests.simulation.lives import Node; print(Node(1).run(), Node(2).run())"
 
 
+@pytest.mark.slow
 def test_the_same_seed_leaves_the_same_image_in_every_process() -> None:
     images = {
         subprocess.run(

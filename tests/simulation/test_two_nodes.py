@@ -40,7 +40,12 @@ class Open(Protocol):
     def __call__(self, name: str, settings: Settings) -> AbstractAsyncContextManager[Client]: ...
 
 
-@pytest.fixture(params=["in memory on trio", "on files and sockets on asyncio"])
+@pytest.fixture(
+    params=[
+        "in memory on trio",
+        pytest.param("on files and sockets on asyncio", marks=pytest.mark.slow),
+    ]
+)
 def world(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

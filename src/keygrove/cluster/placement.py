@@ -5,7 +5,7 @@ all others and from nowhere else. Source: Thaler and Ravishankar, 1998, "highest
 weight".
 """
 
-from functools import cache
+from functools import lru_cache
 
 from blake3 import blake3
 
@@ -24,8 +24,9 @@ class Placement:
         return self._owners[slot(fingerprint)]
 
 
-@cache
+@lru_cache(maxsize=8)  # a server has one number of shards, a simulation a few
 def _owners(shards: int) -> tuple[int, ...]:
+    """The shard of each slot. Takes milliseconds, and each restart of an actor asks."""
     return tuple(max(range(shards), key=lambda n: _score(n, at)) for at in range(SLOTS))
 
 

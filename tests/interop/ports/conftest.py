@@ -13,14 +13,15 @@ from typing import Any, TypeAlias
 import msgspec
 import pytest
 
-from keygrove_actors import ChildSpec, Ref, Report, Runtime, Strategy, SupSpec, run
+from keygrove_actors import ChildSpec, Ref, Runtime, Strategy, SupSpec, run
 from keygrove_actors.port import Port
 from keygrove_actors.port_conform import WORKS, ConformApi, Lookup, table
 from keygrove_actors.port_fake import in_memory
 from keygrove_actors.port_spec import Offer, PortSpec
 from keygrove_actors.testkit import leak_gate
 from keygrove_actors.zygote_actor import Zygote, zygote_spec
-from tests.interop.ports.kit import descendants
+from tests.interop.ports.kit import Reports
+from tests.processes import children_of, descendants
 
 SOURCES = Path(__file__).parents[3] / "deploy" / "workers"
 TABLE = "keygrove_actors.port_conform:table"
@@ -29,15 +30,22 @@ Starting: TypeAlias = Callable[..., AbstractAsyncContextManager[tuple[Runtime, R
 Worker: TypeAlias = Callable[[str], PortSpec]
 
 
-@pytest.fixture(params=["asyncio", "uvloop", "trio"])
+@pytest.fixture(
+    params=[
+        "uvloop",
+        pytest.param("asyncio", marks=pytest.mark.slow),
+        pytest.param("trio", marks=pytest.mark.slow),
+    ]
+)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.param == "trio":
         return "trio", {}
     return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
-@pytest.fixture(params=["python", "zygote", "rust", "c", "memory"])
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
+    """See `kit.workers`."""
     return str(request.param)
 
 
@@ -67,8 +75,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def reports() -> list[Report]:
-    return []
+def reports() -> Reports:
+    return Reports()
 
 
 async def look_up(message: Lookup) -> bytes:
@@ -89,7 +97,7 @@ def spec(kind: str, request: pytest.FixtureRequest) -> PortSpec:
 
 
 @pytest.fixture
-def starting(kind: str, spec: PortSpec, reports: list[Report]) -> Starting:
+def starting(kind: str, spec: PortSpec, reports: Reports) -> Starting:
     """Run a port of that kind, named `port`, after a zygote if it needs one."""
 
     @asynccontextmanager
@@ -119,12 +127,6 @@ def starting(kind: str, spec: PortSpec, reports: list[Report]) -> Starting:
 
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
-
-
-def children_of(pid: int) -> list[int]:
-    """Direct children, zombies too."""
-    text = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
-    return [int(child) for child in text.split()]
 
 
 @pytest.fixture(autouse=True)

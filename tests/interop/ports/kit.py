@@ -1,4 +1,4 @@
-"""What tests of real workers share: trees of ports, workers as scripts, and what /proc says."""
+"""What tests of real workers share: trees of ports, and workers as scripts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import sys
 import textwrap
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
 import msgspec
+import pytest
 
 from keygrove_actors import (
     ChildSpec,
@@ -30,10 +30,24 @@ from keygrove_actors import (
 )
 from keygrove_actors import port_wire as wire
 from keygrove_actors.port_conform import ConformApi, Die, Echo, Print, Spawn
+from tests.processes import opened
 
 TABLE = "keygrove_actors.port_conform:table"
 SPEC = PortSpec(api=ConformApi, works=(Echo, Print, Spawn, Die), worker=TABLE, drain_s=0.3)
 HELLO = wire.Hello(1, 1, wire.MAGIC, 1, (), 2**20, 64)
+QUICK = {("uvloop", "zygote"), ("trio", "c"), ("asyncio", "memory")}
+"""Each loop once, and the kinds that start fastest: without slow tests, the others are left out."""
+
+
+def workers(*kinds: str) -> pytest.MarkDecorator:
+    """Run a test with workers of all these kinds, on every loop."""
+    pairs = [(loop, kind) for kind in kinds for loop in ("asyncio", "uvloop", "trio")]
+    slow = pytest.mark.slow
+    return pytest.mark.parametrize(
+        ("anyio_backend", "kind"),
+        [pytest.param(*pair, marks=() if pair in QUICK else slow) for pair in pairs],
+        indirect=True,
+    )
 
 
 @asynccontextmanager
@@ -76,38 +90,38 @@ def says(*frames: wire.Frame) -> str:
     return f"import os, time\nos.write(3, {data!r})\ntime.sleep(60)"
 
 
-async def until(holds: Callable[[], Any], within: float = 3.0) -> None:
-    with anyio.fail_after(within):
-        while not holds():  # noqa: ASYNC110 - nobody tells of what happens in other processes
-            await anyio.sleep(0.005)
+class Reports(list[Report]):
+    """What a runtime reported, which a test can wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more: anyio.Event | None = None
+
+    def append(self, report: Report) -> None:
+        super().append(report)
+        if self._more is not None:
+            self._more.set()
+
+    async def until(self, holds: Callable[[], Any], within: float = 3.0) -> None:
+        """Wait for reports until that is so."""
+        with anyio.fail_after(within):
+            while not holds():
+                self._more = anyio.Event()
+                await self._more.wait()
+
+
+async def gone(*pids: int) -> None:
+    """Wait until these processes have ended."""
+    with anyio.fail_after(3.0):
+        for pid in pids:
+            with suppress(ProcessLookupError), opened(pid) as pidfd:
+                await anyio.wait_readable(pidfd)
 
 
 def crashes(reports: list[Report]) -> list[str]:
     """How ports crashed, in order."""
     ends = [r.reason for r in reports if isinstance(r, ChildTerminated)]
     return [end.exc for end in ends if isinstance(end, Crash)]
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().split()[3])
-
-
-def descendants(pid: int) -> list[int]:
-    paths = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(child) for path in paths for child in path.read_text().split()]
-    return children + [pid for child in children for pid in descendants(child)]
-
-
-def status_of(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def sockets_of(pid: int) -> list[int]:

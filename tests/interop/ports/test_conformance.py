@@ -21,7 +21,6 @@ from keygrove_actors import (
     MailboxFull,
     MailboxSpec,
     Ref,
-    Report,
     Shutdown,
 )
 from keygrove_actors.port_conform import (
@@ -40,16 +39,13 @@ from keygrove_actors.port_conform import (
 from keygrove_actors.reports import WorkerLinesDropped, WorkerLogged, WorkerPrinted
 from keygrove_actors.tickets import stream
 from keygrove_actors.work import WorkFailure
-from tests.interop.ports.kit import (
-    crashes,
-    is_gone,
-    parent_of,
-    until,
-)
+from tests.interop.ports.kit import Reports, crashes, gone, workers
+from tests.processes import is_gone, parent_of
 
 pytestmark = pytest.mark.anyio
 
-processes = pytest.mark.parametrize("kind", ["python", "zygote", "rust", "c"], indirect=True)
+processes = workers("python", "zygote", "rust", "c")
+everyone = workers("python", "zygote", "rust", "c", "memory")
 
 
 def assert_is_confined(worker: int, child: int) -> None:
@@ -69,18 +65,21 @@ async def reason_of(call: Awaitable[object]) -> str:
     return reason.exc if isinstance(reason, Crash) else type(reason).__name__
 
 
+@everyone
 async def test_a_call_is_answered_whatever_its_bytes(starting: Any) -> None:
     async with starting() as (_, port):
         for data in (b"", b"x", bytes(range(256)), b"x" * 31, b"x" * 255, b"x" * 256, b"x" * 65536):
             assert await port.call(Echo(data)) == data
 
 
+@everyone
 async def test_a_call_of_a_megabyte_is_answered(starting: Any) -> None:
     data = os.urandom(1024 * 1024 - 64)
     async with starting() as (_, port):
         assert await port.call(Echo(data)) == data
 
 
+@everyone
 async def test_many_calls_at_once_have_each_their_own_answer(starting: Any) -> None:
     async def ask(n: int) -> None:
         data = str(n).encode()
@@ -91,6 +90,7 @@ async def test_many_calls_at_once_have_each_their_own_answer(starting: Any) -> N
             tasks.start_soon(ask, n)
 
 
+@everyone
 async def test_an_error_is_a_declared_failure_and_the_worker_lives_on(starting: Any) -> None:
     async with starting() as (_, port):
         with pytest.raises(DeclaredError) as caught:
@@ -99,22 +99,25 @@ async def test_an_error_is_a_declared_failure_and_the_worker_lives_on(starting: 
         assert await port.call(Echo(b"x")) == b"x"
 
 
+@everyone
 async def test_a_notice_is_dealt_with_and_a_log_frame_reported(
-    starting: Any, reports: list[Report]
+    starting: Any, reports: Reports
 ) -> None:
     async with starting() as (_, port):
         port.cast(Reload())
-        await until(lambda: [r for r in reports if isinstance(r, WorkerLogged)])
+        await reports.until(lambda: [r for r in reports if isinstance(r, WorkerLogged)])
     (logged,) = (r for r in reports if isinstance(r, WorkerLogged))
     assert (logged.level, logged.text, logged.fields) == (1, "reloaded", {"n": 1})
 
 
+@everyone
 async def test_results_stream_with_credit_while_others_are_read(starting: Any) -> None:
     async with starting() as (_, port), stream(port, Count(1000)) as items:
         assert [n async for n in items] == list(range(1000))
         assert items.end == 1000
 
 
+@everyone
 async def test_p09_a_slow_reader_holds_the_worker_back(starting: Any) -> None:
     async with starting(event_credit=4) as (_, port), stream(port, Count(20)) as items:
         await anyio.sleep(0.05)
@@ -122,6 +125,7 @@ async def test_p09_a_slow_reader_holds_the_worker_back(starting: Any) -> None:
         assert [n async for n in items] == list(range(20))
 
 
+@everyone
 async def test_leaving_a_stream_early_cancels_it(starting: Any) -> None:
     async with starting(event_credit=8) as (_, port):
         async with stream(port, Count(10**9)) as items:
@@ -171,10 +175,11 @@ async def test_p06_the_end_of_a_worker_names_code_or_signal(
         assert await port.call(Echo(b"again"), wait_up=5) == b"again"
 
 
-async def test_p06_code_0_after_bye_is_a_normal_end(starting: Any, reports: list[Report]) -> None:
+@everyone
+async def test_p06_code_0_after_bye_is_a_normal_end(starting: Any, reports: Reports) -> None:
     async with starting() as (_, port):
         await port.call(Die(b"bye"))
-        await until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
+        await reports.until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
         assert await port.call(Echo(b"again"), wait_up=5) == b"again"
     ends = [r.reason for r in reports if isinstance(r, ChildTerminated) and r.child == "port"]
     assert [type(e).__name__ for e in ends] == ["Normal", "Shutdown"]
@@ -203,14 +208,14 @@ async def test_p11_a_worker_that_breaks_the_rules_is_killed(
 
 
 @processes
-async def test_p12_a_silent_worker_counts_as_hung(starting: Any, reports: list[Report]) -> None:
+async def test_p12_a_silent_worker_counts_as_hung(starting: Any, reports: Reports) -> None:
     async with starting(ping_s=0.05, hang_s=0.2) as (_, port):
         assert await port.call(Echo(b"x")) == b"x"
         await anyio.sleep(0.5)  # PING and PONG keep an idle one alive
         assert not crashes(reports)
         with pytest.raises(CallTimeout):
             await port.call(Die(b"hang"), timeout=0.1)
-        await until(lambda: crashes(reports) == ["hang"])
+        await reports.until(lambda: crashes(reports) == ["hang"])
 
 
 @processes
@@ -232,13 +237,11 @@ async def test_p04_grandchildren_end_with_their_worker(starting: Any) -> None:
         assert not is_gone(pid)
         await reason_of(port.call(Die(b"segv")))
         assert await port.call(Echo(b"again"), wait_up=5) == b"again"
-        await until(lambda: is_gone(pid))
+        await gone(pid)
 
 
 @processes
-async def test_p08_a_drained_worker_finishes_what_it_has(
-    starting: Any, reports: list[Report]
-) -> None:
+async def test_p08_a_drained_worker_finishes_what_it_has(starting: Any, reports: Reports) -> None:
     answers: list[bytes] = []
 
     async def ask(port: Ref[ConformApi]) -> None:
@@ -255,14 +258,14 @@ async def test_p08_a_drained_worker_finishes_what_it_has(
 
 @processes
 async def test_p08_a_worker_that_does_not_drain_is_terminated(
-    starting: Any, reports: list[Report]
+    starting: Any, reports: Reports
 ) -> None:
     async with starting(drain_s=0.1) as (_, port):
         with pytest.raises(CallTimeout):
             await port.call(Die(b"hang"), timeout=0.05)
         with anyio.fail_after(3):
             port.exit(Shutdown())
-            await until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
+            await reports.until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
 
 
 @processes
@@ -292,12 +295,10 @@ async def test_p09_without_credit_calls_wait_in_the_bounded_mailbox(starting: An
 
 
 @processes
-async def test_p14_lines_are_reported_and_a_flood_is_cut(
-    starting: Any, reports: list[Report]
-) -> None:
+async def test_p14_lines_are_reported_and_a_flood_is_cut(starting: Any, reports: Reports) -> None:
     async with starting() as (_, port):
         assert await port.call(Print(b"3")) == b"3"
-        await until(lambda: sum(isinstance(r, WorkerPrinted) for r in reports) == 6)
+        await reports.until(lambda: sum(isinstance(r, WorkerPrinted) for r in reports) == 6)
         assert await port.call(Print(b"100000")) == b"100000"
     printed = [r for r in reports if isinstance(r, WorkerPrinted)]
     assert len(printed) <= 800
@@ -306,23 +307,23 @@ async def test_p14_lines_are_reported_and_a_flood_is_cut(
 
 
 @processes
-async def test_a_killed_port_kills_its_worker(starting: Any, reports: list[Report]) -> None:
+async def test_a_killed_port_kills_its_worker(starting: Any, reports: Reports) -> None:
     async with starting() as (_, port):
         pid = int(await port.call(Spawn(b"")))
         worker = parent_of(pid)
         port.kill()
-        await until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
+        await reports.until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
         assert await port.call(Echo(b"again"), wait_up=5) == b"again"
-        await until(lambda: is_gone(worker) and is_gone(pid))
+        await gone(worker, pid)
 
 
 @processes
 async def test_p05_a_worker_killed_from_outside_is_restarted(
-    starting: Any, reports: list[Report]
+    starting: Any, reports: Reports
 ) -> None:
     async with starting() as (_, port):
         pid = int(await port.call(Spawn(b"")))
         worker = parent_of(pid)
         os.kill(worker, signal.SIGKILL)
-        await until(lambda: crashes(reports) == ["signal_SIGKILL"])
+        await reports.until(lambda: crashes(reports) == ["signal_SIGKILL"])
         assert await port.call(Echo(b"again"), wait_up=5) == b"again"

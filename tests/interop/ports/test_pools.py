@@ -20,21 +20,14 @@ from keygrove_actors import (
     PortSpec,
     Recycle,
     Ref,
-    Report,
     Shutdown,
     Strategy,
     SupSpec,
     run,
 )
 from keygrove_actors.port_conform import ConformApi, Echo, Sleep, Spawn
-from tests.interop.ports.kit import (
-    crashes,
-    is_gone,
-    parent_of,
-    tree,
-    until,
-    zygote,
-)
+from tests.interop.ports.kit import Reports, crashes, gone, tree, zygote
+from tests.processes import children_of, parent_of
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +64,7 @@ async def test_p15_requests_go_to_the_worker_with_the_least_to_do() -> None:
 
 @pytest.mark.slow
 async def test_p15_a_worker_that_served_its_calls_is_replaced_without_a_gap(
-    reports: list[Report],
+    reports: Reports,
 ) -> None:
     answered = 0
 
@@ -96,24 +89,25 @@ async def test_p15_a_worker_that_served_its_calls_is_replaced_without_a_gap(
     assert reports.index(new[0]) < reports.index(recycled), "the new one is ready before"
 
 
-def ended(reports: list[Report]) -> list[ChildTerminated]:
+def ended(reports: Reports) -> list[ChildTerminated]:
     return [
         r for r in reports if isinstance(r, ChildTerminated) and r.reason == Shutdown("recycled")
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recycle", [Recycle(age_s=0.1), Recycle(memory_bytes=1)], ids=str)
 async def test_p15_a_worker_too_old_or_too_big_is_replaced(
-    recycle: Recycle, reports: list[Report]
+    recycle: Recycle, reports: Reports
 ) -> None:
     async with run(pool_of(1, recycle=recycle), observe=reports.append) as runtime:
         pool = runtime.whereis("pool", ConformApi)
-        await until(lambda: ended(reports))
+        await reports.until(lambda: ended(reports))
         assert await pool.call(Echo(b"x")) == b"x"
     assert len(ended(reports)) == 1, "one in each period of the supervisor"
 
 
-async def test_p15_a_killed_worker_costs_only_its_own_calls(reports: list[Report]) -> None:
+async def test_p15_a_killed_worker_costs_only_its_own_calls(reports: Reports) -> None:
     async with run(pool_of(2), observe=reports.append) as runtime:
         pool = runtime.whereis("pool", ConformApi)
         async with anyio.create_task_group() as tasks:
@@ -132,13 +126,8 @@ async def lose(pool: Ref[ConformApi]) -> None:
         await pool.call(Sleep(b"5000"))
 
 
-def children_of(pid: int) -> list[int]:
-    with open(f"/proc/{pid}/task/{pid}/children") as children:
-        return [int(child) for child in children.read().split()]
-
-
 async def test_p12_a_hung_worker_of_a_pool_is_replaced_while_others_answer(
-    reports: list[Report],
+    reports: Reports,
 ) -> None:
     spec = msgspec.structs.replace(POOLED, ping_s=0.05, hang_s=0.2)
     async with tree(zygote(), PortPool.child("pool", spec, 2, name="pool"), reports=reports) as r:
@@ -150,6 +139,6 @@ async def test_p12_a_hung_worker_of_a_pool_is_replaced_while_others_answer(
             with suppress(CallTimeout):
                 answers += await pool.call(Echo(b"x"), timeout=0.05) == b"x"
         assert answers
-        await until(lambda: is_gone(stopped))
+        await gone(stopped)
         assert crashes(reports) == ["hang"]
         assert await pool.call(Echo(b"x"), wait_up=3) == b"x"

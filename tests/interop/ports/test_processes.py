@@ -25,7 +25,6 @@ from keygrove_actors import (
     Poisoned,
     Port,
     PortSpec,
-    Report,
     StartError,
     StartFailed,
     WorkerLimits,
@@ -37,18 +36,8 @@ from keygrove_actors import (
 )
 from keygrove_actors import port_wire as wire
 from keygrove_actors.port_conform import Die, Echo, Print, Spawn
-from tests.interop.ports.kit import (
-    HELLO,
-    SPEC,
-    crashes,
-    parent_of,
-    port_of,
-    program,
-    says,
-    script,
-    status_of,
-    until,
-)
+from tests.interop.ports.kit import HELLO, SPEC, Reports, crashes, port_of, program, says, script
+from tests.processes import parent_of, status_of
 
 pytestmark = pytest.mark.anyio
 
@@ -58,7 +47,7 @@ def limits_of(pid: int) -> dict[str, list[str]]:
     return {line[:26].strip(): line[26:].split()[:2] for line in lines[1:]}
 
 
-async def failed_start(spec: PortSpec, reports: list[Report]) -> StartFailed:
+async def failed_start(spec: PortSpec, reports: Reports) -> StartFailed:
     with pytest.raises(StartFailed) as caught:
         async with port_of(spec, reports):
             raise AssertionError
@@ -68,7 +57,7 @@ async def failed_start(spec: PortSpec, reports: list[Report]) -> StartFailed:
 # ---- starts
 
 
-async def test_p07_a_worker_without_hello_is_an_init_timeout(reports: list[Report]) -> None:
+async def test_p07_a_worker_without_hello_is_an_init_timeout(reports: Reports) -> None:
     failure = await failed_start(program("sleep", "100", init_timeout_s=0.1), reports)
     assert failure.reason == InitTimeout()
 
@@ -84,7 +73,7 @@ async def test_p07_a_worker_without_hello_is_an_init_timeout(reports: list[Repor
     ids=["version", "operations", "magic", "no hello"],
 )
 async def test_p07_a_worker_that_does_not_fit_fails_the_start(
-    frame: wire.Frame, exc: str, reports: list[Report]
+    frame: wire.Frame, exc: str, reports: Reports
 ) -> None:
     failure = await failed_start(program(*script(says(frame))), reports)
     assert isinstance(failure.reason, Crash)
@@ -92,7 +81,7 @@ async def test_p07_a_worker_that_does_not_fit_fails_the_start(
 
 
 async def test_p07_a_version_mismatch_at_a_restart_is_not_retried(
-    tmp_path: Path, reports: list[Report]
+    tmp_path: Path, reports: Reports
 ) -> None:
     hello = (SPEC.works[0].op, "print", "spawn", "die")
     first, later = (
@@ -107,7 +96,7 @@ async def test_p07_a_version_mismatch_at_a_restart_is_not_retried(
         time.sleep(0.05 if new else 60)
         """
     async with port_of(program(*script(worker)), reports) as port:
-        await until(lambda: any(isinstance(r, StartError) for r in reports))
+        await reports.until(lambda: any(isinstance(r, StartError) for r in reports))
         await anyio.sleep(0.1)
         with pytest.raises(NoProc):
             await port.call(Echo(b""))
@@ -116,7 +105,7 @@ async def test_p07_a_version_mismatch_at_a_restart_is_not_retried(
     assert sum(isinstance(r, ChildStarted) for r in reports) == 1
 
 
-async def test_a_program_that_is_not_there_says_so(reports: list[Report]) -> None:
+async def test_a_program_that_is_not_there_says_so(reports: Reports) -> None:
     failure = await failed_start(program("/nowhere/worker"), reports)
     assert isinstance(failure.reason, Crash)
     assert failure.reason.exc == "exit_127"
@@ -129,17 +118,16 @@ async def test_p03_a_worker_is_not_forked_in_a_secondary_thread(
     failures: list[Any] = []
 
     async def main() -> None:
-        failures.append((await failed_start(SPEC, [])).reason.exc)  # type: ignore[union-attr]
+        failures.append((await failed_start(SPEC, Reports())).reason.exc)  # type: ignore[union-attr]
 
     thread = threading.Thread(target=anyio.run, args=(main,), kwargs={"backend": "trio"})
     thread.start()
-    while thread.is_alive():  # noqa: ASYNC110 - a thread has no event
-        await anyio.sleep(0.01)
+    await anyio.to_thread.run_sync(thread.join)
     assert failures == ["WrongThread"]
 
 
 async def test_p01_a_program_that_takes_no_file_is_spoken_to_over_stdio(
-    reports: list[Report],
+    reports: Reports,
 ) -> None:
     worker = "from keygrove_actors.port_conform import table; table.serve(0)"
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -167,7 +155,7 @@ async def test_a_spec_that_contradicts_itself_is_refused(wrong: dict[str, Any]) 
 # ---- limits
 
 
-async def test_p13_limits_hold_in_the_worker(reports: list[Report]) -> None:
+async def test_p13_limits_hold_in_the_worker(reports: Reports) -> None:
     limits = WorkerLimits(
         memory_bytes=2**28, cpu_s=5, files=50, file_bytes=2**20, processes=5000, nice=3
     )
@@ -184,7 +172,7 @@ async def test_p13_limits_hold_in_the_worker(reports: list[Report]) -> None:
     assert held["Max core file size"] == ["0", "0"]
 
 
-async def test_p13_too_much_memory_is_a_crash_of_the_worker_alone(reports: list[Report]) -> None:
+async def test_p13_too_much_memory_is_a_crash_of_the_worker_alone(reports: Reports) -> None:
     spec = msgspec.structs.replace(SPEC, limits=WorkerLimits(memory_bytes=2**27))
     async with port_of(spec, reports) as port:
         with pytest.raises(CalleeExit) as caught:
@@ -196,7 +184,7 @@ async def test_p13_too_much_memory_is_a_crash_of_the_worker_alone(reports: list[
 
 
 async def test_p10_a_request_too_big_for_the_worker_is_refused_here(
-    reports: list[Report],
+    reports: Reports,
 ) -> None:
     async with port_of(SPEC, reports) as port:
         with pytest.raises(DeclaredError) as caught:
@@ -206,7 +194,7 @@ async def test_p10_a_request_too_big_for_the_worker_is_refused_here(
     assert caught.value.failure.code == "bad_request"
 
 
-async def test_p11_a_request_at_two_crashes_running_is_refused(reports: list[Report]) -> None:
+async def test_p11_a_request_at_two_crashes_running_is_refused(reports: Reports) -> None:
     async with port_of(SPEC, reports) as port:
         for _ in range(2):
             with pytest.raises(CalleeExit):
@@ -218,7 +206,7 @@ async def test_p11_a_request_at_two_crashes_running_is_refused(reports: list[Rep
 
 
 async def test_p13_a_worker_gives_way_at_the_disk_and_gains_no_privileges(
-    reports: list[Report],
+    reports: Reports,
 ) -> None:
     spec = msgspec.structs.replace(SPEC, limits=WorkerLimits(is_idle_io=True))
     async with port_of(spec, reports) as port:
@@ -229,7 +217,7 @@ async def test_p13_a_worker_gives_way_at_the_disk_and_gains_no_privileges(
 
 
 @pytest.mark.slow
-async def test_p13_too_much_processor_time_ends_the_worker(reports: list[Report]) -> None:
+async def test_p13_too_much_processor_time_ends_the_worker(reports: Reports) -> None:
     worker = f"""
         import os
         os.write(3, {wire.encode(HELLO)!r})
@@ -238,10 +226,10 @@ async def test_p13_too_much_processor_time_ends_the_worker(reports: list[Report]
         """
     spec = program(*script(worker), works=(), limits=WorkerLimits(cpu_s=1))
     async with port_of(spec, reports):
-        await until(lambda: crashes(reports) == ["signal_SIGXCPU"], within=10)
+        await reports.until(lambda: crashes(reports) == ["signal_SIGXCPU"], within=10)
 
 
-async def test_p14_what_is_printed_never_blocks_worker_or_port(reports: list[Report]) -> None:
+async def test_p14_what_is_printed_never_blocks_worker_or_port(reports: Reports) -> None:
     worker = f"""
         import os, time
         os.write(3, {wire.encode(HELLO)!r})
@@ -251,7 +239,7 @@ async def test_p14_what_is_printed_never_blocks_worker_or_port(reports: list[Rep
         time.sleep(60)
         """
     async with port_of(program(*script(worker), works=()), reports):
-        await until(lambda: any(isinstance(r, WorkerLogged) for r in reports))
+        await reports.until(lambda: any(isinstance(r, WorkerLogged) for r in reports))
     printed = [(r.stream, r.text) for r in reports if isinstance(r, WorkerPrinted)]
     assert ("stderr", "x" * 8192) in printed
     assert ("stderr", "\\xff") in printed
@@ -288,8 +276,9 @@ def test_a_worker_without_a_host_says_what_is_missing() -> None:
     assert "start it by a PortSpec" in ended.stderr
 
 
+@pytest.mark.slow
 async def test_p05_a_worker_that_closes_its_wire_and_lives_on_is_killed(
-    reports: list[Report],
+    reports: Reports,
 ) -> None:
     async with port_of(SPEC, reports) as port:
         with pytest.raises(CalleeExit):
@@ -298,7 +287,7 @@ async def test_p05_a_worker_that_closes_its_wire_and_lives_on_is_killed(
     assert crashes(reports) == ["port_eof"]
 
 
-async def test_a_port_whose_code_is_changed_keeps_its_worker(reports: list[Report]) -> None:
+async def test_a_port_whose_code_is_changed_keeps_its_worker(reports: Reports) -> None:
     class Newer(Port):
         pass
 

@@ -21,7 +21,6 @@ from keygrove_actors import (
     PortPool,
     PortSpec,
     RawWork,
-    Report,
     SupSpec,
     Zygote,
     sysapi,
@@ -29,22 +28,14 @@ from keygrove_actors import (
 )
 from keygrove_actors.port_conform import ConformApi, Die, Echo, Spawn
 from keygrove_actors.zygote_api import Refresh, ZygoteApi
-from tests.interop.ports.kit import (
-    SPEC,
-    descendants,
-    is_gone,
-    parent_of,
-    sockets_of,
-    status_of,
-    tree,
-    until,
-)
+from tests.interop.ports.kit import SPEC, Reports, gone, sockets_of, tree
+from tests.processes import descendants, is_gone, parent_of, status_of
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_p17_a_killed_zygote_takes_its_workers_along_and_all_come_back(
-    reports: list[Report],
+    reports: Reports,
 ) -> None:
     warm = msgspec.structs.replace(SPEC, zygote="zygote")
     children = (
@@ -58,12 +49,12 @@ async def test_p17_a_killed_zygote_takes_its_workers_along_and_all_come_back(
         zygote = parent_of(worker)
         assert parent_of(zygote) == os.getpid()
         os.kill(zygote, signal.SIGKILL)
-        await until(lambda: is_gone(worker) and is_gone(grandchild))
-        await until(lambda: sum(isinstance(r, ChildStarted) for r in reports) >= 12)
+        await gone(worker, grandchild)
+        await reports.until(lambda: sum(isinstance(r, ChildStarted) for r in reports) >= 12)
         assert await pool.call(Echo(b"x"), wait_up=3) == b"x"
 
 
-async def test_p16_the_zygote_tells_how_its_workers_ended(reports: list[Report]) -> None:
+async def test_p16_the_zygote_tells_how_its_workers_ended(reports: Reports) -> None:
     warm = msgspec.structs.replace(SPEC, zygote="zygote")
     children = (
         Zygote.child("zygote", zygote_spec("keygrove_actors.port_conform"), name="zygote"),
@@ -81,7 +72,7 @@ async def test_p16_the_zygote_tells_how_its_workers_ended(reports: list[Report])
 
 
 async def test_p18_a_zygote_older_than_its_code_is_replaced(
-    tmp_path: Path, reports: list[Report]
+    tmp_path: Path, reports: Reports
 ) -> None:
     module = tmp_path / "preloaded.py"
     module.write_text("")
@@ -91,12 +82,12 @@ async def test_p18_a_zygote_older_than_its_code_is_replaced(
         assert await zygote.call(Refresh()) is False
         os.utime(module, (1, 1))
         assert await zygote.call(Refresh()) is True
-        await until(lambda: sum(isinstance(r, ChildStarted) for r in reports) == 2)
+        await reports.until(lambda: sum(isinstance(r, ChildStarted) for r in reports) == 2)
         assert await zygote.call(Refresh()) is False
 
 
 async def test_p18_a_change_of_code_replaces_an_old_zygote_and_its_workers_only(
-    tmp_path: Path, reports: list[Report]
+    tmp_path: Path, reports: Reports
 ) -> None:
     module = tmp_path / "preloaded.py"
     module.write_text("")
@@ -125,7 +116,7 @@ async def test_p18_a_change_of_code_replaces_an_old_zygote_and_its_workers_only(
         assert await process() == first, "its code is that on disk"
         os.utime(module, (1, 1))
         await change()
-        await until(lambda: sum(isinstance(r, ChildStarted) for r in reports) == 4)
+        await reports.until(lambda: sum(isinstance(r, ChildStarted) for r in reports) == 4)
         assert is_gone(first)
         assert await process() != first
 
@@ -153,7 +144,7 @@ class Draw(RawWork[ConformApi], frozen=True, tag=True):
 
 
 async def test_p16_forked_workers_share_no_randomness_and_no_files(
-    tmp_path: Path, reports: list[Report]
+    tmp_path: Path, reports: Reports
 ) -> None:
     (tmp_path / "drawing.py").write_text(DRAWING)
     warm = zygote_spec("drawing", env={"PYTHONPATH": str(tmp_path)})
@@ -175,7 +166,7 @@ async def test_p16_forked_workers_share_no_randomness_and_no_files(
 
 
 async def test_p19_workers_start_beside_threads_and_a_loop_many_at_once(
-    reports: list[Report],
+    reports: Reports,
 ) -> None:
     over = threading.Event()
     threads = [threading.Thread(target=over.wait) for _ in range(8)]

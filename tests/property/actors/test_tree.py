@@ -289,19 +289,15 @@ def compare(path: str, expected: list[tuple[float, Entry | frozenset[Entry]]], s
     assert seen[at:] == [], f"{path}: nothing more was expected"
 
 
-def lived(examples: int) -> settings:
-    return settings(
-        max_examples=examples,
-        stateful_step_count=11,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
-
-
+LIVED = settings(
+    stateful_step_count=11,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 TestTree = Tree.TestCase
-TestTree.settings = lived(200)
+TestTree.settings = LIVED
 
 
 @pytest.mark.slow
 class TestManyTrees(Tree.TestCase):  # type: ignore[misc,valid-type] # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass] - hypothesis makes the base
-    settings = lived(2000)
+    settings = settings(LIVED, max_examples=2000)

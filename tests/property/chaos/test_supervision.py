@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import partial
 from random import Random
 
-import pytest
 import trio
 from hypothesis import settings
 from trio.testing import MockClock
@@ -188,7 +187,6 @@ def rounds() -> range:
     return range(QUICK if is_quick else FULL)
 
 
-@pytest.mark.slow
 def test_the_runtime_keeps_the_rules_in_crash_storms() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpecWarning)

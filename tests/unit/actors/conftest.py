@@ -14,11 +14,27 @@ Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Once on asyncio, and on trio with as many schedules as `--seeds` says."""
-    if "anyio_backend" in metafunc.fixturenames:
-        seeds = range(metafunc.config.option.seeds)
-        ids = ["asyncio", *(f"trio{seed or ''}" for seed in seeds)]
-        metafunc.parametrize("anyio_backend", [None, *seeds], ids=ids, indirect=True)
+    """Once on asyncio, and on trio with as many schedules as `--seeds` says.
+
+    With direct calls and queued ones, in all four pairs; two pairs see each, for the quick run.
+    """
+    if "anyio_backend" not in metafunc.fixturenames:
+        return
+    loops = {"asyncio": None, **{f"trio{n or ''}": n for n in range(metafunc.config.option.seeds)}}
+    if "direct" not in metafunc.fixturenames:
+        metafunc.parametrize("anyio_backend", loops.values(), ids=loops, indirect=True)
+        return
+    pairs = [
+        pytest.param(
+            seed,
+            is_direct,
+            id=f"{loop}-{'direct' if is_direct else 'queued'}",
+            marks=pytest.mark.slow if is_direct != (seed is None) else (),
+        )
+        for loop, seed in loops.items()
+        for is_direct in (True, False)
+    ]
+    metafunc.parametrize(("anyio_backend", "direct"), pairs, indirect=True)
 
 
 @pytest.fixture
@@ -40,7 +56,7 @@ def log() -> list[str]:
     return []
 
 
-@pytest.fixture(params=[True, False], ids=["direct", "queued"])
+@pytest.fixture
 def direct(request: pytest.FixtureRequest) -> bool:
     """Whether calls may run on their caller's stack: no test may tell the difference."""
     value: bool = request.param

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from keygrove_actors import (
+    AlreadyReplied,
     CalleeExit,
     CallTimeout,
     Cause,
@@ -38,7 +39,19 @@ from keygrove_actors import (
     WrongTask,
     sysapi,
 )
-from tests.unit.actors.odd import LOG, Ask, AskSlowly, Do, Nap, Odd, OddApi, note, odd, refuse
+from tests.unit.actors.odd import (
+    LOG,
+    Ask,
+    AskSlowly,
+    Do,
+    Nap,
+    Odd,
+    OddApi,
+    Refused,
+    note,
+    odd,
+    refuse,
+)
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
@@ -80,6 +93,27 @@ async def test_a098_who_keeps_a_reply_can_ask_whether_anybody_waits(running: Run
         assert kept[0].caller_gone
         kept[0].send("too late")
         assert runtime.counters.late_replies == 1
+
+
+async def test_a098_who_keeps_a_reply_can_refuse_later_but_once(running: Running) -> None:
+    kept: list[ReplyTo[Any]] = []
+
+    def keep(actor: Odd) -> Defer:
+        kept.append(actor.ctx.reply_to)
+        return Defer.DEFER
+
+    async def refuse_later() -> None:
+        await anyio.sleep(1.0)
+        kept[0].fail(Refused())
+        with pytest.raises(AlreadyReplied):
+            kept[0].fail(Refused())
+
+    async with running(odd()) as runtime, anyio.create_task_group() as tasks:
+        tasks.start_soon(refuse_later)
+        with pytest.raises(DeclaredError) as caught:
+            await runtime.whereis("odd", OddApi).call(Ask(keep))
+        assert caught.value.failure == Refused()
+        assert runtime.whereis("odd", OddApi).alive()
 
 
 async def test_a163_an_actor_that_waits_for_room_goes_on_when_there_is_some(

@@ -68,12 +68,14 @@ def test_a_planted_bug_is_found_by_a_seed() -> None:
     assert found.seeds <= 3
 
 
+@pytest.mark.slow
 def test_a_bug_found_by_another_invariant_is_not_killed() -> None:
     found = hunt(msgspec.structs.replace(LOSES, expects=("I-99",)))
     assert not found.is_killed
     assert "I-99" in found.problem
 
 
+@pytest.mark.slow
 def test_a_change_that_harms_nothing_survives() -> None:
     harmless = msgspec.structs.replace(LOSES, new="known[receiver].setdefault(item, None)", seeds=3)
     assert hunt(harmless).problem == "no seed found it"

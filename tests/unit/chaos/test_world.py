@@ -73,6 +73,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_c002_c009_six_processes_with_other_hash_seeds_and_addresses_agree() -> None:
     runs = [
         subprocess.Popen(
@@ -155,6 +156,9 @@ def test_everyone_waiting_for_ever_is_a_deadlock_on_asyncio_and_time_up_on_trio(
         run(main, seed=1, options=options)
 
 
+@pytest.mark.parametrize(
+    "options", ["aio", pytest.param("trio", marks=pytest.mark.slow)], indirect=True
+)
 def test_c006_a_loop_that_lets_no_time_pass_is_a_livelock(options: Options) -> None:
     async def main(_: World) -> None:
         while True:

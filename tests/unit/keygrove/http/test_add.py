@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from keygrove.http.asgi import BODY_DEADLINE_S
-from keygrove_chaos.certificates import armored, binary, made
+from keygrove_chaos.certificates import armored, binary, large, made
 from keygrove_chaos.node import SimulatedNode
 from keygrove_chaos.servers import NoReplyError, Reply, chunks
 from keygrove_protocols.limits import SUBMISSION
@@ -119,7 +119,7 @@ async def test_a_browser_gets_a_page_and_a_program_json(node: SimulatedNode) -> 
         (form(SECRET), 422),
         (form(armored(NEW_VERSION)), 422),
         (form(join([Packet(Tag.USER_ID, b"x")])), 422),
-        (form(binary([made(3, "Large", signatures=15_000)])), 413),
+        (form(binary([large(3, 1 << 20)])), 413),
         (form(binary([made(n) for n in range(101)])), 413),
         (b"keytext=" + bytes(SUBMISSION.body_bytes_max), 413),
         (b"&".join([b"a=b"] * 200), 400),

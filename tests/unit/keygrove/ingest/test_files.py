@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 
 from keygrove.ingest.files import BATCH_BYTES, BATCH_CERTIFICATES, CHUNK_BYTES, Batch, batches
-from keygrove_chaos.certificates import armored, binary, made
+from keygrove_chaos.certificates import armored, binary, large, made
 from keygrove_protocols.errors import ProtocolError, SecretKeyMaterialError, TooLargeError
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
@@ -57,7 +57,7 @@ def test_batches_are_bounded_by_their_number() -> None:
 
 
 def test_batches_are_bounded_by_their_bytes() -> None:
-    wanted = [binary([made(n, "Large", signatures=20_000)]) for n in range(5)]
+    wanted = [binary([large(n, BATCH_BYTES * 3 // 8)]) for n in range(5)]
     found = read(b"".join(wanted))
     sizes = [sum(map(len, batch.certificates)) for batch in found]
     assert all(size <= BATCH_BYTES for size in sizes)
@@ -66,13 +66,13 @@ def test_batches_are_bounded_by_their_bytes() -> None:
 
 
 def test_one_certificate_beyond_a_batch_is_a_batch() -> None:
-    wanted = [binary([made(n, "Large", signatures=60_000)]) for n in range(2)]
+    wanted = [binary([large(n, BATCH_BYTES)]) for n in range(2)]
     assert len(wanted[0]) > BATCH_BYTES
     assert [len(batch.certificates) for batch in read(b"".join(wanted))] == [1, 1]
 
 
 def test_what_was_read_so_far_grows_to_the_size_of_the_file() -> None:
-    data = b"".join(binary([made(n, "Large", signatures=15_000)]) for n in range(6))
+    data = b"".join(binary([large(n, CHUNK_BYTES // 5)]) for n in range(6))
     seen = [batch.read_bytes for batch in read(data)]
     assert seen == sorted(seen)
     assert seen[-1] == len(data) > CHUNK_BYTES

@@ -18,7 +18,7 @@ from keygrove.storage.messages import Failed, NoSpace
 from keygrove.storage.shard import Shard
 from keygrove.storage.store import Cause, CertificateStore
 from keygrove_actors import ChildSpec, ChildTerminated, DeclaredError, Ref, Report, SupSpec, run
-from keygrove_chaos.certificates import armored, binary, made
+from keygrove_chaos.certificates import armored, binary, large, made
 from keygrove_chaos.node import LoopClock
 from keygrove_chaos.stores import Hook, HookedStore
 from keygrove_protocols.openpgp.certificate import fingerprint
@@ -193,11 +193,11 @@ async def test_what_cannot_be_taken_is_rejected_with_the_reason(
 async def test_small_submissions_are_prepared_here_and_large_ones_elsewhere(
     subject: AbstractAsyncContextManager[Subject],
 ) -> None:
-    large = binary([made(1, "Large", signatures=INLINE_BYTES // 80)])
+    data = binary([large(1, INLINE_BYTES)])
     async with subject as on:
         await on.submit(armored(ALICE))
         assert on.compute.runs == 0
-        assert results(await on.submit(large)) == [(Result.UPDATED, "")]
+        assert results(await on.submit(data)) == [(Result.UPDATED, "")]
         assert on.compute.runs == 1
 
 
@@ -237,10 +237,10 @@ async def test_without_shards_it_is_unavailable() -> None:
 async def test_a_bug_costs_its_submitter_only_and_is_told(
     subject: AbstractAsyncContextManager[Subject],
 ) -> None:
-    large = binary([made(1, "Large", signatures=INLINE_BYTES // 80)])
+    data = binary([large(1, INLINE_BYTES)])
     async with subject as on:
         on.compute.error = ZeroDivisionError("a bug")
-        assert await on.submit(large) == Failed()
+        assert await on.submit(data) == Failed()
         assert [(where, str(error)) for where, error in on.faults] == [("ingest", "a bug")]
         assert results(await on.submit(armored(ALICE))) == [(Result.INSERTED, "")]
 

@@ -15,7 +15,7 @@ from keygrove.ingest.steps import (
     take_off_armor,
 )
 from keygrove.storage.store import Cause
-from keygrove_chaos.certificates import armored, binary, digest_of, made
+from keygrove_chaos.certificates import armored, binary, digest_of, large, made
 from keygrove_protocols.errors import (
     FramingError,
     NotACertificateError,
@@ -85,9 +85,9 @@ def test_version_3_is_refused_from_clients_and_taken_from_dumps(
 def test_dumps_may_be_larger_than_submissions() -> None:
     assert draft(b"", Cause.UPLOAD).limits == SUBMISSION
     assert draft(b"", Cause.LOAD).limits == BULK
-    large = binary([made(3, "Large", signatures=15_000)])
-    assert prepare(large, Cause.UPLOAD).refused[0].error == "TooLarge"
-    assert len(prepare(large, Cause.LOAD).candidates) == 1
+    data = binary([large(3, 1 << 20)])
+    assert prepare(data, Cause.UPLOAD).refused[0].error == "TooLarge"
+    assert len(prepare(data, Cause.LOAD).candidates) == 1
 
 
 @pytest.mark.parametrize(

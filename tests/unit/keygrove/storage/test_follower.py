@@ -137,6 +137,7 @@ async def test_a_full_disk_is_tried_again_and_counted_once(
     assert tally.certificates == follower.tally.certificates == 1
 
 
+@pytest.mark.slow
 async def test_commits_wait_for_an_index_that_is_far_behind(
     follower: Follower, indexer: InlineDatabase
 ) -> None:

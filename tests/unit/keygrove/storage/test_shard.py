@@ -43,7 +43,7 @@ from keygrove_actors import (
     SupSpec,
     run,
 )
-from keygrove_chaos.certificates import CREATED, binary, digest_of, made, put_of
+from keygrove_chaos.certificates import CREATED, binary, digest_of, large, made, put_of
 from keygrove_chaos.stores import Hook, HookedStore
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.keys import Digest
@@ -352,7 +352,7 @@ async def test_a_read_from_before_a_change_does_not_fill_the_cache(
         assert body(await subject.fetch(ALICE)) == binary([merge(ALICE, BOB)])
 
 
-LARGE = made(1, "Large", signatures=SLICE_BYTES // 80)
+LARGE = large(1, SLICE_BYTES)
 
 
 async def test_a_large_certificate_is_worked_on_elsewhere(

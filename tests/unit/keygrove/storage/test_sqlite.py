@@ -20,7 +20,7 @@ from keygrove.storage.sqlite import WAL_BYTES, SqliteStore, open_reader, open_st
 from keygrove.storage.store import Put, Term, TermKind
 from keygrove.storage.tally import Tally
 from keygrove.system.sqlite import SqliteFiles
-from keygrove_chaos.certificates import made, put_of
+from keygrove_chaos.certificates import large, made, put_of
 from keygrove_chaos.databases import Statement, WatchedDatabases, ignore
 
 pytestmark = pytest.mark.anyio
@@ -31,10 +31,6 @@ UUID = bytes(range(16))
 
 def put(number: int, *user_ids: str) -> Put:
     return put_of(made(number, *user_ids))
-
-
-def large(number: int, size: int) -> Put:
-    return put_of(made(number, "Large", signatures=size // 86))
 
 
 @pytest.fixture
@@ -405,7 +401,7 @@ async def test_only_a_files_own_writer_checkpoints_and_only_that_file(
         writable = [one.path for one in files.opened if one.is_writable]
         assert sorted(writable) == ["shard-0/heap.db", "shard-0/index.db"]
         for number in range(3):
-            await store.commit([large(number, WAL_BYTES // 2)])
+            await store.commit([put_of(large(number, WAL_BYTES // 2))])
         await store.settle()
     checkpoints = [s for s in seen if s.is_checkpoint]
     assert {s.path for s in checkpoints} == {"shard-0/heap.db", "shard-0/index.db"}
@@ -419,7 +415,7 @@ async def test_a_long_log_is_moved_into_the_heap_between_commits(
     async with opened(files, durable=False) as store:
         sizes: list[int] = []
         for number in range(4):
-            await store.commit([large(number, WAL_BYTES // 2)])
+            await store.commit([put_of(large(number, WAL_BYTES // 2))])
             sizes.append(size(heap_path))
         assert sizes[0] < WAL_BYTES // 2 < sizes[-1]
 
@@ -471,11 +467,11 @@ async def test_a_full_disk_keeps_nothing_and_heals(files: WatchedDatabases) -> N
         pages = (await writer.database.run(lambda s: s.execute("PRAGMA page_count").fetchone()))[0]
         await writer.database.run(lambda s: s.execute(f"PRAGMA max_page_count = {pages + 1}"))
         with pytest.raises(DiskFullError):
-            await store.commit([put(2, "Bob"), large(3, 100_000)])
+            await store.commit([put(2, "Bob"), put_of(large(3, 100_000))])
         assert await answers(store) == before
         assert await store.commit([put(4)]) == 2
         await writer.database.run(lambda s: s.execute("PRAGMA max_page_count = 100000"))
-        assert await store.commit([large(3, 100_000)]) == 3
+        assert await store.commit([put_of(large(3, 100_000))]) == 3
         healed = await answers(store)
     async with opened(files) as store:
         assert await answers(store) == healed
@@ -488,7 +484,7 @@ async def test_a_checkpoint_that_finds_no_room_does_not_undo_a_commit(
         if statement.is_checkpoint and statement.path.endswith("heap.db"):
             raise DiskFullError("heap.db")
 
-    one, two = large(1, WAL_BYTES // 2), large(2, WAL_BYTES)
+    one, two = put_of(large(1, WAL_BYTES // 2)), put_of(large(2, WAL_BYTES))
     async with opened(files, durable=False) as store:
         files.watch = watch
         await store.commit([one])
