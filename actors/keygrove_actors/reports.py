@@ -126,11 +126,15 @@ class WorkerPrinted(msgspec.Struct, frozen=True, tag=True):
 
 
 class WorkerLinesDropped(msgspec.Struct, frozen=True, tag=True):
-    """A worker process wrote faster than its lines are reported; `lines` were dropped."""
+    """A worker process said more than is reported: `lines` of `stream` in the last second.
+
+    `stream` is stdout or stderr, or log for LOG frames.
+    """
 
     child: str
     path: str
     pid: int
+    stream: str
     lines: int
 
 

@@ -31,11 +31,15 @@ from keygrove_actors import (
     Shutdown,
     Stream,
     Work,
+    WorkerLinesDropped,
+    WorkerLogged,
     WorkerPrinted,
     WorkFailure,
     in_memory,
     stream,
 )
+from keygrove_actors.lines import LINES_PER_S
+from keygrove_actors.port_link import ERROR_LINES
 from keygrove_actors.worker import Job, Table
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
@@ -72,6 +76,11 @@ class Fib(Stream[SumApi, int, int], frozen=True, tag=True):
 
 class Remember(Note[SumApi], frozen=True, tag=True):
     text: str
+
+
+class Chatter(Work[SumApi, None], frozen=True, tag=True):
+    lines: int
+    is_printed: bool = False
 
 
 ENDS: dict[str, BaseException] = {
@@ -112,9 +121,17 @@ def table_of(notes: list[str], asked: list[int]) -> Table:
     def remember(message: Remember, job: Job) -> None:
         notes.append(message.text)
 
+    table.on(Chatter)(chatter)
     table.on(Lie)(lie)  # type: ignore[arg-type]
     table.stream(Fib)(fib)  # type: ignore[arg-type]
     return table
+
+
+def chatter(message: Chatter, job: Job) -> None:
+    if message.is_printed:
+        raise RuntimeError("\n".join(map(str, range(message.lines))))
+    for n in range(message.lines):
+        job.log(1, str(n))
 
 
 def lie(message: Lie, job: Job) -> str:
@@ -144,7 +161,7 @@ def asked() -> list[int]:
 
 SPEC = PortSpec(
     api=SumApi,
-    works=(Add, Lie, Raise, Raw, Squares, Fib, Remember),
+    works=(Add, Lie, Raise, Raw, Squares, Fib, Remember, Chatter),
     worker="nowhere:table",
     settings={"worker": 1},
 )
@@ -192,6 +209,37 @@ async def test_p06_a_worker_in_memory_ends_as_a_process_does(
     assert caught.value.reason.exc == exc
     printed = "\n".join(r.text for r in reports if isinstance(r, WorkerPrinted))
     assert ("ValueError: boom" in printed) == (how == "raise")
+
+
+async def test_p14_a_worker_that_logs_in_a_loop_is_cut_and_told_of(
+    running: Running, port: ChildSpec, reports: list[Report]
+) -> None:
+    async with running(port) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        await ref.call(Chatter(100_000))
+        logged = [r for r in reports if isinstance(r, WorkerLogged)]
+        assert [r.text for r in logged] == [str(n) for n in range(LINES_PER_S)]
+        await anyio.sleep(1.1)  # the worker is silent now, and the rest is told of all the same
+        told = [r for r in reports if isinstance(r, WorkerLinesDropped)]
+        assert [(r.stream, r.lines) for r in told] == [("log", 100_000 - LINES_PER_S)]
+        await ref.call(Chatter(1))
+        assert isinstance(reports[-1], WorkerLogged)
+
+
+async def test_p06_p14_a_crash_carries_the_last_lines_of_a_flood(
+    running: Running, port: ChildSpec, reports: list[Report]
+) -> None:
+    async with running(port) as runtime:
+        with pytest.raises(CalleeExit) as caught:
+            await runtime.whereis("sum", SumApi).call(Chatter(100_000, is_printed=True))
+    crash = caught.value.reason
+    assert isinstance(crash, Crash)
+    assert crash.trace.splitlines() == [str(n) for n in range(100_000 - ERROR_LINES, 100_000)]
+    told = [r for r in reports if isinstance(r, WorkerLinesDropped)]
+    printed = [r for r in reports if isinstance(r, WorkerPrinted)]
+    assert len(printed) == LINES_PER_S
+    assert [r.stream for r in told] == ["stderr"]
+    assert told[0].lines > 100_000 - LINES_PER_S, "the traceback before it counts as well"
 
 
 async def test_a_worker_in_memory_cannot_wait_for_its_host(
