@@ -105,6 +105,7 @@ class ReplyTo(Generic[R]):
 
         Raises:
             AlreadyReplied: this call was answered before.
+            WrongThread: the actor's loop runs in another thread.
         """
         self._spend()
         cell = self._cell
@@ -123,6 +124,7 @@ class ReplyTo(Generic[R]):
         return self._request.parker.done()
 
     def _spend(self) -> None:
+        self._cell.hub.check_thread(self._cell, "a reply")
         if self._is_spent:
             raise AlreadyReplied(self._cell.label, type_name(self._request.message))
         self._is_spent = True

@@ -297,6 +297,7 @@ class Cell(Signals):
         self, function: Callable[..., Awaitable[Any]], args: Any, *, is_isolated: bool = False
     ) -> None:
         """Run `function` in a task that ends with the actor."""
+        self.hub.check_thread(self, "a task")
         if self.tasks is None:
             self.tasks = TaskSet(self)
         self.tasks.start(function, args, is_isolated=is_isolated)

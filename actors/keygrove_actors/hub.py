@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context
 from itertools import count
+from threading import current_thread, get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from keygrove_actors.backend import Backend, Parker
 from keygrove_actors.chance import Chance
 from keygrove_actors.crashes import trace_text
 from keygrove_actors.letters import Letters
-from keygrove_actors.messages import ActorError, ActorId, Crash, MonitorId, NameTaken
+from keygrove_actors.messages import (
+    ActorError,
+    ActorId,
+    Crash,
+    MonitorId,
+    NameTaken,
+    WrongThread,
+)
 from keygrove_actors.reports import Cause, Report
 from keygrove_actors.wheel import Alarm, Wheel
 
@@ -101,6 +109,15 @@ class Gate(Protocol):
         ...
 
 
+class Labelled(Protocol):
+    """What people have a word for."""
+
+    @property
+    def label(self) -> str:
+        """That word."""
+        ...
+
+
 class Options(NamedTuple):
     """What `run` was told about the whole runtime."""
 
@@ -139,6 +156,7 @@ class Hub:
         "observer_error",
         "root",
         "taps",
+        "thread",
         "turning",
         "waiters",
         "wheel",
@@ -156,6 +174,7 @@ class Hub:
         self.root: Cell | None = None
         self.failed: dict[str, Cell] = {}
         self.context = context
+        self.thread = get_ident()
         self.wheel = Wheel(backend)
         self.names: dict[str, Cell] = {}
         self.waiters: dict[str, dict[Waiter, None]] = {}
@@ -175,6 +194,20 @@ class Hub:
         self._ids = count(1)
         self._monitors = count(1)
         self._crashes = count(1)
+
+    def check_thread(self, target: Labelled, what: object) -> None:
+        """See that `target` gets `what`, a message or a word for it, in the loop's own thread.
+
+        Raises:
+            WrongThread: this is another; the runtime's tables would be torn.
+        """
+        if get_ident() != self.thread:
+            raise WrongThread(
+                f"{target.label} was given {what if isinstance(what, str) else type_name(what)} in "
+                f"thread {current_thread().name}, and its loop runs in another: there, use "
+                "anyio.from_thread.run_sync(ref.cast, message), or "
+                "anyio.from_thread.run(ref.call, message)"
+            )
 
     def actor_id(self) -> ActorId:
         """An id no other incarnation has."""

@@ -125,6 +125,7 @@ async def remove(ref: Ref[Any], keep: Callable[[Any], bool]) -> None:
 
 
 async def _ask(ref: Ref[Any], what: str, function: Callable[[Cell], Any], within: float) -> Any:
+    ref.hub.check_thread(ref, what)
     cell = ref.resolve()
     if cell is None:
         raise NoProc(ref.label, what)

@@ -42,6 +42,7 @@ class MessageTimer(Notice):
                 f"a timer cannot have {delay if every is None else every} seconds: use a number, "
                 "and more than 0 for one that repeats"
             )
+        cell.hub.check_thread(cell, message)
         self.message = message
         self.missed = 0
         self.name = name
