@@ -33,7 +33,7 @@ async def after_direct(
     assert request is not None
     hub = cell.hub
     request.message, request.timeout = message, within or 0.0
-    request.deadline = inf if within is None else hub.backend.now() + within
+    request.deadline = hub.due(within)
     cell.finish(request, answer, error)
     if isinstance(error, KeyboardInterrupt):
         raise error
@@ -105,6 +105,7 @@ class ReplyTo(Generic[R]):
 
         Raises:
             AlreadyReplied: this call was answered before.
+            WrongThread: the actor's loop runs in another thread.
         """
         self._spend()
         cell = self._cell
@@ -123,6 +124,7 @@ class ReplyTo(Generic[R]):
         return self._request.parker.done()
 
     def _spend(self) -> None:
+        self._cell.hub.check_thread(self._cell, "a reply")
         if self._is_spent:
             raise AlreadyReplied(self._cell.label, type_name(self._request.message))
         self._is_spent = True

@@ -9,13 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context
 from itertools import count
+from math import inf, isnan
+from threading import current_thread, get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from keygrove_actors.backend import Backend, Parker
 from keygrove_actors.chance import Chance
 from keygrove_actors.crashes import trace_text
+from keygrove_actors.failures import not_seconds
 from keygrove_actors.letters import Letters
-from keygrove_actors.messages import ActorError, ActorId, Crash, MonitorId, NameTaken
+from keygrove_actors.messages import (
+    ActorError,
+    ActorId,
+    Crash,
+    MonitorId,
+    NameTaken,
+    WrongThread,
+)
 from keygrove_actors.reports import Cause, Report
 from keygrove_actors.wheel import Alarm, Wheel
 
@@ -85,7 +95,7 @@ class Counters:
     def ended(self, actor: object, child: str, handled: int) -> None:
         """An actor ended: what it handled still counts for its class and spec."""
         if actor is not None:
-            key = type(actor).__name__, child
+            key = kind_of(actor), child
             self.handled[key] = self.handled.get(key, 0) + handled
 
 
@@ -98,6 +108,15 @@ class Gate(Protocol):
 
     def direct(self, cell: Mailbox, table: dict[type[Any], Any]) -> dict[type[Any], Any]:
         """The handlers of that cell that may run as direct turns."""
+        ...
+
+
+class Labelled(Protocol):
+    """What people have a word for."""
+
+    @property
+    def label(self) -> str:
+        """That word."""
         ...
 
 
@@ -139,6 +158,7 @@ class Hub:
         "observer_error",
         "root",
         "taps",
+        "thread",
         "turning",
         "waiters",
         "wheel",
@@ -156,6 +176,7 @@ class Hub:
         self.root: Cell | None = None
         self.failed: dict[str, Cell] = {}
         self.context = context
+        self.thread = get_ident()
         self.wheel = Wheel(backend)
         self.names: dict[str, Cell] = {}
         self.waiters: dict[str, dict[Waiter, None]] = {}
@@ -175,6 +196,35 @@ class Hub:
         self._ids = count(1)
         self._monitors = count(1)
         self._crashes = count(1)
+
+    def due(self, seconds: float | None, what: str = "timeout") -> float:
+        """When so many `seconds` are over, on the loop's clock; with None, never.
+
+        Raises:
+            TypeError: it is no number.
+            ValueError: it is not a number, as floats have one.
+        """
+        try:
+            when = inf if seconds is None else self.backend.now() + seconds
+        except TypeError as error:
+            raise not_seconds(what, seconds) from error
+        if isnan(when):
+            raise not_seconds(what, seconds)
+        return when
+
+    def check_thread(self, target: Labelled, what: object) -> None:
+        """See that `target` gets `what`, a message or a word for it, in the loop's own thread.
+
+        Raises:
+            WrongThread: this is another; the runtime's tables would be torn.
+        """
+        if get_ident() != self.thread:
+            raise WrongThread(
+                f"{target.label} was given {what if isinstance(what, str) else type_name(what)} in "
+                f"thread {current_thread().name}, and its loop runs in another: there, use "
+                "anyio.from_thread.run_sync(ref.cast, message), or "
+                "anyio.from_thread.run(ref.call, message)"
+            )
 
     def actor_id(self) -> ActorId:
         """An id no other incarnation has."""
@@ -254,7 +304,7 @@ class Hub:
     async def name_appears(self, name: str, within: float) -> bool:
         """Wait for an actor to take the name; whether one did."""
         waiter = Waiter(self.backend.parker())
-        slot = self.wheel.add(self.backend.now() + within, waiter)
+        slot = self.wheel.add(self.due(within, "wait_up"), waiter)
         waiting = self.waiters.setdefault(name, {})
         waiting[waiter] = None
         try:
@@ -297,6 +347,12 @@ def _first_leaf(error: BaseException) -> BaseException:
         leaves = [_first_leaf(one) for one in group.exceptions]
         return next((e for e in leaves if isinstance(e, Exception | SystemExit)), leaves[0])
     return error
+
+
+def kind_of(actor: Any) -> str:
+    """The name of the class that an actor is counted under."""
+    kind: type[Any] = actor.__stands_for__ or actor.__class__
+    return kind.__name__
 
 
 def type_name(value: Any) -> str:

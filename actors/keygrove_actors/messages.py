@@ -323,10 +323,7 @@ class WrongTask(ActorError):
 
 
 class WrongThread(ActorError):
-    """A worker was to be forked in a secondary thread, with which the kernel would kill it."""
-
-    def __init__(self) -> None:
-        super().__init__("ports start their workers in the main thread only: run the loop there")
+    """Something was asked for in a thread that is not the one for it."""
 
 
 class WireError(ActorError):

@@ -28,6 +28,7 @@ from keygrove_actors.backend import Parker
 from keygrove_actors.cell import Cell
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.hub import type_name
+from keygrove_actors.lines import LINE_BYTES_MAX, cut_fields
 from keygrove_actors.messages import (
     IGNORE,
     ActorError,
@@ -243,7 +244,7 @@ class Port(Actor[Any]):
             return Defer.KEPT
         if cell.deferred is None:
             cell.deferred = {}
-        cell.deferred[request] = None
+        cell.deferred[request] = now
         self._send(CallTicket(cell, request, codec, payload), request.deadline, now)
         return Defer.KEPT
 
@@ -319,11 +320,8 @@ class Port(Actor[Any]):
         match effect:
             case Failed(ticket, error):
                 ticket.failed(error)
-            case wire.Log(level, text, fields):
-                cell, pid = self._cell, self._link.process.pid
-                cell.hub.report(
-                    WorkerLogged(cell.spec.id, cell.path, pid, level, text[:8192], fields)
-                )
+            case wire.Log():
+                self._log(effect)
             case wire.Event(topic, payload):
                 if self.spec.on_event is not None:
                     self.spec.on_event(topic, payload)
@@ -332,6 +330,12 @@ class Port(Actor[Any]):
                 self._offers.begin(effect)
             case _:
                 self._greet(effect)
+
+    def _log(self, frame: wire.Log) -> None:
+        if self._link.may_log():
+            cell, pid, text = self._cell, self._link.process.pid, frame.text[:LINE_BYTES_MAX]
+            fields = cut_fields(frame.fields)
+            cell.hub.report(WorkerLogged(cell.spec.id, cell.path, pid, frame.level, text, fields))
 
     def _greet(self, effect: Effect[Ticket]) -> None:
         if isinstance(effect, Welcomed | Unfit) and self._verdict and not self._verdict.done():
@@ -374,8 +378,7 @@ class Port(Actor[Any]):
 
     def _crash(self, kind: str, text: str) -> Crash:
         crash = self._cell.hub.crash(PortError(text), self._cell.path)
-        trace = "\n".join(self._link.errors)
-        return msgspec.structs.replace(crash, exc=kind, trace=trace)
+        return msgspec.structs.replace(crash, exc=kind, trace=self._link.last_errors())
 
     def _fail(self, crash: Crash) -> None:
         cell = self._cell

@@ -12,11 +12,12 @@ from math import inf
 from typing import Final, Protocol
 
 from keygrove_actors.cell import Cell
-from keygrove_actors.lines import LineCutter, Lines
+from keygrove_actors.lines import LINES_PER_S, LineCutter, text_of
 from keygrove_actors.messages import WireError
 from keygrove_actors.port_process import Exit, Process
 from keygrove_actors.port_session import Effect, Hung, PortSession, Terms
 from keygrove_actors.reports import WorkerLinesDropped, WorkerPrinted
+from keygrove_actors.throttle import Throttle
 from keygrove_actors.tickets import Ticket
 from keygrove_actors.wheel import Alarm
 
@@ -25,7 +26,9 @@ SWEEP_S: Final = 0.05
 BACKLOG_BYTES_MAX: Final = 1024 * 1024
 """Unsent bytes beyond which nothing more is taken on."""
 ERROR_LINES: Final = 50
-"""Lines of stderr that go with the report of a crash."""
+"""The last lines of stderr: they go with the report of a crash."""
+ERROR_BYTES_MAX: Final = 512
+"""Of each of these: whoever waits for the worker gets a copy."""
 EOF_GRACE_S: Final = 1.0
 """How long a worker may live on after it closed its end of the wire."""
 
@@ -61,9 +64,10 @@ class Link:
         "_alarm",
         "_alarm_at",
         "_cell",
+        "_errors",
         "_lines",
         "_owner",
-        "errors",
+        "_throttle",
         "exit",
         "is_flushing",
         "process",
@@ -79,8 +83,12 @@ class Link:
         self.is_flushing = False
         self._alarm: Alarm | None = None
         self._alarm_at = inf
-        self.session: PortSession[Ticket] = PortSession(terms, cell.hub.backend.now())
-        self.errors: deque[str] = deque(maxlen=ERROR_LINES)
+        hub = cell.hub
+        self.session: PortSession[Ticket] = PortSession(terms, hub.backend.now())
+        self._errors: deque[bytes] = deque(maxlen=ERROR_LINES)
+        self._throttle: Throttle[str] = Throttle(
+            LINES_PER_S, hub.wheel, hub.backend.now, self._dropped
+        )
         self.exit: Exit | None = None
 
     def serve(self, owner: Owner) -> None:
@@ -110,10 +118,19 @@ class Link:
             self.process.write(data)
 
     def close(self) -> None:
-        """Let the clock rest."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm, self._alarm_at = None, inf
+        """Nothing more comes of it: pass on what it said last, and let the clock rest."""
+        self._disarm()
+        for stream, cutter in self._lines.items():
+            self._tell(stream, cutter.finish())
+        self._throttle.flush()
+
+    def may_log(self) -> bool:
+        """Whether one more LOG frame may be reported now; one that may not is counted."""
+        return self._throttle.admit("log") > 0
+
+    def last_errors(self) -> str:
+        """What it wrote to stderr last."""
+        return "\n".join(text_of(line[:ERROR_BYTES_MAX]) for line in self._errors)
 
     # ---- what the process tells
 
@@ -123,7 +140,7 @@ class Link:
             self._owner.handed(fds)
         if not data:
             backend = self._cell.hub.backend
-            self.close()
+            self._disarm()
             self._alarm = Alarm(self._cell.hub.wheel, backend.now() + EOF_GRACE_S, self._outlived)
             self._alarm_at = -inf
             return
@@ -144,28 +161,29 @@ class Link:
 
     def printed(self, stream: str, data: bytes) -> None:
         """It printed something."""
-        self._tell(stream, self._lines[stream].feed(data, self._cell.hub.backend.now()))
+        self._tell(stream, self._lines[stream].feed(data))
 
     def ended(self, how: Exit) -> None:
         """It is dead."""
         self.exit = how
         self.close()
-        for stream, cutter in self._lines.items():
-            self._tell(stream, cutter.finish())
         self._owner.exited(how)
 
     def _outlived(self) -> None:
         self._owner.broke("port_eof", "the worker closed its end of the wire and lives on")
 
-    def _tell(self, stream: str, lines: Lines) -> None:
+    def _tell(self, stream: str, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        if stream == "stderr":
+            self._errors.extend(lines[-ERROR_LINES:])
         cell, pid = self._cell, self.process.pid
-        child, path, report = cell.spec.id, cell.path, cell.hub.report
-        for text in lines.texts:
-            report(WorkerPrinted(child, path, pid, stream, text))
-            if stream == "stderr":
-                self.errors.append(text)
-        if lines.dropped:
-            report(WorkerLinesDropped(child, path, pid, lines.dropped))
+        for line in lines[: self._throttle.admit(stream, len(lines))]:
+            cell.hub.report(WorkerPrinted(cell.spec.id, cell.path, pid, stream, text_of(line)))
+
+    def _dropped(self, stream: str, lines: int) -> None:
+        cell, pid = self._cell, self.process.pid
+        cell.hub.report(WorkerLinesDropped(cell.spec.id, cell.path, pid, stream, lines))
 
     # ---- the clock
 
@@ -173,8 +191,13 @@ class Link:
         """Begin to look after silence."""
         self._arm(self.session.next_deadline())
 
+    def _disarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self._alarm_at = None, inf
+
     def _arm(self, when: float) -> None:
-        self.close()
+        self._disarm()
         self._alarm_at = when
         self._alarm = Alarm(self._cell.hub.wheel, when, self._tick)
 

@@ -84,7 +84,8 @@ async def cold(ctx: Ctx, spec: PortSpec, sink: Sink) -> AsyncGenerator[Process, 
 
 def _spawn(spec: PortSpec, ends: Ends, mark: str) -> int:
     if threading.current_thread() is not threading.main_thread():
-        raise WrongThread
+        # the kernel would kill the worker with the thread that forked it
+        raise WrongThread("ports start their workers in the main thread only: run the loop there")
     become_subreaper()
     python = [sys.executable, "-P"] if spec.worker else [sys.executable, "-I", "-S"]
     program = [f"@{spec.worker}"] if spec.worker else list(spec.argv)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from math import ceil, inf
+from threading import get_ident
 from typing import Any, Generic, TypeVar
 
 from keygrove_actors.calls import after_direct, check_cycle, is_late, nested
 from keygrove_actors.cell import Cell
+from keygrove_actors.failures import not_seconds
 from keygrove_actors.hub import DIRECT_TURNS, Hub, type_name
 from keygrove_actors.mail import DIRECT, Envelope, Request
 from keygrove_actors.messages import Call, Cast, MailboxFull, NoProc, Reason, WrongProtocol
@@ -58,20 +60,26 @@ class Ref(Generic[P]):
             MailboxFull: only with `strict`, and only if the receiver's policy is to reject
                 or, since a cast cannot wait, to block.
             WrongProtocol: the name belongs to an actor of another protocol.
+            WrongThread: the actor's loop runs in another thread. Looked for where the actor
+                is idle: at every message that would cost a cast a tenth.
         """
-        cell = self._cell
-        if cell is not None and trace is None and not self._hub.taps:
+        cell, hub = self._cell, self._hub
+        if cell is not None and trace is None and not hub.taps:
             box = cell.box
             if len(box) < cell.room:  # `Mailbox.post`, without the call
-                box.append(message)
-                if cell.is_idle:
+                if not cell.is_idle:
+                    box.append(message)
+                    return
+                if get_ident() == hub.thread:
+                    box.append(message)
                     cell.wake(message)
-                return
+                    return
+        hub.check_thread(self, message)
         cell = self.resolve()
         if cell is None:
-            self._hub.dead_letter(self.label, message, Cause.NO_PROC)
+            hub.dead_letter(self.label, message, Cause.NO_PROC)
             return
-        if cell.hub.taps and not cell.hub.sent(message, cell.label):
+        if hub.taps and not hub.sent(message, cell.label):
             return
         cell.post(message if trace is None else Envelope(message, trace), strict=strict)
 
@@ -85,7 +93,9 @@ class Ref(Generic[P]):
             NoProc: the receiver ended before there was room.
             CallCycle: the receiver waits, perhaps through others, for the sender.
             WrongProtocol: the name belongs to an actor of another protocol.
+            WrongThread: the actor's loop runs in another thread.
         """
+        self._hub.check_thread(self, message)
         cell = self.resolve()
         if cell is None or cell.spec.mailbox.overflow is not Overflow.BLOCK or not cell.is_full():
             self.cast(message, strict=True)
@@ -118,8 +128,9 @@ class Ref(Generic[P]):
         """Send a request and wait for its reply, at most `timeout` seconds.
 
         Inside a handler, what is left of that handler's own deadline limits it further.
-        `wait_up` waits that long for a name that nobody has at the moment. If the callee
-        has nothing else to do and its handler is a plain function, that runs right here.
+        `wait_up` waits that long for a name that nobody has at the moment, or for a pool
+        that has no worker then. If the callee has nothing else to do and its handler is a
+        plain function, that runs right here.
 
         Raises:
             CallTimeout: no reply in time; the work may still be done.
@@ -131,11 +142,15 @@ class Ref(Generic[P]):
             CallCycle: the callee waits, perhaps through others, for the caller.
             MailboxFull: nothing was sent.
             WrongProtocol: the actor has no handler for this message.
+            WrongThread: the actor's loop runs in another thread. Looked for at each call that
+                does not run here, and at one in 128 of those that do.
+            TypeError: `timeout` or `wait_up` is no number; unless it runs here.
         """
         reply: R
         hub = self._hub
         hub.budget -= 1
         if not hub.budget:
+            hub.check_thread(self, message)
             hub.budget = DIRECT_TURNS
             await hub.backend.checkpoint()
         cell = self._cell
@@ -165,18 +180,26 @@ class Ref(Generic[P]):
                 else:
                     cell.is_idle = True
                 return answer
+        if get_ident() != hub.thread:
+            hub.check_thread(self, message)
+        backend = hub.backend
+        up_by = -inf if wait_up is None else hub.due(wait_up, "wait_up")
         if cell is None or cell.is_dead:
             cell = self.resolve() or await self._wait_up(message, wait_up)
-        backend = hub.backend
         caller = hub.turning
         if caller is None and hub.hosts:
             caller = hub.calling_cell()
-        deadline = inf if timeout is None else backend.now() + timeout
+        try:
+            deadline = inf if timeout is None else backend.now() + timeout
+        except TypeError as error:
+            raise not_seconds("timeout", timeout) from error
         if caller is not None:
             deadline = nested(caller, cell, message, deadline, timeout or 0.0)
             trace = trace or caller.trace_at_hand()
         parker = backend.parker()
         request = Request(message, parker, cell, timeout or 0.0, deadline, trace)
+        if wait_up is not None:
+            request.up_by = up_by
         slot = None
         if deadline < inf:  # `Wheel.add`, without the call
             tick = ceil(deadline * TICKS_PER_S)
@@ -184,6 +207,8 @@ class Ref(Generic[P]):
             if slot is None:
                 slot = hub.wheel.new_slot(tick)
             slot[request] = None
+        elif deadline != inf:
+            raise not_seconds("timeout", timeout)
         try:
             box = cell.box
             if len(box) < cell.room:  # `Mailbox.post`, without the call
@@ -207,12 +232,14 @@ class Ref(Generic[P]):
 
         `Normal` from another actor is ignored (A-060); from the actor itself it is not.
         """
+        self._hub.check_thread(self, "an exit signal")
         cell = self.resolve()
         if cell is not None:
             cell.exit_signal(reason, by=self._hub.calling_cell())
 
     def kill(self) -> None:
         """Send a kill signal: the actor ends without `terminate`, with `Killed`."""
+        self._hub.check_thread(self, "a kill")
         cell = self.resolve()
         if cell is not None:
             cell.kill()

@@ -143,12 +143,13 @@ class Runtime:
 
         Whoever still runs after `deadline` seconds is killed. Returns their paths.
         """
+        hub = self._hub
+        hub.due(deadline, "deadline")  # before anything is stopped
         self._is_stopping = True
         self._root.stop(Shutdown())
-        hub = self._hub
         alarm = None
         if deadline is not None and not self._root.is_dead:
-            alarm = Alarm(hub.wheel, hub.backend.now() + deadline, self._overrun)
+            alarm = Alarm(hub.wheel, hub.due(deadline, "deadline"), self._overrun)
         try:
             await self._root_death()
         finally:
@@ -285,7 +286,10 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     """
     context = copy_context()
     options = Options(direct, check_replies, kill_grace, gate, seed)
-    runtime = Runtime(Hub(current_backend(context), context, observe, options), spec)
+    hub = Hub(current_backend(context), context, observe, options)
+    hub.due(stop_deadline, "stop_deadline")
+    hub.due(kill_grace, "kill_grace")
+    runtime = Runtime(hub, spec)
     try:
         await runtime.started()
         yield runtime
@@ -316,11 +320,18 @@ def _child_node(parent: SupervisorCell, child: Child) -> Node:
         id=child.id,
         path=parent.path_of(child.id),
         name=child.spec.name,
-        state=child.state,
+        state=shown(child.state, cell),
         actor=None if cell is None else cell.id,
         incarnation=0 if post is None else post.incarnation,
         mailbox=0 if cell is None else len(cell.box),
     )
+
+
+def shown(state: State, cell: Cell | None) -> State:
+    """The state as people see it: a place that is only held is vacant."""
+    actor = getattr(cell, "actor", None)
+    is_vacant = state is State.UP and actor is not None and actor.__stands_for__ is not None
+    return State.VACANT if is_vacant else state
 
 
 def _workers(cell: SupervisorCell) -> Iterator[Cell]:

@@ -1,7 +1,7 @@
 """A node: the tree and its listeners, composed from settings and ports."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
 import msgspec
@@ -27,6 +27,8 @@ from keygrove.tree import LISTENER_STOP_S, Doors, tree
 from keygrove_actors import ChildSpec, Crash, Report, Runtime, StartError, StartFailed, run
 from keygrove_actors import Node as TreeNode
 from keygrove_actors.census import Meter, Metric, Snapshot, tree_snapshot
+from keygrove_actors.repeats import Repeats
+from keygrove_actors.watchdog import watchdog
 
 STOP_S = 9.0
 """An operator expects the process gone within ten seconds of SIGTERM."""
@@ -57,6 +59,8 @@ class Site(msgspec.Struct, frozen=True):
     """Told what the runtime reports, beside the log and the metrics."""
     may_crash: bool = False
     """Offer a path on the control socket that crashes an actor, for debugging."""
+    watch_loop: bool = False
+    """Have a thread look for what holds up the event loop; not in a simulation, which has none."""
 
 
 class _Telemetry(Observer):
@@ -67,6 +71,7 @@ class _Telemetry(Observer):
         self._metrics = metrics
         self._observe = site.observe
         self.meter = Meter()
+        self.repeats = Repeats(self._log.report)
         self.failed_start: StartError | None = None
         """The first start that failed: the others fail because of it."""
 
@@ -85,7 +90,7 @@ class _Telemetry(Observer):
         if isinstance(report, StartError) and self.failed_start is None:
             self.failed_start = report
         self.meter.observe(report)
-        self._log.report(report)
+        self.repeats.observe(report)
         if self._observe is not None:
             self._observe(report)
 
@@ -175,13 +180,17 @@ async def open_node(
     try:
         async with run(spec, observe=telemetry.report, stop_deadline=STOP_S, seed=seed) as runtime:
             insight.open(runtime)
-            yield runtime
+            telemetry.repeats.attach(runtime)
+            with watchdog(runtime) if site.watch_loop else nullcontext():
+                yield runtime
     except StartFailed as error:
         first = telemetry.failed_start
         if first is None:
             raise
         why = first.reason.text if isinstance(first.reason, Crash) else str(first.reason)
         raise NodeStartError(first.child, why) from error
+    finally:
+        telemetry.repeats.flush()
 
 
 def _monitoring(

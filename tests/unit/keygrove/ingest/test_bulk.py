@@ -18,7 +18,7 @@ from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.ports import Workers
 from keygrove.settings import LoadSettings, Settings, StorageSettings
 from keygrove.storage.store import Cause
-from keygrove_actors import Crash, SupSpec
+from keygrove_actors import Crash, State, SupSpec
 from keygrove_actors.census import Snapshot, tree_snapshot
 from keygrove_actors.port_fake import Died, in_memory
 from keygrove_actors.work import codec_of
@@ -85,7 +85,7 @@ async def workers_of(node: SimulatedNode) -> list[str]:
     tree = await tree_snapshot(node.runtime)
     (parsers,) = [child for child in tree.children if child.id == PARSERS]
     pools: tuple[Snapshot, ...] = parsers.children
-    return [seat.kind for pool in pools for seat in pool.children]
+    return [seat.kind for pool in pools for seat in pool.children if seat.state is State.UP]
 
 
 async def test_a_small_load_starts_no_process() -> None:
@@ -109,7 +109,11 @@ async def test_a_large_load_goes_to_processes_that_end_when_it_is_over() -> None
         assert isinstance(again, Submitted)
         assert [fate.fingerprint for fate in again.fates] == [f.fingerprint for f in before.fates]
         assert place.asked == 2
-        await anyio.sleep(3 * IDLE_S)
+        await anyio.sleep(IDLE_S - 1.0)
+        await submit(node)
+        await anyio.sleep(IDLE_S - 1.0)
+        assert (await workers_of(node)).count("Seat") == 2, "it may go on"
+        await anyio.sleep(2.0)
         assert await workers_of(node) == []
         await submit_enough(node)
         assert (await workers_of(node)).count("Seat") == 2, "the next load has a pool again"
