@@ -96,7 +96,7 @@ def test_a_partition_finds_the_bug_and_its_seed_shows_it_again(folder: Path) -> 
     assert all(told[0].removeprefix("seed 12: ") in one.stderr for one in replays)
     hashes = {one.stdout.splitlines()[-1] for one in replays}
     assert len(hashes) == 1
-    assert re.fullmatch(r"trace [0-9a-f]{32} of \d+ events", *hashes)
+    assert re.fullmatch(r"trace [0-9a-f]{32} of \d+ events", hashes.pop())
     shown = re.findall(r"```\n( +\d+\.\d{6}.*?)```", PAGE, re.DOTALL)
     assert len(shown) == 2
     assert all(line in replays[0].stdout for part in shown for line in part.splitlines())
