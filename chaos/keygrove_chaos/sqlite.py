@@ -83,6 +83,7 @@ class SimulatedDatabases:
         self._vfs.own_chance()
         db = apsw.Connection(path, flags=flags, vfs=self._vfs.name, statementcachesize=256)
         try:
+            db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             db.set_busy_timeout(0 if writable else READER_TIMEOUT_MS)
             session = Session(db)
             session.execute("PRAGMA wal_autocheckpoint = 0")

@@ -94,7 +94,7 @@ class Databases(Protocol):
     ) -> AbstractAsyncContextManager[SqlDatabase]:
         """Open the file, made if need be; `attached` is a second one, to be read as `side`.
 
-        Neither file is ever checkpointed unless a callable says so.
+        Neither file is ever checkpointed unless a callable says so: not on closing, either.
 
         Raises:
             StoreError: it cannot be opened.

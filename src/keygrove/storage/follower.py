@@ -107,6 +107,16 @@ class Follower:
         async with self._flushing:
             await self._flush()
 
+    async def settle(self) -> None:
+        """Flush, and leave no log.
+
+        Raises:
+            DiskFullError: the index lacks something still, or its file does.
+        """
+        await self.flush()
+        assert self._indexer is not None
+        await self._indexer.run(heap.empty_log)
+
     async def _flush(self) -> None:
         assert self._indexer is not None, "a read-only store has no index to write"
         # Whoever waits on an event that is not set must find it set later.

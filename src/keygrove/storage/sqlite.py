@@ -130,8 +130,8 @@ class SqliteStore:
     async def settle(self) -> None:
         """See `store.CertificateStore`."""
         assert self._writer is not None, "a store opened read-only has nothing to settle"
-        await self._follower.flush()
-        await self._writer.run(heap.checkpoint)
+        await self._follower.settle()
+        await self._writer.run(heap.empty_log)
 
     async def _checkpoint(self) -> None:
         """Before a commit, never after: one that is durable must not fail for want of room."""

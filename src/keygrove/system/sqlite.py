@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import quote
@@ -62,6 +62,7 @@ class _Connection(aiosqlite.Connection):
 
         super().__init__(connect, iter_chunk_size=1)
         self._path = path
+        self._writable = writable
 
     async def run(self, work: Callable[[SqlSession], T]) -> T:
         """See `ports.SqlDatabase`."""
@@ -92,6 +93,33 @@ class _Connection(aiosqlite.Connection):
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._thread.join)
             raise
+
+    async def close_quietly(self) -> None:
+        """Close it, and move nothing out of its log.
+
+        The last connection to a file has SQLite checkpoint it. After a failed synchronisation
+        that would copy frames that the disk never got, and that the system's cache may have
+        lost since: old pages over acknowledged ones. So another one, read-only, is the last.
+        """
+        guard: sqlite3.Connection | None = None
+        if self._writable:
+            with suppress(StoreError):
+                guard = await self.run(lambda _: self._guard())
+        try:
+            await self.close()
+        finally:
+            if guard is not None:
+                await anyio.to_thread.run_sync(guard.close)
+
+    def _guard(self) -> sqlite3.Connection:
+        """A read-only connection that has looked into the file."""
+        guard = sqlite3.connect(_uri(self._path, writable=False), uri=True, check_same_thread=False)
+        try:
+            guard.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error:
+            guard.close()
+            raise
+        return guard
 
     def _guarded(self, work: Callable[[SqlSession], T]) -> T:
         """Run `work`; a transaction that it could not finish is undone here, on its thread."""
@@ -149,7 +177,7 @@ class SqliteFiles:
         finally:
             # Unshielded, a cancelled close leaves aiosqlite's thread running.
             with anyio.CancelScope(shield=True):
-                await db.close()
+                await db.close_quietly()
 
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
