@@ -1,7 +1,6 @@
 """The reference pages have every setting, metric, verb and option, and no other."""
 
 import re
-from pathlib import Path
 
 import click
 import msgspec
@@ -11,31 +10,7 @@ from keygrove.cli.main import main
 from keygrove.configuration import flatten
 from keygrove.settings import Settings
 from keygrove.telemetry.metrics import Metrics
-
-ROOT = Path(__file__).parents[2]
-REFERENCE = ROOT / "docs" / "reference"
-
-
-def page(name: str) -> str:
-    return (REFERENCE / f"{name}.md").read_text()
-
-
-def rows(name: str, heading: str) -> dict[str, list[str]]:
-    """The rows of the table whose first column is called `heading`, by that column."""
-    lines = iter(page(name).splitlines())
-    for line in lines:
-        if line.startswith(f"| {heading} |"):
-            break
-    else:
-        pytest.fail(f"{name}.md has no table of {heading}")
-    next(lines)
-    found: dict[str, list[str]] = {}
-    for line in lines:
-        if not line.startswith("|"):
-            break
-        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-        found[cells[0].strip("`")] = cells[1:]
-    return found
+from tests.docs.tables import page, rows
 
 
 def test_every_setting_is_described_with_its_default() -> None:
@@ -62,12 +37,20 @@ def test_every_metric_is_described_and_no_other() -> None:
     assert set(rows("metrics", "name")) == families()
 
 
-def verbs() -> dict[str, click.Command]:
+def commands() -> dict[str, click.Command]:
+    """Verbs, and groups of verbs."""
     context = click.Context(main)
+    found = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+def groups() -> dict[str, click.Command]:
+    return {name: one for name, one in commands().items() if isinstance(one, click.Group)}
+
+
+def verbs() -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        assert command is not None
+    for name, command in commands().items():
         if isinstance(command, click.Group):
             found |= {f"{name} {inner}": one for inner, one in command.commands.items()}
         else:
@@ -80,6 +63,8 @@ def options(command: click.Command) -> set[str]:
 
 
 COMMON = {"--config", "--data", "--debug"}
+WITHOUT = {name for name in verbs() if name == "version" or name.startswith("chaos ")}
+"""Verbs that use neither settings nor a data directory."""
 
 
 def test_every_verb_is_described() -> None:
@@ -87,21 +72,23 @@ def test_every_verb_is_described() -> None:
     assert [name for name in verbs() if f"`keygrove {name}" not in text] == []
 
 
-@pytest.mark.parametrize("name", verbs())
+@pytest.mark.parametrize("name", verbs() | groups())
 def test_every_option_of_a_verb_is_described(name: str) -> None:
     text = page("cli")
-    assert [one for one in options(verbs()[name]) - COMMON if one not in text] == []
+    wanted = options((verbs() | groups())[name]) - COMMON
+    assert [one for one in wanted if f"`{one}" not in text] == []
 
 
 def test_the_common_options_are_described_and_every_verb_has_them() -> None:
     text = page("cli")
     assert all(f"`{one}" in text for one in COMMON)
-    assert {name for name, one in verbs().items() if not options(one) >= COMMON} == {"version"}
+    assert {name for name, one in verbs().items() if not options(one) >= COMMON} == WITHOUT
 
 
 def test_no_option_is_described_that_is_not_there() -> None:
     described = set(re.findall(r"`(--[a-z-]+)", page("cli")))
-    assert described - {one for verb in verbs().values() for one in options(verb)} == set()
+    there = {one for verb in (verbs() | groups()).values() for one in options(verb)}
+    assert described - there == set()
 
 
 def test_every_verb_and_option_says_what_it_is_for() -> None:
