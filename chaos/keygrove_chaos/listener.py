@@ -31,10 +31,11 @@ class StreamListener(anyio.abc.Listener[Stream]):
     ) -> None:
         """Run `handler` with each stream, in a task of its own, until cancelled."""
         async with AsyncExitStack() as stack:
-            tasks = task_group or await stack.enter_async_context(anyio.create_task_group())
+            if task_group is None:
+                task_group = await stack.enter_async_context(anyio.create_task_group())
             while True:
                 while self._waiting:
-                    tasks.start_soon(handler, self._waiting.popleft())
+                    task_group.start_soon(handler, self._waiting.popleft())
                 self._more = anyio.Event()
                 await self._more.wait()
 

@@ -298,6 +298,22 @@ def test_c001_the_private_names_that_engines_use_are_there() -> None:
     assert hasattr(asyncio.BaseEventLoop, "_run_once")
 
 
+def test_c001_trio_follows_the_seed_within_a_run_and_nothing_else_after_it() -> None:
+    core = vars(importlib.import_module("trio._core._run"))
+
+    def switches() -> tuple[bool, object]:
+        return core["_ALLOW_DETERMINISTIC_SCHEDULING"], core["_r"]
+
+    async def main(_: World) -> tuple[bool, object]:
+        return switches()
+
+    before = switches()
+    is_sorted, random = run(main, seed=1, options=Options(engine="trio")).result
+    assert is_sorted
+    assert random is not before[1]
+    assert switches() == before
+
+
 def test_traces_that_differ_are_told_apart_by_their_checkpoints() -> None:
     def trace(odd: int | None) -> Trace:
         made = Trace(range(2 * BLOCK, 3 * BLOCK))
