@@ -68,6 +68,8 @@ class Disk:
         self._cut_at: int | None = None
         self.life = 0
         """How often it was switched on."""
+        self.busy_until = 0.0
+        """When the last of what was asked of it in this life will be done."""
         self.is_on = False
         self.operations = 0
         """Asked of it so far, in all lives."""
@@ -76,7 +78,7 @@ class Disk:
         """Switch it on; what comes back is the only way to its files, for this life."""
         self.life += 1
         self.is_on = True
-        self._owed_s = 0.0
+        self._owed_s = self.busy_until = 0.0
         return Mount(self, self.life)
 
     def kill(self) -> None:

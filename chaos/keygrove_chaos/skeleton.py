@@ -35,8 +35,10 @@ from keygrove_protocols.openpgp.certificate import fingerprint, to_bytes, user_i
 
 PROBE: Final = 1 << 40
 """The number of a key that no plan has."""
+CALM_S: Final = 600.0
+"""Virtual seconds for disks to do what was asked of them while they were slow;"""
 SETTLE_S: Final = 90.0
-"""Virtual seconds in which nodes must be whole once everything is healed."""
+"""and in which nodes must be whole after that."""
 LOOK_S: Final = 0.5
 GAUGE_S: Final = 5.0
 
@@ -125,6 +127,9 @@ class _Skeleton:
     async def _judge(self, watching: Monitor) -> list[str]:
         """Everything is healed: look at what is there, stop in order, and judge."""
         self._world.note("settle")
+        with anyio.move_on_after(CALM_S):
+            disks = [machine.disk for machine in self._core]
+            await anyio.sleep_until(max(disk.busy_until for disk in disks))
         wrong = await self._whole(self._core)
         if not wrong:
             nodes = tuple([await self._look(machine) for machine in self._core])

@@ -227,6 +227,7 @@ class _Connection:
             StoreError: meanwhile the life of these files ended.
         """
         self._free_at = max(self._free_at, anyio.current_time()) + self._mount.disk.take_owed_s()
+        self._mount.disk.busy_until = max(self._mount.disk.busy_until, self._free_at)
         await anyio.sleep_until(self._free_at)
         if not self._mount.is_alive:
             raise StoreError("the node is dead")

@@ -8,6 +8,7 @@ import trio
 
 from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
+from keygrove.storage.heap import empty_log
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.disk_faults import (
     DiskFault,
@@ -166,6 +167,7 @@ async def test_what_cannot_be_read_or_is_not_what_was_written_is_damaged() -> No
     disk = new_disk()
     async with opened(disk) as db:
         await db.run(insert)
+        await db.run(empty_log)
     async with life(disk) as databases, databases.open("s/a.db") as db:
         disk.push("f", Eio(operation=Operation.READ))
         with pytest.raises(DamagedError):

@@ -35,6 +35,11 @@ from keygrove_actors.reports import (
 from keygrove_chaos.history import NANOSECONDS
 from keygrove_chaos.supervision import SupervisionModel, expected_paths
 
+
+class Idle(Actor[object]):
+    """Does nothing."""
+
+
 REASONS: Mapping[str, Reason] = {
     "crashed": Crash("Boom", ""),
     "stopped": Shutdown(),
@@ -45,7 +50,7 @@ REASONS: Mapping[str, Reason] = {
 
 
 def child(name: str, **options: Any) -> ChildSpec:
-    return ChildSpec(name, Actor, **options)
+    return ChildSpec(name, Idle, **options)
 
 
 def tree(strategy: str, *children: ChildSpec, **options: Any) -> SupSpec:

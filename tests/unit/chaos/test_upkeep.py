@@ -11,6 +11,11 @@ from keygrove_chaos.invariants import Setup
 from keygrove_chaos.observation import MailboxGauge, NodeReport, NodeView, Occurrence, View
 from tests.unit.chaos.runs import NOTHING, judged
 
+
+class Idle(Actor[object]):
+    """Does nothing."""
+
+
 BOX = MailboxSpec(5)
 TREE = SupSpec(
     children=(
@@ -18,14 +23,16 @@ TREE = SupSpec(
             "storage",
             SupSpec(
                 children=tuple(
-                    ChildSpec(f"shard-{number}", Actor, mailbox=BOX) for number in range(2)
+                    ChildSpec(f"shard-{number}", Idle, mailbox=BOX) for number in range(2)
                 )
             ),
         ),
-        ChildSpec("peers", SupSpec(template=ChildSpec("peer", Actor), strategy=Strategy.DYNAMIC)),
+        ChildSpec("peers", SupSpec(template=ChildSpec("peer", Idle), strategy=Strategy.DYNAMIC)),
     ),
     intensity=3,
 )
+
+
 PATHS = ("storage", "storage/shard-0", "storage/shard-1", "peers")
 BOOM = Crash("Boom", "")
 
