@@ -107,6 +107,8 @@ class Actor(Generic[P]):
     """Of the state's shape; what `upgrade` is told of the class it takes over from."""
 
     __traits__: ClassVar[Traits]
+    __stands_for__: ClassVar[type[Any] | None] = None
+    """Of an actor that only holds a place: whose. It is shown as vacant, under that class."""
 
     def init(self, ctx: Ctx) -> InitOutcome:
         """Open what the actor needs; the start is acknowledged when this returns.

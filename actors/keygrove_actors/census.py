@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from keygrove_actors.cell import Cell
-from keygrove_actors.hub import Counters
+from keygrove_actors.hub import Counters, kind_of
 from keygrove_actors.mail import EMPTY
 from keygrove_actors.messages import ActorId, Crash
 from keygrove_actors.model import Child, State
@@ -26,7 +26,7 @@ from keygrove_actors.reports import (
     Report,
     StartError,
 )
-from keygrove_actors.runtime import Runtime
+from keygrove_actors.runtime import Runtime, shown
 from keygrove_actors.specs import Overflow, SupSpec
 from keygrove_actors.staff import ROOT
 from keygrove_actors.supervisor import SupervisorCell
@@ -169,7 +169,7 @@ def _leaf(cell: Cell, child_id: str, state: State, incarnation: int) -> Snapshot
         about=cell.about,
         kind=_kind(cell),
         is_supervisor=isinstance(cell, SupervisorCell),
-        state=state,
+        state=shown(state, cell),
         actor=cell.id,
         restarts=max(0, incarnation - 1),
         uptime=uptime,
@@ -194,7 +194,8 @@ def _leaf(cell: Cell, child_id: str, state: State, incarnation: int) -> Snapshot
 
 
 def _kind(cell: Cell) -> str:
-    return type(getattr(cell, "actor", None)).__name__
+    actor = getattr(cell, "actor", None)
+    return "" if actor is None else kind_of(actor)
 
 
 def _memory(cell: Cell) -> int:
@@ -332,6 +333,7 @@ def _of_actors(nodes: list[Snapshot], counters: Counters) -> Iterator[Metric]:
         labels = (("class", key[0]), ("child", key[1]))
         total = count + sum(node.messages for node in some)
         yield Metric("keygrove_actor_messages_total", "counter", labels, total)
+        some = [node for node in some if node.state is not State.VACANT]
         if not some:
             continue  # nobody is missed: an alarm on actors that are not up must not ring
         for name, value in (

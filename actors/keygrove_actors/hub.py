@@ -93,7 +93,7 @@ class Counters:
     def ended(self, actor: object, child: str, handled: int) -> None:
         """An actor ended: what it handled still counts for its class and spec."""
         if actor is not None:
-            key = type(actor).__name__, child
+            key = kind_of(actor), child
             self.handled[key] = self.handled.get(key, 0) + handled
 
 
@@ -330,6 +330,12 @@ def _first_leaf(error: BaseException) -> BaseException:
         leaves = [_first_leaf(one) for one in group.exceptions]
         return next((e for e in leaves if isinstance(e, Exception | SystemExit)), leaves[0])
     return error
+
+
+def kind_of(actor: Any) -> str:
+    """The name of the class that an actor is counted under."""
+    kind: type[Any] = actor.__stands_for__ or actor.__class__
+    return kind.__name__
 
 
 def type_name(value: Any) -> str:

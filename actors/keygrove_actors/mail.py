@@ -28,8 +28,9 @@ EMPTY: Final[deque[Any]] = deque(maxlen=0)
 class Request(msgspec.Struct, eq=False):
     """A call on its way: the message, and the parker its caller waits at.
 
-    `handles` counts the `ReplyTo`s that live: when the last one of a deferred call is
-    gone, nobody can answer it any more. A struct, since its `__init__` is not Python's.
+    `up_by` is until when it waits for somebody to be there. `handles` counts the `ReplyTo`s
+    that live: when the last one of a deferred call is gone, nobody can answer it any more.
+    A struct, since its `__init__` is not Python's.
     """
 
     message: object
@@ -39,6 +40,7 @@ class Request(msgspec.Struct, eq=False):
     deadline: float = inf
     trace: Trace | None = None
     was_late: bool = False
+    up_by: float = -inf
     handles: int = 0
 
     def expire(self) -> None:

@@ -39,6 +39,8 @@ class State(enum.Enum):
     """It will be started again: at once, or when its backoff is over."""
     FAILED = "failed"
     """It spent its budget of restarts, and stays down until someone restarts it."""
+    VACANT = "vacant"
+    """Only shown, never decided: it is up, and does nothing but hold a place."""
 
 
 class Origin(enum.Enum):

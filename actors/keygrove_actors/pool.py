@@ -21,6 +21,7 @@ from keygrove_actors.actor import Actor, on_cast
 from keygrove_actors.cell import Cell
 from keygrove_actors.ctx import Ctx
 from keygrove_actors.hub import type_name
+from keygrove_actors.mail import Request
 from keygrove_actors.messages import (
     BadSpec,
     Cast,
@@ -36,6 +37,7 @@ from keygrove_actors.port_process import Launch
 from keygrove_actors.port_spec import PortSpec
 from keygrove_actors.specs import ChildSpec, MailboxSpec, SupSpec
 from keygrove_actors.tickets import Open
+from keygrove_actors.wheel import Wheel
 from keygrove_actors.work import Note
 
 CHECK_S: Final = 0.5
@@ -67,6 +69,7 @@ class Roster:
         self.ready: dict[int, Seat] = {}
         self.retiring: dict[Seat, float] = {}
         self.vacancies: dict[int, Cell] = {}
+        self.dispatcher: PortPool | None = None
         self._ports: set[int] = set()
 
     def occupant(self, number: int) -> Actor[Any]:
@@ -128,6 +131,8 @@ class Seat(Port):
         if outcome is None and self._cell.reason is None:
             self.started_at = ctx.now()
             self._roster.ready[self._number] = self
+            if self._roster.dispatcher is not None:
+                self._roster.dispatcher.arrived()
         return outcome
 
     def gone(self) -> None:
@@ -156,6 +161,8 @@ class Seat(Port):
 class Vacancy(Actor[Any]):
     """The seat left over."""
 
+    __stands_for__ = Seat
+
     def __init__(self, roster: Roster, number: int) -> None:
         self._roster = roster
         self._number = number
@@ -175,16 +182,33 @@ class Review(Cast[Any], frozen=True, tag=True):
     """Time to look at the workers."""
 
 
+class _Waiting:
+    """A call that waits for a worker, at most until its wheel entry expires."""
+
+    __slots__ = ("_pool", "request", "slot")
+
+    def __init__(self, pool: PortPool, request: Request, wheel: Wheel) -> None:
+        self.request = request
+        self._pool = pool
+        self.slot = wheel.add(request.up_by, self)
+
+    def expire(self) -> None:
+        """Give up."""
+        self._pool.gave_up(self)
+
+
 class PortPool(Actor[Any]):
     """The dispatcher of a pool: serves what the workers of `spec` serve.
 
     A request goes to the worker with the fewest in hand, a notice to every worker. While no
-    worker is up, calls are `NoProc` at once.
+    worker is up, calls are `NoProc`: at once, or when their `wait_up` is over. As many as the
+    mailbox's limit may wait.
     """
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
         self._cell: Cell
+        self._waiting: dict[_Waiting, None] = {}
         route: dict[type[Any], Callable[[Any, Any], Any]] = {
             kind: PortPool._note if issubclass(kind, Note) else PortPool._route
             for kind in (*roster.spec.works, Open)
@@ -240,20 +264,51 @@ class PortPool(Actor[Any]):
         cell = ctx.self_ref.resolve()
         assert cell is not None, "init belongs to a living actor"
         self._cell = cell
+        self._roster.dispatcher = self
         ctx.send_every(CHECK_S, Review(), name="review")
 
+    def terminate(self, reason: object) -> None:
+        """Have nobody wait any more: who does is told why by the runtime."""
+        if self._roster.dispatcher is self:
+            self._roster.dispatcher = None
+        for waiting in self._waiting:
+            waiting.slot.pop(waiting, None)
+
     def _route(self, message: Any) -> Defer:
-        request = self._cell.current
+        cell = self._cell
+        request = cell.current
         assert request is not None, "only calls are routed"
         seat = self._roster.least()
-        if seat is None:
-            request.fail(NoProc(self._cell.label, type_name(message)))
-            return Defer.KEPT
-        try:
-            seat.take(request)
-        except MailboxFull as full:
-            request.fail(full)
+        if seat is not None:
+            _hand(request, seat)
+        elif request.up_by <= cell.hub.backend.now():
+            request.fail(NoProc(cell.label, type_name(message)))
+        elif len(self._waiting) >= cell.limit:
+            request.fail(MailboxFull(cell.label, cell.limit))
+        else:
+            self._waiting[_Waiting(self, request, cell.hub.wheel)] = None
+            if cell.deferred is None:
+                cell.deferred = {}
+            cell.deferred[request] = None
         return Defer.KEPT
+
+    def arrived(self) -> None:
+        """A worker is ready: let those go on who waited for one."""
+        while self._waiting and (seat := self._roster.least()) is not None:
+            waiting = next(iter(self._waiting))
+            self._dismiss(waiting)
+            if not waiting.request.parker.done():
+                _hand(waiting.request, seat)
+
+    def gave_up(self, waiting: _Waiting) -> None:
+        """None came in time."""
+        self._dismiss(waiting)
+        waiting.request.fail(NoProc(self._cell.label, type_name(waiting.request.message)))
+
+    def _dismiss(self, waiting: _Waiting) -> None:
+        del self._waiting[waiting]
+        waiting.slot.pop(waiting, None)
+        (self._cell.deferred or {}).pop(waiting.request, None)
 
     def _note(self, message: Note[Any]) -> None:
         for seat in list(self._roster.ready.values()):
@@ -263,3 +318,10 @@ class PortPool(Actor[Any]):
     def review(self, message: Review) -> None:
         """Replace workers that have served their time."""
         self._roster.review(self._cell.hub.backend.now())
+
+
+def _hand(request: Request, seat: Seat) -> None:
+    try:
+        seat.take(request)
+    except MailboxFull as full:
+        request.fail(full)

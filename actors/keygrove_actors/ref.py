@@ -127,8 +127,9 @@ class Ref(Generic[P]):
         """Send a request and wait for its reply, at most `timeout` seconds.
 
         Inside a handler, what is left of that handler's own deadline limits it further.
-        `wait_up` waits that long for a name that nobody has at the moment. If the callee
-        has nothing else to do and its handler is a plain function, that runs right here.
+        `wait_up` waits that long for a name that nobody has at the moment, or for a pool
+        that has no worker then. If the callee has nothing else to do and its handler is a
+        plain function, that runs right here.
 
         Raises:
             CallTimeout: no reply in time; the work may still be done.
@@ -179,9 +180,10 @@ class Ref(Generic[P]):
                 return answer
         if get_ident() != hub.thread:
             hub.check_thread(self, message)
+        backend = hub.backend
+        up_by = -inf if wait_up is None else backend.now() + wait_up
         if cell is None or cell.is_dead:
             cell = self.resolve() or await self._wait_up(message, wait_up)
-        backend = hub.backend
         caller = hub.turning
         if caller is None and hub.hosts:
             caller = hub.calling_cell()
@@ -191,6 +193,8 @@ class Ref(Generic[P]):
             trace = trace or caller.trace_at_hand()
         parker = backend.parker()
         request = Request(message, parker, cell, timeout or 0.0, deadline, trace)
+        if wait_up is not None:
+            request.up_by = up_by
         slot = None
         if deadline < inf:  # `Wheel.add`, without the call
             tick = ceil(deadline * TICKS_PER_S)

@@ -310,11 +310,18 @@ def _child_node(parent: SupervisorCell, child: Child) -> Node:
         id=child.id,
         path=parent.path_of(child.id),
         name=child.spec.name,
-        state=child.state,
+        state=shown(child.state, cell),
         actor=None if cell is None else cell.id,
         incarnation=0 if post is None else post.incarnation,
         mailbox=0 if cell is None else len(cell.box),
     )
+
+
+def shown(state: State, cell: Cell | None) -> State:
+    """The state as people see it: a place that is only held is vacant."""
+    actor = getattr(cell, "actor", None)
+    is_vacant = state is State.UP and actor is not None and actor.__stands_for__ is not None
+    return State.VACANT if is_vacant else state
 
 
 def _workers(cell: SupervisorCell) -> Iterator[Cell]:

@@ -206,13 +206,14 @@ async def stream(
     message: Stream[P, E, R],
     *,
     timeout: float | None = 5.0,  # noqa: ASYNC109 - the deadline belongs to the call: it travels with it
+    wait_up: float | None = None,
 ) -> AsyncGenerator[Items[E, R], None]:
     """The results of `message`, for an `async for`; all of them within `timeout` seconds.
 
-    Leaving the block early tells the worker to stop. Raises what `Ref.call` raises, here
-    or from the loop.
+    `wait_up` is that of `Ref.call`. Leaving the block early tells the worker to stop. Raises
+    what `Ref.call` raises, here or from the loop.
     """
-    items = await ref.call(Open[P, E, R](message, timeout), timeout=timeout)
+    items = await ref.call(Open[P, E, R](message, timeout), timeout=timeout, wait_up=wait_up)
     try:
         yield items
     finally:

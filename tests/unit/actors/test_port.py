@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Generator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
 import anyio
@@ -13,12 +13,16 @@ import pytest
 
 from keygrove_actors import (
     CalleeExit,
+    CallTimeout,
     ChildSpec,
     ChildTerminated,
     Crash,
+    Ctx,
     DeclaredError,
     Died,
     Items,
+    MailboxFull,
+    MailboxSpec,
     NoProc,
     Note,
     Port,
@@ -26,6 +30,7 @@ from keygrove_actors import (
     PortSpec,
     RawWork,
     Recycle,
+    Ref,
     Report,
     Runtime,
     Shutdown,
@@ -38,8 +43,10 @@ from keygrove_actors import (
     in_memory,
     stream,
 )
+from keygrove_actors.census import Meter, Metric, tree_snapshot
 from keygrove_actors.lines import LINES_PER_S
 from keygrove_actors.port_link import ERROR_LINES
+from keygrove_actors.port_process import Launch, Process, Sink
 from keygrove_actors.worker import Job, Table
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
@@ -336,6 +343,100 @@ async def test_p15_a_pool_without_a_worker_says_so_at_once(
             await ref.call(Add(()))
         await anyio.sleep(1)
         assert await ref.call(Add((1,))) == 1
+
+
+def late(table: Table, starts: list[float]) -> Launch:
+    """Starts each worker only after the next of so many seconds, later ones at once."""
+    inner = in_memory(table)
+
+    @asynccontextmanager
+    async def launch(ctx: Ctx, spec: PortSpec, sink: Sink) -> AsyncGenerator[Process, None]:
+        await anyio.sleep(starts.pop(0) if starts else 0.0)
+        async with inner(ctx, spec, sink) as process:
+            yield process
+
+    return launch
+
+
+async def outcome_of(ref: Ref[SumApi], n: int, wait_up: float, into: list[object]) -> None:
+    try:
+        into.append(await ref.call(Add((n,)), wait_up=wait_up))
+    except (NoProc, MailboxFull, CalleeExit, CallTimeout) as error:
+        into.append(type(error))
+
+
+async def test_p15_wait_up_waits_for_a_worker_of_the_pool(running: Running) -> None:
+    launch = late(table_of([], []), [0.0, 2.0])
+    spec = PortPool.child("pool", SPEC, 1, name="sum", launch=launch, mailbox=MailboxSpec(3))
+    outcomes: list[object] = []
+    async with running(spec) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        with pytest.raises(CalleeExit):
+            await ref.call(Raise("segv"))
+        with anyio.fail_after(2.5):
+            async with anyio.create_task_group() as tasks:
+                for n, wait_up in enumerate((5.0, 1.0, 5.0, 5.0)):
+                    tasks.start_soon(outcome_of, ref, n, wait_up, outcomes)
+                    await anyio.sleep(0.01)
+        assert outcomes == [MailboxFull, NoProc, 0, 2]
+        async with stream(ref, Squares(2), wait_up=1.0) as items:
+            assert [n async for n in items] == [0, 1]
+    assert runtime.leftovers()["deadlines"] == 0
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_p15_who_waits_for_a_worker_is_told_of_the_pools_end(
+    running: Running, how: str
+) -> None:
+    launch = late(table_of([], []), [0.0, 2.0])
+    spec = PortPool.child("pool", SPEC, 1, name="sum", launch=launch)
+    outcomes: list[object] = []
+    async with running(spec) as runtime:
+        ref = runtime.whereis("sum", SumApi)
+        with pytest.raises(CalleeExit):
+            await ref.call(Raise("segv"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outcome_of, ref, 1, 60.0, outcomes)
+            await anyio.sleep(0.1)
+            if how == "killed":
+                ref.kill()
+            else:
+                ref.exit(Shutdown())
+        assert await ref.call(Add((2,)), wait_up=5.0) == 2
+    assert outcomes == [CalleeExit]
+    assert runtime.leftovers()["deadlines"] == 0
+
+
+async def test_p15_the_seat_left_over_is_vacant_and_no_worker_that_is_up(
+    running: Running, pool: Callable[..., ChildSpec], reports: list[Report]
+) -> None:
+    meter = Meter()
+
+    def observe(report: Report) -> None:
+        reports.append(report)
+        meter.observe(report)
+
+    def seats(metric: str, figures: list[Metric]) -> dict[str, float]:
+        mine = [m for m in figures if m.name == f"keygrove_actor_{metric}"]
+        assert all(dict(m.labels)["class"] == "Seat" for m in mine if "worker" in str(m.labels))
+        return {dict(m.labels)["child"]: m.value for m in mine if "worker" in str(m.labels)}
+
+    recycle = Recycle(calls=None, age_s=30.0)
+    async with running(pool(2, recycle=recycle), observe=observe) as runtime:
+        meter.attach(runtime)
+        short = runtime.tree().children[0]
+        full = (await tree_snapshot(runtime)).children[0]
+        for node in (short, full):
+            states = [child.state.value for child in node.children]
+            assert states == ["up", "up", "vacant", "up"]
+        assert "worker-2: vacant" in runtime.tree().text()
+        before = await meter.collect()
+        assert seats("up", before) == {"worker-0": 1, "worker-1": 1}
+        await anyio.sleep(60)  # some are replaced, so another seat is left over
+        after = await meter.collect()
+        assert len(seats("up", after)) == 2
+        restarts = seats("restarts_total", after)
+        assert restarts.keys() == seats("restarts_total", before).keys()
 
 
 async def test_a170_a_kill_ends_what_an_actor_started(running: Running, port: ChildSpec) -> None:

@@ -18,7 +18,7 @@ from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.ports import Workers
 from keygrove.settings import LoadSettings, Settings, StorageSettings
 from keygrove.storage.store import Cause
-from keygrove_actors import Crash, SupSpec
+from keygrove_actors import Crash, State, SupSpec
 from keygrove_actors.census import Snapshot, tree_snapshot
 from keygrove_actors.port_fake import Died, in_memory
 from keygrove_actors.work import codec_of
@@ -85,7 +85,7 @@ async def workers_of(node: SimulatedNode) -> list[str]:
     tree = await tree_snapshot(node.runtime)
     (parsers,) = [child for child in tree.children if child.id == PARSERS]
     pools: tuple[Snapshot, ...] = parsers.children
-    return [seat.kind for pool in pools for seat in pool.children]
+    return [seat.kind for pool in pools for seat in pool.children if seat.state is State.UP]
 
 
 async def test_a_small_load_starts_no_process() -> None:
