@@ -75,13 +75,13 @@ async def test_a148_a_large_tree_is_read_in_slices(running: Running) -> None:
             turns.append(0)
             await anyio.lowlevel.checkpoint()
 
-    children = tuple(ChildSpec(str(i), Bank) for i in range(2500))
+    children = tuple(ChildSpec(str(i), Bank) for i in range(10_000))
     async with running(*children) as runtime, anyio.create_task_group() as tasks:
         tasks.start_soon(count)
         root = await tree_snapshot(runtime)
-        assert len(root.children) == 2500
+        assert len(root.children) == 10_000
         tasks.cancel_scope.cancel()
-    assert len(turns) >= 1
+    assert len(turns) >= 9, "one for each thousand"
 
 
 async def samples_of(meter: Meter) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
