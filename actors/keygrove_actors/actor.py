@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Awaitable, Callable
+from types import FunctionType
 from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, get_args, get_origin
 
 from keygrove_actors.cell import Cell
@@ -57,18 +58,27 @@ def on(
     A `def` handler answers in the runtime's turn, an `async def` one in the actor's task.
     Checkers cannot compare the method's own message parameter with `kind`, so that is
     done when the class is made.
+
+    Raises:
+        TypeError: `kind` is no class of calls.
     """
-    return _mark(kind)
+    return _mark(kind, "on", Call)
 
 
 def on_cast(
     kind: type[Cast[Any]],
 ) -> Callable[[Callable[[S, Any], CastOutcome]], Callable[[S, Any], CastOutcome]]:
-    """Mark a method as the handler of casts of `kind`, as `on` does for calls."""
-    return _mark(kind)
+    """Mark a method as the handler of casts of `kind`, as `on` does for calls.
+
+    Raises:
+        TypeError: `kind` is no class of casts.
+    """
+    return _mark(kind, "on_cast", Cast)
 
 
-def _mark(kind: type[Any]) -> Callable[[Any], Any]:
+def _mark(kind: Any, by: str, base: type[Any]) -> Callable[[Any], Any]:
+    if not isinstance(kind, type) or not issubclass(kind, base):
+        raise TypeError(_no_kind(kind, by, base))
     if shared := mutable_fields(kind):
         warnings.warn(
             f"{kind.__name__} shares {', '.join(shared)} between sender and receiver, since "
@@ -82,6 +92,19 @@ def _mark(kind: type[Any]) -> Callable[[Any], Any]:
         return method
 
     return mark
+
+
+def _no_kind(kind: Any, by: str, base: type[Any]) -> str:
+    """What is wrong with `@by(kind)`."""
+    if isinstance(kind, FunctionType):
+        return f"@{by} stands before {kind.__qualname__} without a message: write @{by}(Message)"
+    if not isinstance(kind, type):
+        return f"@{by} is given {kind!r:.80}: give the class of the messages, not one of them"
+    if issubclass(kind, Call | Cast):
+        other = "on_cast" if by == "on" else "on"
+        return f"{kind.__name__} is not for @{by}, which is for a {base.__name__}: use @{other}"
+    what = "a call is Call[Protocol, Reply]" if base is Call else "a cast is Cast[Protocol]"
+    return f"@{by} is given {kind.__name__}: derive it, {what}"
 
 
 class Actor(Generic[P]):
@@ -232,7 +255,12 @@ def _check_message(method: Callable[..., Any], kind: type[Any]) -> None:
     if not kind.__struct_config__.frozen:
         raise TypeError(f"{kind.__qualname__} can be changed on its way: declare it frozen=True")
     parameters = list(inspect.signature(method).parameters.values())
-    taken = parameters[1].annotation if len(parameters) > 1 else None
+    if len(parameters) < 2 or parameters[1].annotation is inspect.Parameter.empty:
+        raise TypeError(
+            f"{method.__qualname__} does not say what it takes: write "
+            f"def {method.__name__}(self, message: {kind.__name__})"
+        )
+    taken = parameters[1].annotation
     # a postponed annotation may be of a scope that cannot be seen from here: compare names
     named = taken.rpartition(".")[2] if isinstance(taken, str) else None
     if taken is not kind and named != kind.__name__:

@@ -33,7 +33,7 @@ async def after_direct(
     assert request is not None
     hub = cell.hub
     request.message, request.timeout = message, within or 0.0
-    request.deadline = inf if within is None else hub.backend.now() + within
+    request.deadline = hub.due(within)
     cell.finish(request, answer, error)
     if isinstance(error, KeyboardInterrupt):
         raise error

@@ -22,7 +22,7 @@ from keygrove_actors.failures import NoReply
 from keygrove_actors.host import Host, TaskSet, Work
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.mail import DIRECT, EMPTY, Command, Request
-from keygrove_actors.messages import DeclaredError, GoneReason, Ignore, MonitorId
+from keygrove_actors.messages import BadSpec, DeclaredError, GoneReason, Ignore, MonitorId
 from keygrove_actors.outcomes import Continue, TaskDone, Trace
 from keygrove_actors.reentrant import REENTRANT_TASKS_MAX, interleave
 from keygrove_actors.reports import Cause
@@ -136,7 +136,13 @@ class Cell(Signals):
 
     def become(self, actor: Any) -> None:
         """Let `actor` do the work from now on."""
-        traits: Traits = actor.__traits__
+        try:
+            traits: Traits = actor.__traits__
+        except AttributeError as error:
+            raise BadSpec(
+                f"{self.path} is started with something that makes {type(actor).__name__}, no "
+                "actor: give a class derived from Actor, or a function that makes one"
+            ) from error
         self.actor = actor
         self.traits = checked(traits) if self.hub.check_replies else traits
         self.traps = traits.traps

@@ -65,6 +65,12 @@ class WrongMoment(ActorError):
         super().__init__(f"{what}: move it into a handler")
 
 
+def not_seconds(what: str, value: object) -> TypeError | ValueError:
+    """The error for a `value` that is to be a time, and is none."""
+    kind = ValueError if isinstance(value, float) else TypeError
+    return kind(f"{what} is {value!r:.80}: give a number of seconds, as 5 or 0.5")
+
+
 # ---- errors of what is asked of a supervisor
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context
 from itertools import count
+from math import inf, isnan
 from threading import current_thread, get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from keygrove_actors.backend import Backend, Parker
 from keygrove_actors.chance import Chance
 from keygrove_actors.crashes import trace_text
+from keygrove_actors.failures import not_seconds
 from keygrove_actors.letters import Letters
 from keygrove_actors.messages import (
     ActorError,
@@ -195,6 +197,21 @@ class Hub:
         self._monitors = count(1)
         self._crashes = count(1)
 
+    def due(self, seconds: float | None, what: str = "timeout") -> float:
+        """When so many `seconds` are over, on the loop's clock; with None, never.
+
+        Raises:
+            TypeError: it is no number.
+            ValueError: it is not a number, as floats have one.
+        """
+        try:
+            when = inf if seconds is None else self.backend.now() + seconds
+        except TypeError as error:
+            raise not_seconds(what, seconds) from error
+        if isnan(when):
+            raise not_seconds(what, seconds)
+        return when
+
     def check_thread(self, target: Labelled, what: object) -> None:
         """See that `target` gets `what`, a message or a word for it, in the loop's own thread.
 
@@ -287,7 +304,7 @@ class Hub:
     async def name_appears(self, name: str, within: float) -> bool:
         """Wait for an actor to take the name; whether one did."""
         waiter = Waiter(self.backend.parker())
-        slot = self.wheel.add(self.backend.now() + within, waiter)
+        slot = self.wheel.add(self.due(within, "wait_up"), waiter)
         waiting = self.waiters.setdefault(name, {})
         waiting[waiter] = None
         try:

@@ -61,7 +61,7 @@ class Receiver:
         cell = self._cell
         alarm = None
         if within is not None:
-            alarm = Alarm(cell.hub.wheel, cell.hub.backend.now() + within, self._give_up)
+            alarm = Alarm(cell.hub.wheel, cell.hub.due(within), self._give_up)
         cell.receiver, cell.direct, cell.is_idle = self, NO_HANDLERS, True
         try:
             return await self._parker

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from keygrove_actors.calls import after_direct, check_cycle, is_late, nested
 from keygrove_actors.cell import Cell
+from keygrove_actors.failures import not_seconds
 from keygrove_actors.hub import DIRECT_TURNS, Hub, type_name
 from keygrove_actors.mail import DIRECT, Envelope, Request
 from keygrove_actors.messages import Call, Cast, MailboxFull, NoProc, Reason, WrongProtocol
@@ -143,6 +144,7 @@ class Ref(Generic[P]):
             WrongProtocol: the actor has no handler for this message.
             WrongThread: the actor's loop runs in another thread. Looked for at each call that
                 does not run here, and at one in 128 of those that do.
+            TypeError: `timeout` or `wait_up` is no number; unless it runs here.
         """
         reply: R
         hub = self._hub
@@ -181,13 +183,16 @@ class Ref(Generic[P]):
         if get_ident() != hub.thread:
             hub.check_thread(self, message)
         backend = hub.backend
-        up_by = -inf if wait_up is None else backend.now() + wait_up
+        up_by = -inf if wait_up is None else hub.due(wait_up, "wait_up")
         if cell is None or cell.is_dead:
             cell = self.resolve() or await self._wait_up(message, wait_up)
         caller = hub.turning
         if caller is None and hub.hosts:
             caller = hub.calling_cell()
-        deadline = inf if timeout is None else backend.now() + timeout
+        try:
+            deadline = inf if timeout is None else backend.now() + timeout
+        except TypeError as error:
+            raise not_seconds("timeout", timeout) from error
         if caller is not None:
             deadline = nested(caller, cell, message, deadline, timeout or 0.0)
             trace = trace or caller.trace_at_hand()
@@ -202,6 +207,8 @@ class Ref(Generic[P]):
             if slot is None:
                 slot = hub.wheel.new_slot(tick)
             slot[request] = None
+        elif deadline != inf:
+            raise not_seconds("timeout", timeout)
         try:
             box = cell.box
             if len(box) < cell.room:  # `Mailbox.post`, without the call

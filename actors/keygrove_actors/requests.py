@@ -98,7 +98,14 @@ class Requests(Generic[R]):
         timeout: float | None = 5.0,
         trace: Trace | None = None,
     ) -> Pending[R]:
-        """Send a request and go on. What prevents it is its outcome, too."""
+        """Send a request and go on. What prevents it is its outcome, too.
+
+        Raises:
+            TypeError: `timeout` is no number.
+            WrongThread: the actor's loop runs in another thread.
+        """
+        ref.hub.check_thread(ref, message)
+        ref.hub.due(timeout)
         pending: Pending[R] = Pending(self, ref)
         self._under_way[pending] = None
         try:
@@ -141,7 +148,7 @@ class Requests(Generic[R]):
         if cell is None:
             raise NoProc(pending.ref.label, type_name(message))
         hub = cell.hub
-        deadline = inf if within is None else hub.backend.now() + within
+        deadline = hub.due(within)
         caller = hub.calling_cell()
         if caller is not None:
             deadline = nested(caller, cell, message, deadline, within or 0.0)
@@ -160,7 +167,7 @@ class Requests(Generic[R]):
         self._parker = parker
         alarm = None
         if within is not None:
-            alarm = Alarm(hub.wheel, hub.backend.now() + within, self._wake)
+            alarm = Alarm(hub.wheel, hub.due(within), self._wake)
         try:
             await parker
         finally:

@@ -137,12 +137,13 @@ class Runtime:
 
         Whoever still runs after `deadline` seconds is killed. Returns their paths.
         """
+        hub = self._hub
+        hub.due(deadline, "deadline")  # before anything is stopped
         self._is_stopping = True
         self._root.stop(Shutdown())
-        hub = self._hub
         alarm = None
         if deadline is not None and not self._root.is_dead:
-            alarm = Alarm(hub.wheel, hub.backend.now() + deadline, self._overrun)
+            alarm = Alarm(hub.wheel, hub.due(deadline, "deadline"), self._overrun)
         try:
             await self._root_death()
         finally:
@@ -279,7 +280,10 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     """
     context = copy_context()
     options = Options(direct, check_replies, kill_grace, gate, seed)
-    runtime = Runtime(Hub(current_backend(context), context, observe, options), spec)
+    hub = Hub(current_backend(context), context, observe, options)
+    hub.due(stop_deadline, "stop_deadline")
+    hub.due(kill_grace, "kill_grace")
+    runtime = Runtime(hub, spec)
     try:
         await runtime.started()
         yield runtime

@@ -10,6 +10,7 @@ import enum
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -26,6 +27,19 @@ WORKER_SHUTDOWN_S: Final = 5.0
 """Seconds a worker may take to stop where its spec does not say; OTP's number."""
 
 ShutdownLimit: TypeAlias = float | Literal["infinity", "brutal_kill"]
+
+
+_NUMBER: Final = (int, float)
+_WORDS: Final = {int: "a number", float: "a number", str: "text", type(None): "None"}
+
+
+def _check_kinds(what: str, spec: msgspec.Struct, **kinds: tuple[type[Any], ...]) -> None:
+    """See that fields are of these types: untyped callers do not keep the checkers' promise."""
+    for field, wanted in kinds.items():
+        value: object = getattr(spec, field)
+        if not isinstance(value, wanted):
+            words = dict.fromkeys(_WORDS.get(kind, f"a {kind.__name__}") for kind in wanted)
+            raise BadSpec(f"{what} has {field} {value!r:.80}: give {' or '.join(words)}")
 
 
 class Strategy(enum.Enum):
@@ -108,6 +122,7 @@ class Budget(msgspec.Struct, frozen=True):
     period: float
 
     def __post_init__(self) -> None:
+        _check_kinds("a budget", self, restarts=_NUMBER, period=_NUMBER)
         if self.restarts < 0:
             raise BadSpec(f"a budget of {self.restarts} restarts is negative: use 0 for none")
         if not self.period > 0:
@@ -134,6 +149,7 @@ class MailboxSpec(msgspec.Struct, frozen=True):
     overflow: Overflow = Overflow.REJECT
 
     def __post_init__(self) -> None:
+        _check_kinds("a mailbox", self, limit=(int, type(None)), overflow=(Overflow,))
         if self.limit is not None and self.limit < 1:
             raise BadSpec(f"mailbox limit {self.limit} lets nothing in: use at least 1, or None")
 
@@ -214,6 +230,12 @@ def partitioned(n: int, spec: ChildSpec, *, intensity: int = 1, period: float = 
 
 
 def _check_backoff(backoff: Backoff) -> None:
+    _check_kinds(
+        "a backoff",
+        backoff,
+        **dict.fromkeys(("base", "first", "factor", "cap", "reset_after"), _NUMBER),
+        jitter=(Jitter,),
+    )
     if not backoff.base > 0:
         raise BadSpec(f"backoff base {backoff.base} waits for nothing: use more than 0 seconds")
     for field in ("first", "cap", "reset_after"):
@@ -225,13 +247,21 @@ def _check_backoff(backoff: Backoff) -> None:
 
 
 def _check_child(spec: ChildSpec) -> None:
-    if not callable(spec.start) and not isinstance(spec.start, SupSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - see below
-        raise BadSpec(
-            f"{spec.id} is given {type(spec.start).__name__} to start: give a class, or a function "
-            "that makes an actor"
-        )
-    if not isinstance(spec.restart, Restart):  # pyright: ignore[reportUnnecessaryIsInstance] - see below
+    _check_kinds("a child", spec, id=(str,))
+    _check_start(spec)
+    if not isinstance(spec.restart, Restart):  # pyright: ignore[reportUnnecessaryIsInstance] - see `_check_kinds`
         raise BadSpec(f"unknown restart {spec.restart!r}: use a member of Restart")
+    _check_kinds(
+        spec.id,
+        spec,
+        name=(str, type(None)),
+        shutdown=(*_NUMBER, str, type(None)),
+        init_timeout=(*_NUMBER, type(None)),
+        mailbox=(MailboxSpec,),
+        backoff=(Backoff, type(None)),
+        budget=(Budget, type(None)),
+        on_budget=(OnBudget,),
+    )
     if not spec.id or "/" in spec.id:
         raise BadSpec(f"child id {spec.id!r} cannot stand in a path: use some characters, no slash")
     _check_shutdown(spec)
@@ -246,6 +276,23 @@ def _check_child(spec: ChildSpec) -> None:
         raise BadSpec(f"{spec.id} is temporary and never restarted: leave backoff and budget out")
     if spec.on_budget is not OnBudget.ESCALATE and spec.budget is None:
         raise BadSpec(f"{spec.id} has on_budget without a budget: give it one")
+
+
+def _check_start(spec: ChildSpec) -> None:
+    start: object = spec.start
+    if isinstance(start, SupSpec):
+        return
+    if not callable(start):
+        what = f"{type(start).__name__} to start"
+    elif iscoroutinefunction(start):
+        what = "a coroutine function to start"
+    elif isinstance(start, type) and not hasattr(start, "__traits__"):
+        what = f"{start.__name__} to start, which is no class derived from Actor"
+    else:
+        return
+    raise BadSpec(
+        f"{spec.id} is given {what}: give a class of actors, or a plain function that makes one"
+    )
 
 
 def _check_shutdown(spec: ChildSpec) -> None:
@@ -272,10 +319,22 @@ def _check_shutdown(spec: ChildSpec) -> None:
 
 
 def _check_supervisor(spec: SupSpec) -> None:
-    if not isinstance(spec.strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance] - the checkers' promise is not kept by untyped callers
+    if not isinstance(spec.strategy, Strategy):  # pyright: ignore[reportUnnecessaryIsInstance] - see `_check_kinds`
         raise BadSpec(f"unknown strategy {spec.strategy!r}: use a member of Strategy")
     if not isinstance(spec.children, tuple):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
         raise BadSpec("children are a tuple: write (child,) where there is one")
+    for child in spec.children:
+        if not isinstance(child, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+            raise BadSpec(f"{child!r:.80} is among the children: write ChildSpec(id, start)")
+    _check_kinds(
+        "a supervisor",
+        spec,
+        template=(ChildSpec, type(None)),
+        intensity=_NUMBER,
+        period=_NUMBER,
+        auto_shutdown=(AutoShutdown,),
+        max_children=(int, type(None)),
+    )
     if spec.intensity < 0:
         raise BadSpec(f"intensity {spec.intensity} is negative: use 0 to tolerate no restart")
     if not spec.period > 0:

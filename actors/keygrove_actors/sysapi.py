@@ -69,8 +69,12 @@ async def change_code(
 
     Raises:
         NotSuspended: the actor is running.
-        BadSpec: it is a supervisor; `SupRef.replace_spec` is the way to change one.
+        BadSpec: it is a supervisor; `SupRef.replace_spec` is the way to change one. Or `kind`
+            is no class of actors.
     """
+    given: Any = kind  # by untyped callers, which keep no promise
+    if not isinstance(given, type) or not issubclass(given, Actor):
+        raise BadSpec(f"{given!r:.80} is no class of actors: give the one to go on with")
     await _ask(ref, "change_code", lambda cell: _change_code(cell, kind, extra), timeout)
 
 
@@ -132,7 +136,7 @@ async def _ask(ref: Ref[Any], what: str, function: Callable[[Cell], Any], within
     hub = cell.hub
     if hub.calling_cell() is cell:
         raise CallingSelf(cell.label, what)
-    deadline = hub.backend.now() + within
+    deadline = hub.due(within)
     command = Command(function, hub.backend.parker(), cell, within, deadline)
     slot = hub.wheel.add(deadline, command)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, isnan
+from math import inf
 from typing import Any, Final
 
 from keygrove_actors.cell import Cell
@@ -37,19 +37,17 @@ class MessageTimer(Notice):
     def __init__(
         self, cell: Cell, message: Cast[Any], delay: float, *, every: float | None, name: str | None
     ) -> None:
-        if isnan(delay) or (every is not None and not 0 < every < inf):
-            raise ValueError(
-                f"a timer cannot have {delay if every is None else every} seconds: use a number, "
-                "and more than 0 for one that repeats"
-            )
         cell.hub.check_thread(cell, message)
+        due = cell.hub.due(delay, "a timer's delay")
+        if every is not None and not 0 < every < inf:
+            raise ValueError(f"a timer cannot repeat each {every} seconds: use more than 0")
         self.message = message
         self.missed = 0
         self.name = name
         self._cell = cell
         self._every = every
         self._is_queued = False
-        self._due = cell.hub.backend.now() + delay
+        self._due = due
         self._is_exact = (delay if every is None else every) < EXACT_S
         self._slot: Slot | None = None
         if cell.is_dead:

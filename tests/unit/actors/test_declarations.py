@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from keygrove_actors import Actor, Call, Cast, SpecWarning, on_cast
+from keygrove_actors import Actor, Call, Cast, SpecWarning, on, on_cast
 
 
 class BoxApi:
@@ -58,6 +58,43 @@ def test_a_handler_must_take_what_it_handles() -> None:
         class Wrong(Actor[BoxApi]):  # pyright: ignore[reportUnusedClass]
             @on_cast(Tick)
             def tick(self, message: Open) -> None: ...
+
+
+def take(self: Any, message: Any) -> None: ...
+
+
+MISUSED: dict[str, tuple[Any, Any]] = {
+    "Tick is not for @on, which is for a Call: use @on_cast": (on, Tick),
+    "Open is not for @on_cast, which is for a Cast: use @on": (on_cast, Open),
+    r"@on stands before take without a message: write @on\(Message\)": (on, take),
+    r"@on_cast is given Tick\(\): give the class": (on_cast, Tick()),
+    r"@on is given BoxApi: derive it, a call is Call\[Protocol, Reply\]": (on, BoxApi),
+    r"@on_cast is given int: derive it, a cast is Cast\[Protocol\]": (on_cast, int),
+}
+
+
+@pytest.mark.parametrize(("told", "misuse"), MISUSED.items())
+def test_a_mark_with_anything_but_its_kind_of_message_is_refused(
+    told: str, misuse: tuple[Any, Any]
+) -> None:
+    mark, kind = misuse
+    with pytest.raises(TypeError, match=told):
+        mark(kind)
+
+
+def test_a_handler_that_does_not_say_what_it_takes_is_refused() -> None:
+    told = r"take does not say what it takes: write def take\(self, message: Tick\)"
+    with pytest.raises(TypeError, match=told):
+
+        class Mute(Actor[BoxApi]):  # pyright: ignore[reportUnusedClass]
+            @on_cast(Tick)
+            def take(self, message) -> None: ...  # type: ignore[no-untyped-def] # pyright: ignore
+
+    with pytest.raises(TypeError, match=told):
+
+        class Deaf(Actor[BoxApi]):  # pyright: ignore[reportUnusedClass]
+            @on_cast(Tick)  # type: ignore[arg-type] # pyright: ignore
+            def take(self) -> None: ...
 
 
 def test_two_handlers_for_one_message_are_refused() -> None:

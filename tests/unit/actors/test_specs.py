@@ -74,7 +74,31 @@ BAD: list[tuple[str, Callable[[], object]]] = [
 ]
 
 
-@pytest.mark.parametrize(("message", "make"), BAD, ids=[m for m, _ in BAD])
+async def make_later() -> Idle:
+    return Idle()
+
+
+WRONG: Any = "5"  # of no use anywhere; untyped programs give such things
+UNTYPED: list[tuple[str, Callable[[], object]]] = [
+    ("no class derived from Actor", lambda: ChildSpec("a", int)),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    ("no class derived from Actor", lambda: ChildSpec("a", Actor)),
+    ("given Idle to start: give a class", lambda: ChildSpec("a", Idle())),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    ("given a coroutine function to start", lambda: ChildSpec("a", make_later)),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    ("a child has id 5: give text", lambda: ChildSpec(5, Idle)),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    ("a has name 5: give text or None", lambda: child(name=5)),
+    ("a has init_timeout '5': give a number or None", lambda: child(init_timeout="5")),
+    ("a has mailbox 100: give a MailboxSpec", lambda: child(mailbox=100)),
+    ("a has backoff 1.0: give a Backoff or None", lambda: child(backoff=1.0)),
+    ("limit '5': give a number or None", lambda: MailboxSpec(WRONG)),
+    ("restarts '5': give a number", lambda: Budget(WRONG, 1.0)),
+    ("a backoff has base '5': give a number", lambda: Backoff(base=WRONG)),
+    ("a supervisor has intensity '5': give a number", lambda: SupSpec(intensity=WRONG)),
+    ("a supervisor has period '5': give a number", lambda: SupSpec(period=WRONG)),
+    ("write ChildSpec", lambda: SupSpec(children=(Idle,))),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+]
+
+
+@pytest.mark.parametrize(("message", "make"), BAD + UNTYPED, ids=[m for m, _ in BAD + UNTYPED])
 def test_a006_a007_a010_bad_specs(message: str, make: Callable[[], object]) -> None:
     with pytest.raises(BadSpec, match=message):
         make()

@@ -9,6 +9,7 @@ Nothing of `uses` runs: an ignore that suppresses nothing is itself an error for
 from __future__ import annotations
 
 import enum
+from contextlib import suppress
 from typing import ClassVar, assert_type
 
 from keygrove_actors import (
@@ -89,8 +90,12 @@ class Wrong(Actor[KvApi]):
     async def get(self, message: Get) -> int:
         return 0
 
-    @on(Put)  # type: ignore[arg-type]
-    def put(self, message: Put) -> None: ...
+
+with suppress(TypeError):  # this one is refused when it runs, too
+
+    class Mistaken(Actor[KvApi]):
+        @on(Put)  # type: ignore[arg-type]
+        def put(self, message: Put) -> None: ...
 
 
 class S(enum.Enum):

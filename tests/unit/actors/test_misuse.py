@@ -1,0 +1,117 @@
+"""What untyped programs get wrong is refused at once, and told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from math import nan
+from typing import Any, TypeAlias
+
+import anyio
+import pytest
+
+from keygrove_actors import (
+    BadSpec,
+    CalleeExit,
+    ChildSpec,
+    Crash,
+    Requests,
+    Runtime,
+    StartFailed,
+    SupSpec,
+    multi_call,
+    on,
+    run,
+    sysapi,
+)
+from tests.unit.actors.jobs import Add, Base, JobApi, Pick, Read, Work, child
+
+Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
+pytestmark = pytest.mark.anyio
+
+
+class Timed(Base):
+    """Takes its times from whoever asks."""
+
+    @on(Work)
+    def set_timer(self, message: Work) -> int:
+        self.ctx.send_after(message.seconds, Add(1))
+        return 1
+
+    @on(Pick)
+    async def wait(self, message: Pick) -> int:
+        return (await self.ctx.receive(Add, timeout=message.within)).value
+
+
+async def wait_any(runtime: Runtime, no: Any) -> None:
+    requests = Requests[int]()
+    requests.send(runtime.whereis("a", JobApi), Pick(0, 1.0))
+    try:
+        await requests.wait_any(no)
+    finally:
+        requests.abandon()
+
+
+ASKED: dict[str, Callable[[Runtime, Any], Awaitable[Any]]] = {
+    "timeout": lambda runtime, no: runtime.whereis("a", JobApi).call(Read(), timeout=no),
+    "wait_up": lambda runtime, no: runtime.whereis("b", JobApi).call(Read(), wait_up=no),
+    "many": lambda runtime, no: multi_call([runtime.whereis("a", JobApi)], Read(), timeout=no),
+    "any": wait_any,
+    "sysapi": lambda runtime, no: sysapi.suspend(runtime.whereis("a", JobApi), timeout=no),
+    "stop": lambda runtime, no: runtime.stop(no),
+}
+
+
+@pytest.mark.parametrize("no", ["5", nan], ids=repr)
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+async def test_a_time_that_is_no_number_is_refused(
+    running: Running, ask: Callable[[Runtime, Any], Awaitable[Any]], no: Any
+) -> None:
+    async with running(child(Timed), direct=False) as runtime:
+        with pytest.raises((TypeError, ValueError), match="give a number of seconds"):
+            await ask(runtime, no)
+        assert await runtime.whereis("a", JobApi).call(Read()) == ()
+
+
+@pytest.mark.parametrize("message", [Work(nan), Work("5"), Pick(0, nan)], ids=repr)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+async def test_a_handlers_time_that_is_no_number_is_its_crash(
+    running: Running, message: Any
+) -> None:
+    async with running(child(Timed)) as runtime:
+        with pytest.raises(CalleeExit, match="give a number of seconds"):
+            await runtime.whereis("a", JobApi).call(message)
+
+
+@pytest.mark.parametrize("option", ["stop_deadline", "kill_grace"])
+async def test_a_time_of_the_whole_runtime_is_looked_at_before_it_starts(option: str) -> None:
+    options: dict[str, Any] = {option: "5"}
+    with pytest.raises(TypeError, match=rf"{option} is '5': give a number of seconds"):
+        async with run(SupSpec(), **options):
+            raise AssertionError("it was started")
+
+
+async def test_a_start_that_makes_no_actor_is_told_as_such() -> None:
+    make: Any = partial(dict[str, int])
+    spec = SupSpec(children=(ChildSpec("a", make),))
+    with pytest.raises(StartFailed) as caught:
+        async with run(spec):
+            raise AssertionError("it was started")
+    reason = caught.value.reason
+    assert isinstance(reason, Crash)
+    assert (reason.exc, "makes dict, no actor" in reason.text) == ("BadSpec", True)
+
+
+@pytest.mark.parametrize("kind", [dict, {"log": []}, Timed()], ids=["class", "state", "actor"])
+async def test_a143_code_is_a_class_of_actors(running: Running, kind: Any) -> None:
+    async with running(child(Timed)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        with pytest.raises(BadSpec, match="is no class of actors"):
+            await sysapi.change_code(ref, kind)
+        await sysapi.suspend(ref)
+        with pytest.raises(BadSpec, match="is no class of actors"):
+            await sysapi.change_code(ref, kind)
+        await sysapi.resume(ref)
+        ref.cast(Add(1))
+        await anyio.sleep(0.1)
+        assert await ref.call(Read()) == (1,)
