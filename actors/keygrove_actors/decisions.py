@@ -123,6 +123,12 @@ class Stop(msgspec.Struct, frozen=True):
     id: str
 
 
+class CutShort(msgspec.Struct, frozen=True):
+    """The child is starting, and is to be up or dead soon: within what its stop may take."""
+
+    id: str
+
+
 class StopAll(msgspec.Struct, frozen=True):
     """Tell all children to stop, with one deadline; answer with `Exited` for each."""
 
@@ -220,6 +226,7 @@ class ExitSelf(msgspec.Struct, frozen=True):
 Effect: TypeAlias = (
     Start
     | Stop
+    | CutShort
     | StopAll
     | KillAll
     | ArmRetry

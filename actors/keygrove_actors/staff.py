@@ -199,6 +199,21 @@ class Staff(SupervisorView):
             post.arm(Alarm(self.hub.wheel, self.hub.backend.now() + limit, cell.kill))
         cell.stop(Shutdown())
 
+    def cut_short(self, child_id: str) -> None:
+        """Have a start end soon: a subtree stops what it has started, an `init` gets a clock."""
+        post, spec = self.posts[child_id], self.model.children[child_id].spec
+        cell, limit = post.cell, spec.shutdown_limit
+        if cell is None:
+            return
+        if isinstance(cell, Staff):
+            cell.stop(Shutdown())
+        elif limit == "brutal_kill":
+            cell.kill()
+        elif not isinstance(limit, str):
+            due = self.hub.backend.now() + limit
+            if spec.init_timeout is None or cell.started_at + spec.init_timeout > due:
+                post.arm(Alarm(self.hub.wheel, due, cell.kill))
+
     def stop_all(self) -> None:
         """Stop dynamic children, with one deadline for all (A-029)."""
         assert self.model.spec.template is not None

@@ -12,7 +12,8 @@ wait at a time, of the first child in start order that failed, until the latest 
 
 Source: OTP 25, `supervisor.erl` (`restart/2`, `terminate_children/2`, `add_restart/1`).
 Deviations: stamps are fractions of a second; a stop is honoured between two starts of a
-round; a stale retry is told by its number, so it never counts twice.
+round, and has a clock put on a start that it finds under way, where OTP's supervisor hears of
+it only when the child is up; a stale retry is told by its number, so it never counts twice.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from keygrove_actors.decisions import (
     ArmRetry,
     Boot,
     Broken,
+    CutShort,
     Effect,
     EndedBadly,
     Event,
@@ -90,6 +92,7 @@ def step(model: Model, event: Event) -> list[Effect]:
         case Boot():
             model.to_start.extend(model.children)
         case StopAsked(reason):
+            _cut_short(model, effects)
             _leave(model, reason)
         case KillAsked():
             _kill(model, effects)
@@ -167,6 +170,14 @@ def _stopped(model: Model, child: Child, reason: Reason | None, effects: list[Ef
 
 def _is_end_of(news: Pending, child_id: str) -> bool:
     return isinstance(news, Exited) and news.id == child_id
+
+
+def _cut_short(model: Model, effects: list[Effect]) -> None:
+    """A child that is just starting must not hold up the stop for longer than one that is up."""
+    if model.leaving is None and model.waiting is not None:
+        child = model.children[model.waiting]
+        if child.state is State.STARTING:
+            effects.append(CutShort(child.id))
 
 
 def _leave(model: Model, reason: Reason) -> None:

@@ -20,6 +20,7 @@ from keygrove_actors.decisions import (
     ArmRetry,
     Boot,
     Broken,
+    CutShort,
     Effect,
     EndedBadly,
     Event,
@@ -278,6 +279,8 @@ class SupervisorCell(Staff):
                 self._grant(id)
             case Stop(id):
                 self.stop_child(id)
+            case CutShort(id):
+                self.cut_short(id)
             case Forget(id):
                 self.forget_child(id)
             case ArmRetry():

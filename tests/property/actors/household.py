@@ -26,6 +26,10 @@ class Kid:
     is_stuck: bool = False
     """It opens a resource, and can be killed but not stopped."""
     gone: Until = field(default_factory=Until)
+    hang: Until | None = None
+    """Its init hangs until this fires."""
+    is_cut: bool = False
+    """Its supervisor had no more time for its init."""
     sub: Household | None = None
     token: int = 0
     due: float | None = None
@@ -102,9 +106,27 @@ class Household:
     # ---- what others do to it
 
     def stop_asked(self) -> None:
+        if self.leaving is None:
+            self.cut_short()
         self.leaving = self.leaving or "shutdown"
         self.dismiss()
         self.wake()
+
+    def cut_short(self) -> None:
+        """A child that is starting has as long as it would have to stop, and no more."""
+        for kid in [k for k in self.kids.values() if k.state == "starting"]:
+            if kid.sub is not None:
+                kid.sub.stop_asked()
+                continue
+            hang, shutdown = kid.hang, kid.rule.shutdown
+
+            def cut(kid: Kid = kid, hang: Until | None = hang) -> None:
+                if hang is not None and not hang.is_fired:
+                    kid.is_cut = True
+                    hang.fire()
+
+            assert isinstance(shutdown, int), "only those with a task hang"
+            self.world.at(self.world.now + shutdown, cut)
 
     def kill(self) -> None:
         """Its children die with it, in any order."""
@@ -178,9 +200,11 @@ class Household:
         faults = self.world.inits.get(kid.key, [])
         fault = faults.pop(0) if faults else ""
         if fault == "hang" and kid.rule.has_task:
-            yield self.world.sleep(2)
-            self.note("start_error", kid.id, "init_timeout")
-            return "init_timeout"
+            kid.is_cut, kid.hang = False, self.world.sleep(2)
+            yield kid.hang
+            how = "killed" if kid.is_cut else "init_timeout"
+            self.note("start_error", kid.id, how)
+            return how
         if fault == "ignore":
             return "ignored"
         if fault == "fail":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import pytest
@@ -19,6 +19,7 @@ from keygrove_actors import (
     Runtime,
     Shutdown,
     ShutdownError,
+    StartError,
     State,
     StopLate,
     StopOverrun,
@@ -113,6 +114,54 @@ async def test_a038_a_stop_waits_for_a_child_that_is_starting(
         assert runtime.tree().children[0].state is State.STARTING
         await runtime.stop()
     assert log == ["a begins", "a is up", "b ends", "b is down", "a ends", "a is down"]
+
+
+@pytest.mark.parametrize(
+    ("options", "after"),
+    [
+        ({}, 5.0),
+        ({"shutdown": 2.0}, 2.0),
+        ({"shutdown": "brutal_kill"}, 0.0),
+        ({"shutdown": 2.0, "init_timeout": 1.5}, 1.0),
+        ({"shutdown": 2.0, "init_timeout": 90.0}, 2.0),
+        ({"shutdown": "infinity"}, 3599.5),
+    ],
+    ids=str,
+)
+async def test_a038_an_init_that_does_not_return_ends_with_its_shutdown_time(
+    running: Running, log: list[str], options: dict[str, Any], after: float
+) -> None:
+    hangs = child("b", log, 3600.0, **options)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel_after, 0.5, scope)
+            async with running(child("a", log), hangs, child("c", log)):
+                raise AssertionError("it came up")
+    assert anyio.current_time() == pytest.approx(0.5 + after, abs=0.1)
+    is_up = ["b is up", "b ends", "b is down"] if options.get("shutdown") == "infinity" else []
+    assert log == ["a begins", "a is up", "b begins", *is_up, "a ends", "a is down"]
+
+
+async def cancel_after(seconds: float, scope: anyio.CancelScope) -> None:
+    await anyio.sleep(seconds)
+    scope.cancel()
+
+
+async def test_a038_a_subtree_that_is_starting_starts_no_more_children(
+    running: Running, log: list[str], reports: list[Report]
+) -> None:
+    sub = SupSpec(children=(child("x", log), child("y", log, 3600.0), child("z", log)))
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel_after, 0.5, scope)
+            async with running(child("a", log), ChildSpec("sub", sub), child("b", log)):
+                raise AssertionError("it came up")
+    assert anyio.current_time() == pytest.approx(5.5, abs=0.1)
+    begun = ["a begins", "a is up", "x begins", "x is up", "y begins"]
+    assert log == [*begun, "x ends", "x is down", "a ends", "a is down"]
+    assert ends(reports) == [("sub/x", Shutdown()), ("a", Shutdown())]
+    failed = [(r.path, r.reason) for r in reports if isinstance(r, StartError)]
+    assert failed == [("sub/y", Killed()), ("sub", Shutdown())]
 
 
 async def test_a013_news_in_the_middle_of_a_group_stop_is_not_counted_twice(
