@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import selectors
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -37,13 +38,17 @@ T = TypeVar("T")
 
 LAST_EVENTS: Final = 50
 """Events shown when a simulation fails."""
+TASKS_SHOWN: Final = 20
+FRAMES_SHOWN: Final = 5
+"""Of a deadlock."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An asyncio loop whose clock jumps to the next timer whenever nothing else is to do.
 
     What `trio.testing.MockClock(autojump_threshold=0)` is for trio. Not for tests with
-    threads or real sockets: it does not wait for them.
+    threads or real sockets: it does not wait for them while a timer runs. With no timer left,
+    nor anything else that could happen, it raises `DeadlockError` out of its run.
     """
 
     def __init__(self) -> None:
@@ -58,6 +63,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Let time pass."""
         self._now += seconds
 
+    def stuck(self) -> DeadlockError:
+        """The error that names the tasks, and where each waits."""
+        tasks = sorted(asyncio.all_tasks(self), key=lambda task: task.get_name())
+        lines = [f"  {task.get_name()} at {_place(task)}" for task in tasks[:TASKS_SHOWN]]
+        if len(tasks) > TASKS_SHOWN:
+            lines.append(f"  and {len(tasks) - TASKS_SHOWN} more")
+        return DeadlockError(
+            "nothing is left that could happen; give these what they wait for, or a timeout:\n"
+            + "\n".join(lines)
+        )
+
 
 class _Jump(selectors.DefaultSelector):
     def __init__(self, loop: VirtualLoop) -> None:
@@ -65,10 +81,34 @@ class _Jump(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready: list[Any] = super().select(0 if timeout else timeout)
+        is_stuck = timeout is None and not self._may_be_woken()
+        ready: list[Any] = super().select(0 if timeout or is_stuck else timeout)
         if not ready and timeout:
             self._loop.jump(timeout)
+        if not ready and is_stuck:
+            raise self._loop.stuck()
         return ready
+
+    def _may_be_woken(self) -> bool:
+        """Whether there is anybody else: another thread, or a file besides the loop's own."""
+        return threading.active_count() > 1 or len(self.get_map()) > 1
+
+
+def _place(task: asyncio.Task[Any]) -> str:
+    """The functions a task is in, from its own to the one that waits, each with its line."""
+    step: Any = task.get_coro()
+    frames: list[str] = []
+    while step is not None:
+        frame = getattr(step, "cr_frame", None) or getattr(step, "gi_frame", None)
+        if frame is not None:
+            file = frame.f_code.co_filename.rpartition("/")[2]
+            frames.append(f"{frame.f_code.co_qualname} ({file}:{frame.f_lineno})")
+        step = getattr(step, "cr_await", None) or getattr(step, "gi_yieldfrom", None)
+    return " > ".join(frames[-FRAMES_SHOWN:])
+
+
+class DeadlockError(AssertionError):
+    """Tasks wait, and nothing is left that could wake them."""
 
 
 class LeakError(AssertionError):
