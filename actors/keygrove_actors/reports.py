@@ -1,6 +1,7 @@
 """What the runtime tells its observer: one struct for each event, in order.
 
-`child` is the id within the supervisor, `path` leads to it from the root (`peers/p7`).
+`child` is the id within the supervisor, `path` leads to it from the root (`peers/p7`). As text,
+`str(report)`, each is one line for people, in which nothing moves a terminal's cursor.
 """
 
 from __future__ import annotations
@@ -13,15 +14,28 @@ import msgspec
 from keygrove_actors.messages import Crash, Reason
 
 
-class ChildStarted(msgspec.Struct, frozen=True, tag=True):
+class _Report(msgspec.Struct, frozen=True):
+    def __str__(self) -> str:
+        words = self._words()
+        return words if words.isprintable() else repr(words)[1:-1]
+
+    def _words(self) -> str:
+        raise NotImplementedError
+
+
+class ChildStarted(_Report, frozen=True, tag=True):
     """Its `init` returned. `incarnation` counts its lives from 1."""
 
     child: str
     path: str
     incarnation: int
 
+    def _words(self) -> str:
+        again = f" again, life {self.incarnation}" if self.incarnation > 1 else ""
+        return f"{self.path} started{again}"
 
-class ChildTerminated(msgspec.Struct, frozen=True, tag=True):
+
+class ChildTerminated(_Report, frozen=True, tag=True):
     """The incarnation ended, for whatever reason."""
 
     child: str
@@ -29,8 +43,11 @@ class ChildTerminated(msgspec.Struct, frozen=True, tag=True):
     incarnation: int
     reason: Reason
 
+    def _words(self) -> str:
+        return f"{self.path} {self.reason}"
 
-class ChildRestarting(msgspec.Struct, frozen=True, tag=True):
+
+class ChildRestarting(_Report, frozen=True, tag=True):
     """A restart of the child was decided; `used` of `intensity` restarts are spent."""
 
     child: str
@@ -38,41 +55,59 @@ class ChildRestarting(msgspec.Struct, frozen=True, tag=True):
     used: int
     intensity: int
 
+    def _words(self) -> str:
+        return f"{self.path} is restarted: {self.used} of {self.intensity} restarts are spent"
 
-class StartError(msgspec.Struct, frozen=True, tag=True):
+
+class StartError(_Report, frozen=True, tag=True):
     """A start failed, in `init` or before."""
 
     child: str
     path: str
     reason: Reason
 
+    def _words(self) -> str:
+        return f"{self.path} did not start: it {self.reason}"
 
-class ShutdownError(msgspec.Struct, frozen=True, tag=True):
+
+class ShutdownError(_Report, frozen=True, tag=True):
     """The child was told to stop and ended otherwise: by a crash, or killed for lateness."""
 
     child: str
     path: str
     reason: Reason
 
+    def _words(self) -> str:
+        return f"{self.path} did not stop in order: it {self.reason}"
 
-class TerminateError(msgspec.Struct, frozen=True, tag=True):
+
+class TerminateError(_Report, frozen=True, tag=True):
     """Cleaning up failed: `terminate`, a child task, or a resource that would not close."""
 
     child: str
     path: str
     crash: Crash
 
+    def _words(self) -> str:
+        return f"{self.path} did not clean up: that {self.crash}"
 
-class Breach(msgspec.Struct, frozen=True, tag=True):
-    """The supervisor at `path` gave up because of `child`: one restart too many."""
+
+class Breach(_Report, frozen=True, tag=True):
+    """The supervisor gave up because of the child at `path`: one restart too many."""
 
     child: str
     path: str
     intensity: int
     period: float
 
+    def _words(self) -> str:
+        return (
+            f"the supervisor of {self.path} gave up: that would have been more than "
+            f"{_count(self.intensity, 'restart')} in {self.period:g} s"
+        )
 
-class ChildGivenUp(msgspec.Struct, frozen=True, tag=True):
+
+class ChildGivenUp(_Report, frozen=True, tag=True):
     """The child spent its own budget of restarts, and stays down until someone restarts it."""
 
     child: str
@@ -80,11 +115,18 @@ class ChildGivenUp(msgspec.Struct, frozen=True, tag=True):
     restarts: int
     period: float
 
+    def _words(self) -> str:
+        spent = f"{_count(self.restarts, 'restart')} in {self.period:g} s"
+        return f"{self.path} is given up after {spent}, and stays down"
 
-class StopLate(msgspec.Struct, frozen=True, tag=True):
+
+class StopLate(_Report, frozen=True, tag=True):
     """The tree was not down in time; the actors at `paths` are killed."""
 
     paths: tuple[str, ...]
+
+    def _words(self) -> str:
+        return f"not down in time, and killed for that: {', '.join(self.paths)}"
 
 
 class Cause(enum.Enum):
@@ -106,7 +148,18 @@ class Cause(enum.Enum):
     """An installed filter, or a test, took it away."""
 
 
-class DeadLetter(msgspec.Struct, frozen=True, tag=True):
+_CAUSES = {
+    Cause.NO_PROC: "nobody is there",
+    Cause.DIED: "it ended before",
+    Cause.OVERFLOW: "its mailbox was full",
+    Cause.EXPIRED: "its time was over",
+    Cause.UNHANDLED: "it has no handler for that",
+    Cause.FENCED: "its sender was declared dead",
+    Cause.FILTERED: "a filter took it",
+}
+
+
+class DeadLetter(_Report, frozen=True, tag=True):
     """A message that no handler will see; never its payload. `at` is monotonic seconds."""
 
     target: str
@@ -114,8 +167,24 @@ class DeadLetter(msgspec.Struct, frozen=True, tag=True):
     cause: Cause
     at: float
 
+    def _words(self) -> str:
+        return f"{self.message} to {self.target} was lost: {_CAUSES[self.cause]}"
 
-class WorkerPrinted(msgspec.Struct, frozen=True, tag=True):
+
+class DeadLetters(_Report, frozen=True, tag=True):
+    """`count` further messages were lost like the ones just reported, up to `at`."""
+
+    target: str
+    cause: Cause
+    count: int
+    at: float
+
+    def _words(self) -> str:
+        more = _count(self.count, "more message")
+        return f"{more} to {self.target} lost: {_CAUSES[self.cause]}"
+
+
+class WorkerPrinted(_Report, frozen=True, tag=True):
     """A worker process wrote a line to `stream`: stdout or stderr."""
 
     child: str
@@ -124,8 +193,11 @@ class WorkerPrinted(msgspec.Struct, frozen=True, tag=True):
     stream: str
     text: str
 
+    def _words(self) -> str:
+        return f"{self.path} (process {self.pid}) wrote to {self.stream}: {self.text}"
 
-class WorkerLinesDropped(msgspec.Struct, frozen=True, tag=True):
+
+class WorkerLinesDropped(_Report, frozen=True, tag=True):
     """A worker process said more than is reported: `lines` of `stream` in the last second.
 
     `stream` is stdout or stderr, or log for LOG frames.
@@ -137,8 +209,12 @@ class WorkerLinesDropped(msgspec.Struct, frozen=True, tag=True):
     stream: str
     lines: int
 
+    def _words(self) -> str:
+        more = _count(self.lines, "more line")
+        return f"{self.path} (process {self.pid}) wrote {more} to {self.stream}, left out here"
 
-class WorkerLogged(msgspec.Struct, frozen=True, tag=True):
+
+class WorkerLogged(_Report, frozen=True, tag=True):
     """A worker sent a LOG frame. Levels: 0 debug, 1 info, 2 warning, 3 error, 4 critical."""
 
     child: str
@@ -148,25 +224,23 @@ class WorkerLogged(msgspec.Struct, frozen=True, tag=True):
     text: str
     fields: dict[str, str | int | float | bool | None]
 
+    def _words(self) -> str:
+        facts = "".join(f" {name}={value}" for name, value in self.fields.items())
+        return f"{self.path} (process {self.pid}) says: {self.text}{facts}"
 
-class WorkPoisoned(msgspec.Struct, frozen=True, tag=True):
+
+class WorkPoisoned(_Report, frozen=True, tag=True):
     """A request of operation `op` was in flight at two crashes running: refused for a while."""
 
     child: str
     path: str
     op: str
 
-
-class DeadLetters(msgspec.Struct, frozen=True, tag=True):
-    """`count` further messages were lost like the ones just reported, up to `at`."""
-
-    target: str
-    cause: Cause
-    count: int
-    at: float
+    def _words(self) -> str:
+        return f"{self.path} refuses one {self.op} for a while: it was at it in two crashes running"
 
 
-class Zombie(msgspec.Struct, frozen=True, tag=True):
+class Zombie(_Report, frozen=True, tag=True):
     """Killed, and still running after the grace: declared dead, and cut off.
 
     What it holds open is lost to this program; mend what swallows the cancellation.
@@ -176,14 +250,24 @@ class Zombie(msgspec.Struct, frozen=True, tag=True):
     path: str
     grace: float
 
+    def _words(self) -> str:
+        return f"{self.path} still ran {self.grace:g} s after its kill, and is cut off"
 
-class SlowTurn(msgspec.Struct, frozen=True, tag=True):
-    """A handler keeps the event loop from everyone else; `stack` shows where it is."""
+
+class SlowTurn(_Report, frozen=True, tag=True):
+    """A handler keeps the event loop from everyone else; `stack` shows where it is.
+
+    `path` and `message` are empty where it is no handler's doing, as far as can be seen.
+    """
 
     path: str
     message: str
     seconds: float
     stack: str
+
+    def _words(self) -> str:
+        who = f"{self.path} at {self.message}" if self.path else "something that is no handler"
+        return f"{who} holds up the event loop, for {self.seconds:.2f} s by now"
 
 
 Report: TypeAlias = (
@@ -205,3 +289,7 @@ Report: TypeAlias = (
     | Zombie
     | SlowTurn
 )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")

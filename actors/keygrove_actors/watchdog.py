@@ -91,7 +91,7 @@ def watchdog(
 
 
 def _culprit(frame: FrameType | None) -> tuple[str, str]:
-    """The actor whose handler is on the stack, and the message it handles."""
+    """The actor whose handler is on the stack, and the message it handles; nothing if none is."""
     while frame is not None:
         local: dict[str, Any] = frame.f_locals
         cell = local.get("self") if isinstance(local.get("self"), Cell) else local.get("cell")
@@ -101,4 +101,4 @@ def _culprit(frame: FrameType | None) -> tuple[str, str]:
                 message.message if isinstance(message, Request) else message
             )
         frame = frame.f_back
-    return "?", "?"
+    return "", ""

@@ -27,6 +27,7 @@ from keygrove.tree import LISTENER_STOP_S, Doors, tree
 from keygrove_actors import ChildSpec, Crash, Report, Runtime, StartError, StartFailed, run
 from keygrove_actors import Node as TreeNode
 from keygrove_actors.census import Meter, Metric, Snapshot, tree_snapshot
+from keygrove_actors.repeats import Repeats
 
 STOP_S = 9.0
 """An operator expects the process gone within ten seconds of SIGTERM."""
@@ -64,6 +65,7 @@ class _Telemetry(Observer):
         self._log = log
         self._metrics = metrics
         self.meter = Meter()
+        self.repeats = Repeats(log.report)
         self.failed_start: StartError | None = None
         """The first start that failed: the others fail because of it."""
 
@@ -82,7 +84,7 @@ class _Telemetry(Observer):
         if isinstance(report, StartError) and self.failed_start is None:
             self.failed_start = report
         self.meter.observe(report)
-        self._log.report(report)
+        self.repeats.observe(report)
 
 
 class _Insight(Insight):
@@ -170,6 +172,7 @@ async def open_node(
     try:
         async with run(spec, observe=telemetry.report, stop_deadline=STOP_S, seed=seed) as runtime:
             insight.open(runtime)
+            telemetry.repeats.attach(runtime)
             yield runtime
     except StartFailed as error:
         first = telemetry.failed_start
@@ -177,6 +180,8 @@ async def open_node(
             raise
         why = first.reason.text if isinstance(first.reason, Crash) else str(first.reason)
         raise NodeStartError(first.child, why) from error
+    finally:
+        telemetry.repeats.flush()
 
 
 def _monitoring(

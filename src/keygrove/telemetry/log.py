@@ -22,7 +22,6 @@ from keygrove_actors import (
     Crash,
     DeadLetter,
     DeadLetters,
-    Reason,
     Report,
     ShutdownError,
     SlowTurn,
@@ -35,6 +34,7 @@ from keygrove_actors import (
     WorkPoisoned,
     Zombie,
 )
+from keygrove_actors.repeats import Repeated
 
 LogFormat = Literal["console", "json"]
 
@@ -82,13 +82,14 @@ def open_log(stream: Sink, form: LogFormat, *, level: str = "info") -> Log:
     processors: list[Processor] = [structlog.processors.add_log_level]
     if form == "json":
         processors += [
+            _for_programs,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(_to_json),
         ]
     else:
         processors += [
-            _without_nothing,
+            _for_people,
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
             structlog.dev.ConsoleRenderer(
                 colors=stream.isatty(), pad_event_to=0, pad_level=False, sort_keys=False
@@ -103,11 +104,24 @@ def open_log(stream: Sink, form: LogFormat, *, level: str = "info") -> Log:
     return cast(Log, logger.bind())
 
 
-def _without_nothing(_: object, __: str, facts: EventDict) -> EventDict:
-    """For people: what is not there need not be shown, and a traceback takes its own lines."""
+_FOR_BOTH = ("event", "level", "crash", "exception")
+
+
+def _for_people(_: object, __: str, facts: EventDict) -> EventDict:
+    """What is worded needs no facts; a traceback takes its own lines; nothing is left out."""
     if facts.get("trace"):
         facts["exception"] = facts.pop("trace")
+    if "said" in facts:
+        facts = {name: facts[name] for name in _FOR_BOTH if name in facts} | {
+            "event": facts["said"]
+        }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _for_programs(_: object, __: str, facts: EventDict) -> EventDict:
+    """Programs read the facts, not the words for them."""
+    facts.pop("said", None)
+    return facts
 
 
 def _to_json(facts: object, **_: object) -> str:
@@ -139,28 +153,14 @@ class NodeLog:
         """A bug of ours that cost one request."""
         self._log.error("request failed by a bug", where=where, exc_info=error)
 
-    def report(self, report: Report) -> None:
+    def report(self, report: Report | Repeated) -> None:
         """What the runtime says of its actors."""
-        match report:
-            case ChildTerminated(reason=reason):
-                self._ended("actor ended", reason, report)
-            case StartError(reason=reason):
-                self._ended("actor did not start", reason, report)
-            case ShutdownError(reason=reason):
-                self._ended("actor did not stop in order", reason, report)
-            case TerminateError(crash=crash):
-                self._ended("actor did not clean up", crash, report)
-            case _:
-                write, event = _WORDS[type(report)]
-                getattr(self._log, write)(event, **_facts(report))
-
-    def _ended(self, event: str, reason: Reason, report: Report) -> None:
-        facts = _facts(report)
-        if isinstance(reason, Crash):
-            trace = reason.trace or None
-            self._log.error(event, **facts, reason=str(reason), crash=reason.id, trace=trace)
-        else:
-            self._log.info(event, **facts, reason=str(reason))
+        last = report.last if isinstance(report, Repeated) else report
+        level, event = _words_for(last)
+        facts = _facts(last)
+        if isinstance(report, Repeated):
+            event, facts = f"{event} again", {**facts, "times": report.times, "trace": None}
+        getattr(self._log, level)(event, said=str(report), **facts)
 
     def _pseudonym(self, client: str | None) -> str | None:
         if client is None:
@@ -170,7 +170,11 @@ class NodeLog:
 
 _WORDS = {
     ChildStarted: ("info", "actor started"),
+    ChildTerminated: ("info", "actor ended"),
     ChildRestarting: ("warning", "actor restarting"),
+    StartError: ("info", "actor did not start"),
+    ShutdownError: ("info", "actor did not stop in order"),
+    TerminateError: ("info", "actor did not clean up"),
     Breach: ("error", "supervisor gave up"),
     ChildGivenUp: ("error", "actor given up"),
     StopLate: ("error", "actors killed at the deadline"),
@@ -181,12 +185,40 @@ _WORDS = {
     WorkPoisoned: ("error", "request refused after two crashes"),
     DeadLetters: ("debug", "messages lost"),
     Zombie: ("error", "actor outlived its kill"),
-    SlowTurn: ("warning", "handler held up the event loop"),
+    SlowTurn: ("warning", "event loop held up"),
 }
-"""The reports that tell of no end: at which level they are logged, and how."""
+"""At which level each report is logged, and how; a crash is always an error."""
+
+_WORKER_LEVELS = ("debug", "info", "warning", "error", "error")
+"""What workers call debug to critical."""
+
+
+def _words_for(report: Report) -> tuple[str, str]:
+    level, event = _WORDS[type(report)]
+    if isinstance(report, WorkerLogged):
+        level = _WORKER_LEVELS[report.level]
+    return "error" if _crash_of(report) is not None else level, event
+
+
+def _crash_of(report: Report) -> Crash | None:
+    match report:
+        case ChildTerminated(reason=Crash() as crash) | StartError(reason=Crash() as crash):
+            return crash
+        case ShutdownError(reason=Crash() as crash) | TerminateError(crash=crash):
+            return crash
+        case _:
+            return None
 
 
 def _facts(report: Report) -> dict[str, object]:
-    """A report's own fields, less the reason, which is worded."""
-    facts = msgspec.to_builtins(report)
-    return {name: facts[name] for name in facts if name not in {"type", "reason", "crash", "trace"}}
+    """A report's own fields, with the reason in words, and how a crash came about."""
+    facts: dict[str, object] = msgspec.to_builtins(report)
+    del facts["type"]
+    if isinstance(report, ChildTerminated | StartError | ShutdownError):
+        facts["reason"] = str(report.reason)
+    if isinstance(report, SlowTurn):
+        facts["trace"] = facts.pop("stack")
+    crash = _crash_of(report)
+    if crash is not None:
+        facts |= {"reason": str(crash), "crash": crash.id, "trace": crash.trace or None}
+    return facts

@@ -2,11 +2,12 @@
 
 import json
 from io import StringIO
+from typing import cast
 
 import pytest
 
 from keygrove.telemetry.exchange import Exchange
-from keygrove.telemetry.log import NodeLog, open_log
+from keygrove.telemetry.log import LogFormat, NodeLog, open_log
 from keygrove_actors import (
     Breach,
     Cause,
@@ -19,10 +20,14 @@ from keygrove_actors import (
     Report,
     Shutdown,
     ShutdownError,
+    SlowTurn,
     StartError,
     StopLate,
     TerminateError,
+    WorkerLogged,
+    WorkerPrinted,
 )
+from keygrove_actors.repeats import Repeated
 from keygrove_chaos.node import MemoryLog
 
 CRASH = Crash("StoreError", "the disk is gone", "Traceback: here", "7f")
@@ -73,10 +78,17 @@ def test_two_logs_keep_apart() -> None:
         (Breach("a", "s", 20, 10.0), "error", "supervisor gave up"),
         (StopLate(("s/a",)), "error", "actors killed at the deadline"),
         (DeadLetter("a", "Get", Cause.DIED, 1.0), "debug", "message lost"),
+        (WorkerLogged("a", "s/a", 7, 1, "well", {}), "info", "worker logged"),
+        (WorkerLogged("a", "s/a", 7, 4, "alas", {}), "error", "worker logged"),
+        (SlowTurn("s/a", "Get", 0.2, "in get"), "warning", "event loop held up"),
+        (Repeated(ChildRestarting("a", "s/a", 1, 20), 7), "warning", "actor restarting again"),
+        (Repeated(ChildTerminated("a", "s/a", 1, CRASH), 7), "error", "actor ended again"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value,
 )
-def test_every_report_has_its_words(log: MemoryLog, report: Report, level: str, event: str) -> None:
+def test_every_report_has_its_words(
+    log: MemoryLog, report: Report | Repeated, level: str, event: str
+) -> None:
     NodeLog(log, bytes(32)).report(report)
     (line,) = log.lines
     assert (line.level, line.event) == (level, event)
@@ -88,6 +100,27 @@ def test_a_crash_is_told_with_its_trace_and_its_number(log: MemoryLog) -> None:
     assert (facts["crash"], facts["trace"]) == ("7f", "Traceback: here")
     assert "the disk is gone" in str(facts["reason"])
     assert (facts["child"], facts["path"], facts["incarnation"]) == ("a", "s/a", 2)
+
+
+def test_what_repeats_itself_is_told_with_its_number_and_without_its_trace(log: MemoryLog) -> None:
+    NodeLog(log, bytes(32)).report(Repeated(ChildTerminated("a", "s/a", 9, CRASH), 7))
+    facts = log.lines[0].facts
+    assert (facts["times"], facts["path"], facts["trace"]) == (7, "s/a", None)
+
+
+def test_people_read_a_sentence_and_programs_the_facts() -> None:
+    people, programs = StringIO(), StringIO()
+    for stream, form in ((people, "console"), (programs, "json")):
+        node = NodeLog(open_log(stream, cast(LogFormat, form)), bytes(32))
+        node.report(ChildTerminated("a", "s/a", 2, CRASH))
+        node.report(WorkerPrinted("a", "s/a", 7, "stderr", "\x1b[2J"))
+    lines = people.getvalue().splitlines()
+    assert lines[0].endswith("s/a crashed with StoreError: the disk is gone crash=7f")
+    assert lines[1] == "Traceback: here"
+    assert "s/a (process 7) wrote to stderr: \\x1b[2J" in lines[2]
+    facts = json.loads(programs.getvalue().splitlines()[0])
+    assert (facts["event"], facts["path"], facts["incarnation"]) == ("actor ended", "s/a", 2)
+    assert "said" not in facts
 
 
 def exchange(client: str | None, status: int = 200) -> Exchange:
