@@ -109,7 +109,11 @@ async def test_a_large_load_goes_to_processes_that_end_when_it_is_over() -> None
         assert isinstance(again, Submitted)
         assert [fate.fingerprint for fate in again.fates] == [f.fingerprint for f in before.fates]
         assert place.asked == 2
-        await anyio.sleep(3 * IDLE_S)
+        await anyio.sleep(IDLE_S - 1.0)
+        await submit(node)
+        await anyio.sleep(IDLE_S - 1.0)
+        assert (await workers_of(node)).count("Seat") == 2, "it may go on"
+        await anyio.sleep(2.0)
         assert await workers_of(node) == []
         await submit_enough(node)
         assert (await workers_of(node)).count("Seat") == 2, "the next load has a pool again"
