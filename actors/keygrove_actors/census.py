@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from keygrove_actors.cell import Cell
-from keygrove_actors.hub import Counters, kind_of
+from keygrove_actors.hub import Counters, kind_of, type_name
 from keygrove_actors.mail import EMPTY
 from keygrove_actors.messages import ActorId, Crash
 from keygrove_actors.model import Child, State
@@ -24,6 +24,7 @@ from keygrove_actors.reports import (
     ChildRestarting,
     ChildTerminated,
     Report,
+    SlowTurn,
     StartError,
 )
 from keygrove_actors.runtime import Runtime, shown
@@ -50,10 +51,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One child of the tree, or its root; times in seconds.
 
     `spec` is the id in its spec, which dynamic children of one template share. `messages`
-    counts what it handled since its start, `rate` that per second. `doing` is the message type
-    its task works on, `doing_s` for how long. `turns` counts what it handled since its
-    statistics are on, None while they are off; `turns_s` is how long that took, and `busy` which
-    share of the time. `memory` estimates its own bytes, without what its state refers to.
+    counts what it handled since its start, `rate` that per second. `doing` is the type of the
+    message that its task works on, or of the call that it has put off for longest, `doing_s` for
+    how long it has; `unanswered` counts the calls it has in hand. `turns` counts what it handled
+    since its statistics are on, None while they are off; `turns_s` is how long that took, and
+    `busy` which share of the time. `memory` estimates its own bytes, without what its state
+    refers to.
     """
 
     id: str
@@ -65,6 +68,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     is_supervisor: bool
     state: State
     actor: ActorId | None = None
+    incarnation: int = 0
     restarts: int = 0
     uptime: float = 0.0
     mailbox: int = 0
@@ -75,6 +79,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     doing: str | None = None
     doing_s: float = 0.0
+    unanswered: int = 0
     links: int = 0
     monitors: int = 0
     timers: int = 0
@@ -91,8 +96,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         line = f"{'  ' * depth}{self.id}{name}{about}: {self.state.value}"
         line += f", restarts {self.restarts}, mailbox {self.mailbox}/{self.high_water}"
         line += f", messages {self.messages}, bytes {self.memory}"
-        line += f", {self.doing} for {self.doing_s:.1f} s" if self.doing else ""
+        line += f", {self.work()}" if self.doing else ""
         return "\n".join([line, *(child.text(depth + 1) for child in self.children)])
+
+    def work(self) -> str:
+        """What it is doing, for people; nothing if that is nothing."""
+        if self.doing is None:
+            return ""
+        oldest_of = f", of {self.unanswered}" if self.unanswered > 1 else ""
+        return f"{self.doing} for {self.doing_s:.1f} s{oldest_of}"
 
 
 async def tree_snapshot(runtime: Runtime) -> Snapshot:
@@ -151,6 +163,7 @@ def _gone(parent: SupervisorCell, child: Child) -> Snapshot:
         kind=next((kind for kind, spec in known if spec == child.spec.id), ""),
         is_supervisor=isinstance(child.spec.start, SupSpec),
         state=child.state,
+        incarnation=parent.posts[child.id].incarnation,
         restarts=max(0, parent.posts[child.id].incarnation - 1),
     )
 
@@ -158,7 +171,7 @@ def _gone(parent: SupervisorCell, child: Child) -> Snapshot:
 def _leaf(cell: Cell, child_id: str, state: State, incarnation: int) -> Snapshot:
     now = cell.hub.backend.now()
     uptime = now - cell.started_at
-    doing = None if cell.host is None else cell.host.doing
+    doing, since = _doing(cell)
     figures = None if cell.watch is None else cell.watch.statistics()
     spent = None if figures is None else sum(f.total_s for f in figures.kinds.values())
     return Snapshot(
@@ -171,6 +184,7 @@ def _leaf(cell: Cell, child_id: str, state: State, incarnation: int) -> Snapshot
         is_supervisor=isinstance(cell, SupervisorCell),
         state=shown(state, cell),
         actor=cell.id,
+        incarnation=incarnation,
         restarts=max(0, incarnation - 1),
         uptime=uptime,
         mailbox=len(cell.box),
@@ -179,8 +193,9 @@ def _leaf(cell: Cell, child_id: str, state: State, incarnation: int) -> Snapshot
         is_suspended=cell.is_suspended,
         messages=cell.handled,
         rate=cell.handled / uptime if uptime > 0 else 0.0,
-        doing=None if doing is None else type(doing.message).__name__,
-        doing_s=0.0 if doing is None or cell.host is None else now - cell.host.since,
+        doing=None if doing is None else type_name(doing),
+        doing_s=now - since if doing is not None else 0.0,
+        unanswered=len(cell.deferred or ()) + (cell.current is not None),
         links=len(cell.links or ()),
         monitors=len(cell.monitors or ()),
         timers=len(cell.timers or ()),
@@ -191,6 +206,15 @@ def _leaf(cell: Cell, child_id: str, state: State, incarnation: int) -> Snapshot
         if figures is None or spent is None or now <= figures.since
         else spent / (now - figures.since),
     )
+
+
+def _doing(cell: Cell) -> tuple[object | None, float]:
+    """The message it is at, and since when: the one its task handles, else the oldest call."""
+    if cell.host is not None and cell.host.doing is not None:
+        return cell.host.doing.message, cell.host.since
+    for request, since in (cell.deferred or {}).items():
+        return request.message, since
+    return None, 0.0
 
 
 def _kind(cell: Cell) -> str:
@@ -223,7 +247,7 @@ class Metric(NamedTuple):
 
 
 class Meter:
-    """Counts what no actor's record keeps: why children were restarted, how late the loop is.
+    """Counts what no actor's record keeps: why children were restarted, how the loop fares.
 
     `observe` is given every report of the runtime; `attach` begins to look at its loop, once
     in `PULSE_S`, at the cost of one timer.
@@ -235,6 +259,7 @@ class Meter:
         self._given_up: dict[str, int] = {}
         self._lags = [0] * (len(LAGS_S) + 1)
         self._lags_s = 0.0
+        self._stalls = 0
         self._due = 0.0
         self._runtime: Runtime
 
@@ -250,6 +275,8 @@ class Meter:
                 self._restarts[key] = self._restarts.get(key, 0) + 1
             case ChildGivenUp(child=child):
                 self._given_up[child] = self._given_up.get(child, 0) + 1
+            case SlowTurn():
+                self._stalls += 1
             case _:
                 pass
 
@@ -301,6 +328,7 @@ class Meter:
         for limit, count in zip([*map(str, LAGS_S), "+Inf"], self._lags, strict=True):
             total += count
             yield Metric(f"{name}_bucket", "histogram", (("le", limit),), total)
+        yield _counter("loop_stalls_total", self._stalls)
         yield Metric(f"{name}_sum", "histogram", (), self._lags_s)
         yield Metric(f"{name}_count", "histogram", (), total)
 

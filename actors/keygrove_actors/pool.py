@@ -275,13 +275,13 @@ class PortPool(Actor[Any]):
             waiting.slot.pop(waiting, None)
 
     def _route(self, message: Any) -> Defer:
-        cell = self._cell
+        cell, now = self._cell, self._cell.hub.backend.now()
         request = cell.current
         assert request is not None, "only calls are routed"
         seat = self._roster.least()
         if seat is not None:
             _hand(request, seat)
-        elif request.up_by <= cell.hub.backend.now():
+        elif request.up_by <= now:
             request.fail(NoProc(cell.label, type_name(message)))
         elif len(self._waiting) >= cell.limit:
             request.fail(MailboxFull(cell.label, cell.limit))
@@ -289,7 +289,7 @@ class PortPool(Actor[Any]):
             self._waiting[_Waiting(self, request, cell.hub.wheel)] = None
             if cell.deferred is None:
                 cell.deferred = {}
-            cell.deferred[request] = None
+            cell.deferred[request] = now
         return Defer.KEPT
 
     def arrived(self) -> None:

@@ -244,7 +244,7 @@ class Port(Actor[Any]):
             return Defer.KEPT
         if cell.deferred is None:
             cell.deferred = {}
-        cell.deferred[request] = None
+        cell.deferred[request] = now
         self._send(CallTicket(cell, request, codec, payload), request.deadline, now)
         return Defer.KEPT
 

@@ -48,7 +48,7 @@ class Settling(Mailbox):
         self.reason: Reason | None = None
         self.halted = False
         self.current: Request | None = None
-        self.deferred: dict[Request, None] | None = None
+        self.deferred: dict[Request, float] | None = None  # and since when
         self.stashed: deque[Any] | None = None
         self.watch: Watch | None = None
 
@@ -130,7 +130,7 @@ class Settling(Mailbox):
     def _defer(self, request: Request) -> None:
         if self.deferred is None:
             self.deferred = {}
-        self.deferred[request] = None
+        self.deferred[request] = self.hub.backend.now()
 
     def declared(self, request: Request, error: DeclaredError) -> None:
         """Answer with a failure, if the message class lists it; if not, it is a crash."""

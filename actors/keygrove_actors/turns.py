@@ -178,7 +178,8 @@ class Turns(Settling):
 
     def _forget_answered(self) -> None:
         """Keep no calls that a filter took away and that nobody waits for any more."""
-        self.deferred = {one: None for one in self.deferred or {} if not one.parker.done()}
+        deferred = self.deferred or {}
+        self.deferred = {one: at for one, at in deferred.items() if not one.parker.done()}
 
     def _handle_call(self, request: Request) -> Work | None:
         if request.parker.done():

@@ -1,7 +1,7 @@
 """A node: the tree and its listeners, composed from settings and ports."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
 import msgspec
@@ -28,6 +28,7 @@ from keygrove_actors import ChildSpec, Crash, Report, Runtime, StartError, Start
 from keygrove_actors import Node as TreeNode
 from keygrove_actors.census import Meter, Metric, Snapshot, tree_snapshot
 from keygrove_actors.repeats import Repeats
+from keygrove_actors.watchdog import watchdog
 
 STOP_S = 9.0
 """An operator expects the process gone within ten seconds of SIGTERM."""
@@ -56,6 +57,8 @@ class Site(msgspec.Struct, frozen=True):
     admit: Admit = admit_all
     may_crash: bool = False
     """Offer a path on the control socket that crashes an actor, for debugging."""
+    watch_loop: bool = False
+    """Have a thread look for what holds up the event loop; not in a simulation, which has none."""
 
 
 class _Telemetry(Observer):
@@ -173,7 +176,8 @@ async def open_node(
         async with run(spec, observe=telemetry.report, stop_deadline=STOP_S, seed=seed) as runtime:
             insight.open(runtime)
             telemetry.repeats.attach(runtime)
-            yield runtime
+            with watchdog(runtime) if site.watch_loop else nullcontext():
+                yield runtime
     except StartFailed as error:
         first = telemetry.failed_start
         if first is None:

@@ -25,6 +25,7 @@ _FAMILIES = {
     "actor_unhandled": ("counter", "Messages of a type that the actor does not handle."),
     "actor_timers_dropped": ("counter", "Timers that found a full mailbox."),
     "actor_zombies": ("counter", "Actors that outlived their kill."),
+    "loop_stalls": ("counter", "Times that something held up the event loop for 0.1 s or more."),
     "loop_lag_seconds": ("histogram", "How late the event loop is, looked at twice a second."),
 }
 _SUFFIXES = {

@@ -11,10 +11,12 @@ import msgspec
 import pytest
 
 from keygrove_actors import (
+    DEFER,
     CallTimeout,
     ChildSpec,
     Crash,
     Ctx,
+    Defer,
     NoProc,
     Ref,
     Report,
@@ -24,6 +26,7 @@ from keygrove_actors import (
     SlowTurn,
     Strategy,
     SupSpec,
+    on,
     on_cast,
     run,
     sysapi,
@@ -31,6 +34,7 @@ from keygrove_actors import (
 from keygrove_actors.census import Meter, tree_snapshot
 from keygrove_actors.watchdog import Watchdog, watchdog
 from tests.unit.actors.bank import BANK, Add, Bank, BankApi, Look, Nap, Total
+from tests.unit.actors.jobs import Base, JobApi, Pick, Work, child
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
@@ -65,6 +69,36 @@ async def test_a148_a149_the_snapshot_shows_what_each_actor_does(running: Runnin
         assert "Nap for 2.0 s" in root.text()
         assert msgspec.json.decode(msgspec.json.encode(root))["children"][1]["id"] == "gone"
         assert ref.label == "bank"
+
+
+async def test_a148_the_snapshot_shows_calls_that_were_put_off(running: Running) -> None:
+    class Slow(Base):
+        @on(Pick)
+        def pick(self, message: Pick) -> Defer:
+            self.log.append(self.ctx.reply_to)
+            return DEFER
+
+        @on(Work)
+        def work(self, message: Work) -> Defer:
+            self.log.append(self.ctx.reply_to)
+            return DEFER
+
+    keeper = Slow()
+    async with running(child(lambda: keeper)) as runtime, anyio.create_task_group() as tasks:
+        ref = runtime.whereis("a", JobApi)
+        tasks.start_soon(ref.call, Work(1.0))
+        await anyio.sleep(1.0)
+        tasks.start_soon(ref.call, Pick(1))
+        await anyio.sleep(1.0)
+        node = (await tree_snapshot(runtime)).children[0]
+        assert (node.doing, node.unanswered) == ("Work", 2)
+        assert 1.9 < node.doing_s < 2.1
+        keeper.log[0].send(1)
+        node = (await tree_snapshot(runtime)).children[0]
+        assert node.work() == "Pick for 1.0 s"
+        keeper.log[1].send(1)
+        node = (await tree_snapshot(runtime)).children[0]
+        assert (node.doing, node.unanswered, node.work()) == (None, 0, "")
 
 
 async def test_a148_a_large_tree_is_read_in_slices(running: Running) -> None:
