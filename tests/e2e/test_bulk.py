@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -55,10 +56,10 @@ def _is_gone(pid: int) -> bool:
 
 
 @contextmanager
-def loading(data: Path) -> Generator["subprocess.Popen[bytes]", None, None]:
+def loading(data: Path, *options: str) -> Generator["subprocess.Popen[bytes]", None, None]:
     """A load under way, with its workers up."""
     load = subprocess.Popen(
-        [COMMAND, "load", "--json", "--data", data, *FILES],
+        [COMMAND, "load", *options, "--data", data, *FILES],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(ENV),
@@ -82,7 +83,7 @@ def kill_some(pid: int, times: int) -> Iterator[int]:
 
 def test_workers_killed_during_a_load_cost_nothing(tmp_path: Path) -> None:
     known = json.loads((VECTORS / "digests.json").read_text())
-    with loading(tmp_path / "data") as load:
+    with loading(tmp_path / "data", "--json") as load:
         killed = list(kill_some(load.pid, 3))
         told, complaints = load.communicate(timeout=COMMAND_S)
     assert len(set(killed)) == 3
@@ -132,6 +133,25 @@ def test_a_server_that_is_loaded_has_workers_until_it_stops(
     assert server.stop() == 0
     assert not any(map(runs, workers))
     assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_a_load_that_is_interrupted_says_how_far_it_came(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    options = ("--json",) if number is signal.SIGTERM else ()
+    with loading(tmp_path / "data", *options) as load:
+        load.send_signal(number)
+        told, advice = load.communicate(timeout=COMMAND_S)
+    assert load.returncode == 130
+    held = len(keygrove("digests", "--data", tmp_path / "data").out.splitlines())
+    if options:
+        loaded = json.loads(told)
+        assert loaded["interrupted"] is True
+        assert 0 < loaded["inserted"] <= held
+    else:
+        assert re.match(rb"interrupted: loaded [\d,]+ certificates in .* s \(", told)
+        assert b"load the same again to go on" in advice
 
 
 def test_workers_end_when_there_is_nothing_left_to_load(servers: Servers) -> None:

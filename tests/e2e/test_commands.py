@@ -1,12 +1,16 @@
 """The commands of operators: load, dump, digests, status, config, and who may write when."""
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import (
@@ -107,7 +111,7 @@ def test_a_load_beside_a_server_is_handed_over(servers: Servers, tmp_path: Path)
     assert server.total() == 30
     assert len(_digests(server.data)) == 30
     dumped = keygrove("dump", "--data", server.data, tmp_path / "out")
-    assert dumped.out.startswith("dumped 30 certificates into 1 files")
+    assert dumped.out.startswith("dumped 30 certificates into 1 file, ")
     mode = (server.data / "control.sock").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
 
@@ -149,7 +153,7 @@ def test_status_shows_the_server_and_its_tree(servers: Servers) -> None:
     shown = keygrove("status", "--data", server.data)
     assert shown.status == 0
     assert f"process {server.pid}" in shown.out
-    assert "1 certificates" in shown.out
+    assert "\n1 certificate in " in shown.out
     assert "shard-3: up" in shown.out
     told = json.loads(keygrove("status", "--data", server.data, "--json").out)
     assert told["about"]["pid"] == server.pid
@@ -165,14 +169,28 @@ def test_status_shows_what_each_actor_does(servers: Servers) -> None:
     assert (shown.status, shown.err) == (0, "")
     heading, *lines = shown.out.splitlines()
     assert heading.split() == [
-        *("actor", "state", "mailbox", "restarts", "msg/s", "memory", "doing"),
+        *("actor", "state", "mailbox", "restarts", "msg/s", "KiB", "doing"),
     ]
     assert {"root", "storage", "shard-3", "http"} <= {line.split()[0] for line in lines}
     assert {line.split()[1] for line in lines} == {"up"}
-    assert max(map(len, shown.out.splitlines())) <= 100
-    told = json.loads(keygrove("status", "--tree", "--data", server.data, "--json").out)
-    (ingest,) = [child for child in told["children"] if child["id"] == "ingest"]
+    assert max(map(len, shown.out.splitlines())) <= 80
+    short, full = (
+        json.loads(keygrove("status", *options, "--data", server.data, "--json").out)
+        for options in ((), ("--tree",))
+    )
+    (ingest,) = [child for child in full["tree"]["children"] if child["id"] == "ingest"]
     assert (ingest["kind"], ingest["messages"]) == ("Ingest", 1)
+    assert full["about"] == short["about"]
+    assert len(full["shards"]) == len(short["shards"]) == 4
+    assert short["tree"].keys() < full["tree"].keys(), "the same, and more of each actor"
+
+
+def test_metrics_do_not_say_when_each_series_began(servers: Servers) -> None:
+    server = servers.start()
+    server.add(_made(1))
+    shown = httpx.get(server.metrics_url).text
+    assert "keygrove_http_requests_total{" in shown
+    assert "_created" not in shown
 
 
 def test_status_of_a_tree_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
@@ -225,6 +243,30 @@ def test_files_are_loaded_armored_or_binary_and_from_a_pipe(tmp_path: Path, suff
     piped = keygrove("load", "--data", tmp_path / "pipe", "-", stdin=text)
     assert piped.out.startswith("loaded 2 certificates in ")
     assert _digests(tmp_path / "file") == _digests(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("pack", "unpack"),
+    [(gzip.compress, "zcat"), (bz2.compress, "bzcat"), (lzma.compress, "xzcat")],
+    ids=["gzip", "bzip2", "xz"],
+)
+def test_a_compressed_file_is_told_as_such(
+    tmp_path: Path, pack: Callable[[bytes], bytes], unpack: str
+) -> None:
+    file = tmp_path / "alice.asc.gz"
+    file.write_bytes(pack(_made(1)))
+    ended = keygrove("load", "--data", tmp_path / "data", file)
+    assert ended.status == 1
+    assert f"unpack it, as in `{unpack} FILE | keygrove load -`" in ended.err
+
+
+def test_one_certificate_is_one_certificate(tmp_path: Path) -> None:
+    file = tmp_path / "one.pgp"
+    file.write_bytes(_made(1))
+    ended = keygrove("load", "--data", tmp_path / "data", file)
+    assert ended.out.startswith("loaded 1 certificate in ")
+    ended = keygrove("dump", "--data", tmp_path / "data", tmp_path / "out")
+    assert ended.out.startswith("dumped 1 certificate into 1 file, ")
 
 
 def test_a_file_that_is_cut_off_is_loaded_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -303,7 +345,7 @@ def test_another_number_of_shards_is_refused(tmp_path: Path) -> None:
         *("load", "--data", tmp_path / "data", file), env={"KEYGROVE_STORAGE__SHARDS": "5"}
     )
     assert ended.status == 3
-    assert "was made with 4 shards, not 5" in ended.err
+    assert "was made with shards = 4, not 5" in ended.err
 
 
 def test_a_verb_of_another_package_is_found(tmp_path: Path) -> None:

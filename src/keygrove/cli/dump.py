@@ -9,7 +9,7 @@ import anyio
 import click
 import msgspec
 
-from keygrove.cli.console import byte_progress, out
+from keygrove.cli.console import byte_progress, counted, out
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.stores import stores, versions
 from keygrove.errors import DataDirError
@@ -40,7 +40,8 @@ def dump(
         if as_json:
             click.echo(msgspec.json.encode(dumped))
         else:
-            text = f"dumped {dumped.certificates:,} certificates into {dumped.files} files"
+            certificates = counted(dumped.certificates, "certificate")
+            text = f"dumped {certificates} into {counted(dumped.files, 'file')}"
             out().print(f"{text}, {dumped.bytes / (1 << 20):,.1f} MiB")
 
 
@@ -50,7 +51,7 @@ async def _dump(root: Path, folder: Path) -> Dumped:
         _ensure_empty(folder)
         total = sum(store.counts().packet_bytes for store in opened)
         with byte_progress() as progress, ExitStack() as open_file:
-            task = progress.add_task("dumping", total=total, certificates=0)
+            task = progress.add_task("dumping", total=total, done="")
             file: BinaryIO | None = None
             for store in opened:
                 async for version in versions(store):
@@ -62,7 +63,8 @@ async def _dump(root: Path, folder: Path) -> Dumped:
                     file.write(version.packets)
                     dumped.certificates += 1
                     dumped.bytes += len(version.packets)
-                    progress.update(task, completed=dumped.bytes, certificates=dumped.certificates)
+                    done = counted(dumped.certificates, "certificate")
+                    progress.update(task, completed=dumped.bytes, done=done)
     return dumped
 
 

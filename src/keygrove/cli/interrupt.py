@@ -12,8 +12,6 @@ from keygrove.system.stream import write_through
 
 T = TypeVar("T")
 
-INTERRUPTED = 130
-
 
 def say(text: str) -> None:
     """Tell a person; who cannot be told any more need not be."""
@@ -23,10 +21,9 @@ def say(text: str) -> None:
 def run(
     work: Callable[[], Awaitable[T]],
     *,
-    interrupted: int = INTERRUPTED,
     tell: Callable[[str], object] = say,
-) -> T:
-    """Run `work` on uvloop. A signal cancels it, and ends the command with `interrupted`."""
+) -> T | None:
+    """Run `work` on uvloop, and return what it returns; None if a signal cancelled it."""
     done: list[T] = []
 
     async def main() -> None:
@@ -38,9 +35,7 @@ def run(
             listening.cancel_scope.cancel()
 
     anyio.run(main, backend_options={"use_uvloop": True})
-    if not done:
-        sys.exit(interrupted)
-    return done[0]
+    return done[0] if done else None
 
 
 async def _cancel_on_signal(

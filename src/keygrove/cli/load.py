@@ -11,10 +11,16 @@ import click
 import httpx
 import msgspec
 
-from keygrove.cli.console import byte_progress, err, out
+from keygrove.cli.console import byte_progress, counted, err, out
 from keygrove.cli.control import connected
 from keygrove.cli.interrupt import run
-from keygrove.cli.options import FoundProblems, common, configure, errors_worded
+from keygrove.cli.options import (
+    INTERRUPTED,
+    FoundProblems,
+    common,
+    configure,
+    errors_worded,
+)
 from keygrove.cli.version import own_version
 from keygrove.errors import UnavailableError
 from keygrove.ingest.loading import Loaded, Loader, Sink
@@ -47,36 +53,45 @@ def load(
 
     Beside a running server it hands them over to that one.
     """
-    with errors_worded(debug=debug):
-        settings = configure(config, data).settings
-        loaded = run(lambda: _load(settings, files, debug=debug))
-    if as_json:
-        click.echo(msgspec.json.encode(loaded))
-    else:
-        _sum_up(loaded)
+    loaded, is_whole = Loaded(), False
+    begun = time.monotonic()
+    try:
+        with errors_worded(debug=debug):
+            settings = configure(config, data).settings
+            is_whole = run(lambda: _load(settings, files, loaded, debug=debug)) is not None
+            loaded.interrupted = not is_whole
+    finally:
+        loaded.seconds = round(time.monotonic() - begun, 3)
+        if loaded.certificates and not is_whole:
+            loaded.interrupted = True
+        if is_whole or loaded.interrupted:
+            _sum_up(loaded, as_json=as_json)
+    if loaded.interrupted:
+        sys.exit(INTERRUPTED)
     if loaded.invalid or loaded.unreadable:
         sys.exit(FoundProblems.exit_code)
 
 
-async def _load(settings: Settings, files: tuple[Path, ...], *, debug: bool) -> Loaded:
-    begun = time.monotonic()
+async def _load(
+    settings: Settings, files: tuple[Path, ...], loaded: Loaded, *, debug: bool
+) -> Loaded:
     async with _sink(settings, debug=debug) as sink:
         with byte_progress() as progress:
             sizes = [path.stat().st_size for path in files if path != Path("-")]
-            task = progress.add_task("loading", total=sum(sizes), certificates=0)
+            task = progress.add_task("loading", total=sum(sizes), done="")
 
             def show(done_bytes: int, certificates: int) -> None:
-                progress.update(task, completed=done_bytes, certificates=certificates)
+                done = counted(certificates, "certificate")
+                progress.update(task, completed=done_bytes, done=done)
 
-            loader = Loader(sink, show)
+            loader = Loader(sink, show, loaded)
             for path in files:
                 if path == Path("-"):
                     await loader.load("-", sys.stdin.buffer)
                 else:
                     with path.open("rb") as file:
                         await loader.load(str(path), file)
-    loader.loaded.seconds = round(time.monotonic() - begun, 3)
-    return loader.loaded
+    return loaded
 
 
 @asynccontextmanager
@@ -129,12 +144,18 @@ async def _is_served(root: Path) -> bool:
         return False
 
 
-def _sum_up(loaded: Loaded) -> None:
+def _sum_up(loaded: Loaded, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(loaded))
+        return
     out().print(
-        f"loaded {loaded.certificates:,} certificates in {loaded.seconds:.1f} s "
+        f"{'interrupted: ' if loaded.interrupted else ''}"
+        f"loaded {counted(loaded.certificates, 'certificate')} in {loaded.seconds:.1f} s "
         f"({loaded.inserted:,} new, {loaded.updated:,} changed, {loaded.ignored:,} known, "
         f"{loaded.invalid:,} refused)"
     )
+    if loaded.interrupted:
+        err().print("load the same again to go on: what is held already is passed over")
     for reason, number in sorted(loaded.reasons.items()):
         err().print(f"refused: {number:,} {reason}")
     for name, why in loaded.unreadable.items():

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
+from prometheus_client import disable_created_metrics
 
 from keygrove.cli.interrupt import run
 from keygrove.cli.options import common, configure, errors_worded
@@ -59,6 +60,9 @@ def serve(
         endpoints = opened.enter_context(_endpoints(settings, root))
         # uvicorn's own words about clients that do not speak HTTP: our answer says enough.
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+        # When a series began: of no use to anybody, and half as many series again. It can only be
+        # turned off for the whole process.
+        disable_created_metrics()  # type: ignore[no-untyped-call] # it has no types
         stream = opened.enter_context(in_background(sys.stderr))
         form: LogFormat = log_format or ("console" if sys.stderr.isatty() else "json")
         site = Site(
@@ -68,8 +72,9 @@ def serve(
             version=own_version(),
             pid=os.getpid(),
             may_crash=debug_crash,
+            watch_loop=True,
         )
-        run(lambda: _serve(settings, site), interrupted=0, tell=stream.write)
+        run(lambda: _serve(settings, site), tell=stream.write)
 
 
 @contextmanager

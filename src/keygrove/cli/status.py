@@ -9,18 +9,19 @@ import msgspec
 import rich.box
 from rich.table import Table
 
-from keygrove.cli.console import out
+from keygrove.cli.console import counted, out
 from keygrove.cli.control import connected
 from keygrove.cli.options import common, configure, errors_worded
-from keygrove.cli.treeview import tree_lines
+from keygrove.cli.treeview import COLUMNS, tree_lines
 from keygrove.errors import UnavailableError
 from keygrove.http.control import Status
+from keygrove_actors import Node
 from keygrove_actors.census import Snapshot
 
 
 @click.command("status", short_help="Ask the running server how it is.")
 @common
-@click.option("--tree", is_flag=True, help="Only its actors, with all that is known of each.")
+@click.option("--tree", is_flag=True, help="Its actors, with all that is known of each.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def status(
     *, config: Path | None, data: Path | None, debug: bool, tree: bool, as_json: bool
@@ -32,9 +33,11 @@ def status(
         if as_json:
             click.echo(body)
         elif tree:
-            out().print("\n".join(tree_lines(msgspec.json.decode(body, type=Snapshot))))
+            screen = out()
+            root_actor = msgspec.json.decode(body, type=Status[Snapshot]).tree
+            screen.print("\n".join(tree_lines(root_actor, max(COLUMNS, screen.width))))
         else:
-            _show(msgspec.json.decode(body, type=Status))
+            _show(msgspec.json.decode(body, type=Status[Node]))
 
 
 async def _ask(root: Path, path: str) -> bytes:
@@ -45,14 +48,15 @@ async def _ask(root: Path, path: str) -> bytes:
         return response.content
 
 
-def _show(status: Status) -> None:
+def _show(status: Status[Node]) -> None:
     about = status.about
     since = datetime.fromtimestamp(about.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     total = sum(shard.counts.certificates for shard in status.shards if shard)
     screen = out()
     screen.print(f"keygrove {about.version}, process {about.pid}, since {since}")
     screen.print(f"HKP on {', '.join(about.http)}; metrics on {', '.join(about.metrics)}")
-    screen.print(f"{total:,} certificates in {about.data_dir}, durability {about.durability}")
+    held = counted(total, "certificate")
+    screen.print(f"{held} in {about.data_dir}, durability {about.durability}")
     table = Table("shard", box=rich.box.SIMPLE if screen.is_terminal else None, pad_edge=False)
     for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "hits", "misses"):
         table.add_column(name, justify="right", no_wrap=True)

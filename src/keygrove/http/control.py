@@ -3,6 +3,8 @@
 HTTP on a Unix socket that only our own user may open, so there is nothing to authenticate.
 """
 
+from typing import Generic, TypeVar
+
 import msgspec
 
 from keygrove.cluster.router import Router, Whereis, shard_name
@@ -14,6 +16,7 @@ from keygrove.ingest.messages import INGEST, IngestApi, Submit
 from keygrove.storage.messages import ShardApi, ShardStatus
 from keygrove.storage.store import Cause
 from keygrove_actors import Crash, Node
+from keygrove_actors.census import Snapshot
 
 LOAD_BYTES_MAX = 80 << 20
 """A batch of a dump: at most one certificate of 64 MiB, and what comes before it."""
@@ -34,13 +37,20 @@ class About(msgspec.Struct, frozen=True):
     durability: str
 
 
-class Status(msgspec.Struct, frozen=True):
-    """What `keygrove status` shows."""
+T = TypeVar("T", Node, Snapshot)
+
+
+class Status(msgspec.Struct, Generic[T], frozen=True):
+    """What `keygrove status` shows; with `--tree`, what is known of each actor with it."""
 
     about: About
     shards: tuple[ShardStatus | None, ...]
     """None for one that does not answer."""
-    tree: Node
+    tree: T
+
+
+def _json(value: object) -> Response:
+    return Response(200, msgspec.json.encode(value), JSON)
 
 
 def control_app(
@@ -63,16 +73,17 @@ def control_app(
         ingest = whereis(INGEST, IngestApi)
 
         async def show(_: Request) -> Response:
-            status = Status(about, tuple(await router.each_status()), insight.outline())
-            return Response(200, msgspec.json.encode(status), JSON)
+            shards = tuple(await router.each_status())
+            return _json(Status(about, shards, insight.outline()))
 
         async def tree(_: Request) -> Response:
-            return Response(200, msgspec.json.encode(await insight.tree()), JSON)
+            shards = tuple(await router.each_status())
+            return _json(Status(about, shards, await insight.tree()))
 
         async def load(request: Request) -> Response:
             data = await request.body(LOAD_BYTES_MAX)
             reply = await ingest.call(Submit(data, Cause.LOAD), timeout=LOAD_S)
-            return Response(200, msgspec.json.encode(reply), JSON)
+            return _json(reply)
 
         async def crash(request: Request) -> Response:
             name = request.field("child")

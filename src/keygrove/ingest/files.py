@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from keygrove_protocols.errors import ProtocolError, TooLargeError
+from keygrove_protocols.errors import NotOpenPGPError, ProtocolError, TooLargeError
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.armor import dearmor, is_binary
 from keygrove_protocols.openpgp.packets import CertificateSplitter
@@ -24,6 +24,16 @@ class Batch(msgspec.Struct, frozen=True):
     """Certificates passed over so far because they are larger than any may be."""
 
 
+_COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "zcat"),
+    b"BZh": ("bzip2", "bzcat"),
+    b"\xfd7zXZ\x00": ("xz", "xzcat"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "zstdcat"),
+    b"PK\x03\x04": ("zip", "unzip -p"),
+}
+"""What begins so is nothing of OpenPGP, and what unpacks it to a pipe."""
+
+
 def batches(file: BinaryIO) -> Iterator[Batch]:
     """Read a file. What stands before a malformed packet is given out before it raises.
 
@@ -34,6 +44,11 @@ def batches(file: BinaryIO) -> Iterator[Batch]:
     chunk = file.read(CHUNK_BYTES)
     if not chunk:
         return
+    for magic, (form, unpack) in _COMPRESSED.items():
+        if chunk.startswith(magic):
+            raise NotOpenPGPError(
+                f"it is compressed by {form}: unpack it, as in `{unpack} FILE | keygrove load -`"
+            )
     if is_binary(chunk):
         yield from _split(_chunks(chunk, file))
     else:

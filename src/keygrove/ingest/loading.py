@@ -37,15 +37,22 @@ class Loaded(msgspec.Struct):
     """How many were invalid for each reason, by its constant code."""
     unreadable: dict[str, str] = {}
     """Files that could not be read to their end, and why."""
+    interrupted: bool = False
+    """There was more to be loaded."""
 
 
 class Loader:
-    """Feeds files to a sink. `on_progress` is told of bytes read and certificates done."""
+    """Feeds files to a sink. `on_progress` is told of bytes read and certificates done.
 
-    def __init__(self, sink: Sink, on_progress: Callable[[int, int], None]) -> None:
+    What becomes of them is counted in `loaded`, also when loading is cut off.
+    """
+
+    def __init__(
+        self, sink: Sink, on_progress: Callable[[int, int], None], loaded: Loaded | None = None
+    ) -> None:
         self._sink = sink
         self._on_progress = on_progress
-        self.loaded = Loaded()
+        self.loaded = Loaded() if loaded is None else loaded
 
     async def load(self, name: str, file: BinaryIO) -> None:
         """Load one file. One that cannot be read to its end is noted, what came before is kept.

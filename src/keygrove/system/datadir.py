@@ -84,7 +84,7 @@ def check_shards(root: Path, shards: int) -> None:
     held = count_shards(root)
     if held not in {0, shards}:
         raise DataDirError(
-            f"the data directory {root} was made with {held} shards, not {shards}: "
+            f"the data directory {root} was made with shards = {held}, not {shards}: "
             f"set [storage] shards = {held}"
         )
 

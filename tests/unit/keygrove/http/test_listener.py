@@ -421,8 +421,10 @@ async def test_the_control_socket_shows_the_whole_node(node: SimulatedNode) -> N
 
 async def test_the_control_socket_shows_what_each_actor_does(node: SimulatedNode) -> None:
     await submit(node)
-    tree = msgspec.json.decode((await node.control.ask("GET", "/tree")).body, type=Snapshot)
-    actors = {child.id: child for child in tree.children}
+    answer = (await node.control.ask("GET", "/tree")).body
+    status = msgspec.json.decode(answer, type=Status[Snapshot])
+    assert sum(shard.counts.certificates for shard in status.shards if shard) == 1
+    actors = {child.id: child for child in status.tree.children}
     assert list(actors) == ["metrics", "storage", "parsers", "ingest", "http", "control"]
     assert (actors["ingest"].kind, actors["ingest"].messages) == ("Ingest", 1)
     assert [shard.id for shard in actors["storage"].children] == ["shard-0", "shard-1"]
@@ -434,10 +436,10 @@ async def test_the_control_socket_shows_a_shard_that_is_down(
     site.opening = StoreError("the disk is gone")
     on_site.runtime.whereis("shard-1", object).exit(Crash("Test", ""))
     await anyio.sleep(0.01)  # it ends, is started again, fails, and waits
-    status = msgspec.json.decode((await on_site.control.ask("GET", "/status")).body, type=Status)
+    answer = (await on_site.control.ask("GET", "/tree")).body
+    status = msgspec.json.decode(answer, type=Status[Snapshot])
     assert [shard is None for shard in status.shards] == [False, True]
-    tree = msgspec.json.decode((await on_site.control.ask("GET", "/tree")).body, type=Snapshot)
-    (storage,) = [child for child in tree.children if child.id == "storage"]
+    (storage,) = [child for child in status.tree.children if child.id == "storage"]
     assert storage.children[1].state is State.RESTARTING
     site.opening = None
 
