@@ -164,7 +164,8 @@ class Shard(Actor[ShardApi]):
             fetches = [
                 (read.message, read.reply_to) for read in reads if isinstance(read.message, Fetch)
             ]
-            await self._answer(fetches)
+            if fetches:
+                await self._answer(fetches)
             for read in reads:
                 match read.message:
                     case Fetch():

@@ -244,6 +244,17 @@ async def test_what_was_acknowledged_is_seen_by_every_kind_of_read(
         assert await subject.ref.call(Search(frozenset({"alice"}), 5)) == (fingerprint(ALICE),)
 
 
+async def test_a_search_alone_asks_the_store_for_no_certificate(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        await subject.merge(ALICE)
+        subject.hooks.seen.clear()
+        await subject.ref.call(Find(Term(TermKind.ADDRESS, b"a@x.example"), 5))
+        await subject.ref.call(Search(frozenset({"alice"}), 5))
+        assert subject.hooks.seen == ["find", "search"]
+
+
 async def test_a_hundred_merges_share_few_commits(
     shard: AbstractAsyncContextManager[Subject],
 ) -> None:
