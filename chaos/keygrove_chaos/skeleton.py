@@ -145,12 +145,13 @@ class _Skeleton:
             self._world.count(f"feature:{name}", is_on)
 
     async def _look(self, machine: Machine) -> NodeView:
-        """What a node holds, as it answers past the network."""
+        """What a node holds of what it was asked for, as it answers past the network."""
         hkp = Hkp(machine.door.ask)
         keys: dict[str, frozenset[str]] = {}
         digests: dict[str, str] = {}
         terms: defaultdict[str, set[str]] = defaultdict(set)
-        for key in sorted({ask.key for ask in self._plan.program}):
+        program = [ask for ask in self._plan.program if ask.node == machine.name]
+        for key in sorted({ask.key for ask in program}):
             name = name_of(key)
             certificate = found_certificate(await hkp.get(name))
             if certificate is None:
@@ -159,7 +160,7 @@ class _Skeleton:
             digests[name] = hashlib.sha256(to_bytes(certificate)).hexdigest()
             for user_id in user_ids(certificate):
                 terms[user_id.packet.body.decode()].add(name)
-        texts = sorted({ask.text for ask in self._plan.program if ask.verb == "put"})
+        texts = sorted({ask.text for ask in program if ask.verb == "put"})
         found = {text: found_names(await hkp.search(text)) for text in texts}
         return NodeView(
             node=machine.name,
