@@ -141,14 +141,21 @@ def append(db: SqlSession, rows: Sequence[Row]) -> None:
 
 
 def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, int]]:
-    """The rows behind `seq`, oldest first, each with the size of the version it replaced."""
+    """The rows behind `seq`, oldest first, each with the size of the version it replaced.
+
+    Raises:
+        DamagedError: one of them has values that no row is written with.
+    """
     rows = db.execute(
         "SELECT seq, n, k, h, fp, md5, old, cause, at, v,"
         " coalesce((SELECT length(o.v) FROM obj AS o WHERE o.seq = obj.old), 0)"
         " FROM obj WHERE seq > ? ORDER BY seq LIMIT ?",
         (seq, limit),
     )
-    return [(Row(*row[:-1]), row[-1]) for row in rows.fetchall()]
+    try:
+        return [(msgspec.convert(row[:-1], Row), row[-1]) for row in rows.fetchall()]
+    except msgspec.ValidationError as error:
+        raise DamagedError(f"heap.db is damaged behind row {seq}: {error}") from error
 
 
 def checkpoint(db: SqlSession, *, truncate: bool = False) -> None:
