@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+from keygrove_chaos.campaign import judge
 from keygrove_chaos.disk_faults import FsyncLie
-from tests.simulation.lives import MissingError, Node
+from keygrove_chaos.powercuts import MissingError, scenario
+from keygrove_chaos.world import ENGINES, EngineName, Options
+from tests.simulation.lives import Node
 
 SEEDS = [*range(15), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(15, 120))]
 
@@ -38,6 +41,14 @@ def test_they_would_find_a_disk_that_lies() -> None:
     for node in nodes:
         node.disk.push("lie", FsyncLie())
     assert losing(nodes) > 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_lives_can_be_played_as_a_scenario(engine: EngineName) -> None:
+    verdict = judge(scenario, 3, Options(engine=engine))
+    assert verdict.violations == ()
+    assert verdict.counts["power cuts"] > 5
+    assert verdict.counts["acknowledged"] > 5
 
 
 IMAGES = "from tests.simulation.lives import Node; print(Node(1).run(), Node(2).run())"

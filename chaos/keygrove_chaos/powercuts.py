@@ -1,0 +1,233 @@
+"""One store on SQLite through many lives, held against what it acknowledged.
+
+In each life the power fails with a random operation of the disk: during opening, a commit, a
+flush, a checkpoint, closing, or when all is done; or only the process dies then. A store that
+fails otherwise is opened anew, as its supervisor does. Each life begins with a look at what the
+one before left.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from random import Random
+from typing import Final
+
+import anyio
+import msgspec
+
+from keygrove.errors import DiskFullError, StoreError
+from keygrove.storage.memory import MemoryStore
+from keygrove.storage.sqlite import SqliteStore, open_store
+from keygrove.storage.store import CertificateStore, Counts, Put, Version
+from keygrove_chaos.certificates import CREATED, made, put_of
+from keygrove_chaos.disk import Disk
+from keygrove_chaos.sqlite import SimulatedDatabases
+from keygrove_chaos.timeline import Timeline
+from keygrove_chaos.world import World
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+LIVES: Final = 10
+"""Of one seed."""
+OPERATIONS_MAX: Final = 400
+"""Of the disk, within which the power fails."""
+COMMITS: Final = (3, 400)
+"""In a life, unless the power fails before."""
+WALL_S: Final = 1_800_000_000.0
+EVERYTHING: Final = 1_000
+
+NUMBERS: Final = range(5)
+USER_IDS: Final = (
+    "Alice <a@x.example>",
+    "Jean-Luc Ä <a@x.example>",
+    "alice bob",
+    "Bob <b@x.example>",
+)
+_WHOLE: Final = tuple(put_of(made(number, *USER_IDS)) for number in NUMBERS)
+_NAMES: Final = tuple(put.fingerprint for put in _WHOLE)
+_TERMS: Final = sorted(
+    {term for put in _WHOLE for term in put.terms}, key=lambda term: (term.kind.value, term.value)
+)
+_WORDS: Final = sorted({word for put in _WHOLE for word in put.words})
+
+
+class MissingError(Exception):
+    """What was acknowledged is not there, or what was not, is."""
+
+
+async def scenario(world: World) -> list[str]:
+    """Let a store live and die; what it lost."""
+    lives = Lives(world)
+    try:
+        await lives.play(LIVES)
+    except MissingError as error:
+        return [f"I-01: {error}"]
+    finally:
+        world.count("power cuts", lives.cuts)
+        world.count("acknowledged", lives.acknowledged)
+    return []
+
+
+class _Holdings(msgspec.Struct, frozen=True):
+    """All that a store tells its readers."""
+
+    certificates: list[Version | None]
+    pages: list[Version]
+    found: list[tuple[Fingerprint, ...]]
+    searched: list[tuple[Fingerprint, ...]]
+    counts: Counts
+
+
+async def _holdings(store: CertificateStore) -> _Holdings:
+    page = await store.page(None, EVERYTHING)
+    return _Holdings(
+        certificates=await store.get(_NAMES),
+        pages=sorted(page.versions, key=lambda one: one.fingerprint),
+        found=await store.find(_TERMS, EVERYTHING),
+        searched=[await store.search(frozenset({word}), EVERYTHING) for word in _WORDS],
+        counts=store.counts(),
+    )
+
+
+class _History(msgspec.Struct):
+    """What was acknowledged, and the commit that nobody heard of any more."""
+
+    acknowledged: list[list[Put]] = []
+    pending: list[Put] | None = None
+
+    async def model(self, change: int) -> MemoryStore:
+        """The store as it must be after so many commits.
+
+        The one that was under way may be there; then it counts as acknowledged from now on.
+
+        Raises:
+            MissingError: there must be more, or less.
+        """
+        if change == len(self.acknowledged) + 1 and self.pending is not None:
+            self.acknowledged.append(self.pending)
+        self.pending = None
+        if change != len(self.acknowledged):
+            raise MissingError(f"{len(self.acknowledged)} were acknowledged, {change} are there")
+        model = MemoryStore()
+        for puts in self.acknowledged:
+            await model.commit(puts)
+        return model
+
+
+class Lives:
+    """A disk, and the store that lives on it again and again."""
+
+    def __init__(self, timeline: Timeline, *, is_durable: bool = True) -> None:
+        self._timeline = timeline
+        self._chance = timeline.stream("work")
+        self._history = _History()
+        self._is_durable = is_durable
+        self.disk = Disk(timeline, "node")
+        self.cuts = 0
+        """How often the power failed."""
+        self.failures = 0
+        """How often the store failed while the power was on."""
+
+    @property
+    def acknowledged(self) -> int:
+        """How many commits were."""
+        return len(self._history.acknowledged)
+
+    async def play(self, lives: int) -> None:
+        """So many lives, most of which a power cut ends, and a look at what they left.
+
+        Raises:
+            MissingError: a life did not find what those before had acknowledged.
+        """
+        for _ in range(lives):
+            await self._live(self._chance.choice(COMMITS), is_cut=True)
+        await self._live(0, is_cut=False)
+
+    async def play_once(self, commits: int) -> None:
+        """One life of so many commits, at whose end the power fails; then a look.
+
+        Raises:
+            MissingError: as `play`.
+        """
+        await self._live(commits, is_cut=False)
+        await self._live(0, is_cut=False)
+
+    async def play_killed(self, commits: int) -> None:
+        """One life of so many commits; when one of them fails, the process dies at once."""
+        databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)
+        with suppress(StoreError):
+            async with open_store(databases, "shard-0", "0/1", bytes(16), durable=True) as store:
+                try:
+                    await self._work(store, commits)
+                finally:
+                    self.disk.kill()
+        databases.close()
+
+    async def _live(self, commits: int, *, is_cut: bool) -> None:
+        databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)
+        if is_cut and self._chance.random() < 0.3:
+            self.disk.crash_in(self._chance.randint(1, 100))  # perhaps while it opens
+        try:
+            async with open_store(
+                databases, "shard-0", "0/1", bytes(16), durable=self._is_durable
+            ) as store:
+                await self._look(store)
+                if is_cut:
+                    self.disk.crash_in(self._chance.randint(1, OPERATIONS_MAX))
+                await self._with_upkeep(store, commits)
+                if not is_cut:
+                    self.disk.crash()
+        except* (DiskFullError, StoreError, OSError):
+            self.failures += self.disk.is_on
+        finally:
+            databases.close()
+            self._end()
+
+    def _end(self) -> None:
+        """If the power is still on: it fails now, or only the process dies."""
+        if self.disk.is_on and self._chance.random() < 0.5:
+            self.disk.kill()
+            return
+        if self.disk.is_on:
+            self.disk.crash()
+        self.cuts += 1
+
+    async def _look(self, store: SqliteStore) -> None:
+        model = await self._history.model(store.counts().change)
+        there, due = await _holdings(store), await _holdings(model)
+        for name in _Holdings.__struct_fields__:
+            if getattr(there, name) != getattr(due, name):
+                raise MissingError(f"after {self.acknowledged} commits its {name} are not theirs")
+
+    async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.upkeep)
+            await self._work(store, commits)
+            tasks.cancel_scope.cancel()
+
+    async def _work(self, store: SqliteStore, commits: int) -> None:
+        """Commit and flush, so often or until something fails."""
+        history = self._history
+        for _ in range(commits):
+            puts = history.pending = _drawn(self._chance, len(history.acknowledged))
+            try:
+                await store.commit(puts)
+            except DiskFullError:
+                history.pending = None  # nothing of it was kept, and the store goes on
+                continue
+            history.acknowledged.append(puts)
+            history.pending = None
+            match self._chance.randrange(10):
+                case 0:
+                    await store.settle()
+                case 1:
+                    await anyio.sleep(1.0)  # now the index is written, and commits go on
+                case _:
+                    pass
+
+
+def _drawn(chance: Random, at: int) -> list[Put]:
+    numbers = sorted(chance.sample(NUMBERS, chance.randint(1, len(NUMBERS))))
+    return [
+        put_of(made(n, *chance.sample(USER_IDS, chance.randint(0, 4))), CREATED + at * 1800)
+        for n in numbers
+    ]
