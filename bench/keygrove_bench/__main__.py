@@ -1,42 +1,92 @@
 """`python -m keygrove_bench NAME [--json]`."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import click
 import msgspec
 from rich.console import Console
 
-from keygrove_bench import lookup
+from keygrove_bench import campaign, lookup, simulation
 from keygrove_bench.actors import measure as actors
 from keygrove_bench.report import Report, table
-
-BENCHES: dict[str, Callable[[Collection[str], bool], Report]] = {
-    "actors": lambda only, quick: actors.measure(only, quick=quick),
-    "lookup": lambda _only, _quick: lookup.measure(),
-}
+from keygrove_bench.simulation import FoundError
 
 WIDTH = 150
 """Of a table that goes into a file."""
 
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+first_seed = click.option(
+    "--first-seed", type=click.IntRange(0), default=0, help="The first of the seeds."
+)
 
-@click.command()
-@click.argument("name", type=click.Choice(sorted(BENCHES)))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
-@click.option("--only", default="", metavar="W1,W2", help="These rows of `actors` only.")
-@click.option("--quick", is_flag=True, help="Fewer rounds of `actors`.")
-def main(name: str, *, as_json: bool, only: str, quick: bool) -> None:
-    """Run the benchmark NAME and print what it measured."""
+
+@click.group(context_settings={"max_content_width": 100})
+def main() -> None:
+    """Measure, and print what was measured."""
+
+
+@main.command("actors")
+@as_json
+@click.option("--only", default="", metavar="W1,W2", help="These rows only.")
+@click.option("--quick", is_flag=True, help="Fewer rounds.")
+def measure_actors(*, as_json: bool, only: str, quick: bool) -> None:
+    """The actor runtime beside Erlang and others."""
     try:
-        report = BENCHES[name]([word for word in only.split(",") if word], quick)
+        found = actors.measure([word for word in only.split(",") if word], quick=quick)
     except actors.UnknownRowError as error:
         raise click.UsageError(str(error)) from error
+    _print(found, as_json=as_json)
+
+
+@main.command("lookup")
+@as_json
+def measure_lookup(*, as_json: bool) -> None:
+    """Lookups over HTTP beside the bare server."""
+    _print(lookup.measure(), as_json=as_json)
+
+
+@main.command("simulation")
+@as_json
+@click.option("--quick", is_flag=True, help="Few seeds: to see that it runs.")
+def measure_simulation(*, as_json: bool, quick: bool) -> None:
+    """Simulated worlds, on both engines."""
+    try:
+        found = simulation.measure(quick=quick)
+    except FoundError as error:
+        raise click.ClickException(str(error)) from error
+    _print(found, as_json=as_json)
+
+
+@main.group("campaign")
+def campaigns() -> None:
+    """Longer runs of simulations, for developers."""
+
+
+def _campaign(name: str, run: Callable[[range], Report], seeds: int, says: str) -> None:
+    @campaigns.command(name, help=says)
+    @as_json
+    @click.option("--seeds", type=click.IntRange(1), default=seeds, help="How many.")
+    @first_seed
+    def command(*, as_json: bool, seeds: int, first_seed: int) -> None:
+        found = run(range(first_seed, first_seed + seeds))
+        _print(found, as_json=as_json)
+        if any(one.holds is False for one in found.results):
+            raise click.exceptions.Exit(1)
+
+
+_campaign("determinism", campaign.determinism, 50, "Is each seed the same run in six variants?")
+_campaign("seeds", campaign.seeds, 2_000, "Many seeds of real nodes, on both engines.")
+_campaign("mutants", campaign.mutants, 200, "How many seeds does each planted bug take?")
+
+
+def _print(found: Report, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(report))
-    else:
-        console = Console()
-        if not console.is_terminal:
-            console.width = WIDTH
-        console.print(table(report))
+        click.echo(msgspec.json.encode(found))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(table(found))
 
 
 main()

@@ -15,7 +15,7 @@ from keygrove_actors.specs import SupSpec
 from keygrove_chaos.answers import Available, GracefulShutdown, HonestErrors, Private
 from keygrove_chaos.errors import ChaosError
 from keygrove_chaos.history import Event
-from keygrove_chaos.invariant import Invariant
+from keygrove_chaos.invariant import Invariant, Passive
 from keygrove_chaos.observation import Finding, Occurrence, Undecided, View, Violation
 from keygrove_chaos.operations import operations
 from keygrove_chaos.promises import (
@@ -235,14 +235,17 @@ class Monitor:
 
     def __init__(self, invariants: Iterable[Invariant], disabled: Mapping[str, str]) -> None:
         self._watching = {one.id: one for one in invariants}
+        self._listening = _listening(self._watching.values())
         self._kept = list(self._watching)
         self._disabled = dict(disabled)
         self.findings: list[Finding] = []
 
     def on_event(self, event: Occurrence) -> None:
         """Something happened."""
-        for invariant in list(self._watching.values()):
-            self._take(invariant, invariant.on_event(event))
+        for invariant in self._listening:
+            finding = invariant.on_event(event)
+            if finding is not None:
+                self._take(invariant, finding)
 
     def at_quiescence(self, view: View) -> None:
         """Nothing moves now."""
@@ -260,6 +263,7 @@ class Monitor:
             self.findings.append(finding)
             if isinstance(finding, Violation):
                 del self._watching[invariant.id]
+                self._listening = _listening(self._watching.values())
 
     @property
     def violations(self) -> list[Violation]:
@@ -279,6 +283,12 @@ class Monitor:
         off = [f"{name} ({why})" for name, why in sorted(self._disabled.items())]
         parts += [f"disabled: {', '.join(off)}"] if off else []
         return "; ".join(parts)
+
+
+def _listening(invariants: Iterable[Invariant]) -> list[Invariant]:
+    """Those that look at events: there are many of these, and most invariants pass them over."""
+    passing_over: object = Passive.on_event
+    return [one for one in invariants if type(one).on_event is not passing_over]
 
 
 def monitor(setup: Setup, disabled: Mapping[str, str] | None = None) -> Monitor:

@@ -1,0 +1,101 @@
+"""Longer runs of simulations: what `keygrove chaos` does, at the size that goals are given for.
+
+What a seed found is told on stderr as it is found; the report has the sums.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from msgspec.structs import replace
+
+from keygrove_bench.report import Report, Row, aimed, load_average, report, row
+from keygrove_bench.simulation import NODES, TOY
+from keygrove_chaos.campaign import simulate
+from keygrove_chaos.determinism import VARIANTS, differences
+from keygrove_chaos.mutants import hunt, read_mutants
+from keygrove_chaos.reach import reach
+from keygrove_chaos.world import ENGINES, EngineName, Options
+
+AIO_SHARE: Final = 0.7
+"""Of the seeds; the others run on trio."""
+MUTANTS: Final = Path("tests/simulation/mutants")
+MEDIAN_SEEDS: Final = 20
+
+
+def determinism(seeds: range) -> Report:
+    """Run each seed in all variants, on both engines."""
+    load, results = load_average(), list[Row]()
+    for name, scenario in (("toy", TOY), ("nodes", NODES)):
+        for engine in ENGINES:
+            found = differences(scenario, tuple(seeds), engine)
+            for one in found:
+                _say(one.text())
+            words = f"runs that differ, of {len(seeds)} seeds in {len(VARIANTS)} variants, {name}"
+            results.append(_none((f"{name}-{engine}", words), len(found), "runs"))
+    return _report("determinism", results, load)
+
+
+def seeds(seeds: range) -> Report:
+    """Run seeds of real nodes, seven in ten on aio."""
+    load, totals = load_average(), Counter[str]()
+    on_aio = round(len(seeds) * AIO_SHARE)
+    results: list[Row] = []
+    shares: dict[EngineName, range] = {"aio": seeds[:on_aio], "trio": seeds[on_aio:]}
+    for engine, some in shares.items():
+        failed, options = 0, Options(engine=engine)
+        for verdict in simulate(NODES, some, jobs=os.cpu_count() or 1, options=options):
+            totals.update(verdict.counts)
+            failed += bool(verdict.violations)
+            for violation in verdict.violations:
+                _say(f"seed {verdict.seed} on {engine}: {violation}")
+        words = f"seeds that found something, of {len(some)} on {engine}"
+        results.append(_none((f"seeds-{engine}", words), failed, "seeds"))
+    reached = reach(totals, len(seeds))
+    for what in reached.unmet + reached.inert:
+        _say(f"never reached, or without any effect: {what}")
+    unmet = len(reached.unmet) + len(reached.inert)
+    results.append(_none(("reach", "states never reached, faults without effect"), unmet, "kinds"))
+    return _report("seeds", results, load)
+
+
+def mutants(seeds: range) -> Report:
+    """Hunt all planted bugs, each within so many seeds from the first."""
+    load, results, took = load_average(), list[Row](), list[float]()
+    for mutant in read_mutants(MUTANTS):
+        found = hunt(replace(mutant, first_seed=seeds.start, seeds=len(seeds)))
+        if found.is_killed:
+            took.append(found.seeds)
+        one = row(
+            (mutant.id, mutant.says),
+            [found.seeds] if found.is_killed else found.problem,
+            "seeds",
+            {},
+        )
+        results.append(aimed(one, len(seeds), is_limit=True))
+    alive = len(results) - len(took)
+    results.append(_none(("alive", f"bugs not found, of {len(results)}"), alive, "bugs"))
+    if took:
+        half = row(
+            ("median", "seeds that a bug takes, if it is found"), [median(took)], "seeds", {}
+        )
+        results.append(aimed(half, MEDIAN_SEEDS, is_limit=True))
+    return _report("mutants", results, load)
+
+
+def _none(what: tuple[str, str], count: int, unit: str) -> Row:
+    return aimed(row(what, [count], unit, {}), 0, is_limit=True)
+
+
+def _report(name: str, results: list[Row], load: float) -> Report:
+    return report(name, results, {name: version(name) for name in ("anyio", "trio", "apsw")}, load)
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"{what}\n")

@@ -1,0 +1,62 @@
+"""`python -m keygrove_bench`: the commands that need nothing but ourselves."""
+
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from keygrove_bench.report import Report
+
+
+def bench(*words: str, exit_code: int = 0) -> Report:
+    ran = subprocess.run(
+        [sys.executable, "-m", "keygrove_bench", *words, "--json"],
+        capture_output=True,
+        check=False,
+    )
+    assert ran.returncode == exit_code, ran.stderr.decode()
+    return msgspec.json.decode(ran.stdout, type=Report)
+
+
+def test_a_simulation_is_measured_on_both_engines() -> None:
+    report = bench("simulation", "--quick")
+    rows = {row.id: row for row in report.results}
+    assert set(rows) == {
+        "toy-events-aio",
+        "toy-events-trio",
+        "toy-seed",
+        "toy-speed-up-aio",
+        "toy-speed-up-trio",
+        "nodes-events-aio",
+        "nodes-events-trio",
+        "nodes-seed",
+        "toy-checkers",
+        "nodes-checkers",
+        "toy-seeds",
+        "nodes-seeds",
+        "power-cuts",
+    }
+    beside = rows["toy-events-aio"], rows["toy-events-trio"]
+    assert [row.peers.keys() for row in beside] == [{"trio"}, {"aio"}]
+    assert all(isinstance(row.value, float) and row.value >= 0 for row in report.results)
+
+
+@pytest.mark.slow
+def test_a_campaign_says_of_each_engine_which_runs_differ() -> None:
+    report = bench("campaign", "determinism", "--seeds", "1", "--first-seed", "7")
+    assert [row.id for row in report.results] == ["toy-aio", "toy-trio", "nodes-aio", "nodes-trio"]
+    assert all(row.holds for row in report.results)
+
+
+def test_a_campaign_runs_seeds_on_both_engines() -> None:
+    report = bench("campaign", "seeds", "--seeds", "2", "--first-seed", "5000")
+    assert [row.id for row in report.results] == ["seeds-aio", "seeds-trio", "reach"]
+    assert all(row.value == 0 for row in report.results)
+
+
+@pytest.mark.slow
+def test_a_campaign_that_finds_no_bug_says_so() -> None:
+    report = bench("campaign", "mutants", "--seeds", "1", "--first-seed", "0", exit_code=1)
+    alive = next(row for row in report.results if row.id == "alive")
+    assert alive.holds is False
