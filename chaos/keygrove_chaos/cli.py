@@ -65,8 +65,9 @@ def _of_runs(command: F) -> F:
 def chaos(*, verbose: bool) -> None:
     """Simulate whole nodes on a virtual clock, from a seed, under faults.
 
-    Exit codes: 0 all is in order, 1 a seed found something, 2 wrong use, 7 a seed is not the same
-    run everywhere, 8 faults had no effect or states were never reached.
+    Exit codes: 0 all is in order, 1 a seed found something, 2 wrong use, 3 something is missing or
+    cannot be written, 7 a seed is not the same run everywhere, 8 faults had no effect or states
+    were never reached.
     """
     if sys.flags.hash_randomization and "PYTHONHASHSEED" not in os.environ:
         if verbose:
@@ -153,7 +154,7 @@ def keep(*, seed: int, folder: Path, scenario: str, engine: EngineName) -> None:
     """Run SEED, and write its plan and what it found into a bundle, to be replayed for ever."""
     _known(scenario)
     bundle = make_bundle(scenario, seed, engine)
-    path = folder / f"{scenario.partition(':')[0].rpartition('.')[2]}-{seed}.json"
+    path = folder / f"{_short(scenario)}-{seed}.json"
     try:
         write_bundle(path, bundle)
     except OSError as error:
@@ -199,6 +200,13 @@ def mutate(*, ids: tuple[str, ...], folder: Path, engine: EngineName) -> None:
         out().print(f"{one}  {mutants[one].says}: {how}")
     if alive := [found.id for found in hunts if not found.is_killed]:
         raise FoundProblems(f"not found: {', '.join(alive)}")
+
+
+def _short(scenario: str) -> str:
+    """A name for files: of its module, and its own where that is not `scenario`."""
+    module, _, function = scenario.partition(":")
+    name = module.rpartition(".")[2]
+    return name if function == "scenario" else f"{name}-{function}"
 
 
 def _known(scenario: str) -> Any:

@@ -78,7 +78,7 @@ def test_a_replay_shows_events_and_the_hash_that_simulate_told() -> None:
 def test_c034_a_failing_seed_is_kept_by_one_command_and_replayed(tmp_path: Path) -> None:
     kept = chaos("keep", "2", "--folder", str(tmp_path), "--scenario", f"{HERE}:rare_bug")
     assert kept.exit_code == 0
-    path = tmp_path / "scenarios-2.json"
+    path = tmp_path / "scenarios-rare_bug-2.json"
     assert str(path) in kept.stdout
     ran = chaos("replay", str(path), "--last", "1")
     assert ran.exit_code == 1
