@@ -10,8 +10,6 @@ from random import Random
 
 import anyio
 import msgspec
-import trio
-from trio.testing import MockClock
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.memory import MemoryStore
@@ -21,6 +19,7 @@ from keygrove_chaos.certificates import CREATED, made, put_of
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
 from tests.contract.test_store_histories import assert_alike
+from tests.loops import run_on_trio
 from tests.simulation.timelines import SeededTimeline
 
 NUMBERS = range(5)
@@ -71,15 +70,15 @@ class Node:
 
     def run(self) -> str:
         """All its lives; what they leave on the disk."""
-        return trio.run(self._run, clock=MockClock(autojump_threshold=0))
+        return run_on_trio(self._run)
 
     def run_once(self, commits: int) -> None:
         """One life of so many commits, at whose end the power fails; then a look."""
-        trio.run(self._run_once, commits, clock=MockClock(autojump_threshold=0))
+        run_on_trio(self._run_once, commits)
 
     def run_killed(self, commits: int) -> None:
         """One life of so many commits; when one of them fails, the process dies at once."""
-        trio.run(self._run_killed, commits, clock=MockClock(autojump_threshold=0))
+        run_on_trio(self._run_killed, commits)
 
     async def _run_killed(self, commits: int) -> None:
         databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
-import trio
-from trio.testing import MockClock
 
 from keygrove_actors import (
     IGNORE,
-    Actor,
     ActorError,
     AutoShutdown,
     Backoff,
@@ -43,33 +39,22 @@ from keygrove_actors import (
     ShutdownError,
     StartError,
     StartFailed,
-    Stop,
     Strategy,
     SupSpec,
     TreeEnded,
     on_cast,
     run,
 )
-from keygrove_actors.testkit import VirtualLoop, leak_gate
+from keygrove_actors.testkit import leak_gate
+from tests.loops import run_on_asyncio, run_on_trio
 from tests.property.actors.world import Delay, Entry, Plan, Rule
+from tests.unit.actors.lives import BoomError, ChildApi, Ends
 
 Op: TypeAlias = tuple[Any, ...]
 Trace: TypeAlias = list[tuple[float, Entry]]
 
 
-class ChildApi:
-    pass
-
-
-class End(Cast[ChildApi], frozen=True, tag=True):
-    how: str
-
-
 class Stick(Cast[ChildApi], frozen=True, tag=True):
-    pass
-
-
-class BoomError(Exception):
     pass
 
 
@@ -85,7 +70,7 @@ class Troubles:
         return faults.pop(0) if faults else ""
 
 
-class Plain(Actor[ChildApi]):
+class Plain(Ends):
     def __init__(self, key: str, troubles: Troubles) -> None:
         self.key, self.troubles = key, troubles
 
@@ -98,12 +83,6 @@ class Plain(Actor[ChildApi]):
     def terminate(self, reason: Reason) -> None:
         if self.troubles.ends.get(self.key) == "crash":
             raise BoomError("boom")
-
-    @on_cast(End)
-    def end(self, message: End) -> Stop:
-        if message.how == "boom":
-            raise BoomError("boom")
-        return Stop(Normal() if message.how == "normal" else Shutdown())
 
 
 @asynccontextmanager
@@ -206,8 +185,8 @@ KINDS: dict[type[Any], tuple[str, Callable[[Any], str]]] = {
 class Stage:
     """Where the runtime plays."""
 
-    def __init__(self, plan: Plan, clock: Callable[[], float]) -> None:
-        self.plan, self.clock = plan, clock
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         self.traces: dict[str, Trace] = {}
         self.answers: dict[int, str] = {}
         self.views: dict[int, list[tuple[str, str]]] = {}
@@ -219,7 +198,7 @@ class Stage:
         if type(report) in KINDS:
             kind, detail = KINDS[type(report)]
             seen = kind, child, detail(report)
-            self.traces.setdefault(parent, []).append((self.clock(), seen))
+            self.traces.setdefault(parent, []).append((anyio.current_time(), seen))
 
     async def play(self, ops: list[tuple[float, Op]]) -> None:
         async with leak_gate() as gate, anyio.create_task_group() as tasks:
@@ -228,7 +207,7 @@ class Stage:
                 async with run(spec, observe=self.observe) as runtime:
                     gate.append(runtime)
                     for number, (at, op) in enumerate(ops):
-                        await anyio.sleep(at - self.clock())
+                        await anyio.sleep(at - anyio.current_time())
                         self.act(runtime, number, op, tasks)
                     await runtime.stop()
 
@@ -292,12 +271,6 @@ def inner(path: str) -> str:
 
 def played(plan: Plan, ops: list[tuple[float, Op]], *, is_on_trio: bool) -> Stage:
     """The same life in the runtime."""
-    if is_on_trio:
-        stage = Stage(plan, trio.current_time)
-        trio.run(stage.play, ops, clock=MockClock(autojump_threshold=0))
-        return stage
-    loop = VirtualLoop()
-    stage = Stage(plan, loop.time)
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(stage.play(ops))
+    stage = Stage(plan)
+    (run_on_trio if is_on_trio else run_on_asyncio)(stage.play, ops)
     return stage

@@ -1,21 +1,19 @@
 """Every test here runs on asyncio and on trio, both with a clock that jumps."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import pytest
-from trio.testing import MockClock
 
-from keygrove_actors.testkit import VirtualLoop
 from keygrove_chaos.network import Network
+from tests.loops import Backend, virtual_asyncio, virtual_trio
 from tests.simulation.world.timeline import LoopTimeline, running
 
 
 @pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+def anyio_backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "trio":
-        return "trio", {"clock": MockClock(autojump_threshold=0)}
-    return "asyncio", {"loop_factory": VirtualLoop}
+        return virtual_trio()
+    return virtual_asyncio()
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Generator
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -27,7 +26,6 @@ from keygrove_actors import (
     RawWork,
     Recycle,
     Report,
-    Runtime,
     Shutdown,
     Stream,
     Work,
@@ -37,8 +35,8 @@ from keygrove_actors import (
     stream,
 )
 from keygrove_actors.worker import Job, Table
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

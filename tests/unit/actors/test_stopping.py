@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
-
 import anyio
 import pytest
 
@@ -16,7 +12,6 @@ from keygrove_actors import (
     Normal,
     Report,
     Restart,
-    Runtime,
     Shutdown,
     ShutdownError,
     State,
@@ -29,8 +24,8 @@ from keygrove_actors import (
     on,
 )
 from tests.unit.actors.children import Child, ChildApi, Crashes, Ends, Ping, child, ends
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 
