@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
+import trio
 
 from keygrove_actors import (
     IGNORE,
@@ -185,8 +187,8 @@ KINDS: dict[type[Any], tuple[str, Callable[[Any], str]]] = {
 class Stage:
     """Where the runtime plays."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, clock: Callable[[], float]) -> None:
+        self.plan, self.clock = plan, clock
         self.traces: dict[str, Trace] = {}
         self.answers: dict[int, str] = {}
         self.views: dict[int, list[tuple[str, str]]] = {}
@@ -198,7 +200,7 @@ class Stage:
         if type(report) in KINDS:
             kind, detail = KINDS[type(report)]
             seen = kind, child, detail(report)
-            self.traces.setdefault(parent, []).append((anyio.current_time(), seen))
+            self.traces.setdefault(parent, []).append((self.clock(), seen))
 
     async def play(self, ops: list[tuple[float, Op]]) -> None:
         async with leak_gate() as gate, anyio.create_task_group() as tasks:
@@ -207,7 +209,7 @@ class Stage:
                 async with run(spec, observe=self.observe) as runtime:
                     gate.append(runtime)
                     for number, (at, op) in enumerate(ops):
-                        await anyio.sleep(at - anyio.current_time())
+                        await anyio.sleep(at - self.clock())
                         self.act(runtime, number, op, tasks)
                     await runtime.stop()
 
@@ -271,6 +273,10 @@ def inner(path: str) -> str:
 
 def played(plan: Plan, ops: list[tuple[float, Op]], *, is_on_trio: bool) -> Stage:
     """The same life in the runtime."""
-    stage = Stage(plan)
+    stage = Stage(plan, trio.current_time if is_on_trio else _time_on_asyncio)
     (run_on_trio if is_on_trio else run_on_asyncio)(stage.play, ops)
     return stage
+
+
+def _time_on_asyncio() -> float:
+    return asyncio.get_running_loop().time()  # in callbacks, too, where anyio knows of no loop
