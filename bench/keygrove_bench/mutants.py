@@ -1,7 +1,7 @@
 """Bugs planted in the supervisor: does the model test of random trees find each?
 
-Each mutation is a text patch on a copy of `keygrove_actors`; the test's state machine then
-plays against the copy, 2,000 examples at most, without shrinking. Run from the repository:
+Each is planted by `keygrove_chaos.mutants` in a process of its own, where the test's state machine
+then plays 2,000 examples at most, without shrinking. Run from the repository:
 
     python -m keygrove_bench.mutants
 """
@@ -9,10 +9,8 @@ plays against the copy, 2,000 examples at most, without shrinking. Run from the 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -22,13 +20,18 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from keygrove_chaos.mutants import Bug
+
 EXAMPLES = 2000
 NEVER_S = 120
 """A mutant may leave everybody waiting: what takes longer than this never ends. The control
 takes a sixth of it."""
 
 PLAY = """
-import warnings
+import sys, warnings
+import msgspec
+from keygrove_chaos.mutants import Bug, plant
+plant(msgspec.json.decode(sys.stdin.buffer.read(), type=Bug))
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.property.actors.test_tree import Tree
@@ -51,195 +54,202 @@ except BaseException as error:
 """
 
 
-class Mutant(msgspec.Struct, frozen=True):
-    """One planted bug: in `module`, `old` becomes `new`."""
-
-    name: str
-    module: str
-    old: str
-    new: str
-
-
 class Outcome(msgspec.Struct, frozen=True):
     """What became of it. `found` is empty if the test noticed nothing."""
 
-    mutant: Mutant
+    bug: Bug
     found: str
     seconds: float
 
 
-CONTROL = Mutant("none: the control", "strategy", "import annotations", "import annotations")
-MUTANTS = (
-    Mutant(
+def _bug(id: str, module: str, function: str, old: str, new: str) -> Bug:  # noqa: A002 - a table's columns
+    return Bug(id=id, module=f"keygrove_actors.{module}", function=function, old=old, new=new)
+
+
+CONTROL = _bug("none: the control", "strategy", "_restart", "used > limit", "used > limit")
+BUGS = (
+    _bug(
         "A-002 children stop in start order",
         "strategy",
-        "c.id for c in reversed(model.children.values()) if c.state is not State.STOPPING",
-        "c.id for c in model.children.values() if c.state is not State.STOPPING",
+        "_leave",
+        "reversed(model.children.values())",
+        "model.children.values()",
     ),
-    Mutant(
+    _bug(
         "A-003 the others start in spite of a failed child",
         "strategy",
+        "_start_failed",
         '_leave(model, Shutdown(f"failed_to_start_child:{child.id}"))',
-        "pass",
+        "None",
     ),
-    Mutant(
+    _bug(
         "A-005 init may take for ever",
         "staff",
-        "if spec.init_timeout is None:",
-        "if True:",
+        "Staff.start_child",
+        "spec.init_timeout is None",
+        "True",
     ),
-    Mutant(
+    _bug(
         "A-009 stopping may take for ever",
         "staff",
+        "Staff.stop_child",
         "post.arm(Alarm(self.hub.wheel, self.hub.backend.now() + limit, cell.kill))",
-        "pass",
+        "None",
     ),
-    Mutant(
+    _bug(
         "A-012 every end under stop is fine",
         "strategy",
-        "if reason is not None and not is_expected(child, reason):",
-        "if False:",
+        "_stopped",
+        "reason is not None and not is_expected(child, reason)",
+        "False",
     ),
-    Mutant(
+    _bug(
         "A-013 an end that a stop has dealt with is news again",
         "strategy",
+        "_stopped",
         "model.pending = deque(n for n in model.pending if not _is_end_of(n, child.id))",
         "pass",
     ),
-    Mutant(
+    _bug(
         "A-021 a transient child is restarted after an orderly end",
         "model",
-        "return not isinstance(reason, ORDERLY)",
-        "return True",
+        "is_restarted",
+        "not isinstance(reason, ORDERLY)",
+        "True",
     ),
-    Mutant(
+    _bug(
         "A-022 a temporary child's spec stays",
         "model",
-        "return not model.is_dynamic and child.spec.restart is not Restart.TEMPORARY",
-        "return not model.is_dynamic",
+        "is_kept",
+        "not model.is_dynamic and child.spec.restart is not Restart.TEMPORARY",
+        "not model.is_dynamic",
     ),
-    Mutant(
+    _bug(
         "A-025 rest_for_one takes everyone",
         "model",
-        "group = list(model.children.values())[after:]",
-        "group = list(model.children.values())",
+        "group_of",
+        "list(model.children.values())[after:]",
+        "list(model.children.values())",
     ),
-    Mutant(
+    _bug(
         "A-029 dynamic children have no deadline",
         "staff",
+        "Staff.stop_all",
         "self._stop_alarm = Alarm(self.hub.wheel, due, self.kill_all)",
         "pass",
     ),
-    Mutant(
+    _bug(
         "A-031 a failed start_child leaves its spec",
         "strategy",
-        "            forget(model, child, effects)\n    elif",
-        "            pass\n    elif",
+        "_start_failed",
+        "forget(model, child, effects)",
+        "None",
     ),
-    Mutant(
+    _bug(
         "A-035 one child more than max_children",
         "child_requests",
+        "_add",
         "len(model.children) >= most",
         "len(model.children) > most",
     ),
-    Mutant("A-040 stamps never expire", "pace", "while stamps and", "while False and"),
-    Mutant(
+    _bug(
+        "A-040 stamps never expire", "pace", "spend", "stamps and stamps[0] < now - period", "False"
+    ),
+    _bug(
         "A-040 news put off counts for when it came",
         "strategy",
-        "    child.state, child.ended = State.DOWN, None\n    if is_restarted",
-        "    child.state, child.ended, model.now = State.DOWN, None, news.now\n    if is_restarted",
+        "_deal_with",
+        "child.state, child.ended = State.DOWN, None",
+        "child.state, child.ended, model.now = State.DOWN, None, news.now",
     ),
-    Mutant("A-041 one restart too few", "strategy", "if used > limit:", "if used >= limit:"),
-    Mutant(
+    _bug("A-041 one restart too few", "strategy", "_restart", "used > limit", "used >= limit"),
+    _bug(
         "A-046 a round goes on after a failed start",
         "strategy",
-        "    if is_retry:\n        model.to_start.clear()\n",
-        "",
+        "_again",
+        "model.to_start.clear()",
+        "None",
     ),
-    Mutant(
+    _bug(
         "A-048 significant children mean nothing",
         "strategy",
-        "if not child.spec.significant:",
-        "if True:",
+        "_ended",
+        "not child.spec.significant",
+        "True",
     ),
-    Mutant(
+    _bug(
         "A-051 the exponent is never reset",
         "pace",
+        "next_delay",
         "now - pace.up_since >= backoff.reset_after",
         "False",
     ),
-    Mutant(
+    _bug(
         "A-052 restart_child waits like all others",
         "child_requests",
+        "_restart",
         "model.pending.append(Retry(child.id, child.attempt, request.now))",
-        "pass",
+        "None",
     ),
-    Mutant(
+    _bug(
         "A-053 a group runs on while one of it waits",
         "strategy",
-        "model.to_stop.extend(c.id for c in reversed(group) if c is not child)\n"
-        "    child.state, child.due",
-        "child.state, child.due",
+        "_wait",
+        "model.to_stop.extend(c.id for c in reversed(group) if c is not child)",
+        "None",
     ),
-    Mutant(
+    _bug(
         "A-053 a second failure does not join",
         "strategy",
-        "waiting = whom_all_await(model, child)",
-        "waiting = None",
+        "_again",
+        "whom_all_await(model, child)",
+        "None",
     ),
-    Mutant(
+    _bug(
         "A-054 a budget of one's own counts for all",
         "strategy",
-        "if budget is None:\n        stamps",
-        "if True:\n        stamps",
+        "_restart",
+        "budget is None",
+        "True",
     ),
-    Mutant(
-        "A-054 nobody is given up",
-        "strategy",
-        "if is_spent(child, due):",
-        "if False:",
-    ),
-    Mutant(
+    _bug("A-054 nobody is given up", "strategy", "_again", "is_spent(child, due)", "False"),
+    _bug(
         "A-074 a killed supervisor stops its children in order",
         "supervisor",
+        "SupervisorCell.kill",
         "self.note(KillAsked())",
         "self.note(StopAsked(Killed()))",
     ),
 )
 
 
-def attempt(mutant: Mutant, examples: int = EXAMPLES) -> Outcome:
-    """Plant one, and let the test look for it."""
-    root = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "keygrove_actors"
-        shutil.copytree(root / "actors" / "keygrove_actors", copy)
-        path = copy / f"{mutant.module}.py"
-        text = path.read_text()
-        if text.count(mutant.old) != 1:
-            raise ValueError(f"{mutant.name}: its text occurs {text.count(mutant.old)} times")
-        path.write_text(text.replace(mutant.old, mutant.new))
-        begin = perf_counter()
-        try:
-            found = subprocess.run(
-                [sys.executable, "-c", PLAY.format(examples=examples)],
-                env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"},
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=NEVER_S,
-            ).stdout.strip()
-        except subprocess.TimeoutExpired:
-            found = "it never ends"
-    return Outcome(mutant, found, perf_counter() - begin)
+def attempt(bug: Bug, examples: int = EXAMPLES) -> Outcome:
+    """Plant one, and let the test look for it.
+
+    Raises:
+        CalledProcessError: the bug is stale; the process has said so.
+    """
+    begin = perf_counter()
+    try:
+        found = subprocess.run(
+            [sys.executable, "-c", PLAY.format(examples=examples)],
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+            input=msgspec.json.encode(bug),
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=NEVER_S,
+        ).stdout.decode()
+    except subprocess.TimeoutExpired:
+        found = "it never ends"
+    return Outcome(bug, found.strip(), perf_counter() - begin)
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
     """The outcomes, for people."""
-    rows = Table("mutation", "in", "seconds", "found by example")
+    rows = Table("bug", "in", "seconds", "found by example")
     for one in outcomes:
         found = one.found or "[bold]nothing found"
-        rows.add_row(one.mutant.name, one.mutant.module, f"{one.seconds:.1f}", found)
+        rows.add_row(one.bug.id, one.bug.module, f"{one.seconds:.1f}", found)
     return rows
 
 
@@ -251,9 +261,9 @@ def main() -> None:
     test finds fault where none was planted.
     """
     outcomes: list[Outcome] = []
-    for mutant in (CONTROL, *MUTANTS):
-        outcomes.append(outcome := attempt(mutant))
-        click.echo(f"{mutant.name}: {outcome.found or 'not found'}", err=True)
+    for bug in (CONTROL, *BUGS):
+        outcomes.append(outcome := attempt(bug))
+        click.echo(f"{bug.id}: {outcome.found or 'not found'}", err=True)
     Console().print(table(outcomes))
     control, *planted = outcomes
     if control.found or not all(one.found for one in planted):

@@ -1,9 +1,9 @@
 """Bugs planted on purpose: which seed finds each?
 
-A mutant is data: in one function of one module, some statements become others. It is planted
-while the module is imported, in a process of its own, never on disk. Statements are compared as
-syntax trees, so that spaces and comments do not matter; one that is not there any more makes the
-mutant stale, which is an error and not a pass.
+A bug is data: in one function of one module, some statements or one expression become others. It
+is planted while the module is imported, in a process of its own, never on disk. Code is compared as
+syntax trees, so that spaces and comments do not matter; what is not there any more makes the bug
+stale, which is an error and not a pass. A mutant is a bug and the scenario that is to find it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
 from keygrove_chaos.campaign import simulate
 from keygrove_chaos.world import EngineName, Options
+
+N = TypeVar("N", bound=ast.AST)
 
 CHILD_S: Final = 900.0
 """Seconds the search for one mutant may take."""
@@ -32,15 +34,20 @@ class StaleMutantError(Exception):
     """The code that a mutant replaces is not there."""
 
 
-class Mutant(msgspec.Struct, frozen=True, kw_only=True):
-    """One planted bug. `expects` are the invariants that may find it; `seeds` is its budget."""
+class Bug(msgspec.Struct, frozen=True, kw_only=True):
+    """In `function` of `module`, or anywhere in it if that is empty, `old` becomes `new`."""
 
     id: str
-    says: str
     module: str
     function: str
     old: str
     new: str
+
+
+class Mutant(Bug, frozen=True, kw_only=True):
+    """One bug to be found. `expects` are the invariants that may find it; `seeds` is its budget."""
+
+    says: str
     scenario: str
     expects: tuple[str, ...] = ()
     seeds: int = 200
@@ -98,36 +105,77 @@ def hunt(mutant: Mutant, engine: EngineName = "aio") -> Hunt:
     return msgspec.json.decode(ran.stdout, type=Hunt)
 
 
-def mutated(source: str, mutant: Mutant) -> ast.Module:
+def mutated(source: str, bug: Bug) -> ast.Module:
     """The module with the bug in it.
 
     Raises:
         StaleMutantError: what is to be replaced is not there, or there more than once.
     """
     tree = ast.parse(source)
-    body = _body_of(tree, mutant)
-    old, new = ast.parse(mutant.old).body, ast.parse(mutant.new).body
-    places = _places(body, [ast.dump(statement) for statement in old])
-    if len(places) != 1:
+    body = _body_of(tree, bug)
+    old, new = _expression(bug.old), _expression(bug.new)
+    if old is None or new is None:
+        count = _replace_statements(body, ast.parse(bug.old).body, ast.parse(bug.new).body)
+    else:
+        swap = _Swap(old, new)
+        body[:] = [swap.visit(statement) for statement in body]
+        count = swap.count
+    if count != 1:
         raise StaleMutantError(
-            f"{mutant.id}: its statements occur {len(places)} times in "
-            f"{mutant.module}:{mutant.function}: bring it up to date"
+            f"{bug.id}: its code occurs {count} times in "
+            f"{bug.module}:{bug.function}: bring it up to date"
         )
-    block, at = places[0]
-    for statement in new:
-        for node in ast.walk(statement):
-            ast.copy_location(node, block[at])
-    block[at : at + len(old)] = new
     return ast.fix_missing_locations(tree)
 
 
-def _body_of(tree: ast.Module, mutant: Mutant) -> list[ast.stmt]:
+def _expression(text: str) -> ast.expr | None:
+    """What `text` is, if it is an expression and not a statement of another kind."""
+    match ast.parse(text).body:
+        case [ast.Expr(value)]:
+            return value
+        case _:
+            return None
+
+
+class _Swap(ast.NodeTransformer):
+    """Puts one expression in the place of another, and counts the places."""
+
+    def __init__(self, old: ast.expr, new: ast.expr) -> None:
+        self.count = 0
+        self._old = ast.dump(old)
+        self._new = new
+
+    def visit(self, node: ast.AST) -> Any:
+        """The new expression, or the node with what it has instead of the old one."""
+        if isinstance(node, ast.expr) and ast.dump(node) == self._old:
+            self.count += 1
+            return _located([self._new], node)[0]
+        return self.generic_visit(node)
+
+
+def _replace_statements(body: list[ast.stmt], old: list[ast.stmt], new: list[ast.stmt]) -> int:
+    """Put `new` in the place of `old` if there is one; how many there are."""
+    places = _places(body, [ast.dump(statement) for statement in old])
+    if len(places) == 1:
+        block, at = places[0]
+        block[at : at + len(old)] = _located(new, block[at])
+    return len(places)
+
+
+def _located(nodes: list[N], place: ast.AST) -> list[N]:
+    for root in nodes:
+        for node in ast.walk(root):
+            ast.copy_location(node, place)
+    return nodes
+
+
+def _body_of(tree: ast.Module, bug: Bug) -> list[ast.stmt]:
     body: list[ast.stmt] = tree.body
-    for name in mutant.function.split(".") if mutant.function else []:
+    for name in bug.function.split(".") if bug.function else []:
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         found = [node for node in body if isinstance(node, kinds) and node.name == name]
         if not found:
-            raise StaleMutantError(f"{mutant.id}: {mutant.module} has no {mutant.function}")
+            raise StaleMutantError(f"{bug.id}: {bug.module} has no {bug.function}")
         body = found[-1].body
     return body
 
@@ -152,39 +200,39 @@ def _places(body: list[ast.stmt], wanted: Sequence[str]) -> list[tuple[list[ast.
 class _Loader(importlib.machinery.SourceFileLoader):
     """Loads one module with its bug, from its source, past all caches."""
 
-    def __init__(self, spec: ModuleSpec, mutant: Mutant) -> None:
+    def __init__(self, spec: ModuleSpec, bug: Bug) -> None:
         super().__init__(spec.name, spec.origin or "")
-        self._mutant = mutant
+        self._bug = bug
 
     def get_code(self, fullname: str) -> CodeType:
         source = self.get_data(self.path).decode()
-        return compile(mutated(source, self._mutant), self.path, "exec")
+        return compile(mutated(source, self._bug), self.path, "exec")
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(self, mutant: Mutant) -> None:
-        self._mutant = mutant
+    def __init__(self, bug: Bug) -> None:
+        self._bug = bug
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != self._mutant.module:
+        if fullname != self._bug.module:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None:
-            spec.loader = _Loader(spec, self._mutant)
+            spec.loader = _Loader(spec, self._bug)
         return spec
 
 
-def plant(mutant: Mutant) -> None:
+def plant(bug: Bug) -> None:
     """Have the module imported with its bug, in this process, from now on.
 
     Raises:
         StaleMutantError: the module is there already, without it.
     """
-    if mutant.module in sys.modules:
-        raise StaleMutantError(f"{mutant.id}: {mutant.module} is imported already: plant it first")
-    sys.meta_path.insert(0, _Finder(mutant))
+    if bug.module in sys.modules:
+        raise StaleMutantError(f"{bug.id}: {bug.module} is imported already: plant it first")
+    sys.meta_path.insert(0, _Finder(bug))
 
 
 def _search(mutant: Mutant, engine: EngineName) -> Hunt:

@@ -79,16 +79,19 @@ def run(
 def _no_collector() -> Generator[None, None, None]:
     """Collect after a run, never in one: when it does depends on everything that went before.
 
-    What was there before is left out, or each run would pay for the whole process.
+    What was there before is left out, or each run would pay for the whole process; should the
+    process have left out what is old already, it stays so.
     """
-    was_on = gc.isenabled()
+    was_on, is_frozen = gc.isenabled(), gc.get_freeze_count() > 0
     gc.disable()
-    gc.freeze()
+    if not is_frozen:
+        gc.freeze()
     try:
         yield
     finally:
         gc.collect()
-        gc.unfreeze()
+        if not is_frozen:
+            gc.unfreeze()
         if was_on:
             gc.enable()
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
-from trio.testing import MockClock
 
 from keygrove.ports import Databases
 from keygrove.storage.memory import MemoryStore
@@ -16,6 +15,7 @@ from keygrove.storage.store import CertificateStore
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
+from tests.loops import Backend, virtual_trio
 from tests.simulation.timelines import SeededTimeline
 
 Open: TypeAlias = Callable[[], AbstractAsyncContextManager[CertificateStore]]
@@ -32,9 +32,9 @@ def form(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def anyio_backend(form: str) -> str | tuple[str, dict[str, Any]]:
+def anyio_backend(form: str) -> str | Backend:
     if form == "sqlite-simulated":
-        return "trio", {"clock": MockClock(autojump_threshold=0)}
+        return virtual_trio()
     return "trio" if form.endswith("trio") else "asyncio"
 
 

@@ -1,9 +1,7 @@
 """Stores that live and die on a disk of their own, without a world."""
 
-import trio
-from trio.testing import MockClock
-
 from keygrove_chaos.powercuts import Lives
+from tests.loops import run_on_trio
 from tests.simulation.timelines import SeededTimeline
 
 LIVES = 4
@@ -23,13 +21,13 @@ class Node:
 
     def run(self) -> str:
         """Several lives; what they leave on the disk."""
-        trio.run(self._lives.play, LIVES, clock=MockClock(autojump_threshold=0))
+        run_on_trio(self._lives.play, LIVES)
         return self.disk.digest()
 
     def run_once(self, commits: int) -> None:
         """One life of so many commits, at whose end the power fails; then a look."""
-        trio.run(self._lives.play_once, commits, clock=MockClock(autojump_threshold=0))
+        run_on_trio(self._lives.play_once, commits)
 
     def run_killed(self, commits: int) -> None:
         """One life of so many commits; when one of them fails, the process dies at once."""
-        trio.run(self._lives.play_killed, commits, clock=MockClock(autojump_threshold=0))
+        run_on_trio(self._lives.play_killed, commits)

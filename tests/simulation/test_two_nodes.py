@@ -3,12 +3,11 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import httpx
 import msgspec
 import pytest
-from trio.testing import MockClock
 
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import HttpSettings, Settings, StorageSettings
@@ -18,6 +17,7 @@ from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.node import MemoryLog, simulated_node
 from keygrove_chaos.servers import Reply
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, key
+from tests.loops import Backend, virtual_trio
 
 pytestmark = pytest.mark.anyio
 
@@ -52,10 +52,10 @@ def world(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def anyio_backend(world: str) -> tuple[str, dict[str, Any]]:
+def anyio_backend(world: str) -> Backend:
     if world.endswith("asyncio"):
         return "asyncio", {}
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
+    return virtual_trio()
 
 
 @asynccontextmanager

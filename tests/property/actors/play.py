@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
-import trio
 from hypothesis import strategies as st
-from trio.testing import MockClock
 
 from keygrove_actors import Report, Runtime, SupSpec, run
-from keygrove_actors.testkit import VirtualLoop, leak_gate, seed_trio
+from keygrove_actors.testkit import leak_gate, seed_trio
+from tests.loops import run_on_asyncio, run_on_trio
 
 T = TypeVar("T")
 
@@ -44,7 +42,5 @@ def played(
 
     if loop.is_on_trio:
         seed_trio(loop.seed)
-        result: T = trio.run(main, clock=MockClock(autojump_threshold=0))
-        return result
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main())
+        return run_on_trio(main)
+    return run_on_asyncio(main)

@@ -10,11 +10,9 @@ from typing import Any, TypeAlias
 
 import anyio
 import trio
-from trio.testing import MockClock
 
 from keygrove_actors import (
     IGNORE,
-    Actor,
     ActorError,
     AutoShutdown,
     Backoff,
@@ -43,33 +41,22 @@ from keygrove_actors import (
     ShutdownError,
     StartError,
     StartFailed,
-    Stop,
     Strategy,
     SupSpec,
     TreeEnded,
     on_cast,
     run,
 )
-from keygrove_actors.testkit import VirtualLoop, leak_gate
+from keygrove_actors.testkit import leak_gate
+from tests.loops import run_on_asyncio, run_on_trio
 from tests.property.actors.world import Delay, Entry, Plan, Rule
+from tests.unit.actors.lives import BoomError, ChildApi, Ends
 
 Op: TypeAlias = tuple[Any, ...]
 Trace: TypeAlias = list[tuple[float, Entry]]
 
 
-class ChildApi:
-    pass
-
-
-class End(Cast[ChildApi], frozen=True, tag=True):
-    how: str
-
-
 class Stick(Cast[ChildApi], frozen=True, tag=True):
-    pass
-
-
-class BoomError(Exception):
     pass
 
 
@@ -85,7 +72,7 @@ class Troubles:
         return faults.pop(0) if faults else ""
 
 
-class Plain(Actor[ChildApi]):
+class Plain(Ends):
     def __init__(self, key: str, troubles: Troubles) -> None:
         self.key, self.troubles = key, troubles
 
@@ -98,12 +85,6 @@ class Plain(Actor[ChildApi]):
     def terminate(self, reason: Reason) -> None:
         if self.troubles.ends.get(self.key) == "crash":
             raise BoomError("boom")
-
-    @on_cast(End)
-    def end(self, message: End) -> Stop:
-        if message.how == "boom":
-            raise BoomError("boom")
-        return Stop(Normal() if message.how == "normal" else Shutdown())
 
 
 @asynccontextmanager
@@ -292,12 +273,10 @@ def inner(path: str) -> str:
 
 def played(plan: Plan, ops: list[tuple[float, Op]], *, is_on_trio: bool) -> Stage:
     """The same life in the runtime."""
-    if is_on_trio:
-        stage = Stage(plan, trio.current_time)
-        trio.run(stage.play, ops, clock=MockClock(autojump_threshold=0))
-        return stage
-    loop = VirtualLoop()
-    stage = Stage(plan, loop.time)
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(stage.play(ops))
+    stage = Stage(plan, trio.current_time if is_on_trio else _time_on_asyncio)
+    (run_on_trio if is_on_trio else run_on_asyncio)(stage.play, ops)
     return stage
+
+
+def _time_on_asyncio() -> float:
+    return asyncio.get_running_loop().time()  # in callbacks, too, where anyio knows of no loop

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,48 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keygrove_actors import (
-    Actor,
-    Call,
-    ChildSpec,
     Ctx,
     Joined,
     Left,
     NameTaken,
     Ref,
-    Restart,
     Runtime,
     SupSpec,
-    on,
 )
 from tests.property.actors.play import Loop, loops, played
+from tests.unit.actors.club import ClubApi, Do, member
 
 Op: TypeAlias = tuple[str, int, str]
 
 
 MEMBERS, GROUPS, ALIASES = 4, "gh", "xyz"
-
-
-class ClubApi:
-    pass
-
-
-class Do(Call[ClubApi, Any], frozen=True, tag=True):
-    what: Callable[[Ctx], Any]
-
-
-class Member(Actor[ClubApi]):
-    def __init__(self, told: list[Joined | Left]) -> None:
-        self.told = told
-
-    def init(self, ctx: Ctx) -> None:
-        self.ctx = ctx
-
-    @on(Do)
-    def do(self, message: Do) -> Any:
-        return message.what(self.ctx)
-
-    def on_info(self, message: Any) -> None:
-        self.told.append(message)
 
 
 class Model:
@@ -139,9 +111,6 @@ def test_a080_a085_a087_names_and_groups_do_as_the_model(
     model = Model()
     told: list[Joined | Left] = []
 
-    def member(name: str, told: list[Joined | Left]) -> ChildSpec:
-        return ChildSpec(name, lambda: Member(told), name=name, restart=Restart.TEMPORARY)
-
     async def scenario(runtime: Runtime) -> None:
         refs = [runtime.whereis(f"m{i}", ClubApi) for i in range(MEMBERS)]
         watcher = runtime.whereis("watcher", ClubApi)
@@ -159,5 +128,5 @@ def test_a080_a085_a087_names_and_groups_do_as_the_model(
             known[change.ref.label] += 1 if isinstance(change, Joined) else -1
         assert +known == Counter(ref.label for ref in runtime.members("g")), "no gap, no duplicate"
 
-    specs = [member(f"m{i}", []) for i in range(MEMBERS)]
+    specs = [member(f"m{i}") for i in range(MEMBERS)]
     played(scenario, SupSpec(children=(*specs, member("watcher", told))), loop)

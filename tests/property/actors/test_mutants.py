@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from keygrove_bench.mutants import CONTROL, MUTANTS, Mutant, attempt
+import keygrove_actors
+from keygrove_bench.mutants import BUGS, CONTROL, attempt
+from keygrove_chaos.mutants import Bug, mutated
 
-EASY = [m for m in MUTANTS if m.name[:5] in {"A-002", "A-021", "A-041"}]
+EASY = [bug for bug in BUGS if bug.id[:5] in {"A-002", "A-021", "A-041"}]
+FOLDER = Path(keygrove_actors.__file__).parent
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.id for bug in BUGS])
+def test_no_bug_is_stale(bug: Bug) -> None:
+    module = FOLDER / f"{bug.module.rpartition('.')[2]}.py"
+    mutated(module.read_text(), bug)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutant", EASY, ids=[m.name for m in EASY])
-def test_a_planted_bug_is_found(mutant: Mutant) -> None:
-    assert attempt(mutant, 300).found
+@pytest.mark.parametrize("bug", EASY, ids=[bug.id for bug in EASY])
+def test_a_planted_bug_is_found(bug: Bug) -> None:
+    assert attempt(bug, 300).found
 
 
 @pytest.mark.slow

@@ -22,8 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from keygrove_actors import SpecWarning
 from tests.property.actors.household import Household, Kid
 from tests.property.actors.oracle import Sup
-from tests.property.actors.stage import End, Op, Stick, Trace, played
+from tests.property.actors.stage import Op, Stick, Trace, played
 from tests.property.actors.world import Delay, Entry, Plan, Rule, World
+from tests.unit.actors.lives import End
 
 STEPS = 12
 """As many fit into a second."""

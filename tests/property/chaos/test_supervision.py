@@ -11,7 +11,6 @@ from random import Random
 
 import trio
 from hypothesis import settings
-from trio.testing import MockClock
 
 from keygrove_actors import (
     STOP,
@@ -42,6 +41,7 @@ from keygrove_actors import (
 from keygrove_actors.reports import Report
 from keygrove_chaos.history import NANOSECONDS
 from keygrove_chaos.supervision import SupervisionModel
+from tests.loops import run_on_trio
 
 FULL, QUICK = 300, 40
 LASTS_S = 60.0
@@ -191,5 +191,5 @@ def test_the_runtime_keeps_the_rules_in_crash_storms() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpecWarning)
         for seed in rounds():
-            wrong = trio.run(storm, seed, clock=MockClock(autojump_threshold=0))
+            wrong = run_on_trio(storm, seed)
             assert not wrong, "\n".join([f"seed {seed}", *wrong])

@@ -1,16 +1,14 @@
 """Whatever a client sends, the answer is its fault or none, and the node is well after it."""
 
-from functools import partial
 from urllib.parse import quote_from_bytes
 
-import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trio.testing import MockClock
 
 from keygrove.settings import Settings, StorageSettings
 from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.node import simulated_node
+from tests.loops import run_on_trio
 
 CERTIFICATE = armored(made(1, "Alice <a@x.example>", subkeys=[2]))
 
@@ -71,4 +69,4 @@ async def live(requests: list[tuple[str, str, bytes]], content_type: str) -> Non
 def test_nothing_a_client_sends_is_a_fault_of_ours(
     requests: list[tuple[str, str, bytes]], content_type: str
 ) -> None:
-    trio.run(partial(live, requests, content_type), clock=MockClock(autojump_threshold=0))
+    run_on_trio(live, requests, content_type)

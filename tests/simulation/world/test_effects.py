@@ -28,10 +28,9 @@ from keygrove_chaos.net_faults import (
 from keygrove_chaos.network import Network
 from keygrove_chaos.stream import Stream
 from keygrove_chaos.tcp import BUFFER_BYTES
+from keygrove_chaos.world import World
 from tests.simulation.world.echo import Accepted, connected
-from tests.simulation.world.timeline import LoopTimeline
-
-pytestmark = pytest.mark.anyio
+from tests.simulation.world.worlds import in_a_world
 
 FAULTS: tuple[NetFault, ...] = (
     Latency(law=Const(0.5)),
@@ -71,6 +70,7 @@ def test_c011_no_fault_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@in_a_world
 async def test_c011_each_fault_counts_what_it_did(network: Network, fault: NetFault) -> None:
     ours, _ = await connected(network, "a", "b")
     network.inject("f", fault)
@@ -79,14 +79,15 @@ async def test_c011_each_fault_counts_what_it_did(network: Network, fault: NetFa
     assert network.effect("f") > 0
 
 
+@in_a_world
 async def test_c014_a_middlebox_that_forgets_leaves_both_ends_in_the_dark(
-    network: Network, timeline: LoopTimeline
+    network: Network, world: World
 ) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("nat", HalfOpen())
-    begun = timeline.now()
+    begun = world.now()
     await ours.send(b"x" * BUFFER_BYTES)
-    assert timeline.now() == begun  # the writer sees success until the buffer is full
+    assert world.now() == begun  # the writer sees success until the buffer is full
     with anyio.move_on_after(300) as writing:
         await ours.send(b"x")
     with anyio.move_on_after(300) as reading:
@@ -95,6 +96,7 @@ async def test_c014_a_middlebox_that_forgets_leaves_both_ends_in_the_dark(
     assert reading.cancelled_caught
 
 
+@in_a_world
 async def test_c014_who_asks_for_a_sign_of_life_finds_out_and_a_new_stream_serves(
     network: Network,
 ) -> None:

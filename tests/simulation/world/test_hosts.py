@@ -5,12 +5,12 @@ import pytest
 
 from keygrove_chaos.network import Network
 from keygrove_chaos.tcp import BUFFER_BYTES
+from keygrove_chaos.world import World
 from tests.simulation.world.echo import Accepted, connected
-from tests.simulation.world.timeline import LoopTimeline
-
-pytestmark = pytest.mark.anyio
+from tests.simulation.world.worlds import in_a_world
 
 
+@in_a_world
 async def test_a_killed_process_resets_its_streams(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.crash_host("b", "rst")
@@ -22,6 +22,7 @@ async def test_a_killed_process_resets_its_streams(network: Network) -> None:
         await network.connect("a", "b", 11370)
 
 
+@in_a_world
 async def test_a_process_that_ends_ends_its_streams(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     await theirs.send(b"last words")
@@ -31,13 +32,12 @@ async def test_a_process_that_ends_ends_its_streams(network: Network) -> None:
         await ours.receive()
 
 
-async def test_power_loss_leaves_the_peer_half_open(
-    network: Network, timeline: LoopTimeline
-) -> None:
+@in_a_world
+async def test_power_loss_leaves_the_peer_half_open(network: Network, world: World) -> None:
     ours, _ = await connected(network, "a", "b")
     network.crash_host("b", "silent")
     await ours.send(b"x" * BUFFER_BYTES)
-    assert timeline.now() < 0.1
+    assert world.now() < 0.1
     with anyio.move_on_after(300) as writing:
         await ours.send(b"x")
     with anyio.move_on_after(300) as reading:
@@ -46,6 +46,7 @@ async def test_power_loss_leaves_the_peer_half_open(
     assert reading.cancelled_caught
 
 
+@in_a_world
 async def test_a_reader_alone_never_learns_of_power_loss(network: Network) -> None:
     ours, _ = await connected(network, "a", "b")
     network.crash_host("b", "silent")
@@ -54,6 +55,7 @@ async def test_a_reader_alone_never_learns_of_power_loss(network: Network) -> No
     assert reading.cancelled_caught
 
 
+@in_a_world
 async def test_asking_for_a_sign_of_life_finds_a_half_open_stream(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     for is_alive in (True, False):
@@ -66,6 +68,7 @@ async def test_asking_for_a_sign_of_life_finds_a_half_open_stream(network: Netwo
         network.crash_host("b", "silent")
 
 
+@in_a_world
 async def test_a_host_that_is_back_resets_streams_of_before(network: Network) -> None:
     ours, _ = await connected(network, "a", "b")
     network.crash_host("b", "silent")
@@ -77,6 +80,7 @@ async def test_a_host_that_is_back_resets_streams_of_before(network: Network) ->
     await network.connect("a", "b", 11370)
 
 
+@in_a_world
 async def test_a_host_without_power_cannot_be_reached(network: Network) -> None:
     Accepted(network, "b")
     network.crash_host("b", "silent")
@@ -86,8 +90,9 @@ async def test_a_host_without_power_cannot_be_reached(network: Network) -> None:
         await network.connect("b", "a", 11370)
 
 
+@in_a_world
 async def test_a_paused_host_gets_what_waited_when_it_goes_on(
-    network: Network, timeline: LoopTimeline
+    network: Network, world: World
 ) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.pause_host("b")
@@ -98,13 +103,14 @@ async def test_a_paused_host_gets_what_waited_when_it_goes_on(
         with anyio.move_on_after(1) as scope:
             await stream.receive()
         assert scope.cancelled_caught
-    resumed = timeline.now()
+    resumed = world.now()
     network.resume_host("b")
     assert await theirs.receive() == b"hello"
-    assert timeline.now() == resumed
+    assert world.now() == resumed
     assert await ours.receive() == b"sent while frozen"
 
 
+@in_a_world
 async def test_what_waits_at_a_paused_host_dies_with_it(network: Network) -> None:
     got: list[object] = []
     network.bind("b", 1, got.append)

@@ -1,20 +1,14 @@
 """What holds for streams and datagrams whatever the faults, and the same seed, the same run."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import anyio
 import msgspec
 import pytest
-import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
 
-from keygrove_actors.testkit import VirtualLoop
 from keygrove_chaos.net_faults import (
     Burst,
     Clog,
@@ -34,9 +28,11 @@ from keygrove_chaos.net_faults import (
     Uniform,
 )
 from keygrove_chaos.network import Datagram, Network, Tally
+from keygrove_chaos.running import run
 from keygrove_chaos.stream import Stream
+from keygrove_chaos.world import ENGINES, EngineName, Options, World
 from tests.simulation.world.echo import connected
-from tests.simulation.world.timeline import running
+from tests.simulation.world.worlds import YEAR_S
 
 HIDDEN: list[NetFault] = [
     Latency(LogNormal(0.05, 0.7), jitter_s=0.05),
@@ -55,19 +51,12 @@ HIDDEN: list[NetFault] = [
 VISIBLE: list[NetFault] = [Mtu(500), Loss(0.9), Corrupt(0.5, 0.5)]
 
 
-def on_trio(main: Callable[[], Awaitable[Any]]) -> Any:
-    return trio.run(main, clock=MockClock(autojump_threshold=0))
+engines = pytest.mark.parametrize("engine", ENGINES)
 
 
-def on_asyncio(main: Callable[[], Awaitable[Any]]) -> Any:
-    async def whole() -> Any:
-        return await main()
-
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(whole())
-
-
-LOOPS = pytest.mark.parametrize("run", [on_asyncio, on_trio], ids=["asyncio", "trio"])
+def long(engine: EngineName) -> Options:
+    """For runs in which somebody waits for a day."""
+    return Options(engine=engine, limit_s=YEAR_S)
 
 
 def inject(network: Network, faults: list[NetFault]) -> None:
@@ -76,12 +65,11 @@ def inject(network: Network, faults: list[NetFault]) -> None:
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """What arrived at two ends, whether either gave up, and the trace."""
+    """What arrived at two ends, and whether either gave up."""
 
     there: bytes
     back: bytes
     is_given_up: bool
-    notes: list[tuple[str | int | float, ...]]
 
 
 async def read(stream: Stream, into: bytearray) -> None:
@@ -97,54 +85,53 @@ async def write(stream: Stream, data: bytes) -> None:
         await stream.send_eof()
 
 
-async def conversation(seed: int, faults: list[NetFault], there: bytes, back: bytes) -> Heard:
+async def conversation(faults: list[NetFault], there: bytes, back: bytes, world: World) -> Heard:
     """Let two ends write at once."""
     heard_there, heard_back = bytearray(), bytearray()
-    async with running(seed) as timeline:
-        network = Network(timeline, ["a", "b"], Const(0.01))
-        ours, theirs = await connected(network, "a", "b")
-        inject(network, faults)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(read, theirs, heard_there)
-            tasks.start_soon(read, ours, heard_back)
-            tasks.start_soon(write, ours, there)
-            tasks.start_soon(write, theirs, back)
+    network = Network(world, ["a", "b"], Const(0.01))
+    ours, theirs = await connected(network, "a", "b")
+    inject(network, faults)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read, theirs, heard_there)
+        tasks.start_soon(read, ours, heard_back)
+        tasks.start_soon(write, ours, there)
+        tasks.start_soon(write, theirs, back)
     is_given_up = any(stream.end.trouble is not None for stream in (ours, theirs))
-    return Heard(bytes(heard_there), bytes(heard_back), is_given_up, timeline.notes)
+    return Heard(bytes(heard_there), bytes(heard_back), is_given_up)
 
 
-@LOOPS
+@engines
 @given(
     faults=st.lists(st.sampled_from(HIDDEN), unique=True, max_size=4),
     sizes=st.tuples(st.integers(0, 50_000), st.integers(0, 2_000)),
     seed=st.integers(0, 2**16),
 )
 def test_a_stream_arrives_in_order_and_whole(
-    run: Callable[..., Any], faults: list[NetFault], sizes: tuple[int, int], seed: int
+    engine: EngineName, faults: list[NetFault], sizes: tuple[int, int], seed: int
 ) -> None:
     there, back = (bytes(n * 7 % 251 for n in range(size)) for size in sizes)
-    heard = run(partial(conversation, seed, faults, there, back))
+    main = partial(conversation, faults, there, back)
+    heard = run(main, seed=seed, options=long(engine)).result
     assert there.startswith(heard.there)
     assert back.startswith(heard.back)
     assert heard.is_given_up or (heard.there, heard.back) == (there, back)
 
 
 async def datagrams(
-    seed: int, faults: list[NetFault], count: int, wait_s: float
+    faults: list[NetFault], count: int, wait_s: float, world: World
 ) -> tuple[Tally, list[Datagram]]:
     found: list[Datagram] = []
-    async with running(seed) as timeline:
-        network = Network(timeline, ["a", "b"], Const(0.01))
-        network.bind("b", 1, found.append)
-        inject(network, faults)
-        for number in range(count):
-            network.send_datagram("a", "b", 1 + (number % 5 == 4), bytes(number % 900))
-            await anyio.sleep(0.01)
-        await anyio.sleep(wait_s)
+    network = Network(world, ["a", "b"], Const(0.01))
+    network.bind("b", 1, found.append)
+    inject(network, faults)
+    for number in range(count):
+        network.send_datagram("a", "b", 1 + (number % 5 == 4), bytes(number % 900))
+        await anyio.sleep(0.01)
+    await anyio.sleep(wait_s)
     return network.datagrams, found
 
 
-@LOOPS
+@engines
 @given(
     faults=st.lists(st.sampled_from(HIDDEN + VISIBLE), unique=True, max_size=4),
     count=st.integers(0, 100),
@@ -152,22 +139,22 @@ async def datagrams(
     seed=st.integers(0, 2**16),
 )
 def test_no_datagram_is_unaccounted_for(
-    run: Callable[..., Any], faults: list[NetFault], count: int, wait_s: float, seed: int
+    engine: EngineName, faults: list[NetFault], count: int, wait_s: float, seed: int
 ) -> None:
-    tally, found = run(partial(datagrams, seed, faults, count, wait_s))
+    main = partial(datagrams, faults, count, wait_s)
+    tally, found = run(main, seed=seed, options=long(engine)).result
     assert tally.sent == count
     assert tally.sent + tally.duplicated == tally.delivered + tally.lost + tally.in_flight
     assert tally.delivered == len(found)
     assert wait_s < 100 or tally.in_flight == 0
 
 
-def traces(seed: int, run: Callable[..., Any]) -> list[tuple[str | int | float, ...]]:
+def digest(seed: int, engine: EngineName) -> str:
     faults: list[NetFault] = [Loss(0.1), Latency(LogNormal(0.05, 0.5)), Dup(0.1), Slice(400)]
-    heard: Heard = run(partial(conversation, seed, faults, bytes(30_000), bytes(10_000)))
-    return heard.notes
+    main = partial(conversation, faults, bytes(30_000), bytes(10_000))
+    return run(main, seed=seed, options=long(engine)).trace.digest()
 
 
-@LOOPS
-def test_the_same_seed_delivers_the_same(run: Callable[..., Any]) -> None:
-    assert traces(5, run) == traces(5, run)
-    assert traces(5, run) != traces(6, run)
+def test_the_same_seed_delivers_the_same_on_both_engines() -> None:
+    assert len({digest(5, engine) for engine in (*ENGINES, *ENGINES)}) == 1
+    assert digest(5, "aio") != digest(6, "aio")

@@ -7,8 +7,8 @@ from keygrove_chaos.listener import StreamListener
 from keygrove_chaos.network import Network
 from keygrove_chaos.stream import Stream
 from tests.simulation.world.echo import received
+from tests.simulation.world.worlds import in_a_world
 
-pytestmark = pytest.mark.anyio
 PORT = 4000
 
 
@@ -24,6 +24,7 @@ async def asked(network: Network, source: str, words: bytes) -> bytes:
         return await received(stream)
 
 
+@in_a_world
 async def test_each_stream_gets_a_task_of_its_own(network: Network) -> None:
     async with StreamListener(network, "b", PORT) as listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, shout)
@@ -34,6 +35,7 @@ async def test_each_stream_gets_a_task_of_its_own(network: Network) -> None:
         tasks.cancel_scope.cancel()
 
 
+@in_a_world
 async def test_streams_wait_until_they_are_served(network: Network) -> None:
     async with StreamListener(network, "b", PORT) as listener, anyio.create_task_group() as tasks:
         stream = await network.connect("a", "b", PORT)
@@ -46,6 +48,7 @@ async def test_streams_wait_until_they_are_served(network: Network) -> None:
         tasks.cancel_scope.cancel()
 
 
+@in_a_world
 async def test_a_closed_listener_resets_who_waits_and_refuses_others(network: Network) -> None:
     listener = StreamListener(network, "b", PORT)
     async with await network.connect("a", "b", PORT) as stream:

@@ -1,7 +1,6 @@
 """A whole node behind a simulated network: the product's own code answers."""
 
 import msgspec
-import pytest
 
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
@@ -11,12 +10,12 @@ from keygrove_chaos.network import Network
 from keygrove_chaos.node import MemoryLog, memory_stores, simulated_ports
 from keygrove_chaos.web import WebEndpoint, WebServers, ask
 from keygrove_protocols.openpgp.certificate import fingerprint
-
-pytestmark = pytest.mark.anyio
+from tests.simulation.world.worlds import in_a_world
 
 ALICE = made(1, "Alice <a@x.example>")
 
 
+@in_a_world
 async def test_a_node_is_reached_over_a_bad_link(network: Network) -> None:
     network.inject("slow", Latency(LogNormal(0.1, 0.5)))
     network.inject("bad", Loss(0.05))

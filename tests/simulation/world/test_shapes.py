@@ -18,10 +18,9 @@ from keygrove_chaos.partition import (
     ring,
     split,
 )
+from keygrove_chaos.world import World
 from tests.simulation.world.echo import Accepted
-from tests.simulation.world.timeline import LoopTimeline
-
-pytestmark = pytest.mark.anyio
+from tests.simulation.world.worlds import in_a_world
 
 NAMES = "abcde"
 
@@ -52,6 +51,7 @@ async def heard(network: Network, port: int = 1, size: int = 1) -> set[str]:
     ],
     ids=["split", "one way", "partial", "isolated", "ring", "bridge"],
 )
+@in_a_world
 async def test_a_shape_is_seen_and_heals(network: Network, shape: Partition, deaf: str) -> None:
     network.inject("f", shape)
     assert await heard(network) == {*deaf.split()}
@@ -63,11 +63,13 @@ async def test_a_shape_is_seen_and_heals(network: Network, shape: Partition, dea
 @pytest.mark.parametrize(
     "shape", [majority(NAMES, Random(1)), halves(NAMES, 2, Random(1))], ids=["majority", "halves"]
 )
+@in_a_world
 async def test_two_parts_do_not_hear_each_other(network: Network, shape: Partition) -> None:
     network.inject("f", shape)
     assert len(await heard(network)) == 2 * 3 * 2
 
 
+@in_a_world
 async def test_a_cut_by_port_leaves_other_ports(network: Network) -> None:
     network.inject("f", msgspec.structs.replace(partial("a", "b"), ports=(11371,)))
     for port in (11370, 11371):
@@ -77,12 +79,14 @@ async def test_a_cut_by_port_leaves_other_ports(network: Network) -> None:
         await network.connect("a", "b", 11371)
 
 
+@in_a_world
 async def test_a_cut_by_size_leaves_small_messages(network: Network) -> None:
     network.inject("f", msgspec.structs.replace(partial("a", "b"), size_min=500))
     assert await heard(network) == set()
     assert await heard(network, 2, 1000) == {"ab", "ba"}
 
 
+@in_a_world
 async def test_shapes_stack_and_heal_one_by_one(network: Network) -> None:
     network.inject("f", partial("a", "b"))
     network.inject("g", isolated("b", NAMES))
@@ -93,15 +97,17 @@ async def test_shapes_stack_and_heal_one_by_one(network: Network) -> None:
     assert await heard(network, 3) == set()
 
 
-async def test_a_flapping_link_comes_and_goes(network: Network, timeline: LoopTimeline) -> None:
+@in_a_world
+async def test_a_flapping_link_comes_and_goes(network: Network, world: World) -> None:
     network.inject("f", Flap(2.0), [("a", "b")])
     found: list[set[str]] = []
     for port in range(1, 5):
-        await anyio.sleep_until(anyio.current_time() + port - timeline.now() + 0.5)
+        await anyio.sleep_until(anyio.current_time() + port - world.now() + 0.5)
         found.append(await heard(network, port))
     assert found == [set(), {"ab"}, set(), {"ab"}]
 
 
+@in_a_world
 async def test_swizzled_hosts_hear_all_again_and_nothing_is_lost(network: Network) -> None:
     fault: NetFault = Swizzle(("a", "b", "c"), 3.0, 1.0)
     network.inject("f", fault)

@@ -27,10 +27,9 @@ from keygrove_chaos.network import Network
 from keygrove_chaos.partition import one_way, partial
 from keygrove_chaos.stream import Stream
 from keygrove_chaos.tcp import BUFFER_BYTES, WINDOW_BYTES
+from keygrove_chaos.world import World
 from tests.simulation.world.echo import Accepted, connected, received
-from tests.simulation.world.timeline import LoopTimeline
-
-pytestmark = pytest.mark.anyio
+from tests.simulation.world.worlds import in_a_world
 
 DATA = bytes(range(256)) * 400
 
@@ -59,30 +58,35 @@ async def fill(stream: Stream) -> int:
     return taken
 
 
+@in_a_world
 async def test_both_ends_read_what_the_other_wrote(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     assert await moved(ours, theirs) == DATA
     assert await moved(theirs, ours, b"thanks") == b"thanks"
 
 
-async def test_opening_takes_a_round_trip(network: Network, timeline: LoopTimeline) -> None:
+@in_a_world
+async def test_opening_takes_a_round_trip(network: Network, world: World) -> None:
     Accepted(network, "b")
     network.inject("slow", Latency(Const(0.099)))
     await network.connect("a", "b", 11370)
-    assert timeline.now() == pytest.approx(0.2)
+    assert world.now() == pytest.approx(0.2)
     assert network.effect("slow") > 0
 
 
+@in_a_world
 async def test_nobody_listens(network: Network) -> None:
     with pytest.raises(ConnectionRefusedError):
         await network.connect("a", "b", 11370)
 
 
+@in_a_world
 async def test_a_writer_waits_for_a_reader(network: Network) -> None:
     ours, _ = await connected(network, "a", "b")
     assert await fill(ours) in range(WINDOW_BYTES, WINDOW_BYTES + BUFFER_BYTES + 1)
 
 
+@in_a_world
 async def test_a_writer_goes_on_when_a_slow_reader_reads(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     async with anyio.create_task_group() as tasks:
@@ -93,6 +97,7 @@ async def test_a_writer_goes_on_when_a_slow_reader_reads(network: Network) -> No
             read += len(await theirs.receive())
 
 
+@in_a_world
 async def test_reading_and_writing_after_closing_is_told(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     await ours.aclose()
@@ -104,6 +109,7 @@ async def test_reading_and_writing_after_closing_is_told(network: Network) -> No
         await theirs.receive()
 
 
+@in_a_world
 async def test_writing_to_one_who_closed_breaks_the_stream(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     await theirs.aclose()
@@ -113,6 +119,7 @@ async def test_writing_to_one_who_closed_breaks_the_stream(network: Network) -> 
         await ours.send(b"x")
 
 
+@in_a_world
 async def test_closing_with_octets_unread_resets(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     await ours.send(b"x")
@@ -137,8 +144,9 @@ async def test_closing_with_octets_unread_resets(network: Network) -> None:
     ],
     ids=lambda fault: type(fault).__name__,
 )
+@in_a_world
 async def test_tcp_hides_a_fault_but_for_the_time_it_takes(
-    network: Network, timeline: LoopTimeline, fault: NetFault
+    network: Network, world: World, fault: NetFault
 ) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", fault, [("a", "b")])
@@ -146,17 +154,19 @@ async def test_tcp_hides_a_fault_but_for_the_time_it_takes(
     assert network.effect("f") > 0
 
 
-async def test_loss_is_a_pause_of_200_ms(network: Network, timeline: LoopTimeline) -> None:
+@in_a_world
+async def test_loss_is_a_pause_of_200_ms(network: Network, world: World) -> None:
     ours, theirs = await connected(network, "a", "b")
     await anyio.sleep(1)
     network.inject("f", Loss(1.0), [("a", "b")])
-    began = timeline.now()
+    began = world.now()
     await ours.send(b"x")
     network.heal("f")
     assert await theirs.receive() == b"x"
-    assert timeline.now() - began == pytest.approx(0.2 + 0.001, abs=0.01)
+    assert world.now() - began == pytest.approx(0.2 + 0.001, abs=0.01)
 
 
+@in_a_world
 async def test_a_corrupt_packet_no_checksum_shows_changes_octets(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", Corrupt(0.2, 1.0), [("a", "b")])
@@ -165,6 +175,7 @@ async def test_a_corrupt_packet_no_checksum_shows_changes_octets(network: Networ
     assert arrived != DATA
 
 
+@in_a_world
 async def test_a_slicer_makes_reads_of_one_octet(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", Slice(1), [("a", "b")])
@@ -172,18 +183,18 @@ async def test_a_slicer_makes_reads_of_one_octet(network: Network) -> None:
     assert [await theirs.receive() for _ in range(3)] == [b"a", b"b", b"c"]
 
 
-async def test_a_cut_that_drops_makes_opening_hang(
-    network: Network, timeline: LoopTimeline
-) -> None:
+@in_a_world
+async def test_a_cut_that_drops_makes_opening_hang(network: Network, world: World) -> None:
     Accepted(network, "b")
     network.inject("f", partial("a", "b"))
     with pytest.raises(TimeoutError):
         await network.connect("a", "b", 11370)
-    assert timeline.now() == pytest.approx(127)
+    assert world.now() == pytest.approx(127)
     assert network.effect("f") == 7
 
 
-async def test_a_cut_that_rejects_refuses_at_once(network: Network, timeline: LoopTimeline) -> None:
+@in_a_world
+async def test_a_cut_that_rejects_refuses_at_once(network: Network, world: World) -> None:
     ours, _ = await connected(network, "a", "b")
     network.inject("f", msgspec.structs.replace(partial("a", "b"), mode="reject"))
     with pytest.raises(ConnectionRefusedError):
@@ -191,9 +202,10 @@ async def test_a_cut_that_rejects_refuses_at_once(network: Network, timeline: Lo
     await ours.send(b"x")
     with pytest.raises(anyio.BrokenResourceError):
         await ours.receive()
-    assert timeline.now() < 0.1
+    assert world.now() < 0.1
 
 
+@in_a_world
 async def test_a_stream_stalls_in_a_partition_and_goes_on_after_it(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", partial("a", "b"))
@@ -205,17 +217,19 @@ async def test_a_stream_stalls_in_a_partition_and_goes_on_after_it(network: Netw
     assert await theirs.receive() == b"hello"
 
 
+@in_a_world
 async def test_a_stream_is_given_up_after_a_quarter_of_an_hour(
-    network: Network, timeline: LoopTimeline
+    network: Network, world: World
 ) -> None:
     ours, _ = await connected(network, "a", "b")
     network.inject("f", partial("a", "b"))
     await ours.send(b"hello")
     with pytest.raises(anyio.BrokenResourceError):
         await ours.receive()
-    assert timeline.now() == pytest.approx(924.6, abs=5)
+    assert world.now() == pytest.approx(924.6, abs=5)
 
 
+@in_a_world
 async def test_one_way_lets_data_through_but_no_answer(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", one_way("b", "a"))
@@ -229,6 +243,7 @@ async def test_one_way_lets_data_through_but_no_answer(network: Network) -> None
         await network.connect("a", "b", 11370)
 
 
+@in_a_world
 async def test_a_black_hole_stalls_large_writes_only(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", Mtu(1400))
@@ -241,6 +256,7 @@ async def test_a_black_hole_stalls_large_writes_only(network: Network) -> None:
     assert network.effect("f") > 0
 
 
+@in_a_world
 async def test_refusing_leaves_open_streams(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", Refuse(), [("a", "b")])
@@ -250,6 +266,7 @@ async def test_refusing_leaves_open_streams(network: Network) -> None:
     assert network.effect("f") == 1
 
 
+@in_a_world
 async def test_old_streams_work_where_new_ones_hang(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", Partition(groups=(("a",), ("b",)), flows="new"))
@@ -258,6 +275,7 @@ async def test_old_streams_work_where_new_ones_hang(network: Network) -> None:
     assert await moved(ours, theirs) == DATA
 
 
+@in_a_world
 async def test_a_byte_budget_resets_both_ends(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", Reset(20_000), [("a", "b")])
@@ -268,6 +286,7 @@ async def test_a_byte_budget_resets_both_ends(network: Network) -> None:
         await ours.receive()
 
 
+@in_a_world
 async def test_a_nat_makes_an_idle_stream_half_open(network: Network) -> None:
     ours, theirs = await connected(network, "a", "b")
     network.inject("f", HalfOpen(60.0))
@@ -283,6 +302,7 @@ async def test_a_nat_makes_an_idle_stream_half_open(network: Network) -> None:
     assert network.effect("f") > 0
 
 
+@in_a_world
 async def test_faults_heal_one_by_one(network: Network) -> None:
     Accepted(network, "b")
     network.inject("f", partial("a", "b"))

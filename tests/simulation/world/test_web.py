@@ -12,9 +12,8 @@ from keygrove_chaos.net_faults import Latency, Reset, Uniform
 from keygrove_chaos.network import Network
 from keygrove_chaos.partition import partial
 from keygrove_chaos.web import CutError, WebEndpoint, WebServers, ask
-from tests.simulation.world.timeline import LoopTimeline
-
-pytestmark = pytest.mark.anyio
+from keygrove_chaos.world import World
+from tests.simulation.world.worlds import in_a_world
 
 BODY = bytes(range(256)) * 1000
 
@@ -43,6 +42,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(send, scope["method"].encode() + scope["path"].encode() + query + body)
 
 
+@in_a_world
 async def test_a_request_travels_and_its_answer_comes_back(network: Network) -> None:
     network.inject("f", Latency(Uniform(0.0, 0.3)))
     async with serving(network, echo) as endpoint:
@@ -54,11 +54,13 @@ async def test_a_request_travels_and_its_answer_comes_back(network: Network) -> 
     assert endpoint.address == "b:11371"
 
 
+@in_a_world
 async def test_nobody_listens(network: Network) -> None:
     with pytest.raises(ConnectionRefusedError):
         await ask(network, "a", "b", 11371, "GET", "/")
 
 
+@in_a_world
 async def test_a_request_waits_for_a_server_that_starts(network: Network) -> None:
     endpoint = WebEndpoint(network, "b", 11371)
     replies: list[int] = []
@@ -75,13 +77,12 @@ async def test_a_request_waits_for_a_server_that_starts(network: Network) -> Non
     assert replies == [200]
 
 
-async def test_a_client_that_goes_away_disconnects(
-    network: Network, timeline: LoopTimeline
-) -> None:
+@in_a_world
+async def test_a_client_that_goes_away_disconnects(network: Network, world: World) -> None:
     seen: list[Any] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.extend([await receive(), await receive(), timeline.now()])
+        seen.extend([await receive(), await receive(), world.now()])
 
     async with serving(network, app):
         with pytest.raises(TimeoutError):
@@ -91,6 +92,7 @@ async def test_a_client_that_goes_away_disconnects(
     assert seen[2] == pytest.approx(5.0, abs=0.01)
 
 
+@in_a_world
 async def test_a_body_that_is_cut_is_a_disconnect_and_a_cut_answer(network: Network) -> None:
     seen: list[str] = []
 
@@ -107,6 +109,7 @@ async def test_a_body_that_is_cut_is_a_disconnect_and_a_cut_answer(network: Netw
     assert seen[-1] == "http.disconnect"
 
 
+@in_a_world
 async def test_an_answer_that_is_cut_is_told(network: Network) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, BODY)
@@ -117,6 +120,7 @@ async def test_an_answer_that_is_cut_is_told(network: Network) -> None:
             await ask(network, "a", "b", 11371, "GET", "/")
 
 
+@in_a_world
 async def test_a_server_may_answer_before_it_has_read_all(network: Network) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, b"too long")
@@ -126,6 +130,7 @@ async def test_a_server_may_answer_before_it_has_read_all(network: Network) -> N
     assert reply.body == b"too long"
 
 
+@in_a_world
 async def test_a_server_that_stops_finishes_the_requests_begun(network: Network) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await anyio.sleep(2)
@@ -144,6 +149,7 @@ async def test_a_server_that_stops_finishes_the_requests_begun(network: Network)
     assert replies == [b"done"]
 
 
+@in_a_world
 async def test_a_server_whose_host_dies_cuts_the_answer(network: Network) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -154,6 +160,7 @@ async def test_a_server_whose_host_dies_cuts_the_answer(network: Network) -> Non
             await ask(network, "a", "b", 11371, "GET", "/")
 
 
+@in_a_world
 async def test_a_partition_is_a_time_out(network: Network) -> None:
     network.inject("f", partial("a", "b"))
     async with serving(network, echo):

@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
 import pytest
-from trio.testing import MockClock
 
 from keygrove_actors import ChildSpec, Report, Runtime, Strategy, SupSpec, run
-from keygrove_actors.testkit import VirtualLoop, leak_gate, seed_trio
+from keygrove_actors.testkit import leak_gate, seed_trio
+from tests.loops import Backend, virtual_asyncio, virtual_trio
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 
@@ -38,11 +38,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+def anyio_backend(request: pytest.FixtureRequest) -> Backend:
     if request.param is None:
-        return "asyncio", {"loop_factory": VirtualLoop}
+        return virtual_asyncio()
     seed_trio(request.param)
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
+    return virtual_trio()
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ Children: id and P permanent, T transient, M temporary. Events: `a:boom` ends th
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -25,7 +23,6 @@ from keygrove_actors import (
     Normal,
     Report,
     Restart,
-    Runtime,
     Shutdown,
     StartError,
     State,
@@ -34,8 +31,7 @@ from keygrove_actors import (
     TreeEnded,
     on_cast,
 )
-
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
+from tests.unit.actors.conftest import Running
 
 KINDS = {"P": Restart.PERMANENT, "T": Restart.TRANSIENT, "M": Restart.TEMPORARY}
 
@@ -52,7 +48,17 @@ class BoomError(Exception):
     pass
 
 
-class Plain(Actor[ChildApi]):
+class Ends(Actor[ChildApi]):
+    """Ends as it is told."""
+
+    @on_cast(End)
+    def end(self, message: End) -> Stop:
+        if message.how == "boom":
+            raise BoomError("boom")
+        return Stop(Normal() if message.how == "normal" else Shutdown())
+
+
+class Plain(Ends):
     def __init__(self, id: str, failing: Counter[str]) -> None:  # noqa: A002 - OTP's word
         self.id = id
         self.failing = failing
@@ -61,12 +67,6 @@ class Plain(Actor[ChildApi]):
         if self.failing[self.id] > 0:
             self.failing[self.id] -= 1
             raise BoomError("boom")
-
-    @on_cast(End)
-    def end(self, message: End) -> Stop:
-        if message.how == "boom":
-            raise BoomError("boom")
-        return Stop(Normal() if message.how == "normal" else Shutdown())
 
 
 class Tasked(Plain):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeAlias
+from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -24,15 +24,14 @@ from keygrove_actors import (
     Reason,
     Report,
     Restart,
-    Runtime,
     Shutdown,
     TerminateError,
     WrongTask,
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
 import anyio
@@ -38,8 +36,7 @@ from keygrove_actors import (
 )
 from keygrove_actors.chance import Chance
 from keygrove_actors.pace import delay_of
-
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
+from tests.unit.actors.conftest import Running
 
 
 class ChildApi:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import anyio
 import anyio.lowlevel
@@ -39,8 +37,8 @@ from keygrove_actors import (
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

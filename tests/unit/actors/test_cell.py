@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -31,12 +28,11 @@ from keygrove_actors import (
     Ref,
     Report,
     Restart,
-    Runtime,
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
-
 import anyio
 import pytest
 
@@ -16,11 +12,10 @@ from keygrove_actors import (
     CallingSelf,
     ChildSpec,
     Ctx,
-    Runtime,
     on,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

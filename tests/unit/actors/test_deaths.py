@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -33,7 +32,6 @@ from keygrove_actors import (
     Report,
     Requests,
     Restart,
-    Runtime,
     Shutdown,
     Stop,
     StopReply,
@@ -41,8 +39,8 @@ from keygrove_actors import (
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

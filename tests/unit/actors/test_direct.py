@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
-from typing import ClassVar, TypeAlias
+from contextlib import suppress
+from typing import ClassVar
 
 import anyio
 import anyio.lowlevel
@@ -32,14 +31,13 @@ from keygrove_actors import (
     Ref,
     ReplyTo,
     Restart,
-    Runtime,
     Shutdown,
     StopReply,
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

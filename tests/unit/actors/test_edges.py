@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import pytest
@@ -31,7 +29,6 @@ from keygrove_actors import (
     ReplyTo,
     Report,
     Requests,
-    Runtime,
     ShuttingDown,
     SpecError,
     StartFailed,
@@ -39,6 +36,7 @@ from keygrove_actors import (
     WrongTask,
     sysapi,
 )
+from tests.unit.actors.conftest import Running
 from tests.unit.actors.odd import (
     LOG,
     Ask,
@@ -53,7 +51,6 @@ from tests.unit.actors.odd import (
     refuse,
 )
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -19,7 +17,6 @@ from keygrove_actors import (
     Ref,
     Report,
     Restart,
-    Runtime,
     StateActor,
     SupApi,
     SupSpec,
@@ -27,9 +24,9 @@ from keygrove_actors import (
     sysapi,
 )
 from keygrove_actors.census import tree_snapshot
+from tests.unit.actors.conftest import Running
 from tests.unit.actors.odd import LOG, Ask, Do, High, Laned, Nap, Odd, OddApi, note, odd
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
-
 import anyio
 import msgspec
 import pytest
@@ -21,7 +17,6 @@ from keygrove_actors import (
     Ref,
     Report,
     Restart,
-    Runtime,
     Shutdown,
     SlowTurn,
     Strategy,
@@ -34,9 +29,9 @@ from keygrove_actors import (
 from keygrove_actors.census import Meter, tree_snapshot
 from keygrove_actors.watchdog import Watchdog, watchdog
 from tests.unit.actors.bank import BANK, Add, Bank, BankApi, Look, Nap, Total
+from tests.unit.actors.conftest import Running
 from tests.unit.actors.jobs import Base, JobApi, Pick, Work, child
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import pytest
 
 from keygrove_actors import (
-    Actor,
-    Call,
-    ChildSpec,
     Ctx,
     Joined,
     Left,
     NameTaken,
     Ref,
-    Restart,
-    Runtime,
-    on,
 )
+from tests.unit.actors.club import ClubApi, Do, member
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
-
-
-class ClubApi:
-    pass
-
-
-class Do(Call[ClubApi, Any], frozen=True, tag=True):
-    what: Callable[[Ctx], Any]
-
-
-class Member(Actor[ClubApi]):
-    def __init__(self) -> None:
-        self.changes: list[Joined | Left] = []
-
-    def init(self, ctx: Ctx) -> None:
-        self.ctx = ctx
-
-    @on(Do)
-    def do(self, message: Do) -> Any:
-        return message.what(self.ctx)
-
-    def on_info(self, message: Any) -> None:
-        self.changes.append(message)
-
-
-def member(name: str) -> ChildSpec:
-    return ChildSpec(name, Member, name=name, restart=Restart.TEMPORARY)
 
 
 def names(refs: list[Ref[Any]]) -> list[str]:
@@ -102,9 +68,8 @@ async def test_a086_a_group_without_members_does_not_exist(running: Running) -> 
 
 
 async def test_a087_a_monitor_of_a_group_misses_and_doubles_nothing(running: Running) -> None:
-    watcher = Member()
-    spec = ChildSpec("w", lambda: watcher, name="w")
-    async with running(spec, member("a"), member("b")) as runtime:
+    told: list[Joined | Left] = []
+    async with running(member("w", told), member("a"), member("b")) as runtime:
         w, a, b = (runtime.whereis(name, ClubApi) for name in "wab")
         await a.call(Do(lambda ctx: ctx.join("g")))
         assert names(await w.call(Do(lambda ctx: ctx.monitor_group("g")))) == ["a"]
@@ -115,7 +80,7 @@ async def test_a087_a_monitor_of_a_group_misses_and_doubles_nothing(running: Run
         await w.call(Do(lambda ctx: ctx.demonitor_group("g")))
         await b.call(Do(lambda ctx: ctx.leave("g")))
         assert runtime.leftovers()["groups"] == 0
-    assert [(type(c).__name__, c.ref.label) for c in watcher.changes] == [
+    assert [(type(c).__name__, c.ref.label) for c in told] == [
         ("Joined", "b"),
         ("Joined", "a"),
         ("Left", "a"),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from math import inf, nan
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import pytest
@@ -34,7 +32,6 @@ from keygrove_actors import (
     Overflow,
     Report,
     Restart,
-    Runtime,
     StartFailed,
     SupSpec,
     on,
@@ -42,8 +39,8 @@ from keygrove_actors import (
     strategy,
     sysapi,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import pytest
@@ -25,12 +23,11 @@ from keygrove_actors import (
     Ref,
     Report,
     Restart,
-    Runtime,
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 LIMIT = 3
 

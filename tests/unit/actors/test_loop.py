@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -20,15 +18,14 @@ from keygrove_actors import (
     MailboxSpec,
     Overflow,
     Report,
-    Runtime,
     TaskDone,
     Trace,
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 from tests.unit.actors.jobs import Add, Base, JobApi, Open, Read, Sleep, Work, Wrong, child
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import anyio
 import pytest
@@ -29,15 +27,14 @@ from keygrove_actors import (
     Ref,
     Report,
     Restart,
-    Runtime,
     SupSpec,
     on,
     on_cast,
     run,
 )
 from keygrove_actors.testkit import VirtualLoop
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import ClassVar, TypeAlias
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import ClassVar
 
 import anyio
 import msgspec
@@ -19,7 +19,6 @@ from keygrove_actors import (
     PortSpec,
     Report,
     Restart,
-    Runtime,
     Work,
     WorkFailure,
 )
@@ -27,8 +26,8 @@ from keygrove_actors import port_wire as wire
 from keygrove_actors.port_offers import OFFERS_MAX
 from keygrove_actors.port_process import Exit, Process, Sink
 from keygrove_actors.port_spec import Offer
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 HELLO = wire.Hello(1, 1, wire.MAGIC, 1, (), wire.FRAME_BYTES_MAX, 64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeAlias
+from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -32,7 +32,6 @@ from keygrove_actors import (
     Recycle,
     Ref,
     Report,
-    Runtime,
     Shutdown,
     Stream,
     Work,
@@ -48,8 +47,8 @@ from keygrove_actors.lines import LINES_PER_S
 from keygrove_actors.port_link import ERROR_LINES
 from keygrove_actors.port_process import Launch, Process, Sink
 from keygrove_actors.worker import Job, Table
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
-
 import anyio
 import anyio.lowlevel
 import pytest
@@ -16,14 +12,13 @@ from keygrove_actors import (
     Defer,
     Ref,
     ReplyTo,
-    Runtime,
     Stop,
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 from tests.unit.actors.jobs import Add, Base, JobApi, Read, Refused, Try, Work, child
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

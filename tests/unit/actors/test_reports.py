@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias, get_args
+from typing import get_args
 
 import anyio
 import msgspec
@@ -24,7 +22,6 @@ from keygrove_actors import (
     InitTimeout,
     Killed,
     Report,
-    Runtime,
     Shutdown,
     ShutdownError,
     SlowTurn,
@@ -40,8 +37,8 @@ from keygrove_actors import (
     Zombie,
 )
 from tests.unit.actors.children import ChildApi, Crashes, child
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

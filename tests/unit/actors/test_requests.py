@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import TypeAlias
 
 import anyio
 import pytest
@@ -19,15 +16,14 @@ from keygrove_actors import (
     Ctx,
     NoProc,
     Requests,
-    Runtime,
     Trace,
     abcast,
     multi_call,
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

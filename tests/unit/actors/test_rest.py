@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
 
 import anyio
 import anyio.lowlevel
@@ -19,14 +19,13 @@ from keygrove_actors import (
     Ctx,
     Hibernate,
     Idle,
-    Runtime,
     SupSpec,
     on_cast,
     run,
 )
+from tests.unit.actors.conftest import Running
 from tests.unit.actors.jobs import Add, Base, JobApi, Open, Read, Sleep, child
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

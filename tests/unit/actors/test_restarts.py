@@ -5,7 +5,8 @@ from typing import Protocol
 import pytest
 
 from keygrove_actors import Report
-from tests.unit.actors.lives import Plain, Running, Tasked, lived
+from tests.unit.actors.conftest import Running
+from tests.unit.actors.lives import Plain, Tasked, lived
 
 
 class Live(Protocol):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -25,14 +23,13 @@ from keygrove_actors import (
     Killed,
     Reason,
     Report,
-    Runtime,
     SupSpec,
     on,
     run,
 )
 from keygrove_actors.testkit import LeakError, VirtualLoop, leak_gate
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import pytest
@@ -27,15 +25,14 @@ from keygrove_actors import (
     Ref,
     Report,
     Restart,
-    Runtime,
     Shutdown,
     Stop,
     Zombie,
     on,
     on_cast,
 )
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 BOOM = Crash("ValueError", "boom")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import anyio
 import pytest
@@ -20,14 +18,13 @@ from keygrove_actors import (
     ReceiveTimeout,
     Ref,
     Report,
-    Runtime,
     on,
     on_cast,
     sysapi,
 )
+from tests.unit.actors.conftest import Running
 from tests.unit.actors.jobs import Add, Base, High, JobApi, Open, Pick, Read, Work, child
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

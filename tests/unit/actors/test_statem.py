@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -27,7 +26,6 @@ from keygrove_actors import (
     Ref,
     Report,
     Restart,
-    Runtime,
     StartFailed,
     StateActor,
     WrongProtocol,
@@ -38,8 +36,8 @@ from keygrove_actors import (
     when,
 )
 from keygrove_actors.watch import Direction, TraceEvent
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

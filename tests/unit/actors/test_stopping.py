@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import pytest
@@ -16,7 +14,6 @@ from keygrove_actors import (
     Normal,
     Report,
     Restart,
-    Runtime,
     Shutdown,
     ShutdownError,
     StartError,
@@ -30,8 +27,8 @@ from keygrove_actors import (
     on,
 )
 from tests.unit.actors.children import Child, ChildApi, Crashes, Ends, Ping, child, ends
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
 
 import anyio
 import pytest
@@ -25,7 +22,6 @@ from keygrove_actors import (
     Killed,
     Report,
     Restart,
-    Runtime,
     Shutdown,
     StartError,
     StartFailed,
@@ -39,8 +35,8 @@ from keygrove_actors.decisions import Boot, Broken, Exited, Started
 from keygrove_actors.model import model_of
 from keygrove_actors.strategy import step
 from tests.unit.actors.children import Child, ChildApi, Crashes, FailsInit, Ping, child, ends
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

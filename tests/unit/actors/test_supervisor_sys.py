@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
-
 import anyio
 import pytest
 
@@ -17,15 +13,14 @@ from keygrove_actors import (
     Crash,
     Ctx,
     Ref,
-    Runtime,
     SupApi,
     SupSpec,
     on_cast,
     sysapi,
 )
 from keygrove_actors.watch import TraceEvent
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

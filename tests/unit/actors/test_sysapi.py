@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import msgspec
@@ -17,15 +15,14 @@ from keygrove_actors import (
     Ctx,
     NoProc,
     NotSuspended,
-    Runtime,
     Secret,
     on,
     sysapi,
 )
 from keygrove_actors.census import tree_snapshot
 from tests.unit.actors.bank import BANK, Add, AskSelf, Bank, BankApi, Nap, NewBank, Total, Vault
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -6,7 +6,8 @@ How lives are written is told in `lives`.
 import pytest
 
 from keygrove_actors import Report
-from tests.unit.actors.lives import Plain, Running, Tasked, lived
+from tests.unit.actors.conftest import Running
+from tests.unit.actors.lives import Plain, Tasked, lived
 
 ROWS = [
     ("one_for_one", 5, "aP bT tM dP", "b:boom b:normal a:normal stop",

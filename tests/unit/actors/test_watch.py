@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import pytest
@@ -15,15 +13,14 @@ from keygrove_actors import (
     ChildSpec,
     DeadLetter,
     Report,
-    Runtime,
     on_cast,
     sysapi,
 )
 from keygrove_actors.census import tree_snapshot
 from keygrove_actors.watch import Direction, TraceEvent
 from tests.unit.actors.bank import BANK, Add, Bank, BankApi, Look, Total
+from tests.unit.actors.conftest import Running
 
-Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
 
 

@@ -1,11 +1,10 @@
 """Simulation runs on trio's virtual clock."""
 
-from typing import Any
-
 import pytest
-from trio.testing import MockClock
+
+from tests.loops import Backend, virtual_trio
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
+def anyio_backend() -> Backend:
+    return virtual_trio()

@@ -42,9 +42,22 @@ def test_statements_are_replaced_whatever_stands_around_them() -> None:
     assert "price = 0" in ast.unparse(mutated(SOURCE, inner))
 
 
+def test_an_expression_is_replaced_within_its_statement() -> None:
+    less = msgspec.structs.replace(MUTANT, old="price<0", new="price <= 0")
+    assert "if price <= 0:" in ast.unparse(mutated(SOURCE, less))
+    anywhere = msgspec.structs.replace(less, function="")
+    assert "if price <= 0:" in ast.unparse(mutated(SOURCE, anywhere))
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"old": "self.sold += 2"}, {"function": "Shop.buy"}, {"function": "Market"}, {"old": ""}],
+    [
+        {"old": "price < 1", "new": "0"},
+        {"old": "self.sold += 2"},
+        {"function": "Shop.buy"},
+        {"function": "Market"},
+        {"old": ""},
+    ],
 )
 def test_what_is_not_there_makes_a_mutant_stale(change: dict[str, str]) -> None:
     with pytest.raises(StaleMutantError, match="M-00"):

@@ -3,10 +3,8 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import pytest
-from trio.testing import MockClock
 
 from keygrove.cluster.candidate import Candidate
 from keygrove.cluster.placement import Placement
@@ -23,6 +21,7 @@ from keygrove_chaos.certificates import binary, digest_of, made
 from keygrove_chaos.node import InlineCompute, LoopClock
 from keygrove_chaos.stores import Hook, HookedStore
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
+from tests.loops import Backend, virtual_trio
 
 pytestmark = pytest.mark.anyio
 
@@ -31,8 +30,8 @@ A = Term(TermKind.ADDRESS, b"a@x.example")
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
+def anyio_backend() -> Backend:
+    return virtual_trio()
 
 
 class Site:

@@ -1,18 +1,17 @@
 """A whole node in memory, and a client at its door."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import pytest
-from trio.testing import MockClock
 
 from keygrove.settings import HttpSettings, ReconPartner, ReconSettings, Settings, StorageSettings
 from keygrove_chaos.node import SimulatedNode, simulated_node
+from tests.loops import Backend, virtual_trio
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
+def anyio_backend() -> Backend:
+    return virtual_trio()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from trio.testing import MockClock
 
 from keygrove.ingest.bulk import IDLE_S, PARSERS, PROCESSES_MAX, WORTH_BYTES, pool_of
 from keygrove.ingest.messages import INGEST, IngestApi, Submit, Submitted
@@ -33,11 +32,6 @@ BIG = binary(made(n, f"User {n}") for n in range(20)) + join(
     [Packet(Tag.USER_ATTRIBUTE, bytes(3 << 20))]
 )
 ENOUGH = WORTH_BYTES // len(BIG) + 1
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 
 class Workplace:

@@ -3,11 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
 
 import anyio
 import pytest
-from trio.testing import MockClock
 
 from keygrove.errors import DiskFullError, UnavailableError
 from keygrove.ingest.files import BATCH_CERTIFICATES
@@ -24,11 +22,6 @@ from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 
 class Sink:

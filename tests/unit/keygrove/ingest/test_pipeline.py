@@ -3,11 +3,10 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import pytest
-from trio.testing import MockClock
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.ingest.messages import INGEST, IngestApi, Result, Submit, Submitted, Unavailable
@@ -30,11 +29,6 @@ T = TypeVar("T")
 
 ALICE, BOB = made(1, "Alice"), made(2, "Bob")
 OCTETS = bytes(range(1, 11))
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 
 class Compute:

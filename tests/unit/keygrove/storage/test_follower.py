@@ -1,11 +1,10 @@
 """The index behind the heap: when it is flushed, what happens when it cannot be."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from keygrove.errors import DiskFullError
 from keygrove.storage import index
@@ -23,13 +22,14 @@ from keygrove.storage.tally import Tally
 from keygrove_chaos.certificates import CREATED, made, put_of
 from keygrove_chaos.databases import InlineDatabase, Statement, ignore
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from tests.loops import Backend, virtual_trio
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
+def anyio_backend() -> Backend:
+    return virtual_trio()
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 import pytest
-from trio.testing import MockClock, assert_checkpoints, assert_no_checkpoints
+from trio.testing import assert_checkpoints, assert_no_checkpoints
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.absorb import Outcome
@@ -48,6 +48,7 @@ from keygrove_chaos.stores import Hook, HookedStore
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
+from tests.loops import Backend, virtual_trio
 
 pytestmark = pytest.mark.anyio
 
@@ -143,9 +144,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def anyio_backend(kind: str) -> tuple[str, dict[str, Any]]:
+def anyio_backend(kind: str) -> Backend:
     if kind == "memory on trio":
-        return "trio", {"clock": MockClock(autojump_threshold=0)}
+        return virtual_trio()
     return "asyncio", {}
 
 
@@ -193,8 +194,19 @@ class Gate:
             self.reached.set()
             await self._open.wait()
 
+    async def failing(self, operation: str) -> None:
+        """As a call; but what was held fails once it is let go."""
+        await self(operation)
+        if operation == self._operation:
+            raise StoreError("the disk is gone")
+
     def open(self) -> None:
         self._open.set()
+
+    async def open_later(self) -> None:
+        """When all others have had their turn."""
+        await anyio.lowlevel.checkpoint()
+        self.open()
 
 
 async def merge_together(
@@ -520,11 +532,6 @@ async def test_all_that_wait_learn_of_a_crash(
     gate = Gate("commit")
     reasons: list[object] = []
 
-    async def fail(operation: str) -> None:
-        await gate(operation)
-        if operation == "commit":
-            raise StoreError("the disk is gone")
-
     async with shard as subject:
 
         async def ask(number: int) -> None:
@@ -533,7 +540,7 @@ async def test_all_that_wait_learn_of_a_crash(
             reasons.append(failed.value.reason)
 
         async with anyio.create_task_group() as tasks:
-            subject.hooks.before = fail
+            subject.hooks.before = gate.failing
             tasks.start_soon(ask, 0)
             await gate.reached.wait()
             for number in range(1, 20):
@@ -563,11 +570,7 @@ async def test_an_orderly_end_commits_what_is_queued(open_it: OpenStore) -> None
         while (await subject.status()).waiting_merges < 19:
             await anyio.lowlevel.checkpoint()
 
-        async def open_later() -> None:
-            await anyio.lowlevel.checkpoint()
-            gate.open()
-
-        tasks.start_soon(open_later)
+        tasks.start_soon(gate.open_later)
     assert len(replies) == 20
     async with running(open_it) as subject:
         assert (await subject.status()).counts.certificates == 20
@@ -588,11 +591,6 @@ async def test_a_commit_that_fails_at_the_end_does_not_hold_it_up(
     gate = Gate("commit")
     begun = 0.0
 
-    async def fail(operation: str) -> None:
-        await gate(operation)
-        if operation == "commit":
-            raise StoreError("the disk is gone")
-
     async with anyio.create_task_group() as tasks:
 
         async def ask() -> None:
@@ -600,16 +598,12 @@ async def test_a_commit_that_fails_at_the_end_does_not_hold_it_up(
                 await subject.merge(ALICE)
 
         async with shard as subject:
-            subject.hooks.before = fail
+            subject.hooks.before = gate.failing
             tasks.start_soon(ask)
             await gate.reached.wait()
             begun = anyio.current_time()
 
-            async def open_later() -> None:
-                await anyio.lowlevel.checkpoint()
-                gate.open()
-
-            tasks.start_soon(open_later)
+            tasks.start_soon(gate.open_later)
     assert anyio.current_time() - begun < SHUTDOWN_S / 2
 
 
