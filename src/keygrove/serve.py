@@ -15,7 +15,7 @@ from keygrove.http.errors import HttpError
 from keygrove.http.facts import NodeFacts
 from keygrove.http.insight import STARTING, Insight
 from keygrove.http.listener import Listener, MakeApp
-from keygrove.ports import Endpoint, Ports
+from keygrove.ports import Clock, Endpoint, Ports
 from keygrove.ratelimit.admission import Admit, admit_all
 from keygrove.settings import Settings
 from keygrove.storage.shard import OpenStore
@@ -24,7 +24,16 @@ from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
 from keygrove.tree import LISTENER_STOP_S, Doors, tree
-from keygrove_actors import ChildSpec, Crash, Report, Runtime, StartError, StartFailed, run
+from keygrove_actors import (
+    ChildSpec,
+    Crash,
+    Report,
+    Runtime,
+    SlowTurn,
+    StartError,
+    StartFailed,
+    run,
+)
 from keygrove_actors import Node as TreeNode
 from keygrove_actors.census import Meter, Metric, Snapshot, tree_snapshot
 from keygrove_actors.repeats import Repeats
@@ -33,6 +42,9 @@ from keygrove_actors.watchdog import watchdog
 STOP_S = 9.0
 """An operator expects the process gone within ten seconds of SIGTERM."""
 
+
+STALL_TOLD_S = 60.0
+"""How often the log tells of the same handler that holds up the loop; the metric counts all."""
 
 FAULTS = ("hkp", "metrics", "control", "ingest", "merge", "serve")
 """Where a bug may cost one request only."""
@@ -64,9 +76,11 @@ class Site(msgspec.Struct, frozen=True):
 class _Telemetry(Observer):
     """What happens, told to the log and to the metrics."""
 
-    def __init__(self, log: NodeLog, metrics: Metrics) -> None:
+    def __init__(self, log: NodeLog, metrics: Metrics, clock: Clock) -> None:
         self._log = log
         self._metrics = metrics
+        self._clock = clock
+        self._stalls: dict[tuple[str, str], float] = {}
         self.meter = Meter()
         self.repeats = Repeats(log.report)
         self.failed_start: StartError | None = None
@@ -87,7 +101,16 @@ class _Telemetry(Observer):
         if isinstance(report, StartError) and self.failed_start is None:
             self.failed_start = report
         self.meter.observe(report)
-        self.repeats.observe(report)
+        if not isinstance(report, SlowTurn):  # told already, if there is anybody who looks
+            self.repeats.observe(report)
+
+    def stalled(self, slow: SlowTurn) -> None:
+        """Something holds up the loop, perhaps for ever: the thread that looks says so at once."""
+        now = self._clock.elapsed()
+        self._stalls = {who: at for who, at in self._stalls.items() if now - at < STALL_TOLD_S}
+        if (slow.path, slow.message) not in self._stalls:
+            self._stalls[slow.path, slow.message] = now
+            self._log.report(slow)
 
 
 class _Insight(Insight):
@@ -158,7 +181,8 @@ async def open_node(
         StopOverrun: one did not stop in time and was killed.
     """
     metrics = Metrics()
-    telemetry = _Telemetry(NodeLog(site.log, site.ports.entropy.token(32)), metrics)
+    log = NodeLog(site.log, site.ports.entropy.token(32))
+    telemetry = _Telemetry(log, metrics, site.ports.clock)
     insight = _Insight(telemetry.meter)
     spec = tree(
         settings,
@@ -176,7 +200,8 @@ async def open_node(
         async with run(spec, observe=telemetry.report, stop_deadline=STOP_S, seed=seed) as runtime:
             insight.open(runtime)
             telemetry.repeats.attach(runtime)
-            with watchdog(runtime) if site.watch_loop else nullcontext():
+            tell = telemetry.stalled
+            with watchdog(runtime, tell=tell) if site.watch_loop else nullcontext():
                 yield runtime
     except StartFailed as error:
         first = telemetry.failed_start
