@@ -24,7 +24,16 @@ from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
 from keygrove.tree import LISTENER_STOP_S, Doors, tree
-from keygrove_actors import ChildSpec, Crash, Report, Runtime, StartError, StartFailed, run
+from keygrove_actors import (
+    ChildSpec,
+    Crash,
+    Report,
+    Runtime,
+    SlowTurn,
+    StartError,
+    StartFailed,
+    run,
+)
 from keygrove_actors import Node as TreeNode
 from keygrove_actors.census import Meter, Metric, Snapshot, tree_snapshot
 from keygrove_actors.repeats import Repeats
@@ -33,6 +42,9 @@ from keygrove_actors.watchdog import watchdog
 STOP_S = 9.0
 """An operator expects the process gone within ten seconds of SIGTERM."""
 
+
+STALL_TOLD_S = 60.0
+"""How often the log tells of the same handler that holds up the loop; the metric counts all."""
 
 FAULTS = ("hkp", "metrics", "control", "ingest", "merge", "serve")
 """Where a bug may cost one request only."""
@@ -70,6 +82,8 @@ class _Telemetry(Observer):
         self._log = NodeLog(site.log, site.ports.entropy.token(32))
         self._metrics = metrics
         self._observe = site.observe
+        self._clock = site.ports.clock
+        self._stalls: dict[tuple[str, str], float] = {}
         self.meter = Meter()
         self.repeats = Repeats(self._log.report)
         self.failed_start: StartError | None = None
@@ -90,9 +104,18 @@ class _Telemetry(Observer):
         if isinstance(report, StartError) and self.failed_start is None:
             self.failed_start = report
         self.meter.observe(report)
-        self.repeats.observe(report)
+        if not isinstance(report, SlowTurn):  # told already, if there is anybody who looks
+            self.repeats.observe(report)
         if self._observe is not None:
             self._observe(report)
+
+    def stalled(self, slow: SlowTurn) -> None:
+        """Something holds up the loop, perhaps for ever: the thread that looks says so at once."""
+        now = self._clock.elapsed()
+        self._stalls = {who: at for who, at in self._stalls.items() if now - at < STALL_TOLD_S}
+        if (slow.path, slow.message) not in self._stalls:
+            self._stalls[slow.path, slow.message] = now
+            self._log.report(slow)
 
 
 class _Insight(Insight):
@@ -181,7 +204,8 @@ async def open_node(
         async with run(spec, observe=telemetry.report, stop_deadline=STOP_S, seed=seed) as runtime:
             insight.open(runtime)
             telemetry.repeats.attach(runtime)
-            with watchdog(runtime) if site.watch_loop else nullcontext():
+            tell = telemetry.stalled
+            with watchdog(runtime, tell=tell) if site.watch_loop else nullcontext():
                 yield runtime
     except StartFailed as error:
         first = telemetry.failed_start
