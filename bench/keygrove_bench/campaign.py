@@ -25,7 +25,7 @@ from keygrove_chaos.world import ENGINES, EngineName, Options
 
 AIO_SHARE: Final = 0.7
 """Of the seeds; the others run on trio."""
-MUTANTS: Final = Path("tests/simulation/mutants")
+MUTANTS: Final = Path(__file__).parents[2] / "tests/simulation/mutants"
 MEDIAN_SEEDS: Final = 20
 
 

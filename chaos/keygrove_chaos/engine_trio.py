@@ -99,11 +99,14 @@ class _Strategy:
         self._order = order
         self._passes = 0
         self._at: float = 0.0
+        self._first: int | None = None
         self.scope: trio.CancelScope | None = None
         self.livelock = ""
 
     def shuffle(self, batch: MutableSequence[Any]) -> None:
         """Arrange a round, which comes sorted by age; trio takes the last of it first."""
+        if self._first is None:
+            self._first = batch[0]._counter
         self._passes += 1
         if self._passes > STILL_PASSES:
             now = trio.current_time()
@@ -114,7 +117,8 @@ class _Strategy:
                 self.scope.cancel()  # raised by `_main`: an error here would break trio's run
             self._passes, self._at = 0, now
         if len(batch) > 1:
-            self._order.arrange(batch, [task._counter for task in batch])
+            # trio counts tasks on from run to run: ages begin anew in each
+            self._order.arrange(batch, [task._counter - self._first for task in batch])
             batch.reverse()
 
 
