@@ -15,7 +15,8 @@ from trio.testing import MockClock
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.sqlite import SqliteStore, open_store
+from keygrove.storage.opening import Home, open_store
+from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Put
 from keygrove_chaos.certificates import CREATED, made, put_of
 from keygrove_chaos.disk import Disk
@@ -25,6 +26,7 @@ from tests.simulation.timelines import SeededTimeline
 
 NUMBERS = range(5)
 USER_IDS = ("Alice <a@x.example>", "Jean-Luc Ä <a@x.example>", "alice bob", "Bob <b@x.example>")
+HOME = Home("shard-0", "0/1", bytes(16))
 LIVES = 4
 OPERATIONS_MAX = 400
 COMMITS_MAX = 400
@@ -81,10 +83,43 @@ class Node:
         """One life of so many commits; when one of them fails, the process dies at once."""
         trio.run(self._run_killed, commits, clock=MockClock(autojump_threshold=0))
 
+    def run_full(self, commits: int) -> int:
+        """Lives of so many commits on a disk that fills up; how many came up without an index.
+
+        Whatever the disk has room for, in each life all that was acknowledged is found.
+        """
+        return trio.run(self._run_full, commits, clock=MockClock(autojump_threshold=0))
+
+    async def _run_full(self, commits: int) -> int:
+        without = 0
+        for life in range(LIVES):
+            databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)
+            if life == LIVES - 1:
+                await databases.remove("shard-0/index.db")
+            async with open_store(databases, HOME, anyio.Semaphore(1), durable=True) as opening:
+                store = None
+                with suppress(DiskFullError):
+                    store = await opening.finish()
+                model = await self._history.model(len(self._history.acknowledged))
+                names = [put_of(made(n)).fingerprint for n in NUMBERS]
+                assert await opening.get(names) == await model.get(names)
+                if store is None:
+                    without += 1
+                else:
+                    await assert_alike(store, model, 3)
+                    await self._work(store, commits)
+                    with suppress(DiskFullError):
+                        await store.settle()
+                if self._chance.random() < 0.5:
+                    self.disk.kill()
+            databases.close()
+        return without
+
     async def _run_killed(self, commits: int) -> None:
         databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)
         with suppress(StoreError):
-            async with open_store(databases, "shard-0", "0/1", bytes(16), durable=True) as store:
+            async with open_store(databases, HOME, anyio.Semaphore(1), durable=True) as opening:
+                store = await opening.finish()
                 try:
                     await self._work(store, commits)
                 finally:
@@ -107,8 +142,9 @@ class Node:
             self.disk.crash_in(self._chance.randint(1, 100))  # perhaps while it opens
         try:
             async with open_store(
-                databases, "shard-0", "0/1", bytes(16), durable=self._is_durable
-            ) as store:
+                databases, HOME, anyio.Semaphore(1), durable=self._is_durable
+            ) as opening:
+                store = await opening.finish()
                 await assert_alike(store, await self._history.model(store.counts().change), 3)
                 if is_cut:
                     self.disk.crash_in(self._chance.randint(1, OPERATIONS_MAX))
@@ -141,7 +177,8 @@ class Node:
             history.pending = None
             match self._chance.randrange(10):
                 case 0:
-                    await store.settle()
+                    with suppress(DiskFullError):
+                        await store.settle()
                 case 1:
                     await anyio.sleep(1.0)  # now the index is written, and commits go on
                 case _:

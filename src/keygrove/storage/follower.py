@@ -6,9 +6,11 @@ everything.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 
 from keygrove.errors import DamagedError, DiskFullError
 from keygrove.ports import SqlDatabase, SqlSession
@@ -36,7 +38,8 @@ class Follower:
 
     def __init__(self, indexer: SqlDatabase | None, done: int, tally: Tally) -> None:
         self._indexer = indexer
-        self._newest = done
+        self.newest = done
+        """Every heap row up to here is in the index or the overlay."""
         self._pending = Tally()
         self._dirty = anyio.Event()
         self._crowded = anyio.Event()
@@ -67,21 +70,31 @@ class Follower:
             if waited.cancelled_caught:
                 raise DiskFullError("index.db")
 
-    async def replay(self, reader: SqlDatabase) -> None:
-        """Take in the rows that a former run committed and did not flush.
+    async def replay(self, reader: SqlDatabase) -> bool:
+        """Take in some of the rows that a former run committed and did not flush.
+
+        Returns:
+            Whether there were any; if so, there may be more.
 
         Raises:
             DamagedError: one of them is not what was committed.
+            DiskFullError: the index cannot follow, and the overlay can take no more.
         """
-        while True:
-            rows = await reader.run(lambda db: heap.after(db, self._newest, SLICE))
-            if not rows:
-                return
-            derived = await reader.run(partial(_derive_all, rows))
-            for (row, old_size), found in zip(rows, derived, strict=True):
-                self._enter(_entry(row, found.terms, found.words), row, old_size)
-            if self._indexer is not None and len(self.overlay) >= FLUSH_ENTRIES:
+        if self._indexer is not None and len(self.overlay) >= OVERLAY_ENTRIES_MAX:
+            await self.flush()
+        rows = await reader.run(lambda db: heap.after(db, self.newest, SLICE))
+        if not rows:
+            return False
+        derived = await reader.run(partial(_derive_all, rows))
+        before = len(self.overlay)
+        for (row, old_size), found in zip(rows, derived, strict=True):
+            self._enter(_entry(row, found.terms, found.words), row, old_size)
+        self._dirty.set()
+        is_enough = len(self.overlay) // FLUSH_ENTRIES > before // FLUSH_ENTRIES
+        if self._indexer is not None and is_enough:
+            with suppress(DiskFullError):  # there is room in the overlay still
                 await self.flush()
+        return True
 
     async def upkeep(self) -> None:
         """Flush for as long as this runs: a second after a change, or sooner in a crowd."""
@@ -105,6 +118,16 @@ class Follower:
         async with self._flushing:
             await self._flush()
 
+    async def settle(self) -> None:
+        """Flush, and leave no log.
+
+        Raises:
+            DiskFullError: the index lacks something still, or its file does.
+        """
+        await self.flush()
+        assert self._indexer is not None
+        await self._indexer.run(heap.empty_log)
+
     async def _flush(self) -> None:
         assert self._indexer is not None, "a read-only store has no index to write"
         # Whoever waits on an event that is not set must find it set later.
@@ -112,7 +135,7 @@ class Follower:
             self._dirty = anyio.Event()
         if self._crowded.is_set():
             self._crowded = anyio.Event()
-        entries, newest = self.overlay.entries(), self._newest
+        entries, newest = self.overlay.entries(), self.newest
         change, self._pending = self._pending, Tally()
         try:
             for start in range(0, len(entries), SLICE):
@@ -124,13 +147,16 @@ class Follower:
             self._dirty.set()
             raise
         self.flushes += 1
-        for entry in entries:
-            self.overlay.drop(entry)
+        for start in range(0, len(entries), SLICE):
+            for entry in entries[start : start + SLICE]:
+                self.overlay.drop(entry)
+            # The index has them all: whoever reads meanwhile may find one here or there.
+            await anyio.lowlevel.checkpoint()
         self._room.set()
         await self._indexer.run(heap.checkpoint)
 
     def _enter(self, entry: Entry, row: Row, old_size: int) -> None:
-        self._newest = row.seq
+        self.newest = row.seq
         self.overlay.add(entry)
         for tally in (self.tally, self._pending):
             tally.count(is_first=row.old is None, grown_bytes=len(row.v) - old_size, at=row.at)

@@ -151,9 +151,14 @@ def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, int]]:
     return [(Row(*row[:-1]), row[-1]) for row in rows.fetchall()]
 
 
-def checkpoint(db: SqlSession, *, truncate: bool = False) -> None:
-    """Move the log into the file; with `truncate` (nobody may be reading) empty it too.
+def checkpoint(db: SqlSession) -> None:
+    """Move the log into the file, as far as nobody reads it.
 
     Of the main file only: without its name the pragma would checkpoint attached ones, too.
     """
-    db.execute(f"PRAGMA main.wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchall()
+    db.execute("PRAGMA main.wal_checkpoint(PASSIVE)").fetchall()
+
+
+def empty_log(db: SqlSession) -> None:
+    """Move the log into the file and empty it, or as much of that as nobody's reading prevents."""
+    db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
