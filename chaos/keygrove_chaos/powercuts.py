@@ -17,7 +17,8 @@ import msgspec
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.sqlite import SqliteStore, open_store
+from keygrove.storage.opening import Home, open_store
+from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import CertificateStore, Counts, Put, Version
 from keygrove_chaos.certificates import CREATED, made, put_of
 from keygrove_chaos.disk import Disk
@@ -33,6 +34,7 @@ OPERATIONS_MAX: Final = 400
 COMMITS: Final = (3, 400)
 """In a life, unless the power fails before."""
 WALL_S: Final = 1_800_000_000.0
+HOME: Final = Home("shard-0", "0/1", bytes(16))
 EVERYTHING: Final = 1_000
 
 NUMBERS: Final = range(5)
@@ -155,12 +157,44 @@ class Lives:
         """One life of so many commits; when one of them fails, the process dies at once."""
         databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)
         with suppress(StoreError):
-            async with open_store(databases, "shard-0", "0/1", bytes(16), durable=True) as store:
+            async with open_store(databases, HOME, anyio.Semaphore(1), durable=True) as opening:
                 try:
-                    await self._work(store, commits)
+                    await self._work(await opening.finish(), commits)
                 finally:
                     self.disk.kill()
         databases.close()
+
+    async def play_full(self, lives: int, commits: int) -> int:
+        """So many lives on a disk that fills up; how many came up without an index.
+
+        Whatever the disk has room for, in each life all that was acknowledged is found.
+
+        Raises:
+            MissingError: it was not.
+        """
+        without = 0
+        for life in range(lives):
+            databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)
+            if life == lives - 1:
+                await databases.remove("shard-0/index.db")
+            async with open_store(databases, HOME, anyio.Semaphore(1), durable=True) as opening:
+                store = None
+                with suppress(DiskFullError):
+                    store = await opening.finish()
+                model = await self._history.model(len(self._history.acknowledged))
+                if await opening.get(_NAMES) != await model.get(_NAMES):
+                    raise MissingError(f"after {self.acknowledged} commits, by their fingerprints")
+                if store is None:
+                    without += 1
+                else:
+                    await self._look(store)
+                    await self._work(store, commits)
+                    with suppress(DiskFullError):
+                        await store.settle()
+                if self._chance.random() < 0.5:
+                    self.disk.kill()
+            databases.close()
+        return without
 
     async def _live(self, commits: int, *, is_cut: bool) -> None:
         databases = SimulatedDatabases(self._timeline, "node", self.disk.boot(), lambda: WALL_S)
@@ -168,8 +202,9 @@ class Lives:
             self.disk.crash_in(self._chance.randint(1, 100))  # perhaps while it opens
         try:
             async with open_store(
-                databases, "shard-0", "0/1", bytes(16), durable=self._is_durable
-            ) as store:
+                databases, HOME, anyio.Semaphore(1), durable=self._is_durable
+            ) as opening:
+                store = await opening.finish()
                 await self._look(store)
                 if is_cut:
                     self.disk.crash_in(self._chance.randint(1, OPERATIONS_MAX))
@@ -218,7 +253,8 @@ class Lives:
             history.pending = None
             match self._chance.randrange(10):
                 case 0:
-                    await store.settle()
+                    with suppress(DiskFullError):
+                        await store.settle()
                 case 1:
                     await anyio.sleep(1.0)  # now the index is written, and commits go on
                 case _:

@@ -7,6 +7,7 @@ not acknowledged. As with a thread's queue, work that was asked for is done even
 asked was cancelled while it waited for its turn.
 """
 
+import errno
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +29,7 @@ T = TypeVar("T")
 FREE_BYTES_MIN = 1 << 20
 READER_TIMEOUT_MS = 5_000
 _NO_ROOM = {
+    apsw.SQLITE_CANTOPEN,
     apsw.SQLITE_IOERR_WRITE,
     apsw.SQLITE_IOERR_TRUNCATE,
     apsw.SQLITE_IOERR_SHMSIZE,
@@ -60,8 +62,12 @@ class SimulatedDatabases:
             if writable:
                 _make_folder(self._mount, dirname(path))
             db = self._connect(path, attached, writable=writable)
-        except (apsw.Error, OSError) as error:
-            raise StoreError(f"cannot open {path}: {_text(error)}") from error
+        except apsw.Error as error:
+            raise _told(path, self._mount, error, at="cannot open ") from error
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskFullError(basename(path)) from error
+            raise StoreError(f"cannot open {path}: {error}") from error
         connection = _Connection(db, path, self._mount, self._vfs)
         try:
             await connection.rest()
@@ -90,6 +96,7 @@ class SimulatedDatabases:
             session.execute("PRAGMA trusted_schema = OFF")
             if attached is not None:
                 session.execute("ATTACH ? AS side", (f"file:{quote(attached)}?mode=ro",))
+            session.execute("SELECT count(*) FROM main.sqlite_master").fetchone()
         except apsw.Error:
             close(db)
             raise
@@ -208,7 +215,7 @@ class _Connection:
         try:
             return job.result()
         except apsw.Error as error:
-            raise self._told(error) from error
+            raise _told(self._path, self._mount, error) from error
 
     async def close(self) -> None:
         """Do what was asked, and close it. In a life that is over nothing is written."""
@@ -236,21 +243,22 @@ class _Connection:
         self._vfs.own_chance()
         self._queue.popleft().do(self._db)
 
-    def _told(self, error: apsw.Error) -> KeygroveError:
-        """The product's error for one of SQLite's, as `keygrove.system.sqlite` has it."""
-        code = code_of(error)
-        is_full = code & 0xFF == apsw.SQLITE_FULL or (
-            code in _NO_ROOM and self._mount.disk.free_bytes < FREE_BYTES_MIN
-        )
-        if is_full:
-            return DiskFullError(basename(self._path))
-        if code in _DAMAGED or code & 0xFF == apsw.SQLITE_CORRUPT:
-            return DamagedError(f"{self._path} is damaged: {_text(error)}")
-        return StoreError(f"{self._path}: {_text(error)}")
+
+def _told(path: str, mount: Mount, error: apsw.Error, *, at: str = "") -> KeygroveError:
+    """The product's error for one of SQLite's, as `keygrove.system.sqlite` has it."""
+    code = code_of(error)
+    is_full = code & 0xFF == apsw.SQLITE_FULL or (
+        code in _NO_ROOM and mount.disk.free_bytes < FREE_BYTES_MIN
+    )
+    if is_full:
+        return DiskFullError(basename(path))
+    if code in _DAMAGED or code & 0xFF == apsw.SQLITE_CORRUPT:
+        return DamagedError(f"{path} is damaged: {_text(error)}")
+    return StoreError(f"{at}{path}: {_text(error)}")
 
 
-def _text(error: Exception) -> str:
+def _text(error: apsw.Error) -> str:
     """SQLite's words, or the name of its code where the file raised it without any."""
-    if isinstance(error, apsw.Error) and not str(error):
-        return str(apsw.mapping_extended_result_codes.get(code_of(error), "unknown error"))
-    return str(error)
+    return str(error) or str(
+        apsw.mapping_extended_result_codes.get(code_of(error), "unknown error")
+    )

@@ -1,6 +1,7 @@
 """Stores that fail, or wait, when a test says so."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 from keygrove.storage.store import (
@@ -8,7 +9,9 @@ from keygrove.storage.store import (
     Counts,
     Cursor,
     DigestPage,
+    Opening,
     Page,
+    Progress,
     Put,
     Term,
     Version,
@@ -19,8 +22,33 @@ Hook: TypeAlias = Callable[[str], Awaitable[None]]
 """Told the name of an operation. It may wait, and it may raise."""
 
 
+@asynccontextmanager
+async def finished(
+    opening: AbstractAsyncContextManager[Opening],
+) -> AsyncGenerator[CertificateStore, None]:
+    """A store that is up when the block begins."""
+    async with opening as opened:
+        yield await opened.finish()
+
+
 async def _nothing(_: str) -> None:
     """Neither wait nor fail."""
+
+
+class Notes:
+    """See `shard.Watcher`: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.faults: list[tuple[str, Exception]] = []
+        self.told: list[tuple[str, Progress | None]] = []
+
+    def fault(self, where: str, error: Exception) -> None:
+        """See `shard.Watcher`."""
+        self.faults.append((where, error))
+
+    def progress(self, shard: str, progress: Progress | None) -> None:
+        """See `shard.Watcher`."""
+        self.told.append((shard, progress))
 
 
 class HookedStore:
@@ -84,3 +112,29 @@ class HookedStore:
         """See `store.CertificateStore`."""
         await self.before("settle")
         await self._store.settle()
+
+
+class HookedOpening:
+    """See `store.Opening`; the store that comes of it calls the hooks, too."""
+
+    def __init__(
+        self, opening: Opening, *, before: Hook = _nothing, after: Hook = _nothing
+    ) -> None:
+        self._opening = opening
+        self.before = before
+        self.after = after
+
+    def progress(self) -> Progress:
+        """See `store.Opening`."""
+        return self._opening.progress()
+
+    async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
+        """See `store.Opening`."""
+        await self.before("get early")
+        return await self._opening.get(fingerprints)
+
+    async def finish(self) -> CertificateStore:
+        """See `store.Opening`."""
+        await self.before("finish")
+        store = await self._opening.finish()
+        return HookedStore(store, before=self.before, after=self.after)

@@ -44,5 +44,12 @@ class DiskFullError(KeygroveError):
         super().__init__(f"no space left for {path}: free some, nothing of this write was kept")
 
 
+class StartingError(KeygroveError):
+    """A store is still being brought up, and cannot answer this yet: ask again later."""
+
+    def __init__(self) -> None:
+        super().__init__("the store is still being brought up: try again shortly")
+
+
 class UnavailableError(KeygroveError):
     """No server answers on the control socket, or it went away while it answered."""

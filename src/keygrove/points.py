@@ -64,6 +64,11 @@ def buggify(name: str) -> bool:
     return points is not None and points.fires(name)
 
 
+def at_once(name: str, usual: int) -> int:
+    """How many things are done at once: the usual number, or one where the point fires."""
+    return 1 if buggify(name) else usual
+
+
 def crash_point(name: str) -> None:
     """A moment of `CRASHES`."""
     points = ARMED.get()

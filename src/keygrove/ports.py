@@ -97,6 +97,7 @@ class Databases(Protocol):
         Neither file is ever checkpointed unless a callable says so: not on closing, either.
 
         Raises:
+            DiskFullError: the disk is full, and it cannot be opened without room.
             StoreError: it cannot be opened.
         """
         ...

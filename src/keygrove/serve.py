@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
+import anyio
 import msgspec
 
 from keygrove.cluster.router import shard_name
@@ -18,8 +19,9 @@ from keygrove.http.listener import Listener, MakeApp
 from keygrove.ports import Endpoint, Ports
 from keygrove.ratelimit.admission import Admit, admit_all
 from keygrove.settings import Settings
+from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import OpenStore
-from keygrove.storage.sqlite import open_store
+from keygrove.storage.store import Progress
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
@@ -95,9 +97,16 @@ class _Telemetry(Observer):
         self._log.exchange(exchange)
 
     def fault(self, where: str, error: Exception) -> None:
-        """See `Observer`."""
+        """See `Observer`, and `shard.Watcher`."""
         self._metrics.fault(where, error)
         self._log.fault(where, error)
+
+    def progress(self, shard: str, progress: Progress | None) -> None:
+        """See `shard.Watcher`."""
+        if progress is None:
+            self._log.brought_up(shard)
+        else:
+            self._log.bringing_up(shard, str(progress), lacks_room=progress.lacks_room)
 
     def report(self, report: Report) -> None:
         """What the runtime says of its actors."""
@@ -159,13 +168,13 @@ class _Insight(Insight):
 def sqlite_stores(settings: Settings, ports: Ports) -> list[OpenStore]:
     """How to open each shard's files."""
     number = settings.storage.shards
+    turns = anyio.Semaphore(1)
     return [
         partial(
             open_store,
             ports.databases,
-            shard_name(at),
-            f"{at}/{number}",
-            ports.entropy.token(16),
+            Home(shard_name(at), f"{at}/{number}", ports.entropy.token(16)),
+            turns,
             durable=settings.storage.durability == "full",
         )
         for at in range(number)
@@ -192,7 +201,7 @@ async def open_node(
         settings,
         site.ports,
         stores or sqlite_stores(settings, site.ports),
-        telemetry.fault,
+        telemetry,
         Doors(
             monitoring=_monitoring(settings, site, metrics, telemetry, insight),
             clients=_clients(settings, site, telemetry, insight),

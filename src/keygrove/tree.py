@@ -1,7 +1,9 @@
 """The supervision tree, as data: read this file to know what runs.
 
 Children start in this order, each when the one before is ready, and stop in reverse: first
-nobody new is let in, then what was taken is stored, then the stores close.
+nobody new is let in, then what was taken is stored, then the stores close. A shard is ready
+when its files are open: what its store needs beyond that may take minutes, and keeps neither
+the listeners from starting nor anybody from stopping.
 
 A child that crashes is back at once. While what crashes it lasts, be it a full disk, it is
 tried again and again after growing pauses, and never takes the others with it: the node
@@ -20,7 +22,7 @@ from keygrove.ingest.messages import INGEST
 from keygrove.ingest.pipeline import Ingest
 from keygrove.ports import Ports
 from keygrove.settings import Settings
-from keygrove.storage.shard import OnFault, OpenStore, Shard
+from keygrove.storage.shard import OpenStore, Shard, Watcher
 from keygrove_actors import Backoff, Budget, ChildSpec, Jitter, OnBudget, SupSpec
 
 BACKOFF = Backoff(base=0.1, cap=5.0, jitter=Jitter.EQUAL, reset_after=10.0)
@@ -47,7 +49,7 @@ def tree(
     settings: Settings,
     ports: Ports,
     stores: Sequence[OpenStore],
-    on_fault: OnFault,
+    watcher: Watcher,
     doors: Doors,
 ) -> SupSpec:
     """The root supervisor: monitoring, storage, ingest, doors for clients.
@@ -67,7 +69,7 @@ def tree(
                 ports.clock,
                 ports.compute,
                 cache_bytes=cache_bytes,
-                on_fault=on_fault,
+                watcher=watcher,
             ),
             name=shard_name(number),
             shutdown=SHARD_STOP_S,
@@ -80,7 +82,7 @@ def tree(
             Ingest,
             settings.storage.shards,
             ports.compute,
-            on_fault=on_fault,
+            on_fault=watcher.fault,
             make_pool=pool_of(ports.workers, settings.load.processes),
         ),
         name=INGEST,

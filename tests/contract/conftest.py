@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+import anyio
 import pytest
 
 from keygrove.ports import Databases
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.sqlite import open_store
+from keygrove.storage.opening import Home, open_store
 from keygrove.storage.store import CertificateStore
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
+from keygrove_chaos.stores import finished
 from tests.loops import Backend, virtual_trio
 from tests.simulation.timelines import SeededTimeline
 
@@ -52,12 +53,8 @@ def databases(form: str, tmp_path: Path) -> Iterator[Databases]:
 @pytest.fixture
 def open_it(form: str, databases: Databases) -> Open:
     if form.startswith("memory"):
-        return MemoryStore().opened
-    return partial(
-        open_store,
-        databases,
-        "shard-0",
-        "0/1",
-        bytes(16),
-        durable=form != "sqlite-relaxed",
-    )
+        store = MemoryStore()
+        return lambda: finished(store.opened())
+    is_durable = form != "sqlite-relaxed"
+    home = Home("shard-0", "0/1", bytes(16))
+    return lambda: finished(open_store(databases, home, anyio.Semaphore(1), durable=is_durable))

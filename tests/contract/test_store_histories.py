@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import anyio
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.sqlite import SqliteStore, open_store
+from keygrove.storage.opening import Home, open_store
+from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import CertificateStore, Cursor, Put, Version
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, made, put_of
@@ -130,9 +132,12 @@ class Machine:
             self._fault(statement)
 
     async def start(self) -> None:
-        self._store = await self._opened.enter_async_context(
-            open_store(self._watched, "shard-0", "0/1", bytes(16), durable=False)
+        opening = await self._opened.enter_async_context(
+            open_store(
+                self._watched, Home("shard-0", "0/1", bytes(16)), anyio.Semaphore(1), durable=False
+            )
         )
+        self._store = await opening.finish()
 
     async def stop(self) -> None:
         await self._opened.aclose()

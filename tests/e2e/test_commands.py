@@ -9,6 +9,7 @@ import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 
 import httpx
 import pytest
@@ -114,6 +115,31 @@ def test_a_load_beside_a_server_is_handed_over(servers: Servers, tmp_path: Path)
     assert dumped.out.startswith("dumped 30 certificates into 1 file, ")
     mode = (server.data / "control.sock").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
+
+
+@pytest.mark.parametrize("number", [SIGKILL, SIGTERM], ids=str)
+def test_a_load_whose_server_goes_away_says_so_in_one_line(
+    servers: Servers, tmp_path: Path, number: Signals
+) -> None:
+    file = tmp_path / "large.pgp"
+    user_ids = [f"User {n} {'x' * 900}" for n in range(400)]
+    large = [make_certificate(f"large {number}", user_ids).packets for number in range(10)]
+    file.write_bytes(b"".join(large * 20))
+    server = servers.start()
+    with subprocess.Popen(
+        [COMMAND, "load", "--json", "--data", server.data, file],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as load:
+        eventually(lambda: server.total() > 0)
+        server.send_signal(number)
+        told, complaints = load.communicate(timeout=60.0)
+    assert load.returncode == 3
+    why = "the server went away: load again once it is back; what was loaded stays"
+    assert complaints.decode() == f"Error: {why}\n"
+    assert json.loads(told)["stopped"] == why
+    server.wait()
 
 
 def test_a_second_writer_is_refused_by_name(servers: Servers) -> None:

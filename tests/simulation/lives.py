@@ -31,3 +31,7 @@ class Node:
     def run_killed(self, commits: int) -> None:
         """One life of so many commits; when one of them fails, the process dies at once."""
         run_on_trio(self._lives.play_killed, commits)
+
+    def run_full(self, commits: int) -> int:
+        """Lives of so many commits on a disk that fills up; how many came up without an index."""
+        return run_on_trio(self._lives.play_full, LIVES, commits)

@@ -17,7 +17,7 @@ from keygrove.errors import StoreError
 from keygrove.settings import Settings, StorageSettings
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.shard import OpenStore
-from keygrove.storage.store import CertificateStore
+from keygrove.storage.store import Opened, Opening
 from keygrove_actors import Actor, Budget, ChildSpec, Crash, OnBudget
 from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.node import SimulatedNode, simulated_node
@@ -46,8 +46,8 @@ class Simulation:
         self._stores = [MemoryStore() for _ in range(SHARDS)]
 
     @asynccontextmanager
-    async def _open(self, number: int) -> AsyncGenerator[CertificateStore, None]:
-        yield HookedStore(self._stores[number], before=self._dawdle, after=self._dawdle)
+    async def _open(self, number: int) -> AsyncGenerator[Opening, None]:
+        yield Opened(HookedStore(self._stores[number], before=self._dawdle, after=self._dawdle))
 
     async def _dawdle(self, operation: str) -> None:
         """Disks take a while, before and after what they do is done."""
@@ -130,10 +130,10 @@ class Fault:
         self.store = MemoryStore()
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[CertificateStore, None]:
+    async def open(self) -> AsyncGenerator[Opening, None]:
         self.opened.append(anyio.current_time())
         await self._fail("open")
-        yield HookedStore(self.store, before=self._fail)
+        yield Opened(HookedStore(self.store, before=self._fail))
 
     async def _fail(self, operation: str) -> None:
         if operation in self.operations:

@@ -62,6 +62,16 @@ def test_a_disk_that_fails_now_and_then_loses_nothing(name: str, seeds: range) -
     assert effect > 0
 
 
+def test_a_disk_of_any_size_that_fills_up_keeps_nothing_from_being_served() -> None:
+    without = 0
+    for kib in range(136, 360, 16):
+        node = Node(kib)
+        node.disk.push("full", Enospc(capacity_bytes=kib << 10))
+        without += node.run_full(commits=40)
+        assert node.disk.pop("full") > 0, "it was never full"
+    assert without > 0
+
+
 ONCE = [
     FsyncFail(),
     Eio(operation=Operation.SYNC, times=1),

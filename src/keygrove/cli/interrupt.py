@@ -12,6 +12,9 @@ from keygrove.system.stream import write_through
 
 T = TypeVar("T")
 
+FINISH_S = 5.0
+"""For what has begun when a command is told to stop."""
+
 
 def say(text: str) -> None:
     """Tell a person; who cannot be told any more need not be."""
@@ -36,6 +39,30 @@ def run(
 
     anyio.run(main, backend_options={"use_uvloop": True})
     return done[0] if done else None
+
+
+async def finished(work: Callable[[], Awaitable[T]]) -> T:
+    """Do `work`; when cancelled meanwhile, go on with it for FINISH_S at most."""
+    done: list[T] = []
+    failed: list[Exception] = []
+
+    async def limit(scope: anyio.CancelScope) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            scope.deadline = anyio.current_time() + FINISH_S
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope(shield=True) as scope:
+            tasks.start_soon(limit, scope)
+            try:
+                done.append(await work())
+            except Exception as error:  # noqa: BLE001 - raised below, where no group wraps it
+                failed.append(error)
+        tasks.cancel_scope.cancel()
+    if failed:
+        raise failed[0]
+    return done[0]
 
 
 async def _cancel_on_signal(

@@ -1,40 +1,53 @@
 """`keygrove load`."""
 
+import itertools
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
+import anyio
 import click
 import httpx
 import msgspec
 
 from keygrove.cli.console import byte_progress, counted, err, out
 from keygrove.cli.control import connected
-from keygrove.cli.interrupt import run
+from keygrove.cli.interrupt import finished, run
 from keygrove.cli.options import (
     INTERRUPTED,
+    CouldNotRun,
     FoundProblems,
     common,
     configure,
     errors_worded,
 )
 from keygrove.cli.version import own_version
-from keygrove.errors import UnavailableError
+from keygrove.cluster.router import Router, shard_name
+from keygrove.errors import DiskFullError, StoreError, UnavailableError
+from keygrove.http.control import Status
 from keygrove.ingest.loading import Loaded, Loader, Sink
 from keygrove.ingest.messages import INGEST, IngestApi, Submit, Unavailable
 from keygrove.ingest.pipeline import Reply
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
+from keygrove.storage.messages import ShardStatus
 from keygrove.storage.store import Cause
 from keygrove.system.datadir import check_shards, owned
 from keygrove.system.world import system_ports
 from keygrove.telemetry.log import open_log
 from keygrove_actors import ActorError
 
+AskShards: TypeAlias = Callable[[], Awaitable[Sequence[ShardStatus | None]]]
+
 SUBMIT_S = 100.0
+LOOK_S = 0.5
+LOOKS_TOLD = 20
+"""A word every ten seconds on what is waited for."""
 
 
 @click.command("load", short_help="Load certificates from files.")
@@ -68,6 +81,8 @@ def load(
             _sum_up(loaded, as_json=as_json)
     if loaded.interrupted:
         sys.exit(INTERRUPTED)
+    if loaded.stopped:
+        raise CouldNotRun(loaded.stopped)
     if loaded.invalid or loaded.unreadable:
         sys.exit(FoundProblems.exit_code)
 
@@ -85,42 +100,74 @@ async def _load(
                 progress.update(task, completed=done_bytes, done=done)
 
             loader = Loader(sink, show, loaded)
-            for path in files:
-                if path == Path("-"):
-                    await loader.load("-", sys.stdin.buffer)
-                else:
-                    with path.open("rb") as file:
-                        await loader.load(str(path), file)
+            try:
+                await _load_all(loader, files)
+            except DiskFullError:
+                loaded.stopped = (
+                    f"the disk of {settings.data_dir} is full: free some space, then load again; "
+                    "what was loaded stays"
+                )
+            except UnavailableError as error:
+                loaded.stopped = f"{error}; what was loaded stays"
     return loaded
+
+
+async def _load_all(loader: Loader, files: tuple[Path, ...]) -> None:
+    for path in files:
+        if path == Path("-"):
+            await loader.load("-", sys.stdin.buffer)
+        else:
+            with path.open("rb") as file:
+                await loader.load(str(path), file)
 
 
 @asynccontextmanager
 async def _sink(settings: Settings, *, debug: bool) -> AsyncGenerator[Sink, None]:
     """The server that owns the data directory, or a node of our own without listeners."""
     root = Path(settings.data_dir)
-    if await _is_served(root):
-        async with connected(root) as client:
+    opened = _server(root) if await _is_served(root) else _own_node(settings, root, debug=debug)
+    async with opened as (sink, ask):
+        await _until_up(ask)
+        yield sink
 
-            async def hand_over(data: bytes) -> Reply:
-                try:
-                    response = await client.post("/load", content=data)
-                except httpx.TransportError as error:
-                    raise UnavailableError(
-                        "the server went away: load again once it is back"
-                    ) from error
-                if response.status_code != 200:
-                    return Unavailable()
-                reply: Reply = msgspec.json.decode(response.content, type=Reply)
-                return reply
 
-            yield hand_over
-        return
+@asynccontextmanager
+async def _server(root: Path) -> AsyncGenerator[tuple[Sink, AskShards], None]:
+    async with connected(root) as client:
+
+        async def hand_over(data: bytes) -> Reply:
+            try:
+                # On uvloop anyio prints a traceback when a write to a Unix socket is cancelled.
+                response = await finished(partial(client.post, "/load", content=data))
+            except httpx.TransportError as error:
+                raise UnavailableError(
+                    "the server went away: load again once it is back"
+                ) from error
+            if response.status_code != 200:
+                return Unavailable()
+            reply: Reply = msgspec.json.decode(response.content, type=Reply)
+            return reply
+
+        async def ask() -> Sequence[ShardStatus | None]:
+            response = await client.get("/status")
+            if response.status_code != 200:
+                return ()
+            return msgspec.json.decode(response.content, type=Status).shards
+
+        yield hand_over, ask
+
+
+@asynccontextmanager
+async def _own_node(
+    settings: Settings, root: Path, *, debug: bool
+) -> AsyncGenerator[tuple[Sink, AskShards], None]:
     with owned(root, "keygrove load"):
         check_shards(root, settings.storage.shards)
+        level = "debug" if debug else "error"
         site = Site(
             ports=system_ports(root),
             endpoints=Endpoints(),
-            log=open_log(sys.stderr, "console", level="debug" if debug else "error"),
+            log=open_log(sys.stderr, "console", level=level, tracebacks=debug),
             version=own_version(),
             pid=os.getpid(),
         )
@@ -133,15 +180,39 @@ async def _sink(settings: Settings, *, debug: bool) -> AsyncGenerator[Sink, None
                 except ActorError:
                     return Unavailable()
 
-            yield submit
+            yield submit, Router(runtime.whereis, settings.storage.shards).each_status
 
 
 async def _is_served(root: Path) -> bool:
     try:
         async with connected(root) as client:
-            return (await client.get("/status")).status_code == 200
+            await client.get("/status")
+            return True
     except UnavailableError:
         return False
+
+
+async def _until_up(ask: AskShards) -> None:
+    """Wait for shards that are being brought up, for as long as that takes.
+
+    Raises:
+        StoreError: one of them cannot go on.
+    """
+    for look in itertools.count():
+        starting = [
+            (shard_name(number), status.starting)
+            for number, status in enumerate(await ask())
+            if status is not None and status.starting is not None
+        ]
+        if not starting:
+            return
+        for name, progress in starting:
+            if progress.lacks_room:
+                raise StoreError(f"{name} is {progress}")
+        if look % LOOKS_TOLD == 0:
+            name, progress = starting[0]
+            err().print(f"waiting: {name} is {progress}")
+        await anyio.sleep(LOOK_S)
 
 
 def _sum_up(loaded: Loaded, *, as_json: bool) -> None:

@@ -64,6 +64,9 @@ def _show(status: Status[Node]) -> None:
         if shard is None:
             table.add_row(str(number), "down")
             continue
+        if shard.starting is not None:
+            table.add_row(str(number), "starting")
+            continue
         table.add_row(
             str(number),
             f"{shard.counts.certificates:,}",
@@ -75,4 +78,7 @@ def _show(status: Status[Node]) -> None:
             f"{shard.cache_misses:,}",
         )
     screen.print(table)
+    for number, shard in enumerate(status.shards):
+        if shard is not None and shard.starting is not None:
+            screen.print(f"shard {number} is {shard.starting}")
     screen.print(status.tree.text())

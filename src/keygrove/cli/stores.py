@@ -6,7 +6,8 @@ from pathlib import Path
 
 from keygrove.cluster.router import shard_name
 from keygrove.errors import DataDirError
-from keygrove.storage.sqlite import SqliteStore, open_reader
+from keygrove.storage.opening import open_reader
+from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Cursor, Version
 from keygrove.system.datadir import count_shards
 from keygrove.system.sqlite import SqliteFiles

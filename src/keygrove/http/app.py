@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from keygrove.cluster.router import Router, Whereis
+from keygrove.cluster.router import Router, Whereis, shard_name
 from keygrove.http.asgi import HTML, TEXT, App, Request, Resource, Response, Shared
 from keygrove.http.facts import NodeFacts
 from keygrove.http.hkp import Hkp
@@ -37,7 +37,7 @@ class Probes:
         return Response(200, b"OK\n")
 
     async def ready(self, _: Request) -> Response:
-        """GET /readyz: every shard answers, too, and nobody was given up."""
+        """GET /readyz: every shard is up, too, and nobody was given up."""
         if not self._insight.is_up():
             return _not_ready("the server is starting")
         down = self._insight.failed()
@@ -47,9 +47,16 @@ class Probes:
                 "the server anew"
             )
         try:
-            await self._router.status()
+            statuses = await self._router.status()
         except ActorError:
             return _not_ready("a shard does not answer: see the log")
+        starting = [
+            f"{shard_name(number)} is {status.starting}"
+            for number, status in enumerate(statuses)
+            if status.starting is not None
+        ]
+        if starting:
+            return _not_ready("; ".join(starting))
         return Response(200, self._text.encode())
 
 
@@ -114,7 +121,7 @@ def metrics_app(
 
 
 def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
-    """Of the shards that answered: scraped while one is down, the others matter more."""
+    """Of the shards that are up: scraped while one is not, the others matter more."""
     return [
         ShardFigures(
             shard=str(number),
@@ -130,5 +137,5 @@ def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
             cache_misses=status.cache_misses,
         )
         for number, status in enumerate(statuses)
-        if status is not None
+        if status is not None and status.starting is None
     ]

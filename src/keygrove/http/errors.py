@@ -8,7 +8,8 @@ repeats a request six times after 503 and gives up on the host after 502.
 import msgspec
 
 from keygrove.errors import DiskFullError
-from keygrove_actors import ActorError
+from keygrove.storage.messages import Starting
+from keygrove_actors import ActorError, DeclaredError
 from keygrove_protocols.errors import (
     BadQueryError,
     FramingError,
@@ -65,6 +66,13 @@ class Failure(msgspec.Struct, frozen=True):
     is_bug: bool = False
 
 
+NOT_UP_RETRY_S = 10
+"""A store that is being brought up takes seconds to minutes."""
+NOT_UP = Failure(
+    503,
+    "this server is still starting: try again shortly, or look up a fingerprint",
+    (("retry-after", str(NOT_UP_RETRY_S)),),
+)
 BUSY = Failure(503, "the server is busy: try again shortly", _RETRY)
 BUG = Failure(503, "something went wrong here and was logged: try again shortly", _RETRY, True)
 NO_SPACE = Failure(507, "the disk of this server is full: try again tomorrow, or elsewhere")
@@ -86,6 +94,8 @@ def failure_of(error: Exception) -> Failure:
             return Failure(error.status, str(error), headers)
         case DiskFullError():
             return NO_SPACE
+        case DeclaredError() if isinstance(error.failure, Starting):
+            return NOT_UP
         case ActorError():
             return BUSY
         case _:

@@ -10,6 +10,7 @@ from keygrove.http.asgi import HTML, JSON, Request, Response
 from keygrove.http.facts import NodeFacts
 from keygrove.ports import Clock
 from keygrove.settings import Settings
+from keygrove.storage.messages import Starting
 from keygrove.storage.store import Hour
 from keygrove.web.figures import Peer, Period, QueryConfig, Stats
 from keygrove.web.pages import Pages
@@ -41,7 +42,10 @@ class Statistics:
         return Response(200, self._pages.stats(stats), HTML)
 
     async def _gather(self) -> Stats:
-        counts = [status.counts for status in await self._router.status()]
+        statuses = await self._router.status()
+        if any(status.starting is not None for status in statuses):
+            raise Starting().error()
+        counts = [status.counts for status in statuses]
         hours = [hour for count in counts for hour in count.hours]
         now, facts = self._clock.now(), self._facts
         return Stats(

@@ -39,6 +39,8 @@ class Loaded(msgspec.Struct):
     """Files that could not be read to their end, and why."""
     interrupted: bool = False
     """There was more to be loaded."""
+    stopped: str = ""
+    """Why it ended before the files did, and what to do; empty if it did not."""
 
 
 class Loader:
@@ -52,10 +54,13 @@ class Loader:
     ) -> None:
         self._sink = sink
         self._on_progress = on_progress
+        self._failure: DiskFullError | UnavailableError | None = None
         self.loaded = Loaded() if loaded is None else loaded
 
     async def load(self, name: str, file: BinaryIO) -> None:
         """Load one file. One that cannot be read to its end is noted, what came before is kept.
+
+        When a batch fails, those under way beside it are finished first: some may be kept.
 
         Raises:
             DiskFullError: there is no room for more.
@@ -63,19 +68,20 @@ class Loader:
         """
         slots = anyio.Semaphore(UNDER_WAY)
         read_before, skipped = self.loaded.bytes, 0
-        try:
-            async with anyio.create_task_group() as tasks:
-                try:
-                    for batch in batches(file):
-                        await slots.acquire()
-                        tasks.start_soon(self._submit, batch, slots)
-                        skipped = batch.skipped
-                        self.loaded.bytes = read_before + batch.read_bytes
-                except (ProtocolError, OSError) as error:
-                    self.loaded.unreadable[name] = str(error)
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from group
+        async with anyio.create_task_group() as tasks:
+            try:
+                for batch in batches(file):
+                    await slots.acquire()
+                    if self._failure is not None:
+                        break
+                    tasks.start_soon(self._submit, batch, slots)
+                    skipped = batch.skipped
+                    self.loaded.bytes = read_before + batch.read_bytes
+            except (ProtocolError, OSError) as error:
+                self.loaded.unreadable[name] = str(error)
         self._count(Result.INVALID, "TooLarge", skipped)
+        if self._failure is not None:
+            raise self._failure
 
     async def _submit(self, batch: Batch, slots: anyio.Semaphore) -> None:
         try:
@@ -86,6 +92,8 @@ class Loader:
                     self._note(await self._persist(one))
             else:
                 self._note(reply)
+        except (DiskFullError, UnavailableError) as error:
+            self._failure = self._failure or error
         finally:
             slots.release()
         self._on_progress(self.loaded.bytes, self.loaded.certificates)
@@ -96,6 +104,8 @@ class Loader:
             reply = await self._sink(data)
             if not isinstance(reply, Unavailable):
                 return reply
+            if self._failure is not None:
+                break
             await anyio.sleep(RETRY_S)
         raise UnavailableError("the store does not take any more: see the server's log")
 

@@ -4,7 +4,7 @@ It holds no state that a crash could lose. Submissions run beside each other, so
 commits are shared; how many bytes may be under way is bounded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from keygrove.cluster.router import Router
@@ -15,7 +15,6 @@ from keygrove.ingest.verdicts import Rejected, rejected
 from keygrove.ports import Compute
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.messages import Failed, Merged, NoSpace, Overloaded
-from keygrove.storage.shard import OnFault
 from keygrove.storage.store import Cause
 from keygrove_actors import DEFER, Actor, ActorError, Ctx, Defer, ReplyTo, on
 from keygrove_protocols.errors import ProtocolError
@@ -27,6 +26,8 @@ INLINE_BYTES = 32 * 1024
 """Larger submissions are prepared elsewhere: this much takes about a millisecond."""
 
 Reply: TypeAlias = Submitted | Rejected | NoSpace | Unavailable | Failed
+OnFault: TypeAlias = Callable[[str, Exception], None]
+"""Told of an exception that cost one request only: where, and which."""
 
 _RESULTS = {
     Outcome.ADDED: (Result.INSERTED, "", ""),

@@ -6,12 +6,14 @@ everything.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 
 from keygrove.errors import DamagedError, DiskFullError
-from keygrove.points import buggify, crash_point, sometimes
+from keygrove.points import at_once, crash_point, sometimes
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash
@@ -37,7 +39,8 @@ class Follower:
 
     def __init__(self, indexer: SqlDatabase | None, done: int, tally: Tally) -> None:
         self._indexer = indexer
-        self._newest = done
+        self.newest = done
+        """Every heap row up to here is in the index or the overlay."""
         self._pending = Tally()
         self._dirty = anyio.Event()
         self._crowded = anyio.Event()
@@ -68,22 +71,32 @@ class Follower:
             if waited.cancelled_caught:
                 raise DiskFullError("index.db")
 
-    async def replay(self, reader: SqlDatabase) -> None:
-        """Take in the rows that a former run committed and did not flush.
+    async def replay(self, reader: SqlDatabase) -> bool:
+        """Take in some of the rows that a former run committed and did not flush.
+
+        Returns:
+            Whether there were any; if so, there may be more.
 
         Raises:
             DamagedError: one of them is not what was committed.
+            DiskFullError: the index cannot follow, and the overlay can take no more.
         """
-        while True:
-            rows = await reader.run(lambda db: heap.after(db, self._newest, SLICE))
-            if not rows:
-                return
-            sometimes("index.replayed")
-            derived = await reader.run(partial(_derive_all, rows))
-            for (row, old_size), found in zip(rows, derived, strict=True):
-                self._enter(_entry(row, found.terms, found.words), row, old_size)
-            if self._indexer is not None and len(self.overlay) >= FLUSH_ENTRIES:
+        if self._indexer is not None and len(self.overlay) >= OVERLAY_ENTRIES_MAX:
+            await self.flush()
+        rows = await reader.run(lambda db: heap.after(db, self.newest, SLICE))
+        if not rows:
+            return False
+        sometimes("index.replayed")
+        derived = await reader.run(partial(_derive_all, rows))
+        before = len(self.overlay)
+        for (row, old_size), found in zip(rows, derived, strict=True):
+            self._enter(_entry(row, found.terms, found.words), row, old_size)
+        self._dirty.set()
+        is_enough = len(self.overlay) // FLUSH_ENTRIES > before // FLUSH_ENTRIES
+        if self._indexer is not None and is_enough:
+            with suppress(DiskFullError):  # there is room in the overlay still
                 await self.flush()
+        return True
 
     async def upkeep(self) -> None:
         """Flush for as long as this runs: a second after a change, or sooner in a crowd."""
@@ -124,10 +137,10 @@ class Follower:
             self._dirty = anyio.Event()
         if self._crowded.is_set():
             self._crowded = anyio.Event()
-        entries, newest = self.overlay.entries(), self._newest
+        entries, newest = self.overlay.entries(), self.newest
         change, self._pending = self._pending, Tally()
         try:
-            step = 1 if buggify("index.flush") else SLICE
+            step = at_once("index.flush", SLICE)
             for start in range(0, len(entries), step):
                 part = entries[start : start + step]
                 await self._indexer.run(partial(index.write, entries=part))
@@ -138,13 +151,16 @@ class Follower:
             self._dirty.set()
             raise
         self.flushes += 1
-        for entry in entries:
-            self.overlay.drop(entry)
+        for start in range(0, len(entries), SLICE):
+            for entry in entries[start : start + SLICE]:
+                self.overlay.drop(entry)
+            # The index has them all: whoever reads meanwhile may find one here or there.
+            await anyio.lowlevel.checkpoint()
         self._room.set()
         await self._indexer.run(heap.checkpoint)
 
     def _enter(self, entry: Entry, row: Row, old_size: int) -> None:
-        self._newest = row.seq
+        self.newest = row.seq
         self.overlay.add(entry)
         for tally in (self.tally, self._pending):
             tally.count(is_first=row.old is None, grown_bytes=len(row.v) - old_size, at=row.at)

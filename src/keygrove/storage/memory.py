@@ -10,6 +10,7 @@ from keygrove.storage.store import (
     Counts,
     Cursor,
     DigestPage,
+    Opened,
     Page,
     Put,
     Term,
@@ -30,9 +31,9 @@ class MemoryStore:
         self._tally = Tally()
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator["MemoryStore", None]:
+    async def opened(self) -> AsyncGenerator[Opened, None]:
         """Open it again, as after a restart."""
-        yield self
+        yield Opened(self)
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""

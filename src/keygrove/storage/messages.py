@@ -6,7 +6,7 @@ import msgspec
 
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
-from keygrove.storage.store import Cause, Counts, Term
+from keygrove.storage.store import Cause, Counts, Progress, Term
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.certificate import Certificate
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
@@ -20,6 +20,10 @@ class Overloaded(CallFailure, frozen=True, tag=True):
     """As much is waiting as may wait: come back later."""
 
 
+class Starting(CallFailure, frozen=True, tag=True):
+    """The store is still being brought up: come back later."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """A bug of ours, met by this certificate alone; it is in the log."""
 
@@ -27,7 +31,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 class Fetch(Call[ShardApi, Answer | Failed | None], frozen=True, tag=True):
     """The certificate with this primary key, in this form; None if it is not held."""
 
-    errors: ClassVar = (Overloaded,)
+    errors: ClassVar = (Overloaded, Starting)
     fingerprint: Fingerprint
     form: Form
 
@@ -35,7 +39,7 @@ class Fetch(Call[ShardApi, Answer | Failed | None], frozen=True, tag=True):
 class Find(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
     """The certificates that carry a term."""
 
-    errors: ClassVar = (Overloaded,)
+    errors: ClassVar = (Overloaded, Starting)
     term: Term
     limit: int
 
@@ -43,7 +47,7 @@ class Find(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
 class Search(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
     """The certificates that carry all of these words."""
 
-    errors: ClassVar = (Overloaded,)
+    errors: ClassVar = (Overloaded, Starting)
     words: frozenset[str]
     limit: int
 
@@ -57,13 +61,13 @@ class Merged(msgspec.Struct, frozen=True, tag=True):
 
 
 class NoSpace(msgspec.Struct, frozen=True, tag=True):
-    """The disk is full; nothing was kept."""
+    """The disk is full; nothing of this was kept."""
 
 
 class Merge(Call[ShardApi, Merged | NoSpace | Failed], frozen=True, tag=True):
     """Merge a certificate, canonical and with its digest, into what is held."""
 
-    errors: ClassVar = (Overloaded,)
+    errors: ClassVar = (Overloaded, Starting)
     fingerprint: Fingerprint
     certificate: Certificate
     digest: Digest
@@ -74,6 +78,7 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     """A shard's figures. Those that only grow count from its last start."""
 
     counts: Counts
+    """All zero while it is starting."""
     commits: int
     committed: int
     """Certificates in those commits."""
@@ -82,7 +87,11 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     cache_bytes: int
     cache_hits: int
     cache_misses: int
+    starting: Progress | None = None
+    """How far its store is, if that is still being brought up."""
 
 
 class GetStatus(Call[ShardApi, ShardStatus], frozen=True, tag=True):
     """The shard's figures."""
+
+    errors: ClassVar = (Overloaded,)

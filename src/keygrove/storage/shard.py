@@ -1,23 +1,25 @@
 """The shard actor: the only writer of its store, and the only reader that clients reach.
 
 Requests that need the disk are put off; one task reads for all that wait, another commits
-all that wait in one transaction, and a third keeps the index up. While a batch is on its
-way to the disk the next one gathers: that is the whole of group commit. A change leaves the
-cache after its commit and before its acknowledgement.
+all that wait in one transaction, and a third brings the store up and keeps it so. While a
+batch is on its way to the disk the next one gathers: that is the whole of group commit. A
+change leaves the cache after its commit and before its acknowledgement.
+
+The actor is up when the store's files are open. Until the store is up, too, requests wait for
+a second of the actor's life, and are refused afterwards, but for what it can answer already.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import anyio
-import anyio.lowlevel
 import msgspec
 
-from keygrove.errors import DamagedError, DiskFullError
-from keygrove.points import buggify, crash_point, sometimes
+from keygrove.errors import DamagedError, DiskFullError, StartingError
+from keygrove.points import at_once, buggify, crash_point, sometimes
 from keygrove.ports import Clock, Compute
 from keygrove.storage.absorb import CHANGING, Absorbed, Held, Incoming, absorb, effort
 from keygrove.storage.cache import Answer, Cache, Form
@@ -34,8 +36,17 @@ from keygrove.storage.messages import (
     Search,
     ShardApi,
     ShardStatus,
+    Starting,
 )
-from keygrove.storage.store import CertificateStore, Put, Version
+from keygrove.storage.store import (
+    CertificateStore,
+    Counts,
+    Opening,
+    Progress,
+    Put,
+    Version,
+)
+from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.waiting import Waiting
 from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, ReplyTo, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -48,13 +59,26 @@ SETTLE_S = 1.0
 """For an index that lags behind at an orderly end; the next start brings it up otherwise."""
 LINGER_S = 0.05
 """As the disk, or other tasks, may have it at any time."""
-SLICE_BYTES = 256 * 1024
-"""How much is parsed or merged before others get a turn: a few milliseconds. A certificate
-that is larger is worked on elsewhere."""
+PATIENCE_S = 1.0
+"""How long requests wait for a store to be brought up: most are within milliseconds."""
+TELL_S = 10.0
+"""Between two words on how far a store is."""
+RETRY_S = 5.0
+"""Pause after the disk was full."""
 
-OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[CertificateStore]]
-OnFault: TypeAlias = Callable[[str, Exception], None]
-"""Told of an exception that cost one request only: where, and which."""
+OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[Opening]]
+
+
+class Watcher(Protocol):
+    """Told what the runtime cannot know of an actor."""
+
+    def fault(self, where: str, error: Exception) -> None:
+        """An exception that cost one request only."""
+        ...
+
+    def progress(self, shard: str, progress: Progress | None) -> None:
+        """How far a shard's store is that takes long to be up; None: now it is."""
+        ...
 
 
 class _Merge(msgspec.Struct, frozen=True):
@@ -67,7 +91,7 @@ class _Merge(msgspec.Struct, frozen=True):
 class _Read(msgspec.Struct, frozen=True):
     """A look-up and whom to tell."""
 
-    message: Fetch | Find | Search
+    message: Fetch | Find | Search | GetStatus
     reply_to: ReplyTo[Any]
 
 
@@ -75,7 +99,7 @@ class Shard(Actor[ShardApi]):
     """Serves one store. `open_store` runs anew at each start."""
 
     _ctx: Ctx
-    _store: CertificateStore
+    _opening: Opening
 
     def __init__(
         self,
@@ -84,27 +108,31 @@ class Shard(Actor[ShardApi]):
         compute: Compute,
         *,
         cache_bytes: int,
-        on_fault: OnFault,
+        watcher: Watcher,
     ) -> None:
         self._open_store = open_store
         self._clock = clock
         self._compute = compute
-        self._on_fault = on_fault
+        self._watcher = watcher
+        self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes)
         self._reads: Waiting[_Read] = Waiting(READS_MAX)
         self._merges: Waiting[_Merge] = Waiting(MERGES_MAX)
+        self._is_patient = True
         self._is_committing = False
         self._changed: set[Fingerprint] = set()
         self._commits = self._committed = 0
 
     async def init(self, ctx: Ctx) -> None:
-        """Open the store and start the three tasks."""
+        """Open the store's files and start the tasks."""
         self._ctx = ctx
         self._idle = anyio.Event()
-        self._store = await ctx.enter(self._open_store())
+        self._up = anyio.Event()
+        self._opening = await ctx.enter(self._open_store())
+        ctx.start_soon(self._bring_up)
+        ctx.start_soon(self._tell_progress)
         ctx.start_soon(self._read_forever)
         ctx.start_soon(self._commit_forever)
-        ctx.start_soon(self._store.upkeep)
 
     async def terminate(self, reason: Reason) -> None:
         """At an orderly end, commit what is queued and bring the index up."""
@@ -112,8 +140,10 @@ class Shard(Actor[ShardApi]):
             if self._merges or self._is_committing:
                 self._idle = anyio.Event()
                 await self._idle.wait()
-            with anyio.move_on_after(SETTLE_S):
-                await self._store.settle()
+            if self._store is not None:
+                # What a full disk has no room for is brought up after the next start, too.
+                with anyio.move_on_after(SETTLE_S), suppress(DiskFullError):
+                    await self._store.settle()
 
     @on(Fetch)
     def fetch(self, message: Fetch) -> Answer | Failed | Defer | None:
@@ -139,10 +169,14 @@ class Shard(Actor[ShardApi]):
         return DEFER
 
     @on(GetStatus)
-    def get_status(self, _: GetStatus) -> ShardStatus:
-        """At once."""
+    def get_status(self, message: GetStatus) -> ShardStatus | Defer:
+        """At once, but for a shard that has just started."""
+        return self._put_off_read(message) if self._is_patient else self._status()
+
+    def _status(self) -> ShardStatus:
+        store = self._store
         return ShardStatus(
-            counts=self._store.counts(),
+            counts=Counts(0, 0, 0) if store is None else store.counts(),
             commits=self._commits,
             committed=self._committed,
             waiting_reads=len(self._reads),
@@ -150,26 +184,56 @@ class Shard(Actor[ShardApi]):
             cache_bytes=self._cache.size_bytes,
             cache_hits=self._cache.hits,
             cache_misses=self._cache.misses,
+            starting=self._opening.progress() if store is None else None,
         )
 
-    def _put_off_read(self, message: Fetch | Find | Search) -> Defer:
+    def _put_off_read(self, message: Fetch | Find | Search | GetStatus) -> Defer:
         if not self._reads.put(_Read(message, self._ctx.reply_to)):
             raise Overloaded().error()
         return DEFER
 
+    async def _bring_up(self) -> None:
+        while self._store is None:
+            try:
+                self._store = await self._opening.finish()
+            except DiskFullError:
+                await anyio.sleep(RETRY_S)
+        self._up.set()
+        await self._store.upkeep()
+
+    async def _tell_progress(self) -> None:
+        """Of a store that takes long only."""
+        await self._wait_up(PATIENCE_S)
+        if self._up.is_set():
+            return
+        name = self._ctx.name or ""
+        while not self._up.is_set():
+            self._watcher.progress(name, self._opening.progress())
+            await self._wait_up(TELL_S)
+        self._watcher.progress(name, None)
+
+    async def _wait_up(self, at_most_s: float) -> None:
+        with anyio.move_on_after(at_most_s):
+            await self._up.wait()
+
     async def _read_forever(self) -> None:
+        await self._wait_up(PATIENCE_S)
+        self._is_patient = False
         while True:
-            reads = await self._reads.take(1 if buggify("shard.read") else READ_BATCH)
+            reads = await self._reads.take(at_once("shard.read", READ_BATCH))
             self._changed.clear()
             fetches = [
                 (read.message, read.reply_to) for read in reads if isinstance(read.message, Fetch)
             ]
-            if fetches:
-                await self._answer(fetches)
+            await self._answer(fetches)
             for read in reads:
                 match read.message:
                     case Fetch():
                         pass  # answered: the quick ones first
+                    case GetStatus():
+                        read.reply_to.send(self._status())
+                    case _ if self._store is None:
+                        read.reply_to.fail(Starting())
                     case Find(term, limit):
                         (found,) = await self._store.find([term], limit)
                         read.reply_to.send(found)
@@ -177,8 +241,15 @@ class Shard(Actor[ShardApi]):
                         read.reply_to.send(await self._store.search(words, limit))
 
     async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]]) -> None:
+        if not fetches:
+            return
+        source = self._opening if self._store is None else self._store
         try:
-            versions = await self._store.get([message.fingerprint for message, _ in fetches])
+            versions = await source.get([message.fingerprint for message, _ in fetches])
+        except StartingError:
+            for _, reply_to in fetches:
+                reply_to.fail(Starting())
+            return
         except DamagedError as error:
             await self._answer_one_by_one(fetches, error)
             return
@@ -194,7 +265,7 @@ class Shard(Actor[ShardApi]):
     ) -> None:
         """A damaged page costs those certificates that lie on it, not the shard."""
         if len(fetches) == 1:
-            self._on_fault("serve", error)
+            self._watcher.fault("serve", error)
             fetches[0][1].send(Failed())
             return
         for fetch in fetches:
@@ -207,7 +278,7 @@ class Shard(Actor[ShardApi]):
             is_large = len(version.packets) > SLICE_BYTES
             body = await self._compute.run(dress) if is_large else dress()
         except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
-            self._on_fault("serve", error)
+            self._watcher.fault("serve", error)
             return Failed()
         answer = Answer(version.fingerprint, version.digest, version.change, body)
         if version.fingerprint in self._changed:
@@ -217,11 +288,15 @@ class Shard(Actor[ShardApi]):
         return answer
 
     async def _commit_forever(self) -> None:
+        await self._wait_up(PATIENCE_S)
         while True:
-            merges = await self._merges.take(1 if buggify("shard.commit") else MERGE_BATCH)
+            merges = await self._merges.take(at_once("shard.commit", MERGE_BATCH))
             self._is_committing = True
             try:
-                await self._commit(merges)
+                if self._store is None:
+                    self._refuse(merges)
+                else:
+                    await self._commit(self._store, merges)
             except BaseException:
                 self._idle.set()
                 raise
@@ -229,7 +304,16 @@ class Shard(Actor[ShardApi]):
             if not self._merges:
                 self._idle.set()
 
-    async def _commit(self, merges: list[_Merge]) -> None:
+    def _refuse(self, merges: list[_Merge]) -> None:
+        """There is nothing yet to merge into."""
+        lacks_room = self._opening.progress().lacks_room
+        for merge in merges:
+            if lacks_room:
+                merge.reply_to.send(NoSpace())
+            else:
+                merge.reply_to.fail(Starting())
+
+    async def _commit(self, store: CertificateStore, merges: list[_Merge]) -> None:
         """Merge and keep a batch; everybody is answered, whatever becomes of it."""
         by_name: defaultdict[Fingerprint, list[_Merge]] = defaultdict(list)
         for merge in merges:
@@ -238,7 +322,7 @@ class Shard(Actor[ShardApi]):
             sometimes("shard.batched")
         if len(by_name) < len(merges):
             sometimes("shard.combined")
-        held = await self._held(set(by_name))
+        held = await _held(store, set(by_name))
         now, turn = self._clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
@@ -249,37 +333,16 @@ class Shard(Actor[ShardApi]):
                 absorbed[name] = result
         puts = [result.put for result in absorbed.values() if result.put is not None]
         try:
-            change = await self._keep(puts)
+            change, is_kept = await self._keep(store, puts), True
         except DiskFullError:
             sometimes("shard.full")
-            change = None
+            change, is_kept = store.counts().change, False
         for name, result in absorbed.items():
-            _answer(by_name[name], self._replies(result, held.get(name), change))
-
-    def _replies(
-        self, result: Absorbed, before: Held | None, change: int | None
-    ) -> list[Merged | NoSpace | Failed]:
-        """What to tell each; on a full disk (`change` None) what is held is what was before."""
-        if change is not None:
-            return [Merged(outcome, result.held.digest, change) for outcome in result.outcomes]
-        kept = self._store.counts().change
-        return [
-            NoSpace()
-            if before is None or outcome in CHANGING
-            else Merged(outcome, before.digest, kept)
-            for outcome in result.outcomes
-        ]
-
-    async def _held(self, names: set[Fingerprint]) -> dict[Fingerprint, Held]:
-        versions = await self._store.get(sorted(names))
-        return {
-            version.fingerprint: Held(version.digest, packets=version.packets)
-            for version in versions
-            if version is not None
-        }
+            replies = _replies(result, held.get(name), change, is_kept=is_kept)
+            _answer(by_name[name], replies)
 
     async def _absorb(
-        self, held: Held | None, messages: list[Merge], now: int, turn: "Turn"
+        self, held: Held | None, messages: list[Merge], now: int, turn: Turn
     ) -> Absorbed | None:
         """Merge all that came in for one certificate; None if a bug of ours prevents it."""
         incoming = [Incoming(one.certificate, one.digest, one.cause) for one in messages]
@@ -291,15 +354,15 @@ class Shard(Actor[ShardApi]):
             await turn.spend(spent)
             return work()
         except Exception as error:  # noqa: BLE001 - as above
-            self._on_fault("merge", error)
+            self._watcher.fault("merge", error)
             return None
 
-    async def _keep(self, puts: list[Put]) -> int:
+    async def _keep(self, store: CertificateStore, puts: list[Put]) -> int:
         """Commit; then, before anybody learns of it, forget what was cached."""
         if not puts:
-            return self._store.counts().change
+            return store.counts().change
         crash_point("shard.commit.before")
-        change = await self._store.commit(puts)
+        change = await store.commit(puts)
         crash_point("shard.commit.after")
         for put in puts:
             self._cache.invalidate(put.fingerprint)
@@ -309,20 +372,29 @@ class Shard(Actor[ShardApi]):
         return change
 
 
+async def _held(store: CertificateStore, names: set[Fingerprint]) -> dict[Fingerprint, Held]:
+    versions = await store.get(sorted(names))
+    return {
+        version.fingerprint: Held(version.digest, packets=version.packets)
+        for version in versions
+        if version is not None
+    }
+
+
+def _replies(
+    result: Absorbed, before: Held | None, change: int, *, is_kept: bool
+) -> list[Merged | NoSpace | Failed]:
+    """What to tell each; where the disk was full, what is held is what was before."""
+    if is_kept:
+        return [Merged(outcome, result.held.digest, change) for outcome in result.outcomes]
+    return [
+        NoSpace()
+        if before is None or outcome in CHANGING
+        else Merged(outcome, before.digest, change)
+        for outcome in result.outcomes
+    ]
+
+
 def _answer(merges: list[_Merge], replies: Sequence[Merged | NoSpace | Failed]) -> None:
     for merge, reply in zip(merges, replies, strict=True):
         merge.reply_to.send(reply)
-
-
-class Turn:
-    """Lets others run after every few milliseconds of work."""
-
-    def __init__(self) -> None:
-        self._spent_bytes = 0
-
-    async def spend(self, size: int) -> None:
-        """Count `size` bytes of work done."""
-        self._spent_bytes += size
-        if self._spent_bytes > SLICE_BYTES:
-            self._spent_bytes = 0
-            await anyio.lowlevel.checkpoint()

@@ -3,21 +3,19 @@
 A commit appends rows to the heap, synchronises it, and enters the overlay; a second later,
 or when the overlay is large, everything in it goes to the index, which then says how far it
 is (`done`). Readers ask the overlay before the index, so they see every commit. A crash
-between the two is harmless: the rows behind `done` are replayed at the next start. Three
-connections, each with its own thread: the heap's writer, the index's writer, and one reader
-of both. Only a file's writer checkpoints it.
+between the two is harmless: the rows behind `done` are replayed at the next start (`opening`).
+Three connections, each with its own thread: the heap's writer, the index's writer, and one
+reader of both. Only a file's writer checkpoints it.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from keygrove.errors import DiskFullError, StoreError
-from keygrove.points import buggify, crash_point, sometimes
-from keygrove.ports import Databases, SqlDatabase, SqlSession
+from keygrove.points import buggify
+from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.follower import Follower
@@ -190,91 +188,6 @@ class SqliteStore:
                 found[entry.key] = _Place(entry.key, entry.seq, entry.size, entry.digest)
         places = [found[key] for key in sorted(found)]
         return places[:limit], Cursor(places[limit - 1].key) if len(places) > limit else None
-
-
-@asynccontextmanager
-async def open_store(
-    databases: Databases, folder: str, shard: str, uuid: bytes, *, durable: bool
-) -> AsyncGenerator[SqliteStore, None]:
-    """Open a shard's files below `folder`, made if need be, and replay what the index lacks.
-
-    Args:
-        shard: its number and how many there are, as "0/4".
-        uuid: 16 octets that name the heap, if it has to be made.
-
-    Raises:
-        StoreError: the heap cannot be used. An index that cannot is made anew.
-    """
-    heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
-    async with AsyncExitStack() as opened:
-        writer = await opened.enter_async_context(databases.open(heap_path))
-        tip = await writer.run(lambda db: heap.prepare(db, shard, uuid, durable=durable))
-        # After a failed synchronisation the system's cache may show what the disk never got. A
-        # log read from there must not be gone on with: it is moved, and the next one is new.
-        with suppress(DiskFullError):
-            await writer.run(heap.checkpoint)
-        crash_point("store.open")
-        await _ensure_index(databases, index_path, tip)
-        indexer = await opened.enter_async_context(databases.open(index_path, attached=heap_path))
-        await indexer.run(lambda db: heap.set_up(db, durable=False))
-        reader = await opened.enter_async_context(
-            databases.open(heap_path, attached=index_path, writable=False)
-        )
-        done, tally = await reader.run(lambda db: index.read_tally(db, "side"))
-        follower = Follower(indexer, done, tally)
-        await follower.replay(reader)
-        yield SqliteStore(writer, reader, follower, tip)
-
-
-@asynccontextmanager
-async def open_reader(
-    databases: Databases, folder: str, shard: str
-) -> AsyncGenerator[SqliteStore, None]:
-    """Open a shard's files to read them only, also beside a server that writes them.
-
-    Raises:
-        StoreError: they cannot be read.
-    """
-    heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
-    async with databases.open(heap_path, writable=False) as db:
-        tip = await db.run(lambda session: heap.check(session, shard))
-    if not await _has_index(databases, heap_path, index_path, shard):
-        raise StoreError(
-            f"the index of shard {shard} has to be made anew: start `keygrove serve` once"
-        )
-    async with databases.open(heap_path, attached=index_path, writable=False) as reader:
-        done, tally = await reader.run(lambda db: index.read_tally(db, "side"))
-        follower = Follower(None, done, tally)
-        await follower.replay(reader)
-        yield SqliteStore(None, reader, follower, tip)
-
-
-async def _has_index(databases: Databases, heap_path: str, path: str, shard: str) -> bool:
-    def look(db: SqlSession) -> bool:
-        origin = index.origin(db, "side")
-        return origin.fits(heap.check(db, shard))
-
-    try:
-        async with databases.open(heap_path, attached=path, writable=False) as db:
-            return await db.run(look)
-    except StoreError:
-        return False
-
-
-async def _ensure_index(databases: Databases, path: str, tip: heap.Tip) -> None:
-    try:
-        async with databases.open(path) as db:
-            await db.run(lambda session: heap.set_up(session, durable=False))
-            await db.run(lambda session: index.create(session, tip.uuid))
-            if await db.run(lambda session: index.is_usable(session, tip)):
-                return
-    except StoreError:
-        pass  # whatever it is, it can be made anew from the heap
-    sometimes("index.rebuilt")
-    await databases.remove(path)
-    async with databases.open(path) as db:
-        await db.run(lambda session: heap.set_up(session, durable=False))
-        await db.run(lambda session: index.create(session, tip.uuid))
 
 
 def _call(work: Callable[[SqlSession, int], T], stale: int, db: SqlSession) -> T:

@@ -96,6 +96,21 @@ class DigestPage(msgspec.Struct, frozen=True):
     cursor: Cursor | None
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far a store is that is being brought up."""
+
+    step: str
+    done: int
+    total: int
+    """Versions of certificates."""
+    lacks_room: bool = False
+    """It cannot go on, because the disk is full; it does by itself once there is room."""
+
+    def __str__(self) -> str:
+        at = f"{self.step}, {self.done:,} of {self.total:,} versions"
+        return f"{at}; the disk is full: free some space" if self.lacks_room else at
+
+
 class CertificateStore(Protocol):
     """Certificates of one shard. Every form passes tests/contract."""
 
@@ -143,3 +158,47 @@ class CertificateStore(Protocol):
     async def settle(self) -> None:
         """Finish that work before an orderly end, so that the next start is quick."""
         ...
+
+
+class Opening(Protocol):
+    """A store whose files are open, and which has yet to be brought up: quickly or slowly."""
+
+    def progress(self) -> Progress:
+        """How far `finish` is."""
+        ...
+
+    async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
+        """The current version of each certificate, in the order asked.
+
+        Raises:
+            StartingError: it cannot say yet.
+        """
+        ...
+
+    async def finish(self) -> CertificateStore:
+        """Bring the store up, and return it. Cancelled or failed, it goes on when called again.
+
+        Raises:
+            DiskFullError: there is no room for what has to be written first.
+            StoreError: open the store anew.
+        """
+        ...
+
+
+class Opened:
+    """See `Opening`: of a store that was up as soon as it was open."""
+
+    def __init__(self, store: CertificateStore) -> None:
+        self._store = store
+
+    def progress(self) -> Progress:
+        """See `Opening`."""
+        return Progress("up", 0, 0)
+
+    async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
+        """See `Opening`."""
+        return await self._store.get(fingerprints)
+
+    async def finish(self) -> CertificateStore:
+        """See `Opening`."""
+        return self._store

@@ -3,8 +3,9 @@
 import errno
 import fcntl
 import os
+import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from keygrove.errors import DataDirError
@@ -90,12 +91,28 @@ def check_shards(root: Path, shards: int) -> None:
 
 
 def count_shards(root: Path) -> int:
-    """How many shards the directory holds; 0 when it has no store yet.
+    """How many shards the directory was made with; 0 when it has no store yet.
+
+    The first shard is made first, and knows. Where it cannot be asked, folders are counted.
 
     Raises:
         DataDirError: it cannot be looked into.
     """
+    first = root / f"{SHARD_FOLDER}0" / "heap.db"
     try:
+        told = _told_by(first) if first.exists() else None
+        if told is not None:
+            return told
         return sum(1 for _ in root.glob(f"{SHARD_FOLDER}*/heap.db"))
     except OSError as error:
         raise DataDirError(f"cannot read {root}: {error.strerror}") from error
+
+
+def _told_by(heap: Path) -> int | None:
+    """How many shards this heap says there are; 0 if it was never finished, None if unreadable."""
+    try:
+        with closing(sqlite3.connect(f"{heap.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            row = db.execute("SELECT v FROM meta WHERE k = 'shard'").fetchone()
+    except sqlite3.DatabaseError as error:
+        return 0 if error.sqlite_errorcode == sqlite3.SQLITE_ERROR else None
+    return None if row is None else int(row[0].partition("/")[2])

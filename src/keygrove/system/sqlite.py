@@ -7,6 +7,7 @@ acknowledged pages ("WAL-reset bug", sqlite.org/wal.html), so no connection ever
 itself, and readers are opened read-only.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -20,13 +21,14 @@ import aiosqlite
 import anyio
 import anyio.to_thread
 
-from keygrove.errors import DamagedError, DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, KeygroveError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.system.datadir import make_folder
 
 T = TypeVar("T")
 
 _NO_ROOM = {
+    sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_IOERR_WRITE,
     sqlite3.SQLITE_IOERR_TRUNCATE,
     sqlite3.SQLITE_IOERR_SHMSIZE,
@@ -35,6 +37,14 @@ _NO_ROOM = {
 FREE_BYTES_MIN = 1 << 20
 READER_TIMEOUT_S = 5.0
 """How long a reader waits while the writer restarts the log."""
+_ALONE = "&vfs=unix-excl"
+"""What connections must know of each other lies in a file of 32 KiB beside the log, made anew by
+the first of them. Where a full disk has no room for it, it is kept in memory: then this process
+alone can read and write the file, and everything else is as ever. Source: sqlite.org/vfs.html."""
+_HELD = (
+    "another process has it to itself: a server that was started on a full disk does, "
+    "so start it anew once there is room"
+)
 
 
 class _Connection(aiosqlite.Connection):
@@ -42,23 +52,12 @@ class _Connection(aiosqlite.Connection):
 
     def __init__(self, path: Path, attached: Path | None, *, writable: bool) -> None:
         def connect() -> sqlite3.Connection:
-            db = sqlite3.connect(
-                _uri(path, writable=writable),
-                uri=True,
-                isolation_level=None,
-                timeout=0 if writable else READER_TIMEOUT_S,
-                check_same_thread=False,
-                cached_statements=256,
-            )
             try:
-                db.execute("PRAGMA wal_autocheckpoint = 0")
-                db.execute("PRAGMA trusted_schema = OFF")
-                if attached is not None:
-                    db.execute("ATTACH ? AS side", (_uri(attached, writable=False),))
-            except sqlite3.Error:
-                db.close()
-                raise
-            return db
+                return _connect(path, attached, writable=writable)
+            except sqlite3.OperationalError as error:
+                if not writable or not _is_full(path, error.sqlite_errorcode):
+                    raise
+                return _connect(path, attached, writable=True, options=_ALONE)
 
         super().__init__(connect, iter_chunk_size=1)
         self._path = path
@@ -70,20 +69,8 @@ class _Connection(aiosqlite.Connection):
             # The only way to ship a callable; aiosqlite leaves it untyped and for subclasses.
             shipped = self._execute(self._guarded, work)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType]
             return cast(T, await shipped)
-        except sqlite3.OperationalError as error:
-            if self._is_full(error.sqlite_errorcode):
-                raise DiskFullError(self._path.name) from error
-            raise StoreError(f"{self._path}: {error}") from error
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
-                raise DamagedError(f"{self._path} is damaged: {error}") from error
-            raise StoreError(f"{self._path}: {error}") from error
-
-    def _is_full(self, code: int) -> bool:
-        """Whether there is no room: SQLite says so, or cannot write where there is none."""
-        if code & 0xFF == sqlite3.SQLITE_FULL:
-            return True
-        return code in _NO_ROOM and shutil.disk_usage(self._path.parent).free < FREE_BYTES_MIN
+            raise _told(self._path, error) from error
 
     async def opened(self) -> None:
         """Open it; if that fails, its thread is gone, too."""
@@ -131,8 +118,53 @@ class _Connection(aiosqlite.Connection):
             raise
 
 
+def _connect(
+    path: Path, attached: Path | None, *, writable: bool, options: str = ""
+) -> sqlite3.Connection:
+    """Open the files themselves, and their logs: what cannot be read shows now."""
+    db = sqlite3.connect(
+        _uri(path, writable=writable) + options,
+        uri=True,
+        isolation_level=None,
+        timeout=0 if writable else READER_TIMEOUT_S,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    try:
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute("PRAGMA trusted_schema = OFF")
+        if attached is not None:
+            db.execute("ATTACH ? AS side", (_uri(attached, writable=False),))
+        db.execute("SELECT count(*) FROM main.sqlite_master").fetchone()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
 def _uri(path: Path, *, writable: bool) -> str:
     return f"file:{quote(os.fsencode(path.absolute()))}?mode={'rwc' if writable else 'ro'}"
+
+
+def _told(path: Path, error: sqlite3.DatabaseError, *, at: str = "") -> KeygroveError:
+    """Our error for one of SQLite's, met at what `at` says."""
+    code = error.sqlite_errorcode
+    if _is_full(path, code):
+        return DiskFullError(path.name)
+    if code & 0xFF == sqlite3.SQLITE_CORRUPT:
+        return DamagedError(f"{path} is damaged: {error}")
+    if code & 0xFF == sqlite3.SQLITE_BUSY:
+        return StoreError(f"{at}{path}: {error}; {_HELD}")
+    return StoreError(f"{at}{path}: {error}")
+
+
+def _is_full(path: Path, code: int) -> bool:
+    """Whether there is no room: SQLite says so, or cannot write where there is none."""
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return True
+    if code not in _NO_ROOM or not path.parent.is_dir():
+        return False
+    return shutil.disk_usage(path.parent).free < FREE_BYTES_MIN
 
 
 def has_reset_bug(version: tuple[int, int, int]) -> bool:
@@ -170,7 +202,11 @@ class SqliteFiles:
             if writable:
                 await anyio.to_thread.run_sync(make_folder, file.parent)
             await db.opened()
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.DatabaseError as error:
+            raise _told(file, error, at="cannot open ") from error
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskFullError(file.name) from error
             raise StoreError(f"cannot open {file}: {error}") from error
         try:
             yield db

@@ -77,9 +77,11 @@ class Sink(Protocol):
         ...
 
 
-def open_log(stream: Sink, form: LogFormat, *, level: str = "info") -> Log:
+def open_log(stream: Sink, form: LogFormat, *, level: str = "info", tracebacks: bool = True) -> Log:
     """A log that writes to `stream`: for a person, or one JSON object a line."""
     processors: list[Processor] = [structlog.processors.add_log_level]
+    if not tracebacks:
+        processors.append(_without_traceback)
     if form == "json":
         processors += [
             _for_programs,
@@ -102,6 +104,14 @@ def open_log(stream: Sink, form: LogFormat, *, level: str = "info") -> Log:
         cache_logger_on_first_use=True,
     )
     return cast(Log, logger.bind())
+
+
+def _without_traceback(_: object, __: str, facts: EventDict) -> EventDict:
+    """For whoever did not ask for them: what an exception says is enough."""
+    facts.pop("trace", None)
+    if "exc_info" in facts:
+        facts["error"] = repr(facts.pop("exc_info"))
+    return facts
 
 
 _FOR_BOTH = ("event", "level", "crash", "exception")
@@ -152,6 +162,15 @@ class NodeLog:
     def fault(self, where: str, error: Exception) -> None:
         """A bug of ours that cost one request."""
         self._log.error("request failed by a bug", where=where, exc_info=error)
+
+    def bringing_up(self, shard: str, progress: str, *, lacks_room: bool) -> None:
+        """A shard whose store takes long to be up."""
+        write = self._log.warning if lacks_room else self._log.info
+        write("store starting", child=shard, progress=progress)
+
+    def brought_up(self, shard: str) -> None:
+        """It is up."""
+        self._log.info("store started", child=shard)
 
     def report(self, report: Report | Repeated) -> None:
         """What the runtime says of its actors."""

@@ -175,9 +175,10 @@ async def test_what_cannot_be_read_or_is_not_what_was_written_is_damaged() -> No
         disk.pop("f")
         assert await db.run(count) == 1
     disk.push("rot", Rot(bits=3000, path="*/a.db", first_byte=100))
-    async with life(disk) as databases, databases.open("s/a.db") as db:
+    async with life(disk) as databases:
         with pytest.raises(DamagedError):
-            await db.run(count)
+            async with databases.open("s/a.db") as db:
+                await db.run(count)
 
 
 async def test_what_cannot_be_opened_is_the_stores_fault() -> None:

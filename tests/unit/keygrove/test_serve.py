@@ -13,7 +13,7 @@ from keygrove.errors import StoreError
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings, StorageSettings
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.store import CertificateStore
+from keygrove.storage.store import Opening
 from keygrove.system.clock import SystemClock
 from keygrove_actors import Crash
 from keygrove_chaos.node import MemoryLog, memory_stores, simulated_node, simulated_ports
@@ -34,10 +34,11 @@ class Disk:
     is_broken = False
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[CertificateStore, None]:
+    async def open(self) -> AsyncGenerator[Opening, None]:
         if self.is_broken:
             raise StoreError("the disk is gone")
-        yield MemoryStore()
+        async with MemoryStore().opened() as opening:
+            yield opening
 
 
 @pytest.mark.anyio

@@ -15,11 +15,11 @@ from keygrove.storage.cache import Form
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import Merged, NoSpace
 from keygrove.storage.shard import OpenStore, Shard
-from keygrove.storage.store import Cause, CertificateStore, Term, TermKind
+from keygrove.storage.store import Cause, Opened, Opening, Term, TermKind
 from keygrove_actors import CalleeExit, ChildSpec, NoProc, SupSpec, run
 from keygrove_chaos.certificates import binary, digest_of, made
 from keygrove_chaos.node import InlineCompute, LoopClock
-from keygrove_chaos.stores import Hook, HookedStore
+from keygrove_chaos.stores import Hook, HookedStore, Notes
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from tests.loops import Backend, virtual_trio
 
@@ -46,8 +46,8 @@ class Site:
         return [partial(self._open, number) for number in range(SHARDS)]
 
     @asynccontextmanager
-    async def _open(self, number: int) -> AsyncGenerator[CertificateStore, None]:
-        yield HookedStore(self._stores[number], before=self._before(number))
+    async def _open(self, number: int) -> AsyncGenerator[Opening, None]:
+        yield Opened(HookedStore(self._stores[number], before=self._before(number)))
 
     def _before(self, number: int) -> Hook:
         async def before(operation: str) -> None:
@@ -64,18 +64,12 @@ def site() -> Site:
     return Site()
 
 
-def ignore_fault(_: str, __: Exception) -> None:
-    """What a bug costs is told in the reply."""
-
-
 @asynccontextmanager
 async def routing(site: Site) -> AsyncGenerator[Router, None]:
     children = tuple(
         ChildSpec(
             shard_name(number),
-            partial(
-                Shard, opener, LoopClock(), InlineCompute(), cache_bytes=0, on_fault=ignore_fault
-            ),
+            partial(Shard, opener, LoopClock(), InlineCompute(), cache_bytes=0, watcher=Notes()),
             name=shard_name(number),
         )
         for number, opener in enumerate(site.openers())

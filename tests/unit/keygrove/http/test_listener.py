@@ -16,6 +16,7 @@ from keygrove.http.errors import (
     BUG,
     BUSY,
     NO_SPACE,
+    NOT_UP,
     BodyTooLargeError,
     Failure,
     HttpError,
@@ -24,8 +25,9 @@ from keygrove.http.errors import (
 from keygrove.ratelimit.admission import Allowed, Facts, Refused, Verdict
 from keygrove.settings import Settings
 from keygrove.storage.memory import MemoryStore
+from keygrove.storage.messages import Overloaded, Starting
 from keygrove.storage.shard import OpenStore
-from keygrove.storage.store import CertificateStore, Put
+from keygrove.storage.store import Opened, Opening, Put
 from keygrove_actors import Crash, MailboxFull, NoProc
 from keygrove_actors.census import Snapshot
 from keygrove_actors.model import State
@@ -211,10 +213,10 @@ class Site:
         await self.before(operation)
 
     @asynccontextmanager
-    async def _open(self, number: int) -> AsyncGenerator[CertificateStore, None]:
+    async def _open(self, number: int) -> AsyncGenerator[Opening, None]:
         if self.opening is not None:
             raise self.opening
-        yield HookedStore(self.stores[number], before=self._before)
+        yield Opened(HookedStore(self.stores[number], before=self._before))
 
     def openers(self) -> list[OpenStore]:
         return [partial(self._open, number) for number in range(2)]
@@ -474,6 +476,8 @@ async def test_the_control_socket_crashes_actors_for_tests(node: SimulatedNode) 
         (BodyTooLargeError(7), Failure(413, "the body is too large: send at most 7 octets")),
         (NoProc("shard-0", "Get"), BUSY),
         (MailboxFull("shard-0", 1), BUSY),
+        (Starting().error(), NOT_UP),
+        (Overloaded().error(), BUSY),
         (DiskFullError("heap.db"), NO_SPACE),
         (ZeroDivisionError("secret"), BUG),
         (StoreError("secret"), BUG),

@@ -132,6 +132,25 @@ async def test_a_full_disk_ends_the_loading(sink: Sink, loader: Loader) -> None:
     assert sink.submissions <= 2 * UNDER_WAY
 
 
+async def test_what_is_under_way_beside_a_batch_that_fails_is_finished_and_counted(
+    sink: Sink, loader: Loader
+) -> None:
+    sink.replies = [NoSpace()]
+    with pytest.raises(DiskFullError):
+        await load(loader, binary(some(BATCH_CERTIFICATES * 20)))
+    assert sink.at_once == 0, "nobody was cancelled"
+    assert 0 < loader.loaded.inserted == len(sink.held) < BATCH_CERTIFICATES * 20
+
+
+async def test_after_a_failure_nobody_waits_for_a_shard(sink: Sink, loader: Loader) -> None:
+    sink.replies = [Unavailable(), NoSpace()]
+    sink.spoils = lambda _: Unavailable()
+    begun = anyio.current_time()
+    with pytest.raises(DiskFullError):
+        await load(loader, binary(some(BATCH_CERTIFICATES * 20)))
+    assert anyio.current_time() - begun < 3 * RETRY_S
+
+
 async def test_a_restart_of_a_shard_is_waited_for(sink: Sink, loader: Loader) -> None:
     sink.replies = [Unavailable()] * 5
     begun = anyio.current_time()

@@ -15,11 +15,11 @@ from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove.storage.shard import Shard
-from keygrove.storage.store import Cause, CertificateStore
+from keygrove.storage.store import Cause, Opened, Opening
 from keygrove_actors import ChildSpec, ChildTerminated, DeclaredError, Ref, Report, SupSpec, run
 from keygrove_chaos.certificates import armored, binary, large, made
 from keygrove_chaos.node import LoopClock
-from keygrove_chaos.stores import Hook, HookedStore
+from keygrove_chaos.stores import Hook, HookedStore, Notes
 from keygrove_protocols.openpgp.certificate import fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
 
@@ -53,7 +53,7 @@ class Subject:
 
     def __init__(self) -> None:
         self.compute = Compute()
-        self.faults: list[tuple[str, Exception]] = []
+        self.notes = Notes()
         self.reports: list[Report] = []
         self.before: Hook = self._nothing
         self._store = MemoryStore()
@@ -65,12 +65,9 @@ class Subject:
     async def _before(self, operation: str) -> None:
         await self.before(operation)
 
-    def on_fault(self, where: str, error: Exception) -> None:
-        self.faults.append((where, error))
-
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[CertificateStore, None]:
-        yield HookedStore(self._store, before=self._before)
+    async def open(self) -> AsyncGenerator[Opening, None]:
+        yield Opened(HookedStore(self._store, before=self._before))
 
     async def submit(self, data: bytes, cause: Cause = Cause.UPLOAD) -> Reply:
         return await self.ref.call(Submit(data, cause), timeout=40)
@@ -87,12 +84,12 @@ async def ingesting(*, with_shard: bool = True) -> AsyncGenerator[Subject, None]
             LoopClock(),
             subject.compute,
             cache_bytes=0,
-            on_fault=subject.on_fault,
+            watcher=subject.notes,
         ),
         name="shard-0",
     )
     ingest = ChildSpec(
-        INGEST, partial(Ingest, 1, subject.compute, on_fault=subject.on_fault), name=INGEST
+        INGEST, partial(Ingest, 1, subject.compute, on_fault=subject.notes.fault), name=INGEST
     )
     children = (shard, ingest) if with_shard else (ingest,)
     spec = SupSpec(children=children, intensity=5)
@@ -181,7 +178,7 @@ async def test_what_cannot_be_taken_is_rejected_with_the_reason(
         assert isinstance(reply, Rejected)
         assert (reply.blame, reply.code) == (blame, code)
         assert reply.text
-        assert on.faults == []
+        assert on.notes.faults == []
 
 
 async def test_small_submissions_are_prepared_here_and_large_ones_elsewhere(
@@ -235,7 +232,7 @@ async def test_a_bug_costs_its_submitter_only_and_is_told(
     async with subject as on:
         on.compute.error = ZeroDivisionError("a bug")
         assert await on.submit(data) == Failed()
-        assert [(where, str(error)) for where, error in on.faults] == [("ingest", "a bug")]
+        assert [(where, str(error)) for where, error in on.notes.faults] == [("ingest", "a bug")]
         assert results(await on.submit(armored(ALICE))) == [(Result.INSERTED, "")]
 
 

@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from keygrove.errors import DiskFullError
-from keygrove.storage import index
+from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.follower import (
     FLUSH_AFTER_S,
@@ -153,6 +153,73 @@ async def test_commits_wait_for_an_index_that_is_far_behind(
         await follower.flush()
     assert len(follower.overlay) == 0
     await follower.room()
+
+
+async def heap_of(number: int) -> InlineDatabase:
+    """A heap with so many rows, which differ by their names alone."""
+    found, put = InlineDatabase(), put_of(made(1, "Alice"))
+    columns = "seq INTEGER PRIMARY KEY, n, op, k, h, fp, md5, old, cause, at, flags, v"
+    await found.run(lambda db: db.execute(f"CREATE TABLE obj ({columns})"))
+    rows = [
+        Row(
+            seq=n,
+            n=n,
+            k=tree_key(n.to_bytes(20)),
+            h=content_hash(put.packets),
+            fp=n.to_bytes(20),
+            md5=n.to_bytes(16),
+            old=None,
+            cause=1,
+            at=CREATED,
+            v=put.packets,
+        )
+        for n in range(1, number + 1)
+    ]
+    await found.run(lambda db: heap.append(db, rows))
+    return found
+
+
+async def replay_all(follower: Follower, reader: InlineDatabase) -> None:
+    while await follower.replay(reader):
+        pass
+
+
+@pytest.mark.slow
+async def test_a_replay_without_room_goes_on_in_memory_up_to_its_bound(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    reader = await heap_of(OVERLAY_ENTRIES_MAX + 1_000)
+
+    def watch(statement: Statement) -> None:
+        if "COMMIT" in statement.sql:
+            raise DiskFullError("index.db")
+
+    indexer.watch = watch
+    with pytest.raises(DiskFullError, match=r"index\.db"):
+        await replay_all(follower, reader)
+    kept = len(follower.overlay)
+    assert OVERLAY_ENTRIES_MAX <= kept < OVERLAY_ENTRIES_MAX + 1_000
+    with pytest.raises(DiskFullError):
+        await follower.replay(reader)
+    assert len(follower.overlay) == kept
+    indexer.watch = ignore
+    await replay_all(follower, reader)
+    assert follower.newest == follower.tally.certificates == OVERLAY_ENTRIES_MAX + 1_000
+    reader.close()
+
+
+async def test_what_was_replayed_reaches_the_index_without_another_commit(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    reader = await heap_of(3)
+    assert await follower.replay(reader)
+    assert not await follower.replay(reader)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.upkeep)
+        await trio.sleep(FLUSH_AFTER_S + 0.1)
+        assert await flushed(indexer) == 3
+        nursery.cancel_scope.cancel()
+    reader.close()
 
 
 async def test_an_entry_that_changed_during_a_flush_stays(

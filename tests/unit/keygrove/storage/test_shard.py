@@ -28,9 +28,10 @@ from keygrove.storage.messages import (
     ShardApi,
     ShardStatus,
 )
-from keygrove.storage.shard import MERGES_MAX, SLICE_BYTES, OpenStore, Shard, Turn
-from keygrove.storage.sqlite import open_store
-from keygrove.storage.store import Cause, CertificateStore, Put, Term, TermKind
+from keygrove.storage.opening import Home, open_store
+from keygrove.storage.shard import MERGES_MAX, OpenStore, Shard
+from keygrove.storage.store import Cause, Opening, Put, Term, TermKind
+from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import (
     CalleeExit,
@@ -41,10 +42,11 @@ from keygrove_actors import (
     Ref,
     Report,
     SupSpec,
+    TerminateError,
     run,
 )
 from keygrove_chaos.certificates import CREATED, binary, digest_of, large, made, put_of
-from keygrove_chaos.stores import Hook, HookedStore
+from keygrove_chaos.stores import Hook, HookedOpening, Notes
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
@@ -93,7 +95,7 @@ class Subject:
         self.ref = ref
         self.hooks = hooks
         self.compute = hooks.compute
-        self.faults = hooks.faults
+        self.notes = hooks.notes
         self.reports = hooks.reports
 
     async def merge(self, certificate: Certificate) -> Merged | NoSpace | Failed:
@@ -118,7 +120,7 @@ class Hooks:
         self.after: Hook = self._nothing
         self.seen: list[str] = []
         self.compute = Compute()
-        self.faults: list[tuple[str, Exception]] = []
+        self.notes = Notes()
         self.reports: list[Report] = []
 
     async def _nothing(self, _: str) -> None:
@@ -132,9 +134,9 @@ class Hooks:
         await self.after(operation)
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[CertificateStore, None]:
-        async with self._open_store() as store:
-            yield HookedStore(store, before=self._before, after=self._after)
+    async def open(self) -> AsyncGenerator[Opening, None]:
+        async with self._open_store() as opening:
+            yield HookedOpening(opening, before=self._before, after=self._after)
 
 
 @pytest.fixture(params=["memory on trio", "sqlite on asyncio"])
@@ -154,7 +156,8 @@ def anyio_backend(kind: str) -> Backend:
 def open_it(kind: str, tmp_path: Path) -> OpenStore:
     if kind == "memory on trio":
         return MemoryStore().opened
-    return partial(open_store, SqliteFiles(tmp_path), "shard-0", "0/1", bytes(16), durable=False)
+    home = Home("shard-0", "0/1", bytes(16))
+    return partial(open_store, SqliteFiles(tmp_path), home, anyio.Semaphore(1), durable=False)
 
 
 @asynccontextmanager
@@ -163,17 +166,16 @@ async def running(
 ) -> AsyncGenerator[Subject, None]:
     hooks = Hooks(open_store)
 
-    def on_fault(where: str, error: Exception) -> None:
-        hooks.faults.append((where, error))
-
     start = partial(
-        Shard, hooks.open, Clock(), hooks.compute, cache_bytes=cache_bytes, on_fault=on_fault
+        Shard, hooks.open, Clock(), hooks.compute, cache_bytes=cache_bytes, watcher=hooks.notes
     )
     child = ChildSpec("shard-0", start, name="shard-0", shutdown=SHUTDOWN_S)
     spec = SupSpec(children=(child,), intensity=5)
     with anyio.fail_after(LIMIT_S):
         async with run(spec, observe=hooks.reports.append) as runtime:
-            yield Subject(runtime.whereis("shard-0", ShardApi), hooks)
+            subject = Subject(runtime.whereis("shard-0", ShardApi), hooks)
+            await subject.status()  # its store is up
+            yield subject
 
 
 @pytest.fixture
@@ -484,7 +486,7 @@ async def test_a_certificate_that_cannot_be_served_fails_alone() -> None:
     async with running(store.opened) as subject:
         for form in (Form.ARMOR, Form.LEGACY, Form.SUMMARY):
             assert await subject.fetch(ALICE, form) == Failed()
-        assert [where for where, _ in subject.faults] == ["serve"] * 3
+        assert [where for where, _ in subject.notes.faults] == ["serve"] * 3
         assert body(await subject.fetch(OTHER)) == binary([OTHER])
         assert not [one for one in subject.reports if isinstance(one, ChildTerminated)]
 
@@ -497,7 +499,7 @@ async def test_a_certificate_that_cannot_be_merged_fails_alone() -> None:
         replies = await merge_together(subject, [ALICE, OTHER, BOB])
         assert replies[0] == replies[2] == Failed()
         assert outcomes(replies) == [Outcome.ADDED]
-        assert [where for where, _ in subject.faults] == ["merge"]
+        assert [where for where, _ in subject.notes.faults] == ["merge"]
         assert body(await subject.fetch(OTHER)) == binary([OTHER])
 
 
@@ -582,6 +584,20 @@ async def test_an_orderly_end_settles_the_store(
     async with shard as subject:
         await subject.merge(ALICE)
     assert subject.hooks.seen[-1] == "settle"
+
+
+async def test_a_full_disk_at_an_orderly_end_is_no_failure(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async def before(operation: str) -> None:
+        if operation == "settle":
+            raise DiskFullError("index.db")
+
+    async with shard as subject:
+        await subject.merge(ALICE)
+        subject.hooks.before = before
+    assert subject.hooks.seen[-1] == "settle"
+    assert not [report for report in subject.reports if isinstance(report, TerminateError)]
 
 
 @pytest.mark.parametrize("kind", ["memory on trio"])

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import pytest
 from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.ports import SqlSession
 from keygrove.storage import heap, index
-from keygrove.storage.sqlite import WAL_BYTES, SqliteStore, open_reader, open_store
+from keygrove.storage.opening import Home, open_reader, open_store
+from keygrove.storage.sqlite import WAL_BYTES, SqliteStore
 from keygrove.storage.store import Put, Term, TermKind
 from keygrove.storage.tally import Tally
 from keygrove.system.sqlite import SqliteFiles
@@ -48,10 +49,13 @@ def index_path(tmp_path: Path) -> Path:
     return tmp_path / FOLDER / "index.db"
 
 
-def opened(
+@asynccontextmanager
+async def opened(
     files: WatchedDatabases, *, durable: bool = True, uuid: bytes = UUID, shard: str = "0/4"
-) -> AbstractAsyncContextManager[SqliteStore]:
-    return open_store(files, FOLDER, shard, uuid, durable=durable)
+) -> AsyncGenerator[SqliteStore, None]:
+    home, turns = Home(FOLDER, shard, uuid), anyio.Semaphore(1)
+    async with open_store(files, home, turns, durable=durable) as opening:
+        yield await opening.finish()
 
 
 @contextmanager
@@ -353,7 +357,7 @@ async def test_a_reader_of_a_missing_index_says_what_to_do(
     async with opened(files) as store:
         await store.commit([put(1)])
     remove(index_path)
-    with pytest.raises(StoreError, match="start `keygrove serve` once"):
+    with pytest.raises(StoreError, match="have `keygrove serve` do so"):
         async with open_reader(files, FOLDER, "0/4"):
             pass
 
@@ -365,7 +369,7 @@ async def test_a_reader_of_a_foreign_index_says_what_to_do(
         await store.commit([put(1)])
         await store.settle()
     of_other_heap(index_path)
-    with pytest.raises(StoreError, match="start `keygrove serve` once"):
+    with pytest.raises(StoreError, match="have `keygrove serve` do so"):
         async with open_reader(files, FOLDER, "0/4"):
             pass
 
@@ -583,3 +587,17 @@ async def test_a_damaged_heap_row_is_not_served_as_something_else(
     with pytest.raises(StoreError, match=r"heap\.db"):
         async with opened(files) as store:
             await store.get([put(1).fingerprint])
+
+
+async def test_an_orderly_end_leaves_the_logs_empty_and_in_place(
+    files: WatchedDatabases, tmp_path: Path
+) -> None:
+    """To make them anew would take room, which a full disk does not have."""
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice")])
+        await store.settle()
+    left = {path.name: size(path) for path in (tmp_path / FOLDER).iterdir()}
+    ends = ("", "-wal", "-shm")
+    assert left.keys() == {f"{name}.db{end}" for name in ("heap", "index") for end in ends}
+    assert left["heap.db-wal"] == left["index.db-wal"] == 0
+    assert left["heap.db-shm"] == left["index.db-shm"] == 32 * 1024

@@ -1,9 +1,14 @@
 """Folders of the data directory."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from stat import S_IMODE
 
-from keygrove.system.datadir import make_folder
+import pytest
+
+from keygrove.errors import DataDirError
+from keygrove.system.datadir import check_shards, count_shards, make_folder
 
 
 def test_a_folder_is_made_with_those_above_it_for_the_owner_alone(tmp_path: Path) -> None:
@@ -19,3 +24,41 @@ def test_a_folder_is_made_where_the_one_above_cannot_be_read(tmp_path: Path) -> 
     make_folder(tmp_path / "a")
     tmp_path.chmod(0o700)
     assert (tmp_path / "a").is_dir()
+
+
+def shard(root: Path, number: int, of: int | None) -> None:
+    """A shard's heap, as far as it matters here; without `of` its making was cut short."""
+    folder = root / f"shard-{number}"
+    folder.mkdir(parents=True)
+    with closing(sqlite3.connect(folder / "heap.db")) as db, db:
+        if of is not None:
+            db.execute("CREATE TABLE meta (k, v)")
+            db.execute("INSERT INTO meta VALUES ('shard', ?)", (f"{number}/{of}",))
+        else:
+            db.execute("PRAGMA user_version = 1")
+
+
+def test_a_directory_of_another_number_of_shards_is_refused(tmp_path: Path) -> None:
+    for number in range(4):
+        shard(tmp_path, number, 4)
+    assert count_shards(tmp_path) == 4
+    check_shards(tmp_path, 4)
+    with pytest.raises(DataDirError, match="was made with 4 shards, not 5: set"):
+        check_shards(tmp_path, 5)
+
+
+def test_a_directory_whose_making_was_cut_short_can_be_made_whole(tmp_path: Path) -> None:
+    shard(tmp_path, 0, None)
+    check_shards(tmp_path, 4)
+    shard(tmp_path / "later", 0, 4)
+    check_shards(tmp_path / "later", 4)
+    with pytest.raises(DataDirError, match="was made with 4 shards, not 1: set"):
+        check_shards(tmp_path / "later", 1)
+
+
+def test_shards_are_counted_where_the_first_cannot_be_read(tmp_path: Path) -> None:
+    for number in range(3):
+        shard(tmp_path, number, 3)
+    (tmp_path / "shard-0" / "heap.db").write_bytes(b"damaged" * 1000)
+    assert count_shards(tmp_path) == 3
+    assert count_shards(tmp_path / "none") == 0

@@ -57,6 +57,24 @@ def test_below_its_level_nothing_is_written() -> None:
     assert len(stream.getvalue().splitlines()) == 1
 
 
+def test_tracebacks_can_be_left_out() -> None:
+    stream = StringIO()
+    log = open_log(stream, "console", tracebacks=False)
+    NodeLog(log, bytes(32)).report(StartError("a", "s/a", CRASH))
+    NodeLog(log, bytes(32)).fault("merge", ValueError("why"))
+    assert "Traceback" not in stream.getvalue()
+    assert "the disk is gone" in stream.getvalue()
+    assert "ValueError('why')" in stream.getvalue()
+
+
+def test_a_store_without_room_is_worth_a_warning(log: MemoryLog) -> None:
+    words = NodeLog(log, bytes(32))
+    words.bringing_up("shard-0", "half way", lacks_room=False)
+    words.bringing_up("shard-0", "stuck", lacks_room=True)
+    words.brought_up("shard-0")
+    assert [line.level for line in log.lines] == ["info", "warning", "info"]
+
+
 def test_two_logs_keep_apart() -> None:
     one, other = StringIO(), StringIO()
     open_log(one, "console").info("left")

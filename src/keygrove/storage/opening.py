@@ -1,0 +1,224 @@
+"""A store on SQLite while it is being brought up: from its files to a `SqliteStore`.
+
+The heap is open at once, or the shard cannot start. The index may have to be checked, made
+anew, and brought up to the heap, which for a large store takes minutes, and on a full disk
+cannot be done at all. That is `finish`, and others go on meanwhile: where it takes long the
+heap's fingerprints are listed first, and certificates are found by these.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import anyio
+import msgspec
+
+from keygrove.errors import DiskFullError, StoreError
+from keygrove.points import crash_point, sometimes
+from keygrove.ports import Databases, SqlDatabase, SqlSession
+from keygrove.storage import heap, index
+from keygrove.storage.follower import FLUSH_ENTRIES, Follower
+from keygrove.storage.names import Names
+from keygrove.storage.sqlite import SqliteStore
+from keygrove.storage.store import Progress, Version
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+
+class Home(msgspec.Struct, frozen=True):
+    """Which shard a store is, and where it lives."""
+
+    folder: str
+    shard: str
+    """Its number and how many there are, as "0/4"."""
+    uuid: bytes
+    """16 octets that name the heap, if it has to be made."""
+
+
+class _Files:
+    """A shard's two files, and the connections to them.
+
+    Readers are closed behind the writers. Whoever closes a file last empties and removes its
+    log, if it may write: then opening the file takes room, which a full disk does not have.
+    """
+
+    def __init__(
+        self,
+        databases: Databases,
+        folder: str,
+        writers: AsyncExitStack,
+        readers: AsyncExitStack,
+    ) -> None:
+        self._databases = databases
+        self._writers = writers
+        self._readers = readers
+        self._heap = f"{folder}/heap.db"
+        self._index = f"{folder}/index.db"
+
+    async def write_heap(self) -> SqlDatabase:
+        """A connection that writes the heap, made if need be."""
+        return await self._writers.enter_async_context(self._databases.open(self._heap))
+
+    async def write_index(self, tip: heap.Tip) -> SqlDatabase:
+        """A connection that writes the index, made anew unless it is that of this heap."""
+        with suppress(StoreError):  # whatever is the matter, it can be made anew from the heap
+            db = await self._try_index(tip)
+            if db is not None:
+                return db
+        sometimes("index.rebuilt")
+        await self._databases.remove(self._index)
+        db = await self._try_index(tip)
+        if db is None:
+            raise StoreError(f"{self._index} is not what was just written there")
+        return db
+
+    async def read(self) -> SqlDatabase:
+        """A connection that reads the heap, and the index as `side`."""
+        return await self._readers.enter_async_context(
+            self._databases.open(self._heap, attached=self._index, writable=False)
+        )
+
+    async def _try_index(self, tip: heap.Tip) -> SqlDatabase | None:
+        async with AsyncExitStack() as opened:
+            db = await opened.enter_async_context(
+                self._databases.open(self._index, attached=self._heap)
+            )
+            await db.run(lambda session: heap.set_up(session, durable=False))
+            await db.run(lambda session: index.create(session, tip.uuid))
+            if not await db.run(lambda session: index.is_usable(session, tip)):
+                return None
+            self._writers.push_async_callback(opened.pop_all().aclose)
+            return db
+
+
+class SqliteOpening:
+    """See `store.Opening`."""
+
+    def __init__(
+        self, files: _Files, writer: SqlDatabase, tip: heap.Tip, turns: anyio.Semaphore
+    ) -> None:
+        self._files = files
+        self._writer = writer
+        self._tip = tip
+        self._turns = turns
+        self._names = Names(writer, tip.seq)
+        self._indexer: SqlDatabase | None = None
+        self._reader: SqlDatabase | None = None
+        self._follower: Follower | None = None
+        self._store: SqliteStore | None = None
+        self._is_listing = self._lacks_room = False
+
+    def progress(self) -> Progress:
+        """See `store.Opening`."""
+        step, done = "checking the index", 0
+        if self._is_listing:
+            step, done = "listing the fingerprints", self._names.done
+        elif self._follower is not None:
+            step, done = "bringing the index up", self._follower.newest
+        elif self._lacks_room:
+            step = "making the index"
+        return Progress(step, done, self._tip.seq, self._lacks_room)
+
+    async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
+        """See `store.Opening`."""
+        source = self._names if self._store is None else self._store
+        return await source.get(fingerprints)
+
+    async def finish(self) -> SqliteStore:
+        """See `store.Opening`."""
+        if self._store is None:
+            try:
+                self._store = await self._bring_up()
+            except DiskFullError:
+                self._lacks_room = True
+                await self._list_names()
+                raise
+        await self._names.drop()
+        return self._store
+
+    async def _bring_up(self) -> SqliteStore:
+        if self._indexer is None:
+            self._indexer = await self._files.write_index(self._tip)
+        if self._reader is None:
+            self._reader = await self._files.read()
+        if self._follower is None:
+            done, tally = await self._reader.run(lambda db: index.read_tally(db, "side"))
+            self._follower = Follower(self._indexer, done, tally)
+        if self._tip.seq - self._follower.newest > FLUSH_ENTRIES:
+            await self._list_names()
+            async with self._turns:
+                await self._replay(self._follower, self._reader)
+        await self._replay(self._follower, self._reader)
+        return SqliteStore(self._writer, self._reader, self._follower, self._tip)
+
+    async def _replay(self, follower: Follower, reader: SqlDatabase) -> None:
+        while await follower.replay(reader):
+            self._lacks_room = False
+
+    async def _list_names(self) -> None:
+        self._is_listing = True
+        try:
+            await self._names.take_in()
+        finally:
+            self._is_listing = False
+
+
+@asynccontextmanager
+async def open_store(
+    databases: Databases, home: Home, turns: anyio.Semaphore, *, durable: bool
+) -> AsyncGenerator[SqliteOpening, None]:
+    """Open a shard's files, made if need be.
+
+    Args:
+        turns: taken by who has much to bring up: it keeps a core busy, and by measurement four
+            at once take twice the time of four in turn, and hold the event loop four times as long.
+
+    Raises:
+        DiskFullError: there is no heap yet, and no room for one.
+        StoreError: the heap cannot be used.
+    """
+    async with AsyncExitStack() as readers, AsyncExitStack() as writers:
+        files = _Files(databases, home.folder, writers, readers)
+        writer = await files.write_heap()
+        tip = await writer.run(lambda db: heap.prepare(db, home.shard, home.uuid, durable=durable))
+        # After a failed synchronisation the system's cache may show what the disk never got. A
+        # log read from there must not be gone on with: it is moved, and the next one is new.
+        with suppress(DiskFullError):
+            await writer.run(heap.checkpoint)
+        crash_point("store.open")
+        yield SqliteOpening(files, writer, tip, turns)
+
+
+@asynccontextmanager
+async def open_reader(
+    databases: Databases, folder: str, shard: str
+) -> AsyncGenerator[SqliteStore, None]:
+    """Open a shard's files to read them only, also beside a server that writes them.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
+    heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
+    async with databases.open(heap_path, writable=False) as db:
+        tip = await db.run(lambda session: heap.check(session, shard))
+    if not await _has_index(databases, heap_path, index_path, shard):
+        raise StoreError(
+            f"the index of shard {shard} has to be made anew: have `keygrove serve` do so, and "
+            "wait until it says that it is ready"
+        )
+    async with databases.open(heap_path, attached=index_path, writable=False) as reader:
+        done, tally = await reader.run(lambda db: index.read_tally(db, "side"))
+        follower = Follower(None, done, tally)
+        while await follower.replay(reader):
+            pass
+        yield SqliteStore(None, reader, follower, tip)
+
+
+async def _has_index(databases: Databases, heap_path: str, path: str, shard: str) -> bool:
+    def look(db: SqlSession) -> bool:
+        origin = index.origin(db, "side")
+        return origin.fits(heap.check(db, shard))
+
+    try:
+        async with databases.open(heap_path, attached=path, writable=False) as db:
+            return await db.run(look)
+    except StoreError:
+        return False

@@ -1,0 +1,173 @@
+"""A store on SQLite while it is being brought up: what it can answer, and what it waits for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import anyio
+import pytest
+from trio.testing import MockClock
+
+from keygrove.errors import DiskFullError, StartingError
+from keygrove.storage.follower import FLUSH_ENTRIES
+from keygrove.storage.opening import Home, SqliteOpening, open_store
+from keygrove.storage.store import CertificateStore, Put, Term, TermKind
+from keygrove_chaos.certificates import made, put_of
+from keygrove_chaos.databases import Statement, WatchedDatabases, ignore
+from keygrove_chaos.disk import Disk
+from keygrove_chaos.disk_faults import Slow
+from keygrove_chaos.sqlite import SimulatedDatabases
+from keygrove_protocols.openpgp.keys import Fingerprint
+from tests.simulation.timelines import SeededTimeline
+
+pytestmark = pytest.mark.anyio
+
+HOME = Home("shard-0", "0/1", bytes(16))
+INDEX = "shard-0/index.db"
+OLD, NEW, OTHER = (
+    put_of(made(1, "Alice <a@x.example>")),
+    put_of(made(1, "Alice <a@x.example>", "Carol <c@x.example>")),
+    put_of(made(2, "Bob <b@x.example>")),
+)
+CAROL = Term(TermKind.ADDRESS, b"c@x.example")
+UNKNOWN = Fingerprint(bytes(20))
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+
+@pytest.fixture
+def files() -> Iterator[WatchedDatabases]:
+    """On a disk that takes a millisecond for all that is asked of it."""
+    timeline = SeededTimeline(0)
+    disk = Disk(timeline, "node")
+    disk.push("slow", Slow(delay_s=0.001))
+    simulated = SimulatedDatabases(timeline, "node", disk.boot(), timeline.now)
+    yield WatchedDatabases(simulated)
+    simulated.close()
+
+
+def opened(files: WatchedDatabases) -> AbstractAsyncContextManager[SqliteOpening]:
+    return open_store(files, HOME, anyio.Semaphore(1), durable=False)
+
+
+async def fill(files: WatchedDatabases) -> None:
+    async with opened(files) as opening:
+        store = await opening.finish()
+        await store.commit([OLD, OTHER])
+        await store.commit([NEW])
+        await store.settle()
+
+
+def no_room(wherever: Callable[[Statement], bool]) -> Callable[[Statement], None]:
+    def watch(statement: Statement) -> None:
+        if wherever(statement):
+            raise DiskFullError("index.db")
+
+    return watch
+
+
+async def assert_whole(store: CertificateStore) -> None:
+    got = await store.get([NEW.fingerprint, OTHER.fingerprint, UNKNOWN])
+    assert [version and version.packets for version in got] == [NEW.packets, OTHER.packets, None]
+    assert await store.find([CAROL], 5) == [(NEW.fingerprint,)]
+    assert await store.search(frozenset({"bob"}), 5) == (OTHER.fingerprint,)
+    assert (store.counts().certificates, store.counts().change) == (2, 2)
+
+
+async def test_without_an_index_and_room_for_one_fingerprints_are_found(
+    files: WatchedDatabases,
+) -> None:
+    await fill(files)
+    await files.remove(INDEX)
+    files.watch = no_room(lambda s: s.path.endswith("index.db") and "CREATE" in s.sql)
+    async with opened(files) as opening:
+        with pytest.raises(StartingError):
+            await opening.get([NEW.fingerprint])
+        for _ in range(2):
+            with pytest.raises(DiskFullError):
+                await opening.finish()
+            got = await opening.get([NEW.fingerprint, OTHER.fingerprint, UNKNOWN])
+            assert [version and (version.packets, version.change) for version in got] == [
+                (NEW.packets, 2),
+                (OTHER.packets, 1),
+                None,
+            ]
+            assert str(opening.progress()) == (
+                "making the index, 0 of 3 versions; the disk is full: free some space"
+            )
+        files.watch = ignore
+        await assert_whole(await opening.finish())
+        (version,) = await opening.get([NEW.fingerprint])
+        assert version is not None
+        assert version.packets == NEW.packets
+
+
+async def test_an_index_that_cannot_be_written_is_read_and_followed_in_memory(
+    files: WatchedDatabases,
+) -> None:
+    async with opened(files) as opening:
+        store = await opening.finish()
+        await store.commit([OLD, OTHER])
+        await store.settle()
+        await store.commit([NEW])
+    files.watch = no_room(lambda s: s.is_writable and s.sql.startswith("BEGIN"))
+    async with opened(files) as opening:
+        store = await opening.finish()
+        await assert_whole(store)
+        with pytest.raises(DiskFullError):
+            await store.settle()
+    files.watch = ignore
+    async with opened(files) as opening:
+        await assert_whole(await opening.finish())
+
+
+def many(number: int) -> list[Put]:
+    return [put_of(made(n, "Alice")) for n in range(number)]
+
+
+async def lose_index(files: WatchedDatabases, puts: list[Put]) -> None:
+    async with opened(files) as opening:
+        await (await opening.finish()).commit(puts)
+    await files.remove(INDEX)
+
+
+@pytest.mark.slow
+async def test_fingerprints_are_listed_before_a_long_replay_which_can_be_cut_short(
+    files: WatchedDatabases,
+) -> None:
+    puts = many(FLUSH_ENTRIES + 1)
+    await lose_index(files, puts)
+    async with opened(files) as opening:
+        for seconds in (0.01, 0.3):  # within the check, within the list
+            with anyio.move_on_after(seconds):
+                await opening.finish()
+            with pytest.raises(StartingError):
+                await opening.get([puts[0].fingerprint])
+        for seconds in (0.1, 0.02):
+            with anyio.move_on_after(seconds):
+                await opening.finish()
+            assert 0 < opening.progress().done < len(puts)
+        (version,) = await opening.get([puts[0].fingerprint])
+        assert version is not None
+        store = await opening.finish()
+        assert store.counts().certificates == len(puts)
+        names = await store.search(frozenset({"alice"}), len(puts) + 1)
+        assert set(names) == {put.fingerprint for put in puts}
+
+
+@pytest.mark.slow
+async def test_long_replays_take_turns_and_short_ones_do_not_wait(files: WatchedDatabases) -> None:
+    await lose_index(files, many(FLUSH_ENTRIES + 1))
+    turns = anyio.Semaphore(0)
+    async with open_store(files, Home("shard-1", "1/2", bytes(16)), turns, durable=False) as short:
+        await short.finish()
+    async with open_store(files, HOME, turns, durable=False) as long:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(long.finish)
+            await anyio.sleep(3600)
+            assert long.progress().done == 0
+            turns.release()
+        assert long.progress().done == FLUSH_ENTRIES + 1
