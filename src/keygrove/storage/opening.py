@@ -36,8 +36,8 @@ class Home(msgspec.Struct, frozen=True):
 class _Files:
     """A shard's two files, and the connections to them.
 
-    Readers are closed behind the writers. Whoever closes a file last empties and removes its
-    log, if it may write: then opening the file takes room, which a full disk does not have.
+    Readers are closed behind the writers, so that the last connection to a file is one that may
+    not write: its log stays, and opening it again takes no room, which a full disk does not have.
     """
 
     def __init__(

@@ -57,11 +57,13 @@ class _Connection(aiosqlite.Connection):
             except sqlite3.OperationalError as error:
                 if not writable or not _is_full(path, error.sqlite_errorcode):
                     raise
+                self._options = _ALONE
                 return _connect(path, attached, writable=True, options=_ALONE)
 
         super().__init__(connect, iter_chunk_size=1)
         self._path = path
         self._writable = writable
+        self._options = ""
 
     async def run(self, work: Callable[[SqlSession], T]) -> T:
         """See `ports.SqlDatabase`."""
@@ -90,7 +92,7 @@ class _Connection(aiosqlite.Connection):
         """
         guard: sqlite3.Connection | None = None
         if self._writable:
-            with suppress(StoreError):
+            with suppress(KeygroveError):
                 guard = await self.run(lambda _: self._guard())
         try:
             await self.close()
@@ -100,7 +102,8 @@ class _Connection(aiosqlite.Connection):
 
     def _guard(self) -> sqlite3.Connection:
         """A read-only connection that has looked into the file."""
-        guard = sqlite3.connect(_uri(self._path, writable=False), uri=True, check_same_thread=False)
+        name = _uri(self._path, writable=False) + self._options
+        guard = sqlite3.connect(name, uri=True, check_same_thread=False)
         try:
             guard.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error:

@@ -43,7 +43,7 @@ def test_a_directory_of_another_number_of_shards_is_refused(tmp_path: Path) -> N
         shard(tmp_path, number, 4)
     assert count_shards(tmp_path) == 4
     check_shards(tmp_path, 4)
-    with pytest.raises(DataDirError, match="was made with 4 shards, not 5: set"):
+    with pytest.raises(DataDirError, match="was made with shards = 4, not 5: set"):
         check_shards(tmp_path, 5)
 
 
@@ -52,7 +52,7 @@ def test_a_directory_whose_making_was_cut_short_can_be_made_whole(tmp_path: Path
     check_shards(tmp_path, 4)
     shard(tmp_path / "later", 0, 4)
     check_shards(tmp_path / "later", 4)
-    with pytest.raises(DataDirError, match="was made with 4 shards, not 1: set"):
+    with pytest.raises(DataDirError, match="was made with shards = 4, not 1: set"):
         check_shards(tmp_path / "later", 1)
 
 
