@@ -2,6 +2,7 @@
 
 import ast
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -107,3 +108,16 @@ def test_mutants_are_read_from_files_and_a_bad_file_is_named(tmp_path: Path) -> 
     (tmp_path / "b.toml").write_text("[[mutant]]\nid = 3\n")
     with pytest.raises(msgspec.ValidationError, match=r"b\.toml"):
         read_mutants(tmp_path)
+
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    "mutant", read_mutants(REPOSITORY / "tests/simulation/mutants"), ids=lambda one: one.id
+)
+def test_c091_no_mutant_is_stale(mutant: Mutant) -> None:
+    spec = find_spec(mutant.module)
+    assert spec is not None
+    assert spec.origin is not None
+    compile(mutated(Path(spec.origin).read_text(), mutant), spec.origin, "exec")
