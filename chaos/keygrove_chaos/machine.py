@@ -9,6 +9,7 @@ holds it down.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
 import anyio
@@ -28,7 +29,7 @@ from keygrove_chaos.history import About, Detail, Function
 from keygrove_chaos.network import Network
 from keygrove_chaos.node import InlineCompute, MemoryLog
 from keygrove_chaos.record import Record
-from keygrove_chaos.servers import Door
+from keygrove_chaos.servers import Door, NoReplyError
 from keygrove_chaos.sqlite import SimulatedDatabases
 from keygrove_chaos.web import WebEndpoint, WebServers
 from keygrove_chaos.world import HOST, World
@@ -36,6 +37,9 @@ from keygrove_chaos.world import HOST, World
 HKP: Final = 11371
 METRICS: Final = 9626
 CONTROL: Final = 1
+OK: Final = 200
+READY_S: Final = 5.0
+"""Virtual seconds in which a probe is answered."""
 RESTART_S: Final = 1.0
 """Virtual seconds until a node that ended is started again."""
 
@@ -90,6 +94,14 @@ class Machine:
     def door(self) -> Door:
         """Its HKP listener, past the network. It must be up."""
         return self._servers.doors[f"{self.name}:{HKP}"]
+
+    async def is_ready(self) -> bool:
+        """Whether its node serves, with all of its actors up, and says that it is ready."""
+        if not self.is_whole:
+            return False
+        with anyio.move_on_after(READY_S), suppress(NoReplyError, *_DEATHS):  # it may die meanwhile
+            return (await self.door.ask("GET", "/readyz")).status == OK
+        return False
 
     def hold(self, reason: str) -> None:
         """Do not start the node until `release`; several may hold it."""

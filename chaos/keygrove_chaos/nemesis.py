@@ -104,15 +104,15 @@ class Nemesis:
             self._record.befall(About(node, Function.FAULT))
 
     async def _end(self, node: str, fault_id: str) -> None:
-        """A node is well when no fault strikes it and all of its actors are up again."""
+        """A node is well when no fault strikes it and it is ready again."""
         active = self._active[node]
         del active[fault_id]
         while node in self._is_faulty and not active:
-            if self._machines[node].is_whole:
+            if not await self._machines[node].is_ready():
+                await anyio.sleep(LOOK_S)
+            elif node in self._is_faulty and not active:
                 del self._is_faulty[node]
                 self._record.befall(About(node, Function.HEAL))
-            else:
-                await anyio.sleep(LOOK_S)
 
 
 class _Power:

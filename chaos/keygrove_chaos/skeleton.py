@@ -115,13 +115,14 @@ class _Skeleton:
     async def _whole(self, machines: Iterable[Machine]) -> list[str]:
         """Wait until these nodes are whole; what is wrong with those that are not in time."""
         with anyio.move_on_after(SETTLE_S):
-            while not all(machine.is_whole for machine in machines):  # noqa: ASYNC110 - no time is real
-                await anyio.sleep(LOOK_S)
+            for machine in machines:
+                while not await machine.is_ready():  # noqa: ASYNC110 - no time is real
+                    await anyio.sleep(LOOK_S)
         return [
             f"I-10: {machine.name} is not whole {SETTLE_S:g} s after all was healed: "
             f"{machine.failure or ', '.join(machine.paths)}"
             for machine in machines
-            if not machine.is_whole
+            if not await machine.is_ready()
         ]
 
     async def _judge(self, watching: Monitor) -> list[str]:

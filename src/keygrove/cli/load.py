@@ -40,7 +40,7 @@ from keygrove.storage.store import Cause
 from keygrove.system.datadir import check_shards, owned
 from keygrove.system.world import system_ports
 from keygrove.telemetry.log import open_log
-from keygrove_actors import ActorError
+from keygrove_actors import ActorError, Node
 
 AskShards: TypeAlias = Callable[[], Awaitable[Sequence[ShardStatus | None]]]
 
@@ -152,7 +152,7 @@ async def _server(root: Path) -> AsyncGenerator[tuple[Sink, AskShards], None]:
             response = await client.get("/status")
             if response.status_code != 200:
                 return ()
-            return msgspec.json.decode(response.content, type=Status).shards
+            return msgspec.json.decode(response.content, type=Status[Node]).shards
 
         yield hand_over, ask
 
