@@ -7,7 +7,9 @@ is named `package.module:function`, so that other processes find it.
 from __future__ import annotations
 
 import importlib
+import inspect
 import multiprocessing
+import signal
 import time
 from collections.abc import Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -52,10 +54,15 @@ def scenario_named(name: str) -> Scenario:
     module, _, attribute = name.partition(":")
     try:
         found: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise UnknownScenarioError(
             f"{name} is no scenario ({error}): name one as package.module:function"
         ) from error
+    if not inspect.iscoroutinefunction(found):
+        raise UnknownScenarioError(
+            f"{name} is no scenario: make it a coroutine function of a world, which returns what "
+            "it found wrong"
+        )
     scenario: Scenario = found
     return scenario
 
@@ -72,7 +79,9 @@ def judge(
 
     async def main(world: World) -> tuple[str, ...]:
         worlds.append(world)
-        return tuple(await scenario(world))
+        found = await scenario(world)
+        _check_findings(found)
+        return tuple(found)
 
     try:
         violations = run(main, seed=seed, options=options, trace=trace).result
@@ -91,6 +100,14 @@ def judge(
     )
 
 
+def _check_findings(found: object) -> None:
+    if not isinstance(found, Iterable) or isinstance(found, str):
+        raise TypeError(
+            f"the scenario returned {found!r}: return what it found wrong, as a list of "
+            "sentences, which is empty when all is well"
+        )
+
+
 def simulate(
     name: str,
     seeds: Iterable[int],
@@ -105,13 +122,20 @@ def simulate(
             yield judge(scenario, seed, options)
         return
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, mp_context=fork) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=fork, initializer=_ignore_interrupts) as pool:
         try:
             running = [pool.submit(_judge, name, seed, options) for seed in seeds]
             for one in as_completed(running):
                 yield one.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # left early, nobody waits for what they have in hand
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C is for who started the campaign."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _judge(name: str, seed: int, options: Options) -> Verdict:

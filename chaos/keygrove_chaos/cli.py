@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from keygrove.cli.console import err, out
-from keygrove.cli.options import CouldNotRun, FoundProblems, WrongUse
+from keygrove.cli.options import INTERRUPTED, CouldNotRun, FoundProblems, WrongUse
 from keygrove_chaos.bundle import Bundle, make_bundle, read_bundle, write_bundle
 from keygrove_chaos.bundle import replay as replay_bundle
 from keygrove_chaos.campaign import UnknownScenarioError, Verdict, judge, scenario_named
@@ -91,25 +91,29 @@ def simulate(
 ) -> None:
     """Run seeds, and say what each found; those that did can be replayed."""
     _known(scenario)
-    begun, totals, failed = time.monotonic(), Counter[str](), 0
+    begun, totals, done, failed = time.monotonic(), Counter[str](), 0, 0
     wanted = range(first_seed, first_seed + seeds)
-    for verdict in simulate_seeds(scenario, wanted, jobs=jobs, options=Options(engine=engine)):
-        failed += bool(verdict.violations)
-        totals.update(verdict.counts | {"events": verdict.events})
-        if as_json:
-            click.echo(msgspec.json.encode(_brief(verdict)))
-        for violation in verdict.violations:
-            err().print(f"seed {verdict.seed}: {violation}")
-        if verdict.violations:
-            err().print(f"  to see it again: {_replay(verdict.seed, scenario, engine)}")
+    running = simulate_seeds(scenario, wanted, jobs=jobs, options=Options(engine=engine))
+    try:
+        for verdict in running:
+            done += 1
+            failed += bool(verdict.violations)
+            totals.update(verdict.counts | {"events": verdict.events})
+            if as_json:
+                click.echo(msgspec.json.encode(_brief(verdict)))
+            _tell(verdict, scenario, engine)
+    except KeyboardInterrupt:
+        running.close()
     took = time.monotonic() - begun
     err().print(
-        f"{seeds} seeds from {first_seed} on {engine}: {failed} found something; "
-        f"{totals.pop('events'):,} events in {took:.1f} s"
+        f"{'' if done == seeds else 'interrupted: '}{done} seeds from {first_seed} on {engine}: "
+        f"{failed} found something; {totals.pop('events', 0):,} events in {took:.1f} s"
     )
     if not as_json:
         for what, count in sorted(totals.items()):
             click.echo(f"{what}: {count}")
+    if done < seeds:
+        sys.exit(INTERRUPTED)
     _end(failed, seeds, reach(totals, seeds))
 
 
@@ -190,7 +194,12 @@ def determinism(*, seeds: int, first_seed: int, scenario: str, engine: EngineNam
 @click.option("--engine", type=click.Choice(ENGINES), default="aio", help="The event loop.")
 def mutate(*, ids: tuple[str, ...], folder: Path, engine: EngineName) -> None:
     """Hunt the mutants IDS, or all: each is to be found within its budget of seeds."""
-    mutants = {mutant.id: mutant for mutant in read_mutants(folder)}
+    try:
+        mutants = {mutant.id: mutant for mutant in read_mutants(folder)}
+    except msgspec.ValidationError as error:
+        raise WrongUse(f"{folder}: {error}") from error
+    if not mutants:
+        raise WrongUse(f"there are no mutants in {folder}: name another --folder")
     if unknown := [one for one in ids if one not in mutants]:
         raise WrongUse(f"no such mutant: {', '.join(unknown)}; there are {', '.join(mutants)}")
     hunts: list[Hunt] = []
@@ -200,6 +209,13 @@ def mutate(*, ids: tuple[str, ...], folder: Path, engine: EngineName) -> None:
         out().print(f"{one}  {mutants[one].says}: {how}")
     if alive := [found.id for found in hunts if not found.is_killed]:
         raise FoundProblems(f"not found: {', '.join(alive)}")
+
+
+def _tell(verdict: Verdict, scenario: str, engine: EngineName) -> None:
+    for violation in verdict.violations:
+        err().print(f"seed {verdict.seed}: {violation}")
+    if verdict.violations:
+        err().print(f"  to see it again: {_replay(verdict.seed, scenario, engine)}")
 
 
 def _short(scenario: str) -> str:
@@ -217,7 +233,9 @@ def _known(scenario: str) -> Any:
         return scenario_named(scenario)
     except UnknownScenarioError as error:
         if isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name == "apsw":
-            raise CouldNotRun("simulated disks need apsw: pip install keygrove[chaos]") from error
+            raise CouldNotRun(
+                "simulated disks need apsw: .venv/bin/pip install 'keygrove[chaos]'"
+            ) from error
         raise WrongUse(str(error)) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import cast
 
 
@@ -24,6 +26,8 @@ def first(error: BaseException) -> BaseException:
 
 
 def sentence(error: BaseException) -> str:
-    """What went wrong first, in one line."""
+    """What went wrong first, and where, in one line."""
     error = first(error)
-    return f"{type(error).__name__}: {error}".strip()
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}".strip() + where

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import importlib.abc
 import importlib.machinery
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -251,5 +252,8 @@ def _search(mutant: Mutant, engine: EngineName) -> Hunt:
 
 
 if __name__ == "__main__":
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a scenario prints is no answer
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Mutant, EngineName])
-    sys.stdout.buffer.write(msgspec.json.encode(_search(*asked)))
+    answers.write(msgspec.json.encode(_search(*asked)))
+    answers.close()

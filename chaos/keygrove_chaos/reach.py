@@ -36,8 +36,8 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reach(counts: Mapping[str, int], seeds: int) -> Reach:
-    """What the counts of a campaign of so many seeds say. Points are judged if any was visited."""
-    has_points = any(name.startswith(("visit:", "sometimes:")) for name in counts)
+    """What the counts of a campaign of so many seeds say. Points are judged if the product ran."""
+    has_points = any(name.startswith("visit:") for name in counts)
     points = [f"buggify:{name}" for name in BUGGIFIED] + [f"crash:{name}" for name in CRASHES]
     silent = [name for name in points if has_points and not counts.get(name)]
     is_long = has_points and seeds >= ENOUGH_SEEDS

@@ -1,5 +1,6 @@
 """Scenarios that campaigns name."""
 
+import sys
 from collections.abc import Iterable
 
 import anyio
@@ -69,4 +70,20 @@ async def inert(world: World) -> Iterable[str]:
     """Has many faults, none of which does anything."""
     await anyio.sleep(1)
     world.count("fault:net.loss", 50)
+    return ()
+
+
+async def raises(_: World) -> Iterable[str]:
+    """Has a bug itself."""
+    found: dict[str, str] = {}
+    return [found["x"]]
+
+
+async def returns_nothing(_: World) -> None:
+    """Forgets to say what it found."""
+
+
+async def prints(world: World) -> Iterable[str]:
+    """Talks while it runs."""
+    sys.stdout.write(f"seed {world.seed}\n")
     return ()

@@ -8,6 +8,8 @@ from keygrove_chaos.world import EngineName, Options
 from tests.unit.chaos.scenarios import rare_bug, sound
 
 HERE = "tests.unit.chaos.scenarios"
+BROKE = rare_bug.__code__.co_firstlineno + 6
+"""The line on which it raises."""
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -17,8 +19,8 @@ def test_each_seed_gets_its_verdict_whatever_the_number_of_processes(jobs: int) 
     assert {seed: v.violations for seed, v in found.items() if v.violations} == {
         2: ("I-01: a number was lost",),
         7: ("I-01: a number was lost",),
-        4: ("RuntimeError: broke",),
-        9: ("RuntimeError: broke",),
+        4: (f"RuntimeError: broke (scenarios.py:{BROKE})",),
+        9: (f"RuntimeError: broke (scenarios.py:{BROKE})",),
     }
     assert {seed: v.digest for seed, v in found.items()} == {
         seed: judge(rare_bug, seed).digest for seed in range(10)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -118,7 +119,9 @@ def test_mutants_are_hunted(new: str, code: int, says: str, tmp_path: Path) -> N
     ("words", "says"),
     [
         (("simulate", "--scenario", "nowhere:main"), "name one as package.module:function"),
+        (("simulate", "--scenario", f"{HERE}:RAN"), "make it a coroutine function"),
         (("replay", "nowhere.json"), "neither a seed nor a bundle"),
+        (("mutate", "--folder", "docs"), "there are no mutants in docs"),
         (("mutate", "M-00", "--folder", "tests/simulation/mutants"), "no such mutant: M-00"),
     ],
 )
@@ -134,6 +137,59 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     ran = chaos("keep", "0", "--folder", str(folder), "--scenario", f"{HERE}:sound")
     assert ran.exit_code == 3
     assert "cannot write" in ran.stderr
+
+
+def test_a_file_of_mutants_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[[mutant]]\nid = 1\n")
+    ran = chaos("mutate", "--folder", str(tmp_path))
+    assert ran.exit_code == 2
+    assert "bad.toml" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("raises", "KeyError: 'x' (scenarios.py:"),
+        ("returns_nothing", "the scenario returned None: return what it found wrong"),
+    ],
+)
+def test_what_a_scenario_does_wrong_is_told_with_its_place(name: str, says: str) -> None:
+    ran = chaos("simulate", "--seeds", "1", "--jobs", "1", "--scenario", f"{HERE}:{name}")
+    assert ran.exit_code == 1
+    assert says in ran.stderr
+
+
+def test_determinism_is_told_of_scenarios_that_print() -> None:
+    assert chaos("determinism", "--seeds", "1", "--scenario", f"{HERE}:prints").exit_code == 0
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_campaign_sums_up_and_leaves_nobody_behind(jobs: str) -> None:
+    words = ["chaos", "simulate", "--seeds", "9000", "--jobs", jobs, "--json"]
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            "from keygrove.cli.main import main; main()",
+            *words,
+            "--scenario",
+            f"{HERE}:sound",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: " in told
+    assert "Traceback" not in told
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def test_c003_it_starts_itself_again_with_a_fixed_hash_seed_and_says_so() -> None:
