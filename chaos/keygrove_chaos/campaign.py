@@ -73,7 +73,7 @@ def judge(
     options: Options = Options(),  # noqa: B008 - frozen
     trace: Trace | None = None,
 ) -> Verdict:
-    """Run one seed. An error ends it, and is a finding as well."""
+    """Run one seed. Whatever it raises ends it, and is a finding, but for Ctrl-C."""
     begun = time.perf_counter()
     trace, worlds = Trace(options.keep) if trace is None else trace, list[World]()
 
@@ -85,7 +85,9 @@ def judge(
 
     try:
         violations = run(main, seed=seed, options=options, trace=trace).result
-    except Exception as error:  # noqa: BLE001 - any error of a scenario is what was looked for
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - any error of a scenario is what was looked for
         violations = (sentence(error),)
     return Verdict(
         seed=seed,
@@ -134,8 +136,9 @@ def simulate(
 
 
 def _ignore_interrupts() -> None:
-    """Ctrl-C is for who started the campaign."""
+    """Ctrl-C is for who started the campaign, and ends this process by its own hand."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _judge(name: str, seed: int, options: Options) -> Verdict:

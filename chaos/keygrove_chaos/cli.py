@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -94,6 +95,7 @@ def simulate(
     begun, totals, done, failed = time.monotonic(), Counter[str](), 0, 0
     wanted = range(first_seed, first_seed + seeds)
     running = simulate_seeds(scenario, wanted, jobs=jobs, options=Options(engine=engine))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # nobody is left behind
     try:
         for verdict in running:
             done += 1
@@ -104,6 +106,8 @@ def simulate(
             _tell(verdict, scenario, engine)
     except KeyboardInterrupt:
         running.close()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     took = time.monotonic() - begun
     err().print(
         f"{'' if done == seeds else 'interrupted: '}{done} seeds from {first_seed} on {engine}: "

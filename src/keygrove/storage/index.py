@@ -85,7 +85,7 @@ def origin(db: SqlSession, schema: str) -> Origin:
 
 def is_usable(db: SqlSession, tip: Tip) -> bool:
     """Does it belong to the heap, and is it whole? If not, making it anew costs only time."""
-    return origin(db, "main").fits(tip) and db.execute("PRAGMA quick_check(1)").fetchone() == (
+    return origin(db, "main").fits(tip) and db.execute("PRAGMA main.quick_check(1)").fetchone() == (
         "ok",
     )
 

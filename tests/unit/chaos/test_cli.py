@@ -150,6 +150,7 @@ def test_a_file_of_mutants_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("name", "says"),
     [
         ("raises", "KeyError: 'x' (scenarios.py:"),
+        ("exits", "SystemExit: 0"),
         ("returns_nothing", "the scenario returned None: return what it found wrong"),
     ],
 )
@@ -163,8 +164,11 @@ def test_determinism_is_told_of_scenarios_that_print() -> None:
     assert chaos("determinism", "--seeds", "1", "--scenario", f"{HERE}:prints").exit_code == 0
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_interrupted_campaign_sums_up_and_leaves_nobody_behind(jobs: str) -> None:
+def test_an_interrupted_campaign_sums_up_and_leaves_nobody_behind(
+    jobs: str, sent: signal.Signals
+) -> None:
     words = ["chaos", "simulate", "--seeds", "9000", "--jobs", jobs, "--json"]
     with subprocess.Popen(
         [
@@ -183,7 +187,7 @@ def test_an_interrupted_campaign_sums_up_and_leaves_nobody_behind(jobs: str) -> 
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        os.killpg(process.pid, signal.SIGINT)
+        process.send_signal(sent)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted: " in told
