@@ -53,6 +53,7 @@ def test_the_service_is_sixty_lines_without_a_simulator(folder: Path) -> None:
     assert "keygrove" not in code
 
 
+@pytest.mark.slow
 def test_the_service_runs_over_tcp(folder: Path) -> None:
     ports = [str(port) for port in free_ports()]
     nodes = [
@@ -114,6 +115,7 @@ def test_the_mended_service_holds_and_its_seeds_are_the_same_everywhere(folder: 
         assert (done.returncode, "found:" in done.stderr) == (0, False), done.stderr
 
 
+@pytest.mark.slow
 def test_a_bundle_of_the_bug_shows_it_again(folder: Path) -> None:
     for words, code in (
         ("keep 12 --scenario storms:scenario --folder runs", 0),

@@ -90,6 +90,7 @@ def test_what_an_engine_cannot_do_is_counted_and_not_passed_over() -> None:
     assert "fault:proc.pause" not in verdict.counts
 
 
+@pytest.mark.slow
 def test_nodes_drain_in_the_middle_of_traffic() -> None:
     crowd = plan_for(next(seed for seed in range(99) if plan_for(seed).features["crowd"]))
     plan = msgspec.structs.replace(QUIET, clients=crowd.clients, program=crowd.program)
@@ -134,6 +135,7 @@ def test_c007_when_the_collector_runs_changes_nothing() -> None:
     assert eager == judge(scenario, 5).digest
 
 
+@pytest.mark.slow
 def test_m56_faults_that_are_never_applied_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(*_: object) -> int:
         return 0

@@ -29,6 +29,7 @@ def test_unarmed_points_do_nothing() -> None:
     sometimes("shard.full")
 
 
+@pytest.mark.slow
 def test_a_point_is_active_in_some_runs_and_fires_at_some_visits_there() -> None:
     runs = [fired(seed, "shard.commit") for seed in range(100)]
     active = [one for one in runs if any(one)]
