@@ -79,19 +79,16 @@ def run(
 def _no_collector() -> Generator[None, None, None]:
     """Collect after a run, never in one: when it does depends on everything that went before.
 
-    What was there before is left out, or each run would pay for the whole process; should the
-    process have left out what is old already, it stays so.
+    What was there before is left out, or each run would pay for the whole process.
     """
-    was_on, is_frozen = gc.isenabled(), gc.get_freeze_count() > 0
+    was_on = gc.isenabled()
     gc.disable()
-    if not is_frozen:
-        gc.freeze()
+    gc.freeze()
     try:
         yield
     finally:
         gc.collect()
-        if not is_frozen:
-            gc.unfreeze()
+        gc.unfreeze()
         if was_on:
             gc.enable()
 

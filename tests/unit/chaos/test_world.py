@@ -220,15 +220,6 @@ def test_c007_nothing_is_collected_within_a_run(options: Options) -> None:
     assert gc.isenabled()
 
 
-def test_c007_what_a_process_has_left_out_of_collections_stays_left_out(options: Options) -> None:
-    async def main(_: World) -> None:
-        pass
-
-    gc.freeze()
-    run(main, seed=1, options=options)
-    assert gc.get_freeze_count() > 0
-
-
 async def pausing(world: World) -> list[tuple[float, str]]:
     seen: list[tuple[float, str]] = []
 
