@@ -207,6 +207,7 @@ async def test_p11_a_worker_that_breaks_the_rules_is_killed(
         assert await port.call(Echo(b"again"), wait_up=5) == b"again"
 
 
+@pytest.mark.slow
 @processes
 async def test_p12_a_silent_worker_counts_as_hung(starting: Any, reports: Reports) -> None:
     async with starting(ping_s=0.05, hang_s=0.2) as (_, port):

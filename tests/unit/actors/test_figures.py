@@ -96,6 +96,7 @@ async def test_a148_the_snapshot_shows_calls_that_were_put_off(running: Running)
         assert (node.doing, node.unanswered, node.work()) == (None, 0, "")
 
 
+@pytest.mark.slow
 async def test_a148_a_large_tree_is_read_in_slices(running: Running) -> None:
     turns: list[int] = []
 

@@ -4,7 +4,7 @@ import pytest
 
 from keygrove_chaos.campaign import UnknownScenarioError, judge, scenario_named, simulate
 from keygrove_chaos.determinism import VARIANTS, differences
-from keygrove_chaos.world import EngineName, Options
+from keygrove_chaos.world import ENGINES, EngineName, Options
 from tests.unit.chaos.scenarios import rare_bug, sound
 
 HERE = "tests.unit.chaos.scenarios"
@@ -41,7 +41,8 @@ def test_a_scenario_that_is_none_is_refused_with_what_to_do() -> None:
             scenario_named(name)
 
 
-@pytest.mark.parametrize("engine", ["aio", pytest.param("trio", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
 def test_c002_a_sound_scenario_is_the_same_run_in_every_variant(engine: EngineName) -> None:
     assert differences(f"{HERE}:sound", (1,), engine) == []
 

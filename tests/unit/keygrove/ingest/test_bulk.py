@@ -159,6 +159,7 @@ async def test_a_worker_that_dies_is_restarted_and_its_work_done() -> None:
         assert all(str(child).startswith("worker-") for child in ended)
 
 
+@pytest.mark.slow
 async def test_workers_that_keep_dying_are_given_up_and_the_load_goes_on() -> None:
     place = Workplace()
 

@@ -255,6 +255,7 @@ async def submit_many(on: Subject, submissions: Sequence[bytes]) -> list[str]:
     return fates
 
 
+@pytest.mark.slow
 async def test_beyond_so_many_submissions_it_is_overloaded_and_recovers(
     subject: AbstractAsyncContextManager[Subject],
 ) -> None:

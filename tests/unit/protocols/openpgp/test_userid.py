@@ -102,7 +102,13 @@ def test_a_word_is_short_and_so_is_their_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 10**6, "a-" * 10**6, "@" * 10**6, "<" * 10**6, "ä@" * 10**6]
+    "text",
+    [
+        "a-" * 10**6,
+        "@" * 10**6,
+        *(pytest.param(c * 10**6, marks=pytest.mark.slow) for c in ("a", "<", "ä@")),
+    ],
+    ids=lambda text: text[:2],
 )
 def test_a_million_characters_are_read_in_one_pass(text: str) -> None:
     """A step for each pair of characters would take days here, and be noticed."""
