@@ -54,6 +54,7 @@ def test_the_service_is_sixty_lines_without_a_simulator(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_service_runs_over_tcp(folder: Path) -> None:
     ports = [str(port) for port in free_ports()]
     nodes = [
@@ -85,6 +86,7 @@ def test_the_service_runs_over_tcp(folder: Path) -> None:
             node.communicate()
 
 
+@pytest.mark.slow
 def test_a_partition_finds_the_bug_and_its_seed_shows_it_again(folder: Path) -> None:
     found = ran(folder, "simulate", "--scenario", "storms:scenario", "--seeds", "20")
     assert found.returncode == 1
@@ -116,6 +118,7 @@ def test_the_mended_service_holds_and_its_seeds_are_the_same_everywhere(folder: 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_bundle_of_the_bug_shows_it_again(folder: Path) -> None:
     for words, code in (
         ("keep 12 --scenario storms:scenario --folder runs", 0),
@@ -133,6 +136,7 @@ def test_the_test_of_the_page_passes(folder: Path) -> None:
     subprocess.run(words, cwd=folder, timeout=120, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_the_bug_that_the_page_proposes_is_found(folder: Path, tmp_path: Path) -> None:
     code, proposed = (folder / "counter.py").read_text(), "self.total += int(await line(stream))"
     assert f"`{proposed}`" in PAGE

@@ -62,6 +62,7 @@ def test_a_disk_that_fails_now_and_then_loses_nothing(name: str, seeds: range) -
     assert effect > 0
 
 
+@pytest.mark.slow
 def test_a_disk_of_any_size_that_fills_up_keeps_nothing_from_being_served() -> None:
     without = 0
     for kib in range(136, 360, 16):

@@ -42,7 +42,9 @@ def test_without_faults_all_is_well(engine: EngineName) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_c009_the_plan_of_a_seed_holds_on_both_engines(engine: EngineName, seed: int) -> None:
     verdict = judge(scenario, seed, Options(engine=engine))
     assert verdict.violations == ()
@@ -91,6 +93,7 @@ def test_what_an_engine_cannot_do_is_counted_and_not_passed_over() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_nodes_drain_in_the_middle_of_traffic() -> None:
     crowd = plan_for(next(seed for seed in range(99) if plan_for(seed).features["crowd"]))
     plan = msgspec.structs.replace(QUIET, clients=crowd.clients, program=crowd.program)
@@ -121,6 +124,7 @@ def test_c021_a_core_that_does_not_come_back_is_found() -> None:
     assert says.startswith("I-10: n0 is not whole")
 
 
+@pytest.mark.slow
 def test_c007_when_the_collector_runs_changes_nothing() -> None:
     async def collecting(world: World) -> Iterable[str]:
         gc.enable()
@@ -135,6 +139,7 @@ def test_c007_when_the_collector_runs_changes_nothing() -> None:
     assert eager == judge(scenario, 5).digest
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_m56_faults_that_are_never_applied_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(*_: object) -> int:

@@ -217,6 +217,7 @@ async def test_p06_a_worker_in_memory_ends_as_a_process_does(
     assert ("ValueError: boom" in printed) == (how == "raise")
 
 
+@pytest.mark.slow
 async def test_p14_a_worker_that_logs_in_a_loop_is_cut_and_told_of(
     running: Running, port: ChildSpec, reports: list[Report]
 ) -> None:

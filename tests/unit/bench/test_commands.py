@@ -20,6 +20,7 @@ def bench(*words: str, exit_code: int = 0) -> Report:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_simulation_is_measured_on_both_engines() -> None:
     report = bench("simulation", "--quick")
     rows = {row.id: row for row in report.results}
@@ -50,6 +51,7 @@ def test_a_campaign_says_of_each_engine_which_runs_differ() -> None:
     assert all(row.holds for row in report.results)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_campaign_runs_seeds_on_both_engines() -> None:
     report = bench("campaign", "seeds", "--seeds", "2", "--first-seed", "5000")

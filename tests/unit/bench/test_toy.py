@@ -32,7 +32,7 @@ DEAF = Mutant(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("scenario", [toy.busy, toy.calm])
+@pytest.mark.parametrize("scenario", [toy.busy, pytest.param(toy.calm, marks=pytest.mark.slow)])
 def test_five_nodes_hold_the_same_after_a_partition(scenario: Scenario, engine: EngineName) -> None:
     verdict = judge(scenario, 1, Options(engine=engine))
     assert verdict.violations == ()
@@ -44,7 +44,9 @@ def test_a_calm_run_has_no_more_than_15_events_in_a_virtual_second() -> None:
     assert verdict.events / verdict.virtual_s <= 15
 
 
-@pytest.mark.parametrize("mutant", [FORGETS, DEAF], ids=lambda one: one.id)
+@pytest.mark.parametrize(
+    "mutant", [FORGETS, pytest.param(DEAF, marks=pytest.mark.slow)], ids=lambda one: one.id
+)
 def test_a_planted_bug_is_found(mutant: Mutant) -> None:
     found = hunt(mutant)
     assert found.is_killed, found

@@ -93,12 +93,14 @@ def test_campaigns_whose_faults_do_nothing_exit_with_8() -> None:
     assert "without any effect: net.loss" in ran.stderr
 
 
+@pytest.mark.slow
 def test_runs_that_differ_exit_with_7_and_show_the_first_difference() -> None:
     ran = chaos("determinism", "--seeds", "1", "--scenario", f"{HERE}:by_past")
     assert ran.exit_code == 7
     assert "first in event" in ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_runs_that_do_not_differ_say_so() -> None:
     ran = chaos("determinism", "--seeds", "1", "--scenario", f"{HERE}:sound")
@@ -162,12 +164,13 @@ def test_what_a_scenario_does_wrong_is_told_with_its_place(name: str, says: str)
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_determinism_is_told_of_scenarios_that_print() -> None:
     assert chaos("determinism", "--seeds", "1", "--scenario", f"{HERE}:prints").exit_code == 0
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_an_interrupted_campaign_sums_up_and_leaves_nobody_behind(
     jobs: str, sent: signal.Signals
 ) -> None:
@@ -197,6 +200,7 @@ def test_an_interrupted_campaign_sums_up_and_leaves_nobody_behind(
         os.killpg(process.pid, 0)
 
 
+@pytest.mark.slow
 def test_c003_it_starts_itself_again_with_a_fixed_hash_seed_and_says_so() -> None:
     environment = {name: one for name, one in os.environ.items() if name != "PYTHONHASHSEED"}
     words = ["chaos", "--verbose", "simulate", "--seeds", "1", "--scenario", f"{HERE}:sound"]
