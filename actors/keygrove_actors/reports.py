@@ -1,7 +1,8 @@
 """What the runtime tells its observer: one struct for each event, in order.
 
-`child` is the id within the supervisor, `path` leads to it from the root (`peers/p7`). As text,
-`str(report)`, each is one line for people, in which nothing moves a terminal's cursor.
+`child` is the id in the supervisor's spec, which dynamic children of one template share, and
+`path` leads from the root to this one (`peers/peer-7`). As text, `str(report)`, each is one
+line for people, in which nothing moves a terminal's cursor.
 """
 
 from __future__ import annotations
