@@ -12,6 +12,7 @@ import pytest
 
 from keygrove_actors import (
     DEFER,
+    Actor,
     CallTimeout,
     ChildSpec,
     Crash,
@@ -251,11 +252,10 @@ async def test_a119_a_turn_that_holds_up_the_loop_is_named(
     assert [r for r in reports if isinstance(r, SlowTurn)] == [slow]
 
 
-class Steps(Bank):
+class Steps(Actor[BankApi]):
     """Has the loop looked at wherever a program's code runs for an actor."""
 
     def __init__(self, looked: Callable[[str], None]) -> None:
-        super().__init__()
         self.looked = looked
         looked("init")
 
@@ -314,7 +314,7 @@ class Plainly(Bank):
 
 @pytest.mark.parametrize(("kind", "looks"), [(Steps, 10), (Plainly, 4)])
 async def test_a119_whatever_an_actor_is_at_is_named(
-    running: Running, kind: Callable[[Callable[[str], None]], Bank], looks: int
+    running: Running, kind: Callable[[Callable[[str], None]], Actor[BankApi]], looks: int
 ) -> None:
     named: list[tuple[str, tuple[str, str]]] = []
 
