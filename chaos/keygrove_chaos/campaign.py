@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import multiprocessing
-import signal
 import time
 from collections.abc import Generator, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,6 +18,7 @@ import msgspec
 from keygrove_chaos.errors import sentence
 from keygrove_chaos.running import run
 from keygrove_chaos.trace import Trace
+from keygrove_chaos.workers import Died, spread
 from keygrove_chaos.world import Main, Options, World
 
 Findings: TypeAlias = Iterable[str]
@@ -114,32 +113,35 @@ def simulate(
     name: str,
     seeds: Iterable[int],
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     options: Options = Options(),  # noqa: B008 - frozen
 ) -> Generator[Verdict, None, None]:
-    """The verdict on each seed, as they come; on `jobs` processes forked from this one."""
+    """The verdict on each seed, as they come; in this process, or on `jobs` forked from it.
+
+    Seeds are taken as they are run, so there may be no end of them. A forked process that dies is
+    a finding of the seed that it ran.
+
+    Raises:
+        UnknownScenarioError: there is no such scenario.
+        OSError: a process cannot be started.
+    """
     scenario = scenario_named(name)
-    if jobs == 1:
+    if jobs is None:
         for seed in seeds:
             yield judge(scenario, seed, options)
         return
-    fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, mp_context=fork, initializer=_ignore_interrupts) as pool:
-        try:
-            running = [pool.submit(_judge, name, seed, options) for seed in seeds]
-            for one in as_completed(running):
-                yield one.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
-                worker.terminate()  # left early, nobody waits for what they have in hand
+    for seed, done in spread(partial(judge, scenario, options=options), seeds, jobs):
+        yield _dead(seed, done) if isinstance(done, Died) else done
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C is for who started the campaign, and ends this process by its own hand."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _judge(name: str, seed: int, options: Options) -> Verdict:
-    return judge(scenario_named(name), seed, options)
+def _dead(seed: int, died: Died) -> Verdict:
+    return Verdict(
+        seed=seed,
+        violations=(f"the process that ran it {died.text()}",),
+        events=0,
+        digest="",
+        checkpoints=(),
+        virtual_s=0.0,
+        real_s=0.0,
+        counts={},
+    )

@@ -106,6 +106,10 @@ def simulate(
             _tell(verdict, scenario, engine)
     except KeyboardInterrupt:
         running.close()
+    except OSError as error:
+        raise CouldNotRun(
+            f"cannot start another process: {error.strerror}; lower --jobs"
+        ) from error
     finally:
         signal.signal(signal.SIGTERM, before)
     took = time.monotonic() - begun

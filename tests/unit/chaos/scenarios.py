@@ -1,5 +1,7 @@
 """Scenarios that campaigns name."""
 
+import os
+import signal
 import sys
 from collections.abc import Iterable
 
@@ -92,3 +94,13 @@ async def prints(world: World) -> Iterable[str]:
 async def exits(_: World) -> Iterable[str]:
     """Wants to end the process, and says that all is well."""
     sys.exit(0)
+
+
+async def dies(world: World) -> Iterable[str]:
+    """Takes its process with it, in two ways."""
+    await anyio.sleep(1)
+    if world.seed == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if world.seed == 5:
+        os._exit(0)
+    return ()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -167,6 +168,26 @@ def test_what_a_scenario_does_wrong_is_told_with_its_place(name: str, says: str)
 @pytest.mark.slow
 def test_determinism_is_told_of_scenarios_that_print() -> None:
     assert chaos("determinism", "--seeds", "1", "--scenario", f"{HERE}:prints").exit_code == 0
+
+
+def test_a_seed_whose_process_dies_is_named_with_its_replay() -> None:
+    ran = chaos("simulate", "--seeds", "8", "--jobs", "2", "--scenario", f"{HERE}:dies")
+    assert ran.exit_code == 1
+    assert "seed 3: the process that ran it was killed by SIGKILL" in ran.stderr
+    assert f"keygrove chaos replay 3 --scenario {HERE}:dies" in ran.stderr
+    assert "8 seeds from 0 on aio: 2 found something" in ran.stderr
+
+
+def test_processes_that_cannot_be_started_are_told() -> None:
+    words = ("simulate", "--seeds", "500", "--jobs", "500", "--scenario", f"{HERE}:sound")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
+    try:
+        ran = chaos(*words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert ran.exit_code == 3
+    assert "lower --jobs" in ran.stderr
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
