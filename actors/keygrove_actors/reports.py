@@ -15,10 +15,14 @@ import msgspec
 from keygrove_actors.messages import Crash, Reason
 
 
+def in_a_line(words: str) -> str:
+    """The same; escaped if it would break the line, or move a terminal's cursor."""
+    return words if words.isprintable() else repr(words)[1:-1]
+
+
 class _Report(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
-        words = self._words()
-        return words if words.isprintable() else repr(words)[1:-1]
+        return in_a_line(self._words())
 
     def _words(self) -> str:
         raise NotImplementedError
