@@ -11,6 +11,13 @@ class ChaosError(Exception):
     """The root of every error this package raises."""
 
 
+class PlanError(ChaosError):
+    """What a run is to play is no plan of its scenario: no run, and so no finding."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the plan cannot be played: {why}")
+
+
 class HistoryError(ChaosError):
     """A history is not one: a line cannot be read, or its events contradict each other."""
 
@@ -30,4 +37,11 @@ def sentence(error: BaseException) -> str:
     error = first(error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}".strip() + where
+    return f"{type(error).__name__}: {_text(error)}".strip() + where
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - whatever the class of an error does in `__str__`
+        return f"(its text cannot be had: {type(broken).__name__})"
