@@ -10,7 +10,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from keygrove_chaos.entropy import Streams
-from keygrove_chaos.errors import PlanError
+from keygrove_chaos.errors import ChaosError, PlanError, RunError
 from keygrove_chaos.order import Order, order_for
 from keygrove_chaos.timeline import Moment
 from keygrove_chaos.trace import Fact, Trace
@@ -33,20 +33,24 @@ _FACTS: Final = frozenset({str, int, float, bool})
 """Types of nearly all facts; what is derived from them serves as well, and takes longer."""
 
 
-class LivelockError(Exception):
+class LivelockError(RunError):
     """Something runs and runs, and virtual time stands still."""
 
 
-class DeadlockError(Exception):
+class DeadlockError(RunError):
     """Everyone waits, and nothing will ever happen."""
 
 
-class TimeUpError(Exception):
+class TimeUpError(RunError):
     """The run is not over at the virtual second it had to be over by."""
 
 
-class UnsupportedError(Exception):
-    """The engine cannot inject this fault: never a silent no-op."""
+class BackgroundError(RunError):
+    """A task that nobody awaited died, or a callback did."""
+
+
+class UnsupportedError(ChaosError):
+    """The engine cannot do this: never a silent no-op."""
 
 
 class Engine(Protocol):
