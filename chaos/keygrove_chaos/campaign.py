@@ -11,11 +11,11 @@ import inspect
 import time
 from collections.abc import Generator, Iterable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
-from keygrove_chaos.errors import sentence
+from keygrove_chaos.errors import PlanError, first, sentence
 from keygrove_chaos.running import run
 from keygrove_chaos.trace import Trace
 from keygrove_chaos.workers import Died, spread
@@ -51,12 +51,19 @@ def scenario_named(name: str) -> Scenario:
         UnknownScenarioError: it cannot be had.
     """
     module, _, attribute = name.partition(":")
+    advice = "name one as package.module:function"
+    if not module or module.startswith(".") or not attribute:
+        raise UnknownScenarioError(f"{name!r} is no scenario: {advice}")
     try:
-        found: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise UnknownScenarioError(
-            f"{name} is no scenario ({error}): name one as package.module:function"
-        ) from error
+        imported = importlib.import_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        why = str(error) if isinstance(error, ImportError) else sentence(error)
+        raise UnknownScenarioError(f"{name} is no scenario ({why}): {advice}") from error
+    if not hasattr(imported, attribute):
+        raise UnknownScenarioError(f"{name} is no scenario ({module} has none): {advice}")
+    found: Any = getattr(imported, attribute)
     if not inspect.iscoroutinefunction(found):
         raise UnknownScenarioError(
             f"{name} is no scenario: make it a coroutine function of a world, which returns what "
@@ -72,21 +79,25 @@ def judge(
     options: Options = Options(),  # noqa: B008 - frozen
     trace: Trace | None = None,
 ) -> Verdict:
-    """Run one seed. Whatever it raises ends it, and is a finding, but for Ctrl-C."""
+    """Run one seed. Whatever it raises ends it, and is a finding, but for Ctrl-C.
+
+    Raises:
+        PlanError: `options` has a plan that the scenario cannot play.
+    """
     begun = time.perf_counter()
     trace, worlds = Trace(options.keep) if trace is None else trace, list[World]()
 
     async def main(world: World) -> tuple[str, ...]:
         worlds.append(world)
-        found = await scenario(world)
-        _check_findings(found)
-        return tuple(found)
+        return _findings(await scenario(world))
 
     try:
         violations = run(main, seed=seed, options=options, trace=trace).result
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - any error of a scenario is what was looked for
+        if isinstance(wrong := first(error), PlanError):
+            raise wrong from None
         violations = (sentence(error),)
     return Verdict(
         seed=seed,
@@ -101,12 +112,15 @@ def judge(
     )
 
 
-def _check_findings(found: object) -> None:
-    if not isinstance(found, Iterable) or isinstance(found, str):
-        raise TypeError(
-            f"the scenario returned {found!r}: return what it found wrong, as a list of "
-            "sentences, which is empty when all is well"
-        )
+def _findings(found: object) -> tuple[str, ...]:
+    if isinstance(found, Iterable) and not isinstance(found, str):
+        sentences = tuple(cast("Iterable[object]", found))
+        if all(isinstance(one, str) for one in sentences):
+            return cast("tuple[str, ...]", sentences)
+    raise TypeError(
+        f"the scenario returned {found!r:.80}: return what it found wrong, as a list of "
+        "sentences, which is empty when all is well"
+    )
 
 
 def simulate(
