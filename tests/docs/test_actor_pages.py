@@ -70,7 +70,7 @@ def test_the_tutorial_is_sixty_lines_that_survive_their_bug(tmp_path: Path) -> N
     try:
         while service.stdout.readline() != "door started\n":
             assert service.poll() is None
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as one:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as one:
             lines = one.makefile("rw")
 
             def ask(line: str) -> str:
@@ -82,7 +82,7 @@ def test_the_tutorial_is_sixty_lines_that_survive_their_bug(tmp_path: Path) -> N
             assert "OverflowError" in ask("apples 1001")
             assert ask("apples 1") == "1"
         service.send_signal(signal.SIGINT)
-        out, _ = service.communicate(timeout=10)
+        out, _ = service.communicate(timeout=60)
     finally:
         service.kill()
         service.wait()
