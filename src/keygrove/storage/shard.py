@@ -35,6 +35,7 @@ from keygrove.storage.messages import (
     Search,
     ShardApi,
     ShardStatus,
+    Sources,
     Starting,
 )
 from keygrove.storage.store import (
@@ -82,7 +83,7 @@ class Watcher(Protocol):
 class _Read(msgspec.Struct, frozen=True):
     """A look-up and whom to tell."""
 
-    message: Fetch | Find | Search | GetStatus
+    message: Fetch | Find | Search | Sources | GetStatus
     reply_to: ReplyTo[Any]
 
 
@@ -151,6 +152,11 @@ class Shard(Actor[ShardApi]):
         """With the next batch of reads."""
         return self._put_off_read(message)
 
+    @on(Sources)
+    def sources(self, message: Sources) -> tuple[bytes | None, ...] | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
+
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
         """With the next commit."""
@@ -177,7 +183,7 @@ class Shard(Actor[ShardApi]):
             starting=self._opening.progress() if store is None else None,
         )
 
-    def _put_off_read(self, message: Fetch | Find | Search | GetStatus) -> Defer:
+    def _put_off_read(self, message: Fetch | Find | Search | Sources | GetStatus) -> Defer:
         if not self._reads.put(_Read(message, self._ctx.reply_to)):
             raise Overloaded().error()
         return DEFER
@@ -224,11 +230,8 @@ class Shard(Actor[ShardApi]):
                         read.reply_to.send(self._status())
                     case _ if self._store is None:
                         read.reply_to.fail(Starting())
-                    case Find(term, limit):
-                        (found,) = await self._store.find([term], limit)
-                        read.reply_to.send(found)
-                    case Search(words, limit):
-                        read.reply_to.send(await self._store.search(words, limit))
+                    case Find() | Search() | Sources() as message:
+                        read.reply_to.send(await _look_up(self._store, message))
 
     async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]]) -> None:
         if not fetches:
@@ -307,3 +310,16 @@ class Shard(Actor[ShardApi]):
                 merge.reply_to.send(NoSpace())
             else:
                 merge.reply_to.fail(Starting())
+
+
+async def _look_up(
+    store: CertificateStore, message: Find | Search | Sources
+) -> tuple[Fingerprint, ...] | tuple[bytes | None, ...]:
+    match message:
+        case Find(term, limit):
+            (found,) = await store.find([term], limit)
+            return found
+        case Search(words, limit):
+            return await store.search(words, limit)
+        case Sources(fingerprints):
+            return tuple(await store.sources(fingerprints))
