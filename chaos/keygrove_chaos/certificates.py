@@ -1,8 +1,11 @@
 """Certificates made up by number: canonical, and signed as `signing` signs."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
+
+import msgspec
 
 from keygrove.storage.absorb import Incoming, absorb
 from keygrove.storage.store import Cause, Put
@@ -99,6 +102,12 @@ def put_of(certificate: Certificate, at: int = CREATED) -> Put:
     put = absorb(None, [Incoming(certificate, digest_of(certificate), Cause.UPLOAD)], at).put
     assert put is not None
     return put
+
+
+def with_aside(put: Put, aside: bytes, source: bytes = b"") -> Put:
+    """The same with something set aside, for which SKS servers have another digest."""
+    digest = Digest(hashlib.md5(put.digest + aside, usedforsecurity=False).digest())
+    return msgspec.structs.replace(put, sks_digest=digest, aside=aside, source=source)
 
 
 def armored(*certificates: Certificate) -> bytes:

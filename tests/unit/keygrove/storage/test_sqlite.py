@@ -275,12 +275,29 @@ async def test_a_heap_of_a_newer_format_is_refused(
         pass
     with raw(heap_path) as db:
         db.execute(f"PRAGMA user_version = {heap.FORMAT + 1}")
-    with pytest.raises(StoreError, match=r"format 2.*run a newer keygrove"):
+    with pytest.raises(StoreError, match=rf"format {heap.FORMAT + 1}.*run a newer keygrove"):
         async with opened(files):
             pass
 
 
-@pytest.mark.parametrize("statement", ["DELETE FROM meta", "UPDATE obj SET v = zeroblob(9)"])
+async def test_a_heap_of_an_older_format_is_refused_and_left_as_it_is(
+    files: WatchedDatabases, heap_path: Path
+) -> None:
+    async with opened(files):
+        pass
+    with raw(heap_path) as db:
+        db.execute(f"PRAGMA user_version = {heap.FORMAT - 1}")
+    before = content(heap_path)
+    with pytest.raises(StoreError, match=rf"format {heap.FORMAT - 1}.*load a dump anew"):
+        async with opened(files):
+            pass
+    assert content(heap_path) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DELETE FROM meta", "UPDATE obj SET v = zeroblob(9)", "UPDATE obj SET aside = zeroblob(9)"],
+)
 async def test_a_heap_that_is_not_what_was_written_is_refused(
     files: WatchedDatabases, heap_path: Path, statement: str
 ) -> None:
