@@ -68,6 +68,8 @@ class Refused(msgspec.Struct, frozen=True):
     fingerprint: Fingerprint | None
     error: str
     text: str
+    at: int = 0
+    """Which certificate of its input it is, from 0."""
 
 
 def key(certificate: Certificate) -> Key:
@@ -129,10 +131,11 @@ def group(sequence: Sequence[Packet], limits: Limits) -> list[Certificate | Refu
         text = f"{len(starts)} certificates, at most {limits.certificates_max} are taken at once"
         raise TooLargeError(text)
     ends = [*starts[1:], len(kept)]
-    return [_group_one(kept[a:b], limits) for a, b in zip(starts, ends, strict=True)]
+    runs = [kept[a:b] for a, b in zip(starts, ends, strict=True)]
+    return [_group_one(run, at, limits) for at, run in enumerate(runs)]
 
 
-def _group_one(run: list[Packet], limits: Limits) -> Certificate | Refused:
+def _group_one(run: list[Packet], at: int, limits: Limits) -> Certificate | Refused:
     """Group the packets from one primary key to the next."""
     name: Fingerprint | None = None
     try:
@@ -142,7 +145,7 @@ def _group_one(run: list[Packet], limits: Limits) -> Certificate | Refused:
         certificate = _attach(run, primary, limits)
         _check_size(certificate, limits)
     except (UnacceptableError, TooLargeError) as error:
-        return Refused(name, error.code, str(error))
+        return Refused(name, error.code, str(error), at)
     return certificate
 
 
