@@ -44,6 +44,13 @@ class DiskFullError(KeygroveError):
         super().__init__(f"no space left for {path}: free some, nothing of this write was kept")
 
 
+class ReportError(KeygroveError):
+    """What was to be reported cannot be written."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"cannot write the report {path}: {why}; name another file")
+
+
 class StartingError(KeygroveError):
     """A store is still being brought up, and cannot answer this yet: ask again later."""
 

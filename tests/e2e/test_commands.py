@@ -1,9 +1,6 @@
 """The commands of operators: load, dump, digests, status, config, and who may write when."""
 
-import bz2
-import gzip
 import json
-import lzma
 import os
 import stat
 import subprocess
@@ -269,21 +266,6 @@ def test_files_are_loaded_armored_or_binary_and_from_a_pipe(tmp_path: Path, suff
     piped = keygrove("load", "--data", tmp_path / "pipe", "-", stdin=text)
     assert piped.out.startswith("loaded 2 certificates in ")
     assert _digests(tmp_path / "file") == _digests(tmp_path / "pipe")
-
-
-@pytest.mark.parametrize(
-    ("pack", "unpack"),
-    [(gzip.compress, "zcat"), (bz2.compress, "bzcat"), (lzma.compress, "xzcat")],
-    ids=["gzip", "bzip2", "xz"],
-)
-def test_a_compressed_file_is_told_as_such(
-    tmp_path: Path, pack: Callable[[bytes], bytes], unpack: str
-) -> None:
-    file = tmp_path / "alice.asc.gz"
-    file.write_bytes(pack(_made(1)))
-    ended = keygrove("load", "--data", tmp_path / "data", file)
-    assert ended.status == 1
-    assert f"unpack it, as in `{unpack} FILE | keygrove load -`" in ended.err
 
 
 def test_one_certificate_is_one_certificate(tmp_path: Path) -> None:

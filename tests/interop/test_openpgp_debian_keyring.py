@@ -33,8 +33,8 @@ def certificates() -> list[Certificate]:
     data, splitter = KEYRING.read_bytes(), CertificateSplitter(BULK)
     cut: list[bytes] = []
     for at in range(0, len(data), PIECE_BYTES):
-        cut += splitter.feed(data[at : at + PIECE_BYTES])
-    cut += splitter.close()
+        cut += [one.octets for one in splitter.feed(data[at : at + PIECE_BYTES])]
+    cut += [one.octets for one in splitter.close()]
     assert b"".join(cut) == data
     found = [one for raw in cut for one in group(split(raw, BULK), BULK)]
     read = [canonical(one) for one in found if isinstance(one, Certificate)]

@@ -17,7 +17,7 @@ Source: RFC 9580, section 6.
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -35,11 +35,26 @@ _PUBLIC, _SIGNATURE = b"PUBLIC KEY BLOCK", b"SIGNATURE"
 _READ = (_PUBLIC, _SIGNATURE)
 _PRIVATE = (b"PRIVATE KEY BLOCK", b"SECRET KEY BLOCK")
 
-_BEGIN = re.compile(rb"^(- )?-----BEGIN PGP ([A-Z0-9,/ ]{1,40}+)-----[ \t]*+$", re.MULTILINE)
+_NO_ARMOR = "neither packets nor armor: send a block that begins with -----BEGIN"
+_NO_KEY = "there is armor, but no public key in it: send one"
+_IS_PRIVATE = "this is a private key: send the public one only"
+_NO_BASE64 = "the armor holds what is no base64: send it as it was made"
+
+_BEGIN = re.compile(
+    rb"^(?:\xef\xbb\xbf)?+(- )?-----BEGIN PGP ([A-Z0-9,/ ]{1,40}+)-----[ \t]*+$", re.MULTILINE
+)
 _END = re.compile(rb"^(- )?-----END PGP ([A-Z0-9,/ ]{1,40}+)-----[ \t]*+$", re.MULTILINE)
 
 # Lines with a colon, up to an empty line, or to the first line that is neither.
 _HEADERS = re.compile(rb"\A\n(?:[^:\n]*+:[^\n]*+\n)*+(?:[ \t\v\f]*+\n)?+")
+
+_HEADER_LINES = re.compile(rb"(?:[^:\n]*+:[^\n]*+\n)*+")
+
+_TAIL = re.compile(rb"[=-]")
+"""What is no longer base64: padding, the checksum, or the end of the block."""
+
+_LINE_MAX = 4096
+"""No line outside of the base64 is longer, nor what stands between that and the block's end."""
 
 _BLANKS = b" \t\n\r\v\f"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -94,12 +109,128 @@ def dearmor(data: bytes, limits: Limits) -> Dearmored:
     bodies = [body for label, body in blocks if label == _PUBLIC]
     bodies = bodies or [body for label, body in blocks if label == _SIGNATURE]
     if not bodies:
-        raise NotACertificateError("there is armor, but no public key in it: send one")
+        raise NotACertificateError(_NO_KEY)
     parts = [_decode(body) for body in bodies]
     packets = b"".join(part.data for part in parts)
     if not packets:
         raise EmptyInputError("the armor is empty: send a certificate")
     return Dearmored(packets, _all_ok([part.crc_ok for part in parts]))
+
+
+def dearmored(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Take the packets out of armored text of any length, while it is read.
+
+    Blocks of public keys are read, others passed over. Unlike `dearmor` it looks at no
+    checksum, so it repairs no blanks; and it meets a private key only when what stands
+    before that was given out. Linear in time, and holds little more than a piece.
+
+    Raises:
+        NotOpenPGPError: text without armor.
+        BadArmorError: a block without its end, or one that is no base64.
+        SecretKeyMaterialError: the next block is a private key.
+        NotACertificateError: armor of other things only.
+    """
+    reader = _Reader()
+    for piece in _with_line_ends(pieces):
+        yield from reader.feed(piece)
+    yield from reader.feed(b"\n")
+    reader.close()
+
+
+def _with_line_ends(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same text with one kind of line end, also where a piece ends within one."""
+    held = b""
+    for piece in pieces:
+        text = held + piece
+        held = b"\r" if text.endswith(b"\r") else b""
+        yield _one_line_end(text.removesuffix(held))
+    yield _one_line_end(held)
+
+
+class _Reader:
+    """Reads armor in pieces: each step reads on from `_at`, or returns None for want of text."""
+
+    def __init__(self) -> None:
+        self._text = b""
+        self._at = 0
+        self._step: Callable[[], bytes | None] = self._outside
+        self._begin: tuple[bytes | None, ...] = ()
+        self._quad = b""  # the first characters of four, of which the others are to come
+        self._has_armor = self._has_key = False
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        # The character in front is kept, for it says whether a line begins here.
+        start = max(self._at - 1, 0)
+        self._text, self._at = self._text[start:] + piece, self._at - start
+        while (data := self._step()) is not None:
+            if data:
+                yield data
+
+    def close(self) -> None:
+        if self._step != self._outside:
+            raise BadArmorError("a block has no end: send it whole")
+        if not self._has_armor:
+            raise NotOpenPGPError(_NO_ARMOR)
+        if not self._has_key:
+            raise NotACertificateError(_NO_KEY)
+
+    def _outside(self) -> bytes | None:
+        """Find the next block, in lines that are complete."""
+        end = max(self._text.rfind(b"\n") + 1, self._at)
+        begin = _BEGIN.search(self._text, self._at, end)
+        if begin is None:
+            # What is too long for the line of a beginning need not be held, nor is it one.
+            self._at = end if len(self._text) - end <= _LINE_MAX else len(self._text)
+            return None
+        self._has_armor = True
+        if begin[2] in _PRIVATE:
+            raise SecretKeyMaterialError(_IS_PRIVATE)
+        self._at = begin.end()
+        if begin[2] == _PUBLIC:
+            self._has_key, self._begin = True, begin.groups()
+            self._at += 1
+            self._step = self._headers
+        return b""
+
+    def _headers(self) -> bytes | None:
+        lines = _HEADER_LINES.match(self._text, self._at)
+        assert lines is not None, "it matches where there are none, too"
+        self._at = lines.end()
+        end = self._text.find(b"\n", self._at)
+        if end < 0 and len(self._text) - self._at <= _LINE_MAX:
+            return None
+        if end >= 0 and not self._text[self._at : end].strip(_BLANKS):
+            self._at = end + 1
+        self._step = self._base64
+        return b""
+
+    def _base64(self) -> bytes | None:
+        """Decode up to padding, checksum or end; then those, when they are complete."""
+        tail = _TAIL.search(self._text, self._at)
+        stop = len(self._text) if tail is None else tail.start()
+        if stop > self._at:
+            text = self._quad + self._text[self._at : stop].translate(None, _BLANKS)
+            whole = len(text) & ~3
+            self._at, self._quad = stop, text[whole:]
+            return _decode_whole(text[:whole])
+        end = _END.search(self._text, stop)
+        if end is None or end.end() == len(self._text):
+            if len(self._text) - stop > _LINE_MAX:
+                raise BadArmorError(_NO_BASE64)
+            return None
+        if self._begin != end.groups():
+            raise BadArmorError("a block ends as another kind of block")
+        text, self._quad = self._quad + self._text[stop : end.start()], b""
+        self._at, self._step = end.end(), self._outside
+        return _decode_whole(text)
+
+
+def _decode_whole(text: bytes) -> bytes:
+    """Decode base64 in which nothing is missing."""
+    decoded = _radix64(text)
+    if decoded is None:
+        raise BadArmorError(_NO_BASE64)
+    return decoded.data
 
 
 def _has_byte_order_mark(data: bytes) -> bool:
@@ -113,18 +244,22 @@ def _text(data: bytes) -> bytes:
         data = data.removeprefix(_BYTE_ORDER_MARK)
     if not data.strip(_BLANKS):
         raise EmptyInputError("there is nothing: send a certificate")
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return _one_line_end(data)
+
+
+def _one_line_end(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _blocks(text: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Label and inner text of each block; those that nobody asked for are text to skip."""
     begin = _BEGIN.search(text)
     if begin is None:
-        raise NotOpenPGPError("neither packets nor armor: send a block that begins with -----BEGIN")
+        raise NotOpenPGPError(_NO_ARMOR)
     while begin is not None:
         label, position = begin[2], begin.end()
         if label in _PRIVATE:
-            raise SecretKeyMaterialError("this is a private key: send the public one only")
+            raise SecretKeyMaterialError(_IS_PRIVATE)
         if label in _READ:
             end = _END.search(text, position)
             if end is None:
@@ -149,7 +284,7 @@ def _decode(block: bytes) -> Dearmored:
         if repaired is not None and repaired.crc_ok:
             return repaired
     if decoded is None:
-        raise BadArmorError("the armor holds what is no base64: send it as it was made")
+        raise BadArmorError(_NO_BASE64)
     return decoded
 
 

@@ -72,6 +72,8 @@ class Refused(msgspec.Struct, frozen=True):
     text: str
     key_id: KeyId | None = None
     version: int | None = None
+    at: int = 0
+    """Which certificate of its input it is, from 0."""
 
 
 def key(certificate: Certificate) -> Key:
@@ -133,7 +135,8 @@ def group(sequence: Sequence[Packet], limits: Limits) -> list[Certificate | Refu
         text = f"{len(starts)} certificates, at most {limits.certificates_max} are taken at once"
         raise TooLargeError(text)
     ends = [*starts[1:], len(kept)]
-    return [_group_one(kept[a:b], limits) for a, b in zip(starts, ends, strict=True)]
+    runs = [kept[a:b] for a, b in zip(starts, ends, strict=True)]
+    return [_group_one(run, at, limits) for at, run in enumerate(runs)]
 
 
 def bare_revocation(sequence: Sequence[Packet]) -> Packet | None:
@@ -149,7 +152,7 @@ def bare_revocation(sequence: Sequence[Packet]) -> Packet | None:
     return kept[0] if is_one else None
 
 
-def _group_one(run: list[Packet], limits: Limits) -> Certificate | Refused:
+def _group_one(run: list[Packet], at: int, limits: Limits) -> Certificate | Refused:
     """Group the packets from one primary key to the next."""
     primary: Key | None = None
     try:
@@ -159,11 +162,10 @@ def _group_one(run: list[Packet], limits: Limits) -> Certificate | Refused:
         _check_size(certificate, limits)
     except (UnacceptableError, TooLargeError) as error:
         if primary is None:
-            return Refused(
-                None, error.code, str(error), version=run[0].body[0] if run[0].body else None
-            )
+            version = run[0].body[0] if run[0].body else None
+            return Refused(None, error.code, str(error), version=version, at=at)
         name = primary.fingerprint
-        return Refused(name, error.code, str(error), primary.key_id, primary.version)
+        return Refused(name, error.code, str(error), primary.key_id, primary.version, at)
     return certificate
 
 

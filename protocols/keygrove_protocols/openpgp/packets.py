@@ -65,6 +65,20 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     end: int
 
 
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a certificate stands in a sequence: the how-manieth, from 1, and from which octet."""
+
+    number: int
+    offset: int
+
+
+class Cut(msgspec.Struct, frozen=True, gc=False):
+    """A certificate cut out of a sequence: its packets as they came, and where they stood."""
+
+    place: Place
+    octets: bytes
+
+
 def split(data: bytes, limits: Limits) -> list[Packet]:
     """Split a packet sequence; joining the result gives equivalent bytes.
 
@@ -159,7 +173,7 @@ class CertificateSplitter:
     """Cuts a long packet sequence, fed in pieces of any size, into certificates.
 
     Every primary key begins one; what stands before the first is passed over. A
-    certificate larger than its limit is passed over and counted in `skipped`, and at no
+    certificate larger than its limit is passed over, its place noted in `skipped`, and at no
     time is more held than one certificate within the limit and one piece.
 
     What is cut out is framed as it came and unread but for its headers: `split` it next.
@@ -167,7 +181,8 @@ class CertificateSplitter:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.skipped = 0
+        self.skipped: list[Place] = []
+        self._number = 0  # of the certificate that `_held` is in
         self._size_max = limits.certificate_bytes_max
         self._held = bytearray()
         self._origin = 0  # of the first held octet, in all that was fed
@@ -175,8 +190,8 @@ class CertificateSplitter:
         self._is_kept = False  # whether `_held` begins with a certificate to be returned
         self._error: FramingError | None = None
 
-    def feed(self, piece: bytes) -> list[bytes]:
-        """The certificates that `piece` brought to an end, each as its packets.
+    def feed(self, piece: bytes) -> list[Cut]:
+        """The certificates that `piece` brought to an end.
 
         Raises:
             FramingError: as `read_header`. What came to an end in front of the damage is
@@ -185,7 +200,7 @@ class CertificateSplitter:
         if self._error is not None:
             raise self._error
         self._held += piece
-        done: list[bytes] = []
+        done: list[Cut] = []
         try:
             self._scan(done)
         except FramingError as error:
@@ -194,7 +209,7 @@ class CertificateSplitter:
                 raise
         return done
 
-    def close(self) -> list[bytes]:
+    def close(self) -> list[Cut]:
         """The certificate that nothing followed, if there is one.
 
         Raises:
@@ -206,14 +221,14 @@ class CertificateSplitter:
         if self._next != len(self._held):
             offset = self._origin + len(self._held)
             raise TruncatedError("the input ends inside a packet: send the rest", offset=offset)
-        return [bytes(self._held)] if self._is_kept else []
+        return [self._cut(0)] if self._is_kept else []
 
-    def rest(self) -> list[bytes]:
+    def rest(self) -> list[Cut]:
         """After damage: the certificate in front of it, as far as its packets are whole."""
         is_whole = self._is_kept and 0 < self._next <= len(self._held)
-        return [bytes(memoryview(self._held)[: self._next])] if is_whole else []
+        return [self._cut(0)] if is_whole else []
 
-    def _scan(self, done: list[bytes]) -> None:
+    def _scan(self, done: list[Cut]) -> None:
         """Walk over all whole headers, then let go of what is no longer needed."""
         start = 0
         try:
@@ -221,16 +236,23 @@ class CertificateSplitter:
                 header = read_header(self._held, self._next, origin=self._origin)
                 if header.tag == Tag.PUBLIC_KEY:
                     if self._is_kept:
-                        done.append(bytes(memoryview(self._held)[start : self._next]))
+                        done.append(self._cut(start))
                     start, self._is_kept = self._next, True
+                    self._number += 1
                 self._next = header.end
                 if self._is_kept and self._next - start > self._size_max:
                     self._is_kept = False
-                    self.skipped += 1
+                    self.skipped.append(self._place(start))
         except TruncatedError:
             pass  # the rest of this header comes with the next piece
         finally:
             self._release(start if self._is_kept else min(self._next, len(self._held)))
+
+    def _cut(self, start: int) -> Cut:
+        return Cut(self._place(start), bytes(memoryview(self._held)[start : self._next]))
+
+    def _place(self, start: int) -> Place:
+        return Place(self._number, self._origin + start)
 
     def _release(self, count: int) -> None:
         del self._held[:count]

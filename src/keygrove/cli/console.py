@@ -1,7 +1,14 @@
 """The consoles: data goes to stdout, all that is for people's eyes to stderr."""
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 
 def out() -> Console:
@@ -20,15 +27,18 @@ def counted(number: int, what: str) -> str:
 
 
 def byte_progress() -> Progress:
-    """A bar for work whose size in bytes is known, and what is `done`; silent in a pipe."""
+    """A bar for work that is counted in bytes: rate, what is `done`, time left; silent in a pipe.
+
+    At its end it shows the time it took. Where no size is known, there is no time left to tell.
+    """
     console = err()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
+        TaskProgressColumn(),
         TransferSpeedColumn(),
         TextColumn("{task.fields[done]}"),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
         disable=not console.is_terminal,
     )

@@ -17,6 +17,7 @@ import msgspec
 
 from keygrove.cli.console import byte_progress, counted, err, out
 from keygrove.cli.control import connected
+from keygrove.cli.inputs import Input, find
 from keygrove.cli.interrupt import finished, run
 from keygrove.cli.options import (
     INTERRUPTED,
@@ -26,11 +27,12 @@ from keygrove.cli.options import (
     configure,
     errors_worded,
 )
+from keygrove.cli.report import report_to
 from keygrove.cli.version import own_version
 from keygrove.cluster.router import Router, shard_name
-from keygrove.errors import DiskFullError, StoreError, UnavailableError
+from keygrove.errors import DiskFullError, ReportError, StoreError, UnavailableError
 from keygrove.http.control import Status
-from keygrove.ingest.loading import Loaded, Loader, Sink
+from keygrove.ingest.loading import Loaded, Loader, Refusal, Sink
 from keygrove.ingest.messages import INGEST, IngestApi, Submit, Unavailable
 from keygrove.ingest.pipeline import Reply
 from keygrove.serve import Endpoints, Site, open_node
@@ -46,6 +48,7 @@ AskShards: TypeAlias = Callable[[], Awaitable[Sequence[ShardStatus | None]]]
 
 SUBMIT_S = 100.0
 LOOK_S = 0.5
+LEFT_OUT_TOLD = 5
 LOOKS_TOLD = 20
 """A word every ten seconds on what is waited for."""
 
@@ -56,22 +59,38 @@ LOOKS_TOLD = 20
     "files",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True, allow_dash=True),
+    type=click.Path(path_type=Path, exists=True, readable=True, allow_dash=True),
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a line of JSON for each certificate that is refused, or not taken whole.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Sum up in one JSON object, for programs.")
 def load(
-    *, config: Path | None, data: Path | None, debug: bool, files: tuple[Path, ...], as_json: bool
+    *,
+    config: Path | None,
+    data: Path | None,
+    debug: bool,
+    files: tuple[Path, ...],
+    report: Path | None,
+    as_json: bool,
 ) -> None:
-    """Load certificates from FILES, armored or binary; `-` is standard input.
+    """Load certificates from FILES, armored or binary, also compressed; `-` is standard input.
 
-    Beside a running server it hands them over to that one.
+    Of directories all files are loaded. Beside a running server it hands them over to that one.
     """
     loaded, is_whole = Loaded(), False
     begun = time.monotonic()
     try:
         with errors_worded(debug=debug):
             settings = configure(config, data).settings
-            is_whole = run(lambda: _load(settings, files, loaded, debug=debug)) is not None
+            inputs, left_out = find(files)
+            loaded.left_out = [str(path) for path in left_out]
+            with report_to(report, [one.path for one in inputs]) as tell:
+                task = partial(_load, settings, inputs, loaded, tell, debug=debug)
+                is_whole = run(task) is not None
             loaded.interrupted = not is_whole
     finally:
         loaded.seconds = round(time.monotonic() - begun, 3)
@@ -88,37 +107,36 @@ def load(
 
 
 async def _load(
-    settings: Settings, files: tuple[Path, ...], loaded: Loaded, *, debug: bool
+    settings: Settings,
+    inputs: Sequence[Input],
+    loaded: Loaded,
+    tell: Callable[[Refusal], None],
+    *,
+    debug: bool,
 ) -> Loaded:
     async with _sink(settings, debug=debug) as sink:
         with byte_progress() as progress:
-            sizes = [path.stat().st_size for path in files if path != Path("-")]
-            task = progress.add_task("loading", total=sum(sizes), done="")
+            sizes = [one.size() for one in inputs]
+            total = None if None in sizes else sum(size or 0 for size in sizes)
+            task = progress.add_task("loading", total=total, done="")
 
             def show(done_bytes: int, certificates: int) -> None:
                 done = counted(certificates, "certificate")
                 progress.update(task, completed=done_bytes, done=done)
 
-            loader = Loader(sink, show, loaded)
+            loader = Loader(sink, show, loaded, on_refusal=tell)
             try:
-                await _load_all(loader, files)
+                for one in inputs:
+                    with one:
+                        await loader.load(str(one.path), one)
             except DiskFullError:
                 loaded.stopped = (
                     f"the disk of {settings.data_dir} is full: free some space, then load again; "
                     "what was loaded stays"
                 )
-            except UnavailableError as error:
+            except (UnavailableError, ReportError) as error:
                 loaded.stopped = f"{error}; what was loaded stays"
     return loaded
-
-
-async def _load_all(loader: Loader, files: tuple[Path, ...]) -> None:
-    for path in files:
-        if path == Path("-"):
-            await loader.load("-", sys.stdin.buffer)
-        else:
-            with path.open("rb") as file:
-                await loader.load(str(path), file)
 
 
 @asynccontextmanager
@@ -231,3 +249,9 @@ def _sum_up(loaded: Loaded, *, as_json: bool) -> None:
         err().print(f"refused: {number:,} {reason}")
     for name, why in loaded.unreadable.items():
         err().print(f"not read to the end: {name}: {why}")
+    if loaded.left_out:
+        names = ", ".join(Path(path).name for path in loaded.left_out[:LEFT_OUT_TOLD])
+        more = ", …" if len(loaded.left_out) > LEFT_OUT_TOLD else ""
+        err().print(
+            f"left out: {counted(len(loaded.left_out), 'file')} beside a dump: {names}{more}"
+        )

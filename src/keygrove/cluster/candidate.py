@@ -13,3 +13,5 @@ class Candidate(msgspec.Struct, frozen=True):
     version: int
     certificate: Certificate
     digest: Digest
+    at: int = 0
+    """Which certificate of its submission it is, from 0."""

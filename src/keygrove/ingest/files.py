@@ -1,103 +1,136 @@
-"""From a file of certificates, armored or binary and of any size, to batches for ingest."""
+"""From a file of certificates to batches for ingest: of any size, compressed, armored or binary.
 
-from collections.abc import Iterator
-from typing import BinaryIO
+Whatever a file is, little more than a batch of it is held at a time.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Protocol
 
 import msgspec
 
-from keygrove_protocols.errors import NotOpenPGPError, ProtocolError, TooLargeError
-from keygrove_protocols.limits import BULK
-from keygrove_protocols.openpgp.armor import dearmor, is_binary
-from keygrove_protocols.openpgp.packets import CertificateSplitter
+from keygrove.ingest.unpacking import MAGIC_BYTES, form_of, unpacked
+from keygrove_protocols.errors import NotOpenPGPError, ProtocolError
+from keygrove_protocols.limits import BULK, SUBMISSION
+from keygrove_protocols.openpgp.armor import dearmor, dearmored, is_binary
+from keygrove_protocols.openpgp.packets import CertificateSplitter, Cut, Place
 
 CHUNK_BYTES = 1 << 20
 BATCH_CERTIFICATES = 200
 BATCH_BYTES = 4 << 20
+WHOLE_ARMOR_BYTES = SUBMISSION.body_bytes_max
+"""Up to here armor is read with all lenience, beyond as a stream."""
+
+
+class Readable(Protocol):
+    """A file, as far as it is needed here: `read` gives nothing at its end only."""
+
+    def read(self, size: int, /) -> bytes: ...  # noqa: D102 - as files have it
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Certificates to be submitted together, and what of the file has been read so far."""
+    """Certificates to be submitted together, and what of the file has been read so far.
 
-    certificates: tuple[bytes, ...]
+    Places count certificates, and octets, of what is left when compression and armor are off.
+    """
+
+    certificates: tuple[Cut, ...]
+    """As they came: the same octets again are the same certificate again."""
     read_bytes: int
-    skipped: int
-    """Certificates passed over so far because they are larger than any may be."""
+    """Of the file as it lies there."""
+    skipped: tuple[Place, ...] = ()
+    """Certificates passed over since the last batch, larger than any may be."""
 
 
-_COMPRESSED = {
-    b"\x1f\x8b": ("gzip", "zcat"),
-    b"BZh": ("bzip2", "bzcat"),
-    b"\xfd7zXZ\x00": ("xz", "xzcat"),
-    b"\x28\xb5\x2f\xfd": ("zstd", "zstdcat"),
-    b"PK\x03\x04": ("zip", "unzip -p"),
-}
-"""What begins so is nothing of OpenPGP, and what unpacks it to a pipe."""
-
-
-def batches(file: BinaryIO) -> Iterator[Batch]:
-    """Read a file. What stands before a malformed packet is given out before it raises.
+def batches(file: Readable) -> Iterator[Batch]:
+    """Read a file. What stands before damage is given out before it raises.
 
     Raises:
         ProtocolError: the rest of the file cannot be read.
         OSError: the file cannot.
     """
-    chunk = file.read(CHUNK_BYTES)
-    if not chunk:
-        return
-    for magic, (form, unpack) in _COMPRESSED.items():
-        if chunk.startswith(magic):
-            raise NotOpenPGPError(
-                f"it is compressed by {form}: unpack it, as in `{unpack} FILE | keygrove load -`"
-            )
-    if is_binary(chunk):
-        yield from _split(_chunks(chunk, file))
+    source = _Source(file)
+    return _split(_packets(source), source)
+
+
+class _Source:
+    """The chunks of a file, counted."""
+
+    def __init__(self, file: Readable) -> None:
+        self._file = file
+        self.read_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self._file.read(CHUNK_BYTES):
+            self.read_bytes += len(chunk)
+            yield chunk
+
+
+def _packets(source: Iterable[bytes]) -> Iterator[bytes]:
+    """What is in the file, less compression and armor."""
+    head, chunks = _begun(source, MAGIC_BYTES)
+    form = form_of(head)
+    if form is not None:
+        head, chunks = _begun(unpacked(chunks, form), MAGIC_BYTES)
+    if head.startswith(b"PK\x03\x04"):
+        raise NotOpenPGPError("it is a zip: unpack it, as in `unzip -p FILE | keygrove load -`")
+    if is_binary(head) or not head:
+        yield from chunks
     else:
-        yield from _split_text(chunk, file)
+        yield from _text(chunks)
 
 
-def _chunks(first: bytes, file: BinaryIO) -> Iterator[bytes]:
-    while first:
-        yield first
-        first = file.read(CHUNK_BYTES)
+def _text(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    text, chunks = _begun(chunks, WHOLE_ARMOR_BYTES + 1)
+    if len(text) <= WHOLE_ARMOR_BYTES:
+        yield dearmor(text, BULK).data
+        return
+    del text  # it comes again
+    yield from dearmored(chunks)
 
 
-def _split_text(first: bytes, file: BinaryIO) -> Iterator[Batch]:
-    text = first + file.read(BULK.body_bytes_max + 1 - len(first))
-    if len(text) > BULK.body_bytes_max:
-        limit = f"{BULK.body_bytes_max >> 20} MiB"
-        raise TooLargeError(f"an armored file of more than {limit}: dearmor it, or split it")
-    for batch in _split(iter([dearmor(text, BULK).data])):
-        yield Batch(batch.certificates, len(text), batch.skipped)
+def _begun(source: Iterable[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """At least `size` octets, as long as there are any, and then everything from the start."""
+    chunks = iter(source)
+    taken: list[bytes] = []
+    missing = size
+    while missing > 0 and (chunk := next(chunks, None)) is not None:
+        taken.append(chunk)
+        missing -= len(chunk)
+    return b"".join(taken), chain(taken, chunks)
 
 
-def _split(chunks: Iterator[bytes]) -> Iterator[Batch]:
+def _split(chunks: Iterable[bytes], source: _Source) -> Iterator[Batch]:
     """Cut packets into batches. Damage ends it, after what stands in front is given out."""
     splitter = CertificateSplitter(BULK)
-    waiting: list[bytes] = []
-    read_bytes = 0
-    error: ProtocolError | None = None
+    waiting: list[Cut] = []
+    error: ProtocolError | OSError | None = None
     try:
         for chunk in chunks:
-            read_bytes += len(chunk)
             waiting += splitter.feed(chunk)
-            while len(waiting) > BATCH_CERTIFICATES or sum(map(len, waiting)) > BATCH_BYTES:
-                yield _take(waiting, read_bytes, splitter.skipped)
+            while len(waiting) > BATCH_CERTIFICATES or _size(waiting) > BATCH_BYTES:
+                yield _take(waiting, source, splitter)
         waiting += splitter.close()
-    except ProtocolError as found:
+    except (ProtocolError, OSError) as found:
         error = found
         waiting += splitter.rest()
-    while waiting:
-        yield _take(waiting, read_bytes, splitter.skipped)
+    while waiting or splitter.skipped:
+        yield _take(waiting, source, splitter)
     if error is not None:
         raise error
 
 
-def _take(waiting: list[bytes], read_bytes: int, skipped: int) -> Batch:
+def _size(cuts: list[Cut]) -> int:
+    return sum(len(one.octets) for one in cuts)
+
+
+def _take(waiting: list[Cut], source: _Source, splitter: CertificateSplitter) -> Batch:
     size = number = 0
     for one in waiting[:BATCH_CERTIFICATES]:
-        if number and size + len(one) > BATCH_BYTES:
+        if number and size + len(one.octets) > BATCH_BYTES:
             break
-        size, number = size + len(one), number + 1
-    taken = tuple(waiting[:number])
+        size, number = size + len(one.octets), number + 1
+    taken, skipped = tuple(waiting[:number]), tuple(splitter.skipped)
     del waiting[:number]
-    return Batch(taken, read_bytes, skipped)
+    splitter.skipped.clear()
+    return Batch(taken, source.read_bytes, skipped)

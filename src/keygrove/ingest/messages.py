@@ -37,6 +37,10 @@ class Fate(msgspec.Struct, frozen=True, tag=True):
     error: str = ""
     """A constant code where it is invalid."""
     comment: str = ""
+    at: int = 0
+    """Which certificate of the submission it is, from 0."""
+    dropped: dict[str, int] = {}
+    """What was left out of one that was taken: so many packets for each reason, by its code."""
 
 
 class Submitted(msgspec.Struct, frozen=True, tag=True):

@@ -127,9 +127,9 @@ def _sum_up(draft: Draft, replies: Sequence[Merged | NoSpace | Failed]) -> Reply
         if not isinstance(reply, Merged):
             return reply
         result, code, comment = _RESULTS[reply.outcome]
-        fates.append(Fate(result, one.fingerprint, one.version, code, comment))
+        fates.append(Fate(result, one.fingerprint, one.version, code, comment, one.at))
     return Submitted(tuple(fates))
 
 
 def _refused(one: Refused) -> Fate:
-    return Fate(Result.INVALID, one.fingerprint, None, one.error, one.text)
+    return Fate(Result.INVALID, one.fingerprint, None, one.error, one.text, one.at)

@@ -6,6 +6,7 @@ one is.
 """
 
 from collections.abc import Callable
+from itertools import count
 from typing import TypeAlias
 
 import msgspec
@@ -64,7 +65,11 @@ def group_packets(on: Draft) -> Draft:
 
 def make_canonical(on: Draft) -> Draft:
     """Put each certificate into its one form, and name it and its state."""
-    candidates = tuple(_candidate(one) for one in on.certificates)
+    refused = {one.at for one in on.refused}
+    places = (at for at in count() if at not in refused)
+    candidates = tuple(
+        _candidate(one, at) for one, at in zip(on.certificates, places, strict=False)
+    )
     return _with(on, certificates=(), candidates=candidates)
 
 
@@ -103,16 +108,16 @@ def prepare(data: bytes, cause: Cause) -> Draft:
     return on
 
 
-def _candidate(one: Certificate) -> Candidate:
+def _candidate(one: Certificate, at: int) -> Candidate:
     canonical = certificates.canonical(one)
     key = certificates.key(canonical)
     digest = sks_digest(certificates.packets(canonical))
-    return Candidate(key.fingerprint, key.version, canonical, digest)
+    return Candidate(key.fingerprint, key.version, canonical, digest, at)
 
 
 def _refuse_version(one: Candidate) -> Refused:
     text = f"a key of version {one.version} is taken from dumps only: make a new key"
-    return Refused(one.fingerprint, UnsupportedKeyVersionError.code, text)
+    return Refused(one.fingerprint, UnsupportedKeyVersionError.code, text, at=one.at)
 
 
 def _with(on: Draft, **changes: object) -> Draft:

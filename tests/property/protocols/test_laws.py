@@ -8,11 +8,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keygrove_protocols.errors import ProtocolError
+from keygrove_protocols.errors import EmptyInputError, ProtocolError
 from keygrove_protocols.hkp.index import parse_index, write_index
 from keygrove_protocols.hkp.v1 import parse_add, parse_lookup
 from keygrove_protocols.limits import SUBMISSION
-from keygrove_protocols.openpgp.armor import armor, dearmor
+from keygrove_protocols.openpgp.armor import armor, dearmor, dearmored
 from keygrove_protocols.openpgp.certificate import (
     Certificate,
     Component,
@@ -25,7 +25,7 @@ from keygrove_protocols.openpgp.certificate import (
 from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import parse_key
 from keygrove_protocols.openpgp.merge import merge
-from keygrove_protocols.openpgp.packets import CertificateSplitter, Packet, join, split
+from keygrove_protocols.openpgp.packets import CertificateSplitter, Cut, Packet, join, split
 from keygrove_protocols.openpgp.signatures import read_signature
 from keygrove_protocols.openpgp.summary import Summary, UserIdSummary, summary
 from keygrove_protocols.openpgp.terms import terms
@@ -95,6 +95,23 @@ def use(data: bytes) -> None:
         legacy_view(certificate)
 
 
+ARMOR_PARTS = [
+    b"-----BEGIN PGP PUBLIC KEY BLOCK-----",
+    b"-----END PGP PUBLIC KEY BLOCK-----",
+    b"- -----BEGIN PGP PUBLIC KEY BLOCK-----\n",
+    b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n",
+    b"Comment: any\n",
+    b"mQAA",
+    b"mQ==",
+    b"\r\n",
+    b"\n",
+    b"=AAAA",
+    b" ",
+    b"-",
+]
+"""Of what armor is made, to be put together in any order."""
+
+
 @given(sequences)
 def test_split_undoes_join(these: list[Packet]) -> None:
     assert split(join(these), SUBMISSION) == these
@@ -106,6 +123,27 @@ def test_dearmor_undoes_armor(data: bytes) -> None:
     assert dearmor(armor(data), SUBMISSION).data == data
     assert dearmor(armor(data), SUBMISSION).crc_ok is True
     assert dearmor(armor(data, checksum=False), SUBMISSION).data == data
+
+
+@given(
+    st.lists(st.one_of(st.binary(min_size=1).map(armor), st.sampled_from(ARMOR_PARTS))),
+    st.integers(1, 300),
+)
+def test_armor_in_pieces_is_read_as_armor_in_one(parts: list[bytes], size: int) -> None:
+    text = b"text\n" + b"".join(parts)
+    whole: bytes | None
+    try:
+        whole = dearmor(text, SUBMISSION).data
+    except EmptyInputError:
+        whole = b""
+    except ProtocolError:
+        whole = None
+    pieces = (text[at : at + size] for at in range(0, len(text), size))
+    try:
+        found: bytes | None = b"".join(dearmored(pieces))
+    except ProtocolError:
+        found = None
+    assert found == whole
 
 
 @given(st.binary())
@@ -156,10 +194,13 @@ def test_p012_every_beginning_of_a_certificate_is_a_beginning_of_its_packets(dat
 @given(st.lists(real, max_size=4), st.integers(1, 400))
 def test_a_stream_is_cut_into_its_certificates(these: list[bytes], size: int) -> None:
     stream, splitter = b"".join(these), CertificateSplitter(SUBMISSION)
-    found: list[bytes] = []
+    found: list[Cut] = []
     for at in range(0, len(stream), size):
         found += splitter.feed(stream[at : at + size])
-    assert found + splitter.close() == these
+    found += splitter.close()
+    assert [one.octets for one in found] == these
+    assert all(stream.startswith(one.octets, one.place.offset) for one in found)
+    assert [one.place.number for one in found] == list(range(1, len(these) + 1))
 
 
 @given(st.binary(), st.integers(1, 9))

@@ -1,14 +1,32 @@
 """From a file to batches."""
 
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
 from io import BytesIO
 
 import pytest
+import zstandard
 
-from keygrove.ingest.files import BATCH_BYTES, BATCH_CERTIFICATES, CHUNK_BYTES, Batch, batches
+from keygrove.ingest.files import (
+    BATCH_BYTES,
+    BATCH_CERTIFICATES,
+    CHUNK_BYTES,
+    WHOLE_ARMOR_BYTES,
+    Batch,
+    batches,
+)
+from keygrove.ingest.unpacking import BadCompressionError
 from keygrove_chaos.certificates import armored, binary, large, made
-from keygrove_protocols.errors import ProtocolError, SecretKeyMaterialError, TooLargeError
+from keygrove_protocols.errors import (
+    BadArmorError,
+    NotOpenPGPError,
+    ProtocolError,
+    SecretKeyMaterialError,
+)
 from keygrove_protocols.limits import BULK
-from keygrove_protocols.openpgp.packets import Packet, Tag, join
+from keygrove_protocols.openpgp.packets import Cut, Packet, Place, Tag, join
 
 
 def certificates_of(number: int) -> list[bytes]:
@@ -19,6 +37,17 @@ def read(data: bytes) -> list[Batch]:
     return list(batches(BytesIO(data)))
 
 
+def read_until_error(data: bytes) -> tuple[list[Batch], ProtocolError]:
+    """What is given out before the damage, and what is said of that."""
+    found: list[Batch] = []
+    try:
+        for batch in batches(BytesIO(data)):
+            found.append(batch)
+    except ProtocolError as error:
+        return found, error
+    pytest.fail("nothing was wrong with it")
+
+
 class Trickle(BytesIO):
     """A file that gives less than it is asked for, as pipes do."""
 
@@ -27,7 +56,7 @@ class Trickle(BytesIO):
 
 
 def flat(found: list[Batch]) -> list[bytes]:
-    return [one for batch in found for one in batch.certificates]
+    return [one.octets for batch in found for one in batch.certificates]
 
 
 def test_an_empty_file_has_no_batches() -> None:
@@ -36,7 +65,10 @@ def test_an_empty_file_has_no_batches() -> None:
 
 def test_a_binary_file_is_cut_into_its_certificates() -> None:
     wanted = certificates_of(3)
-    assert read(b"".join(wanted)) == [Batch(tuple(wanted), len(b"".join(wanted)), 0)]
+    first, second, third = wanted
+    ends = [0, len(first), len(first + second)]
+    cuts = (Cut(Place(at + 1, ends[at]), wanted[at]) for at in range(3))
+    assert read(b"".join(wanted)) == [Batch(tuple(cuts), len(first + second + third))]
 
 
 def test_a_file_that_comes_in_small_pieces_is_read_the_same() -> None:
@@ -59,7 +91,7 @@ def test_batches_are_bounded_by_their_number() -> None:
 def test_batches_are_bounded_by_their_bytes() -> None:
     wanted = [binary([large(n, BATCH_BYTES * 3 // 8)]) for n in range(5)]
     found = read(b"".join(wanted))
-    sizes = [sum(map(len, batch.certificates)) for batch in found]
+    sizes = [sum(len(one.octets) for one in batch.certificates) for batch in found]
     assert all(size <= BATCH_BYTES for size in sizes)
     assert len(sizes) == 3
     assert flat(found) == wanted
@@ -91,7 +123,7 @@ def test_what_was_read_of_an_armored_file_is_its_own_size() -> None:
 def test_a_damaged_tail_keeps_what_came_before(tail: bytes) -> None:
     wanted = certificates_of(3)
     found = batches(BytesIO(b"".join(wanted) + tail))
-    assert next(found).certificates[:2] == tuple(wanted[:2])
+    assert flat([next(found)])[:2] == wanted[:2]
     with pytest.raises(ProtocolError):
         next(found)
 
@@ -103,13 +135,44 @@ def test_a_certificate_larger_than_any_may_be_is_passed_over() -> None:
     first, last = certificates_of(2)
     found = read(first + huge + last)
     assert flat(found) == [first, last]
-    assert found[-1].skipped == 1
+    assert [one for batch in found for one in batch.skipped] == [Place(2, len(first))]
+    assert [one.place.number for batch in found for one in batch.certificates] == [1, 3]
 
 
-def test_an_armored_file_that_is_too_large_says_what_to_do() -> None:
-    data = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n" + b"A" * BULK.body_bytes_max
-    with pytest.raises(TooLargeError, match="64 MiB: dearmor it, or split it"):
-        read(data)
+def test_an_armored_file_of_any_size_is_read_as_its_packets() -> None:
+    made_up = [made(n, "Alice", signatures=40) for n in range(1000)]
+    wanted = [binary([one]) for one in made_up]
+    text = armored(*made_up) + b"\n" + armored(*made_up)
+    assert len(text) > WHOLE_ARMOR_BYTES
+    found = read(text)
+    assert flat(found) == wanted * 2
+    assert found[-1].read_bytes == len(text)
+
+
+def test_what_stands_before_damage_in_a_large_armored_file_is_given_out() -> None:
+    made_up = [made(n, "Alice", signatures=40) for n in range(1000)]
+    text = armored(*made_up)
+    whole = text * (1 + WHOLE_ARMOR_BYTES // len(text))
+    found, error = read_until_error(whole + text[:-60])
+    assert isinstance(error, BadArmorError)
+    number = 1000 * (len(whole) // len(text))
+    assert flat(found)[:number] == [binary([one]) for one in made_up] * (number // 1000)
+    assert len(flat(found)) >= number + 990
+
+
+def test_what_stands_before_a_failure_of_the_file_is_given_out() -> None:
+    class Broken(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(size) or fail()
+
+    def fail() -> bytes:
+        raise OSError(5, "Input/output error")
+
+    wanted = certificates_of(3)
+    found = batches(Broken(b"".join(wanted)))
+    assert flat([next(found)]) == wanted
+    with pytest.raises(OSError, match="Input/output"):
+        next(found)
 
 
 def test_an_armored_private_key_is_refused() -> None:
@@ -117,3 +180,28 @@ def test_an_armored_private_key_is_refused() -> None:
         read(
             b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nAAAA\n-----END PGP PRIVATE KEY BLOCK-----\n"
         )
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+@pytest.mark.parametrize("as_text", [False, True], ids=["binary", "armored"])
+def test_a_compressed_file_is_read_as_what_is_in_it(
+    pack: Callable[[bytes], bytes], as_text: bool
+) -> None:
+    made_up = [made(n, "Alice") for n in range(3)]
+    packed = pack(armored(*made_up) if as_text else binary(made_up))
+    wanted = [binary([one]) for one in made_up]
+    found = list(batches(Trickle(packed)))
+    assert flat(found) == wanted
+    assert found[-1].read_bytes == len(packed)
+
+
+def test_a_compressed_file_that_is_cut_off_is_read_up_to_there() -> None:
+    wanted = certificates_of(2_000)
+    found, error = read_until_error(gzip.compress(b"".join(wanted))[:-9])
+    assert isinstance(error, BadCompressionError)
+    assert flat(found)[:1_990] == wanted[:1_990]
+
+
+def test_a_zip_says_what_unpacks_it() -> None:
+    with pytest.raises(NotOpenPGPError, match="`unzip -p FILE"):
+        read(b"PK\x03\x04" + bytes(100))

@@ -7,9 +7,17 @@ from io import BytesIO
 import anyio
 import pytest
 
-from keygrove.errors import DiskFullError, UnavailableError
+from keygrove.errors import DiskFullError, ReportError, UnavailableError
 from keygrove.ingest.files import BATCH_CERTIFICATES
-from keygrove.ingest.loading import RETRIES, RETRY_S, UNDER_WAY, Loader
+from keygrove.ingest.loading import (
+    FAILED,
+    RETRIES,
+    RETRY_S,
+    TOO_LARGE,
+    UNDER_WAY,
+    Loader,
+    Refusal,
+)
 from keygrove.ingest.messages import Fate, Result, Submitted, Unavailable
 from keygrove.ingest.pipeline import Reply
 from keygrove.ingest.steps import prepare
@@ -33,12 +41,20 @@ class Sink:
         self.submissions = 0
         self.spoils: Callable[[bytes], Reply | None] = lambda _: None
         self.at_once = self.at_once_max = 0
+        self.meeting = 0
+        """So many submissions are waited for before the first is answered."""
+        self._has_met = anyio.Event()
         self.progress: list[tuple[int, int]] = []
+        self.dropped: dict[bytes, dict[str, int]] = {}
+        self.told: list[Refusal] = []
 
     async def __call__(self, data: bytes) -> Reply:
         self.submissions += 1
         self.at_once += 1
         self.at_once_max = max(self.at_once, self.at_once_max)
+        if self.at_once >= self.meeting:
+            self._has_met.set()
+        await self._has_met.wait()
         await anyio.sleep(0.01)
         self.at_once -= 1
         if self.replies:
@@ -50,12 +66,15 @@ class Sink:
             draft = prepare(data, Cause.LOAD)
         except ProtocolError as error:
             return Rejected(Blame.UNACCEPTABLE, error.code, str(error))
-        fates: list[Fate] = []
+        fates = [
+            Fate(Result.INVALID, one.fingerprint, None, one.error, one.text, one.at)
+            for one in draft.refused
+        ]
         for one in draft.candidates:
             result = Result.IGNORED if one.fingerprint in self.held else Result.INSERTED
             self.held.add(one.fingerprint)
-            fates.append(Fate(result, one.fingerprint, one.version))
-        fates += [Fate(Result.INVALID, None, None, one.error) for one in draft.refused]
+            dropped = self.dropped.get(one.fingerprint, {})
+            fates.append(Fate(result, one.fingerprint, one.version, at=one.at, dropped=dropped))
         return Submitted(tuple(fates))
 
 
@@ -70,7 +89,11 @@ def sink() -> Sink:
 
 @pytest.fixture
 def loader(sink: Sink) -> Loader:
-    return Loader(sink, lambda done, number: sink.progress.append((done, number)))
+    return Loader(
+        sink,
+        lambda done, number: sink.progress.append((done, number)),
+        on_refusal=sink.told.append,
+    )
 
 
 async def load(loader: Loader, data: bytes, name: str = "file") -> None:
@@ -99,6 +122,7 @@ async def test_progress_ends_with_all_bytes_and_certificates(sink: Sink, loader:
 
 
 async def test_some_batches_are_under_way_at_once_but_not_many(sink: Sink, loader: Loader) -> None:
+    sink.meeting = UNDER_WAY
     await load(loader, binary(some(BATCH_CERTIFICATES * 8)))
     assert sink.at_once_max == UNDER_WAY
 
@@ -136,6 +160,7 @@ async def test_what_is_under_way_beside_a_batch_that_fails_is_finished_and_count
     sink: Sink, loader: Loader
 ) -> None:
     sink.replies = [NoSpace()]
+    sink.meeting = UNDER_WAY
     with pytest.raises(DiskFullError):
         await load(loader, binary(some(BATCH_CERTIFICATES * 20)))
     assert sink.at_once == 0, "nobody was cancelled"
@@ -190,3 +215,67 @@ async def test_two_loaders_do_not_share_their_counts(sink: Sink) -> None:
     await load(one, b"\x00junk")
     await load(one, binary([made(2, version=5)]))
     assert (other.loaded.unreadable, other.loaded.reasons) == ({}, {})
+
+
+async def test_each_refusal_is_told_with_its_place(sink: Sink, loader: Loader) -> None:
+    first, bad, last = (binary([made(n, version=v)]) for n, v in ((1, 4), (2, 5), (3, 4)))
+    await load(loader, first + bad + last + bad, "dump.pgp")
+    assert [(one.file, one.number, one.offset, one.result, one.error) for one in sink.told] == [
+        ("dump.pgp", 2, len(first), "invalid", "UnsupportedKeyVersion"),
+        ("dump.pgp", 4, len(first + bad + last), "invalid", "UnsupportedKeyVersion"),
+    ]
+    name = fingerprint(made(2, version=5)).hex()
+    assert {one.fingerprint for one in sink.told} == {name}
+    assert "send one of version 4 or 6" in sink.told[0].text
+
+
+async def test_one_that_spoils_its_batch_is_told_with_its_place(sink: Sink, loader: Loader) -> None:
+    secret = binary([made(7)]) + join([Packet(Tag.SECRET_SUBKEY, b"\x04")])
+    before = binary(some(5))
+    await load(loader, before + secret + binary([made(8)]))
+    assert [(one.number, one.offset, one.error) for one in sink.told] == [
+        (6, len(before), "SecretKeyMaterial")
+    ]
+
+
+async def test_one_that_met_a_bug_is_told(sink: Sink, loader: Loader) -> None:
+    sink.spoils = lambda _: Failed()
+    await load(loader, binary([made(1)]))
+    assert sink.told == [Refusal("file", 1, 0, None, "invalid", "Failed", FAILED)]
+
+
+async def test_one_larger_than_any_may_be_is_told(sink: Sink, loader: Loader) -> None:
+    attribute = Packet(Tag.USER_ATTRIBUTE, bytes(16 << 20))
+    before = binary([made(1)])
+    await load(loader, before + join([made(9).primary, *[attribute] * 5]))
+    assert sink.told == [Refusal("file", 2, len(before), None, "invalid", "TooLarge", TOO_LARGE)]
+    assert (loader.loaded.inserted, loader.loaded.invalid) == (1, 1)
+
+
+async def test_what_was_dropped_of_one_that_was_taken_is_told(sink: Sink, loader: Loader) -> None:
+    name = fingerprint(made(1))
+    sink.dropped[name] = {"BadSignature": 2}
+    await load(loader, binary([made(0), made(1)]))
+    (told,) = sink.told
+    assert (told.fingerprint, told.number, told.result) == (name.hex(), 2, "inserted")
+    assert told.dropped == {"BadSignature": 2}
+    assert (loader.loaded.inserted, loader.loaded.invalid, loader.loaded.reasons) == (2, 0, {})
+
+
+async def test_the_rest_of_a_file_that_cannot_be_read_is_told(sink: Sink, loader: Loader) -> None:
+    await load(loader, binary([made(1)]) + b"\x00junk", "broken")
+    (told,) = sink.told
+    assert (told.file, told.number, told.offset) == ("broken", None, None)
+    assert (told.result, told.error) == ("unreadable", "BadPacketHeader")
+    assert told.text == loader.loaded.unreadable["broken"]
+
+
+async def test_a_report_that_cannot_be_written_ends_the_loading(sink: Sink) -> None:
+    def fail(_: Refusal) -> None:
+        raise ReportError("report", "no space")
+
+    loader = Loader(sink, ignore_progress, on_refusal=fail)
+    with pytest.raises(ReportError, match="name another file"):
+        await load(loader, binary([made(2, version=5)]) + binary(some(BATCH_CERTIFICATES * 20)))
+    assert sink.submissions <= 2 * UNDER_WAY
+    assert loader.loaded.invalid == 1

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.anyio
 T = TypeVar("T")
 
 ALICE, BOB = made(1, "Alice"), made(2, "Bob")
+CAROL = made(3, "Carol")
 OCTETS = bytes(range(1, 11))
 
 
@@ -139,6 +140,25 @@ async def test_a_bad_certificate_costs_only_itself(
             (Result.INSERTED, ""),
             (Result.INVALID, "UnsupportedKeyVersion"),
         ]
+
+
+async def test_each_fate_says_which_certificate_it_is_of(
+    subject: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with subject as on:
+        reply = await on.submit(
+            armored(ALICE, made(9, version=5), BOB, made(8, version=5), CAROL), Cause.LOAD
+        )
+        assert isinstance(reply, Submitted)
+        assert {fate.at: fate.result for fate in reply.fates} == {
+            0: Result.INSERTED,
+            1: Result.INVALID,
+            2: Result.INSERTED,
+            3: Result.INVALID,
+            4: Result.INSERTED,
+        }
+        names = {fate.at: fate.fingerprint for fate in reply.fates}
+        assert (names[0], names[2], names[4]) == tuple(map(fingerprint, (ALICE, BOB, CAROL)))
 
 
 def v3(modulus: bytes, exponent: bytes) -> bytes:

@@ -1,6 +1,8 @@
 """Armor in all the forms it is met in, and what is refused."""
 
 import base64
+import tracemalloc
+from contextlib import suppress
 
 import pytest
 
@@ -14,13 +16,25 @@ from keygrove_protocols.errors import (
     TooLargeError,
 )
 from keygrove_protocols.limits import SUBMISSION, Limits
-from keygrove_protocols.openpgp.armor import Dearmored, armor, crc24, dearmor, is_binary
+from keygrove_protocols.openpgp.armor import (
+    Dearmored,
+    armor,
+    crc24,
+    dearmor,
+    dearmored,
+    is_binary,
+)
 
 DATA = bytes(range(0x80, 0x100)) * 2
 TEXT = armor(DATA)
 BEGIN, END = b"-----BEGIN PGP PUBLIC KEY BLOCK-----", b"-----END PGP PUBLIC KEY BLOCK-----"
 BASE64 = base64.b64encode(DATA)
 CHECKSUM = b"=" + base64.b64encode(crc24(DATA).to_bytes(3))
+
+
+def streamed(text: bytes, size: int) -> bytes:
+    """What is read of armor that comes in pieces."""
+    return b"".join(dearmored(text[at : at + size] for at in range(0, len(text), size)))
 
 
 def labelled(label: bytes) -> bytes:
@@ -72,30 +86,35 @@ def test_a_wrong_checksum_is_told_and_no_reason_to_refuse(text: bytes, crc_ok: b
     assert found.data in (DATA, DATA * 2)
 
 
+MAILED = [
+    pytest.param(TEXT.replace(b"\n", b"\r\n"), id="p015-crlf"),
+    pytest.param(TEXT.replace(b"\n", b"\r"), id="p015-cr"),
+    pytest.param(TEXT.replace(b"\n", b" \t\n"), id="p015-trailing-blanks"),
+    pytest.param(TEXT.strip(), id="p015-no-final-newline"),
+    pytest.param(TEXT.replace(b"\n\n", b"\nVersion: 1\nFoo: bar: baz\nEmpty:\n\n"), id="p016"),
+    pytest.param(TEXT.replace(b"\n\n", b"\n \t \n"), id="p016-blank-line-with-blanks"),
+    pytest.param(TEXT.replace(b"\n\n", b"\n"), id="p017-no-blank-line"),
+    pytest.param(TEXT.replace(b"\n\n", b"\nVersion: 1\n"), id="p017-headers-no-blank-line"),
+    pytest.param(b"Hello,\n\n" + TEXT + b"\n-- \nBob", id="p018-text-around"),
+    pytest.param(TEXT.replace(b"-----B", b"- -----B").replace(b"-----E", b"- -----E"), id="p018"),
+    pytest.param(b"x" + BEGIN + b"\n\n????\n" + TEXT, id="p018-not-at-column-0"),
+    pytest.param(labelled(b"MESSAGE") + TEXT, id="p018-a-message-before"),
+    pytest.param(labelled(b"SIGNATURE") + TEXT, id="p018-a-signature-before"),
+    pytest.param(b"\xef\xbb\xbf" + TEXT, id="p023-byte-order-mark"),
+]
+
+
 @pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(TEXT.replace(b"\n", b"\r\n"), id="p015-crlf"),
-        pytest.param(TEXT.replace(b"\n", b"\r"), id="p015-cr"),
-        pytest.param(TEXT.replace(b"\n", b" \t\n"), id="p015-trailing-blanks"),
-        pytest.param(TEXT.strip(), id="p015-no-final-newline"),
-        pytest.param(TEXT.replace(b"\n\n", b"\nVersion: 1\nFoo: bar: baz\nEmpty:\n\n"), id="p016"),
-        pytest.param(TEXT.replace(b"\n\n", b"\n \t \n"), id="p016-blank-line-with-blanks"),
-        pytest.param(TEXT.replace(b"\n\n", b"\n"), id="p017-no-blank-line"),
-        pytest.param(TEXT.replace(b"\n\n", b"\nVersion: 1\n"), id="p017-headers-no-blank-line"),
-        pytest.param(b"Hello,\n\n" + TEXT + b"\n-- \nBob", id="p018-text-around"),
-        pytest.param(
-            TEXT.replace(b"-----B", b"- -----B").replace(b"-----E", b"- -----E"), id="p018"
-        ),
-        pytest.param(b"x" + BEGIN + b"\n\n????\n" + TEXT, id="p018-not-at-column-0"),
-        pytest.param(labelled(b"MESSAGE") + TEXT, id="p018-a-message-before"),
-        pytest.param(labelled(b"SIGNATURE") + TEXT, id="p018-a-signature-before"),
-        pytest.param(b"\xef\xbb\xbf" + TEXT, id="p023-byte-order-mark"),
-        pytest.param(labelled(b"SIGNATURE"), id="a-signature-alone"),
-    ],
+    "text", [*MAILED, pytest.param(labelled(b"SIGNATURE"), id="a-signature-alone")]
 )
 def test_what_mailers_make_of_armor_is_read(text: bytes) -> None:
     assert dearmor(text, SUBMISSION).data == DATA
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("text", MAILED)
+def test_armor_that_comes_in_pieces_is_read_the_same(text: bytes, size: int) -> None:
+    assert streamed(text, size) == DATA
 
 
 def test_p019_two_blocks_are_read_in_their_order() -> None:
@@ -116,27 +135,103 @@ def test_p021_a_private_block_is_refused_without_its_end_too() -> None:
         dearmor(labelled(b"PRIVATE KEY BLOCK").partition(b"\n-----END")[0], SUBMISSION)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(TEXT.replace(BASE64[:4], BASE64[:3] + b"?"), id="foreign"),
-        pytest.param(TEXT.replace(BASE64[:4], BASE64[:3] + b"-"), id="url-alphabet"),
-        pytest.param(TEXT.replace(BASE64[:4], BASE64[:3] + b"="), id="padding-inside"),
-        pytest.param(TEXT.replace(BASE64[:4], BASE64[:3]), id="a-character-missing"),
-        pytest.param(TEXT.replace(BASE64[:4], BASE64[:3] + b"\xff"), id="not-ascii"),
-        pytest.param(TEXT.replace(END, b""), id="no-end"),
-        pytest.param(TEXT.replace(END, b" " + END), id="end-not-at-column-0"),
-        pytest.param(TEXT.replace(END, b"- " + END), id="end-escaped-alone"),
-        pytest.param(TEXT.replace(END, END.replace(b"PUBLIC", b"PRIVATE")), id="end-mismatch"),
-        pytest.param(BEGIN + b"\n\n" + TEXT, id="begin-within"),
-        pytest.param(TEXT + BEGIN, id="second-without-end"),
-        pytest.param(TEXT.replace(CHECKSUM, b"=AA?A"), id="foreign-in-checksum"),
-        pytest.param(TEXT.replace(CHECKSUM, CHECKSUM + b"\n" + BASE64[:4]), id="after-checksum"),
-    ],
-)
+DAMAGED = [
+    pytest.param(TEXT.replace(BASE64[:4], BASE64[:3] + b"?"), id="foreign"),
+    pytest.param(TEXT.replace(BASE64[:4], BASE64[:3] + b"-"), id="url-alphabet"),
+    pytest.param(TEXT.replace(BASE64[:4], BASE64[:3] + b"="), id="padding-inside"),
+    pytest.param(TEXT.replace(BASE64[:4], BASE64[:3]), id="a-character-missing"),
+    pytest.param(TEXT.replace(BASE64[:4], BASE64[:3] + b"\xff"), id="not-ascii"),
+    pytest.param(TEXT.replace(END, b""), id="no-end"),
+    pytest.param(TEXT.replace(END, b" " + END), id="end-not-at-column-0"),
+    pytest.param(TEXT.replace(END, b"- " + END), id="end-escaped-alone"),
+    pytest.param(TEXT.replace(END, END.replace(b"PUBLIC", b"PRIVATE")), id="end-mismatch"),
+    pytest.param(BEGIN + b"\n\n" + TEXT, id="begin-within"),
+    pytest.param(TEXT + BEGIN, id="second-without-end"),
+    pytest.param(TEXT.replace(CHECKSUM, b"=AA?A"), id="foreign-in-checksum"),
+    pytest.param(TEXT.replace(CHECKSUM, CHECKSUM + b"\n" + BASE64[:4]), id="after-checksum"),
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
 def test_p022_damaged_armor_is_refused(text: bytes) -> None:
     with pytest.raises(BadArmorError):
         dearmor(text, SUBMISSION)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("text", DAMAGED)
+def test_p022_damaged_armor_that_comes_in_pieces_is_refused(text: bytes, size: int) -> None:
+    with pytest.raises(BadArmorError):
+        streamed(text, size)
+
+
+@pytest.mark.parametrize("tail", [labelled(b"PRIVATE KEY BLOCK"), BEGIN + b"\n\n????\n"])
+def test_what_stands_before_a_bad_block_is_given_out_first(tail: bytes) -> None:
+    found = dearmored([TEXT + tail])
+    assert next(found) + next(found) == DATA
+    with pytest.raises(ProtocolError):
+        b"".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        pytest.param(b"", NotOpenPGPError, id="nothing"),
+        pytest.param(b"hello\n" * 9, NotOpenPGPError, id="text"),
+        pytest.param(b"x" + TEXT.partition(b"\n")[0], NotOpenPGPError, id="not-at-column-0"),
+        pytest.param(labelled(b"MESSAGE"), NotACertificateError, id="a-message"),
+        pytest.param(labelled(b"SIGNATURE"), NotACertificateError, id="a-signature"),
+        pytest.param(labelled(b"SECRET KEY BLOCK"), SecretKeyMaterialError, id="p021-private"),
+    ],
+)
+def test_pieces_that_hold_no_certificate_are_told_apart(
+    text: bytes, error: type[ProtocolError]
+) -> None:
+    with pytest.raises(error):
+        streamed(text, 7)
+
+
+@pytest.mark.parametrize(
+    "filler",
+    [
+        pytest.param(b"text without an end", id="one line of text"),
+        pytest.param(b"text\n", id="lines of text"),
+        pytest.param(BEGIN + b"\n" + b"Comment: again\n", id="headers"),
+        pytest.param(armor(b"\x99" * 30_000), id="blocks"),
+    ],
+)
+def test_armor_without_an_end_is_never_held(filler: bytes) -> None:
+    piece = (filler * (1 + (1 << 16) // len(filler)))[: 1 << 16]
+    tracemalloc.start()
+    with suppress(ProtocolError):
+        for _ in dearmored(piece for _ in range(200)):
+            pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * len(piece)
+
+
+def test_one_block_of_any_length_is_never_held() -> None:
+    body = base64.b64encode(bytes(48 << 10))
+    pieces = [BEGIN + b"\n\n", *[body] * 200, b"\n" + END]
+    tracemalloc.start()
+    size = sum(map(len, dearmored(pieces)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size == 200 * (48 << 10)
+    assert peak < 10 * len(body)
+
+
+@pytest.mark.parametrize("filler", [b"Comment", b"=", b"-", b"\n"], ids=repr)
+def test_a_block_that_never_goes_on_is_refused_or_over(filler: bytes) -> None:
+    start = BEGIN + b"\n" + (b"\nmQAA" if filler != b"Comment" else b"")
+    tracemalloc.start()
+    with pytest.raises(BadArmorError):
+        for _ in dearmored([start, *[filler * 4096] * 500]):
+            pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 PLUSES = b"\x99\x00\x00" + b"\xfb\xef\xbe" * 90 + b"\xfb"  # mQAA++++…++++w==

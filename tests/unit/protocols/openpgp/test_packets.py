@@ -15,7 +15,15 @@ from keygrove_protocols.errors import (
     TruncatedError,
 )
 from keygrove_protocols.limits import SUBMISSION, Limits
-from keygrove_protocols.openpgp.packets import CertificateSplitter, Packet, Tag, join, split
+from keygrove_protocols.openpgp.packets import (
+    CertificateSplitter,
+    Cut,
+    Packet,
+    Place,
+    Tag,
+    join,
+    split,
+)
 
 KEY, NAME = Packet(Tag.PUBLIC_KEY, b"key"), Packet(Tag.USER_ID, b"name")
 ONE, TWO = join([KEY, NAME]), join([KEY, Packet(Tag.USER_ID, b"other name")])
@@ -94,10 +102,26 @@ def test_an_input_may_have_so_many_packets_and_no_more() -> None:
 def test_certificates_are_cut_out_whatever_the_pieces(size: int) -> None:
     stream = join([NAME]) + ONE + TWO + ONE
     splitter = CertificateSplitter(SUBMISSION)
-    found: list[bytes] = []
+    found: list[Cut] = []
     for at in range(0, len(stream), size):
         found += splitter.feed(stream[at : at + size])
-    assert found + splitter.close() == [ONE, TWO, ONE]
+    assert [one.octets for one in found + splitter.close()] == [ONE, TWO, ONE]
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_certificate_that_is_cut_out_says_where_it_stood(size: int) -> None:
+    head = join([NAME])
+    stream = head + ONE + TWO + ONE
+    splitter = CertificateSplitter(Limits(certificate_bytes_max=len(ONE)))
+    found: list[Cut] = []
+    for at in range(0, len(stream), size):
+        found += splitter.feed(stream[at : at + size])
+    found += splitter.close()
+    assert [one.place for one in found] == [
+        Place(1, len(head)),
+        Place(3, len(head + ONE + TWO)),
+    ]
+    assert splitter.skipped == [Place(2, len(head + ONE))]
 
 
 def test_an_empty_stream_holds_no_certificate() -> None:
@@ -106,8 +130,9 @@ def test_an_empty_stream_holds_no_certificate() -> None:
 
 def test_a_certificate_at_its_limit_is_cut_out_and_one_above_is_counted() -> None:
     splitter = CertificateSplitter(Limits(certificate_bytes_max=len(ONE)))
-    assert splitter.feed(ONE + TWO + ONE) + splitter.close() == [ONE, ONE]
-    assert splitter.skipped == 1
+    found = splitter.feed(ONE + TWO + ONE) + splitter.close()
+    assert [one.octets for one in found] == [ONE, ONE]
+    assert len(splitter.skipped) == 1
 
 
 def test_a_certificate_above_its_limit_is_never_held() -> None:
@@ -120,8 +145,8 @@ def test_a_certificate_above_its_limit_is_never_held() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 * len(piece)
-    assert splitter.feed(ONE) + splitter.close() == [ONE]
-    assert splitter.skipped == 1
+    assert [one.octets for one in splitter.feed(ONE) + splitter.close()] == [ONE]
+    assert len(splitter.skipped) == 1
 
 
 @pytest.mark.parametrize("cut", range(1, len(ONE) - 5))
@@ -129,7 +154,7 @@ def test_a_stream_that_ends_inside_a_packet_is_truncated(cut: int) -> None:
     splitter = CertificateSplitter(SUBMISSION)
     splitter.feed(ONE + ONE[:cut])
     if cut == len(join([KEY])):
-        assert splitter.close() == [join([KEY])]
+        assert [one.octets for one in splitter.close()] == [join([KEY])]
     else:
         with pytest.raises(TruncatedError) as caught:
             splitter.close()
@@ -140,12 +165,12 @@ def test_a_stream_that_ends_inside_a_packet_is_truncated(cut: int) -> None:
 def test_damage_is_raised_after_what_was_whole_before_it(size: int) -> None:
     stream = ONE + TWO + b"\x00" + ONE
     splitter = CertificateSplitter(SUBMISSION)
-    found: list[bytes] = []
+    found: list[Cut] = []
     pieces = (stream[at : at + size] for at in range(0, len(stream), size))
     with suppress(BadPacketHeaderError):
         for piece in pieces:
             found += splitter.feed(piece)
-    assert found == [ONE]
+    assert [one.octets for one in found] == [ONE]
     for again in (splitter.close, lambda: splitter.feed(ONE)):
         with pytest.raises(BadPacketHeaderError) as caught:
             again()
