@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from keygrove.storage.absorb import Incoming, absorb
+from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.store import Cause, Put
 from keygrove_chaos import signing
 from keygrove_chaos.signing import Signer, subpacket
@@ -22,6 +22,7 @@ from keygrove_protocols.openpgp.certificate import (
 from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.packets import Packet, Tag
+from keygrove_protocols.openpgp.policy import VERIFIED
 from keygrove_protocols.openpgp.signatures import DIRECT_KEY
 
 CREATED = signing.CREATED
@@ -99,9 +100,14 @@ def digest_of(certificate: Certificate) -> Digest:
 
 def put_of(certificate: Certificate, at: int = CREATED) -> Put:
     """What a shard writes for a certificate that it did not hold."""
-    put = absorb(None, [Incoming(certificate, digest_of(certificate), Cause.UPLOAD)], at).put
+    put = candidate_of(certificate).put
     assert put is not None
-    return put
+    return msgspec.structs.replace(put, at=at)
+
+
+def candidate_of(certificate: Certificate, cause: Cause = Cause.UPLOAD) -> Candidate:
+    """What a shard is asked to merge."""
+    return candidate(certificate, VERIFIED, cause)
 
 
 def with_aside(put: Put, aside: bytes, source: bytes = b"") -> Put:

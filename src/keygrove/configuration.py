@@ -10,6 +10,7 @@ from typing import Any, TypeGuard, cast
 import msgspec
 
 from keygrove.errors import SettingsError
+from keygrove.ingest.policy import policy_of
 from keygrove.settings import Settings
 
 PREFIX = "KEYGROVE_"
@@ -34,6 +35,13 @@ FORMS = {
     "storage.cache_bytes": Form("a number of bytes, 0 or more", "67108864"),
     "storage.durability": Form('"full" or "relaxed"', '"full"'),
     "load.processes": Form("a number from 0 to 64", "2"),
+    "policy.preset": Form('"verified", "minimal" or "sks-compatible"', '"verified"'),
+    "policy.third_party": Form('"preset", "all", "attested" or "none"', '"attested"'),
+    "policy.user_attributes": Form("true or false", "false"),
+    "policy.sha1_until": Form("a day, or empty text", '"2019-01-19"'),
+    "policy.blocked": Form(
+        "a list of fingerprints in hexadecimal", '["0123456789ABCDEF0123456789ABCDEF01234567"]'
+    ),
     "recon.listen": Form("a list of HOST:PORT", '["0.0.0.0:11370"]'),
     "recon.gossip_interval": Form("a number of seconds, above 0 and up to 86400", "60"),
     "recon.partner": Form(
@@ -49,7 +57,13 @@ FORMS = {
 OPTIONS = {"http.listen": "--listen", "data_dir": "--data"}
 """The options of commands that set a key."""
 
-_TEXTS = {"data_dir", "storage.durability"}
+_TEXTS = {
+    "data_dir",
+    "storage.durability",
+    "policy.preset",
+    "policy.third_party",
+    "policy.sha1_until",
+}
 """Keys whose value is text, even where that reads as a number."""
 
 Table = dict[str, Any]
@@ -92,6 +106,7 @@ def load(
         _merge(merged, layer, origin, origins)
     settings = _check(merged, "settings")
     _check_distinct(settings)
+    policy_of(settings.policy)
     return Configuration(settings, origins)
 
 

@@ -15,6 +15,9 @@ Address = Annotated[
 ]
 """HOST:PORT; an IPv6 host stands in brackets; TCP port 0 lets the system choose."""
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}\Z")]
+HexFingerprint = Annotated[
+    str, msgspec.Meta(pattern=r"^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})\Z")
+]
 MIB = 1 << 20
 
 
@@ -52,6 +55,25 @@ class LoadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """That parse them. 0: as many as pay here. 1: none, it is done where they are stored."""
 
 
+class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of certificates. Whatever changes here concerns what comes in from then on."""
+
+    preset: Literal["verified", "minimal", "sks-compatible"] = "verified"
+    third_party: Literal["preset", "all", "attested", "none"] = "preset"
+    """Which signatures of others are kept."""
+    user_attributes: bool = False
+    """Photographs."""
+    sha1_until: Annotated[str, msgspec.Meta(pattern=r"^(\d{4}-\d{2}-\d{2})?\Z")] = ""
+    """The day after which others' SHA-1 signatures are no longer kept; empty: all are."""
+    blocked: tuple[
+        Annotated[
+            str, msgspec.Meta(pattern=r"^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})\Z")
+        ],
+        ...,
+    ] = ()
+    """Fingerprints of certificates that are not taken."""
+
+
 class ReconPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server we reconcile with: where its recon and its HTTP listen."""
 
@@ -77,4 +99,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsSettings = MetricsSettings()
     storage: StorageSettings = StorageSettings()
     load: LoadSettings = LoadSettings()
+    policy: PolicySettings = PolicySettings()
     recon: ReconSettings = ReconSettings()

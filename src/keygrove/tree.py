@@ -20,8 +20,10 @@ from keygrove.errors import KeygroveError
 from keygrove.ingest.bulk import PARSERS, pool_of
 from keygrove.ingest.messages import INGEST
 from keygrove.ingest.pipeline import Ingest
+from keygrove.ingest.policy import policy_of
 from keygrove.ports import Ports
 from keygrove.settings import Settings
+from keygrove.storage.committer import Means
 from keygrove.storage.shard import OpenStore, Shard, Watcher
 from keygrove_actors import Backoff, Budget, ChildSpec, Jitter, OnBudget, SupSpec
 
@@ -59,6 +61,8 @@ def tree(
     """
     if len(stores) != settings.storage.shards:
         raise KeygroveError(f"{len(stores)} stores for {settings.storage.shards} shards")
+    policy = policy_of(settings.policy)
+    means = Means(ports.clock, ports.compute, policy)
     cache_bytes = settings.storage.cache_bytes // settings.storage.shards
     shards = tuple(
         ChildSpec(
@@ -66,8 +70,7 @@ def tree(
             partial(
                 Shard,
                 store,
-                ports.clock,
-                ports.compute,
+                means,
                 cache_bytes=cache_bytes,
                 watcher=watcher,
             ),
@@ -82,6 +85,7 @@ def tree(
             Ingest,
             settings.storage.shards,
             ports.compute,
+            policy,
             on_fault=watcher.fault,
             make_pool=pool_of(ports.workers, settings.load.processes),
         ),

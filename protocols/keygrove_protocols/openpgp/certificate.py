@@ -113,9 +113,9 @@ def to_bytes(certificate: Certificate) -> bytes:
 def group(sequence: Sequence[Packet], limits: Limits) -> list[Certificate | Refused]:
     """Group packets into certificates, in the order of their primary keys.
 
-    Left out: marker, trust and padding packets; packets of unknown non-critical types,
-    keys that cannot be read and packets above their limit, each with the signatures on
-    it; subkeys of version 2 and 3 primary keys.
+    Left out: marker, trust and padding packets; packets of unknown non-critical types and
+    keys that cannot be read, each with the signatures on it; subkeys of version 2 and 3
+    primary keys.
 
     Raises:
         EmptyInputError: there are no packets.
@@ -136,7 +136,7 @@ def group(sequence: Sequence[Packet], limits: Limits) -> list[Certificate | Refu
         raise TooLargeError(text)
     ends = [*starts[1:], len(kept)]
     runs = [kept[a:b] for a, b in zip(starts, ends, strict=True)]
-    return [_group_one(run, at, limits) for at, run in enumerate(runs)]
+    return [_group_one(run, at) for at, run in enumerate(runs)]
 
 
 def bare_revocation(sequence: Sequence[Packet]) -> Packet | None:
@@ -152,53 +152,38 @@ def bare_revocation(sequence: Sequence[Packet]) -> Packet | None:
     return kept[0] if is_one else None
 
 
-def _group_one(run: list[Packet], at: int, limits: Limits) -> Certificate | Refused:
+def _group_one(run: list[Packet], at: int) -> Certificate | Refused:
     """Group the packets from one primary key to the next."""
     primary: Key | None = None
     try:
         primary = parse_key(run[0].body)
-        _check_primary(run[0], primary, limits)
-        certificate = _attach(run, primary, limits)
-        _check_size(certificate, limits)
-    except (UnacceptableError, TooLargeError) as error:
+        _check_version(primary)
+        return _attach(run, primary)
+    except UnacceptableError as error:
         if primary is None:
             version = run[0].body[0] if run[0].body else None
             return Refused(None, error.code, str(error), version=version, at=at)
         name = primary.fingerprint
         return Refused(name, error.code, str(error), primary.key_id, primary.version, at)
-    return certificate
 
 
-def _check_primary(packet: Packet, primary: Key, limits: Limits) -> None:
+def _check_version(primary: Key) -> None:
     if primary.version == _OPAQUE_VERSION:
         raise UnsupportedKeyVersionError("a key is of version 5: send one of version 4 or 6")
-    if len(packet.body) > limits.packet_bytes_max:
-        text = f"a primary key of {len(packet.body)} octets, at most {limits.packet_bytes_max}"
-        raise TooLargeError(f"{text} are taken")
 
 
-def _check_size(certificate: Certificate, limits: Limits) -> None:
-    sizes = [len(packet.body) for packet in packets(certificate)]
-    if len(sizes) > limits.packets_max:
-        text = f"a certificate of {len(sizes)} packets, at most {limits.packets_max} are taken"
-        raise TooLargeError(text)
-    if sum(sizes) > limits.certificate_bytes_max:
-        text = f"a certificate of {sum(sizes)} octets, at most {limits.certificate_bytes_max}"
-        raise TooLargeError(f"{text} are taken")
-
-
-def _attach(run: list[Packet], primary: Key, limits: Limits) -> Certificate:
+def _attach(run: list[Packet], primary: Key) -> Certificate:
     """Attach signatures to what they follow; to nothing, where that was left out."""
     direct: list[Packet] = []
     components: list[tuple[Packet, list[Packet]]] = []
     current: list[Packet] | None = direct
     for packet in run[1:]:
         if packet.tag == Tag.SIGNATURE:
-            if current is not None and len(packet.body) <= limits.signature_bytes_max:
+            if current is not None:
                 current.append(packet)
         elif packet.tag in _COMPONENTS:
             current = None
-            if _is_taken(packet, primary, limits):
+            if _is_taken(packet, primary):
                 current = []
                 components.append((packet, current))
         elif packet.tag in _NON_CRITICAL:
@@ -213,17 +198,11 @@ def _attach(run: list[Packet], primary: Key, limits: Limits) -> Certificate:
     )
 
 
-def _is_taken(packet: Packet, primary: Key, limits: Limits) -> bool:
-    """Whether a component is one, and not too large."""
-    if packet.tag == Tag.USER_ID:
-        return len(packet.body) <= limits.user_id_bytes_max
-    if packet.tag == Tag.USER_ATTRIBUTE:
-        return len(packet.body) <= limits.user_attribute_bytes_max
-    return (
-        primary.version not in _OLD_VERSIONS
-        and len(packet.body) <= limits.packet_bytes_max
-        and _is_key(packet)
-    )
+def _is_taken(packet: Packet, primary: Key) -> bool:
+    """Whether a component is one."""
+    if packet.tag != Tag.PUBLIC_SUBKEY:
+        return True
+    return primary.version not in _OLD_VERSIONS and _is_key(packet)
 
 
 def _is_key(packet: Packet) -> bool:

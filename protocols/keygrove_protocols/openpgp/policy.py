@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from keygrove_protocols.openpgp.keys import Fingerprint
+
 ThirdParty: TypeAlias = Literal["all", "attested", "none"]
 
 
@@ -42,6 +44,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     user_attributes: bool = False
     weak_third_party_until: int | None = None
     """Others' SHA-1 signatures made later (UTC seconds) are not kept; None: all are."""
+    blocked: frozenset[Fingerprint] = frozenset()
+    """Certificates of which nothing is kept."""
     bounds: Bounds = Bounds()
 
     @property

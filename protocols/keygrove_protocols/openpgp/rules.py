@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from keygrove_protocols.openpgp.hashing import SHA1, Scope
+from keygrove_protocols.openpgp.keys import parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
-from keygrove_protocols.openpgp.policy import Bounds, Policy
+from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.shedding import is_too_large, within_places, within_total
 from keygrove_protocols.openpgp.signatures import (
     CERTIFICATION_REVOCATION,
@@ -30,6 +31,9 @@ from keygrove_protocols.openpgp.signatures import (
 from keygrove_protocols.openpgp.thirdparty import approved, named_revokers
 from keygrove_protocols.openpgp.variants import fold_variants
 from keygrove_protocols.openpgp.verification import Bundle, Finding, Findings, Mark
+
+VERSION = 1
+"""Of the rules: another where one of them keeps anything else of any certificate."""
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -73,7 +77,7 @@ def keep(findings: Findings, policy: Policy) -> Kept:
             pruned[rule.name] = findings.number() - left.findings.number()
             findings = left.findings
         dropped += left.dropped
-    return Kept(findings, _error(findings, policy.bounds), tuple(sorted(dropped)), pruned)
+    return Kept(findings, _error(findings, policy), tuple(sorted(dropped)), pruned)
 
 
 def is_hard_revoked(findings: Findings) -> bool:
@@ -86,11 +90,13 @@ def is_hard_revoked(findings: Findings) -> bool:
     )
 
 
-def _error(findings: Findings, bounds: Bounds) -> str | None:
+def _error(findings: Findings, policy: Policy) -> str | None:
+    if policy.blocked and parse_key(findings.primary.body).fingerprint in policy.blocked:
+        return "Blocked"
     is_bound = any(finding.is_own(DIRECT_KEY, KEY_REVOCATION) for finding in findings.direct)
     if not is_bound and not findings.bundles:
         return "NoValidSelfSig"
-    return "TooLarge" if is_too_large(findings, bounds) else None
+    return "TooLarge" if is_too_large(findings, policy.bounds) else None
 
 
 def _sift(findings: Findings, is_kept: Callable[[Packet | None, Finding], bool]) -> Left:

@@ -33,12 +33,11 @@ from keygrove.cluster.router import Router, shard_name
 from keygrove.errors import DiskFullError, ReportError, StoreError, UnavailableError
 from keygrove.http.control import Status
 from keygrove.ingest.loading import Loaded, Loader, Refusal, Sink
-from keygrove.ingest.messages import INGEST, IngestApi, Submit, Unavailable
+from keygrove.ingest.messages import INGEST, IngestApi, Load, Unavailable
 from keygrove.ingest.pipeline import Reply
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardStatus
-from keygrove.storage.store import Cause
 from keygrove.system.datadir import check_shards, owned
 from keygrove.system.world import system_ports
 from keygrove.telemetry.log import open_log
@@ -153,7 +152,8 @@ async def _sink(settings: Settings, *, debug: bool) -> AsyncGenerator[Sink, None
 async def _server(root: Path) -> AsyncGenerator[tuple[Sink, AskShards], None]:
     async with connected(root) as client:
 
-        async def hand_over(data: bytes) -> Reply:
+        async def hand_over(certificates: Sequence[bytes]) -> Reply:
+            data = msgspec.msgpack.encode(certificates)
             try:
                 # On uvloop anyio prints a traceback when a write to a Unix socket is cancelled.
                 response = await finished(partial(client.post, "/load", content=data))
@@ -192,9 +192,9 @@ async def _own_node(
         async with open_node(settings, site) as runtime:
             ingest = runtime.whereis(INGEST, IngestApi)
 
-            async def submit(data: bytes) -> Reply:
+            async def submit(certificates: Sequence[bytes]) -> Reply:
                 try:
-                    return await ingest.call(Submit(data, Cause.LOAD), timeout=SUBMIT_S)
+                    return await ingest.call(Load(tuple(certificates)), timeout=SUBMIT_S)
                 except ActorError:
                     return Unavailable()
 

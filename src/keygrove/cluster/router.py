@@ -7,9 +7,9 @@ from typing import Protocol, TypeVar
 
 import anyio
 
-from keygrove.cluster.candidate import Candidate
 from keygrove.cluster.placement import Placement
 from keygrove.storage.cache import Answer, Form
+from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import (
     Failed,
     Fetch,
@@ -23,10 +23,9 @@ from keygrove.storage.messages import (
     ShardStatus,
     Sources,
 )
-from keygrove.storage.store import Cause, Term
+from keygrove.storage.store import Term
 from keygrove_actors import ActorError, Call, Ref
-from keygrove_protocols.openpgp.certificate import Certificate
-from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.keys import Fingerprint
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -100,23 +99,14 @@ class Router:
             found.update(zip(names, sources, strict=True))
         return [found[name] for name in fingerprints]
 
-    async def merge(
-        self, fingerprint: Fingerprint, certificate: Certificate, digest: Digest, cause: Cause
-    ) -> Merged | NoSpace | Failed:
+    async def merge(self, candidate: Candidate) -> Merged | NoSpace | Failed:
         """Merge a certificate into what is held; it is durable when this returns."""
-        shard = self._shards[self._placement.shard(fingerprint)]
-        return await shard.call(Merge(fingerprint, certificate, digest, cause), timeout=MERGE_S)
+        shard = self._shards[self._placement.shard(candidate.fingerprint)]
+        return await shard.call(Merge(candidate), timeout=MERGE_S)
 
-    async def merge_all(
-        self, candidates: Sequence[Candidate], cause: Cause
-    ) -> list[Merged | NoSpace | Failed]:
+    async def merge_all(self, candidates: Sequence[Candidate]) -> list[Merged | NoSpace | Failed]:
         """Several at once, in the order given."""
-        return await _together(
-            [
-                partial(self.merge, one.fingerprint, one.certificate, one.digest, cause)
-                for one in candidates
-            ]
-        )
+        return await _together([partial(self.merge, one) for one in candidates])
 
     async def status(self) -> list[ShardStatus]:
         """The figures of all shards, in order."""

@@ -12,9 +12,8 @@ from keygrove.http.asgi import JSON, App, Request, Resource, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
-from keygrove.ingest.messages import INGEST, IngestApi, Submit
+from keygrove.ingest.messages import INGEST, IngestApi, Load
 from keygrove.storage.messages import ShardApi, ShardStatus
-from keygrove.storage.store import Cause
 from keygrove_actors import Crash, Node
 from keygrove_actors.census import Snapshot
 
@@ -53,6 +52,13 @@ def _json(value: object) -> Response:
     return Response(200, msgspec.json.encode(value), JSON)
 
 
+def _certificates(body: bytes) -> tuple[bytes, ...]:
+    try:
+        return msgspec.msgpack.decode(body, type=tuple[bytes, ...])
+    except msgspec.DecodeError as error:
+        raise HttpError(400, f"no list of certificates in MessagePack: {error}") from error
+
+
 def control_app(
     about: About,
     insight: Insight,
@@ -81,8 +87,8 @@ def control_app(
             return _json(Status(about, shards, await insight.tree()))
 
         async def load(request: Request) -> Response:
-            data = await request.body(LOAD_BYTES_MAX)
-            reply = await ingest.call(Submit(data, Cause.LOAD), timeout=LOAD_S)
+            certificates = _certificates(await request.body(LOAD_BYTES_MAX))
+            reply = await ingest.call(Load(certificates), timeout=LOAD_S)
             return _json(reply)
 
         async def crash(request: Request) -> Response:

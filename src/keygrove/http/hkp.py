@@ -12,11 +12,10 @@ from keygrove.http.errors import BUG, BUSY, NO_SPACE, Failure, HttpError
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.messages import Fate, IngestApi, Result, Submit, Submitted, Unavailable
-from keygrove.ingest.pipeline import INLINE_BYTES
+from keygrove.ingest.steps import INLINE_BYTES
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import Failed, NoSpace
-from keygrove.storage.store import Cause
 from keygrove.web.pages import Pages
 from keygrove_actors import Ref
 from keygrove_protocols.hkp.index import write_index, write_json
@@ -84,7 +83,7 @@ class Hkp:
         """POST /pks/add."""
         body = await request.body(SUBMISSION.body_bytes_max)
         form = await self._read_form(body, request.header("content-type"))
-        reply = await self._ingest.call(Submit(form.keytext, Cause.UPLOAD), timeout=SUBMIT_S)
+        reply = await self._ingest.call(Submit(form.keytext), timeout=SUBMIT_S)
         match reply:
             case Submitted(fates):
                 options = form.options | request.options

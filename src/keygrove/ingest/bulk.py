@@ -1,8 +1,9 @@
-"""Worker processes for loads that are large enough to be worth them.
+"""Worker processes for what is large enough to be worth them.
 
 They are started when so much came in that a load is under way, and while they start the
-work goes on without them; when nothing came for a while they are ended. Whatever keeps them
-from answering, the caller does the work itself, as it would without them.
+work goes on without them; or for one submission that would keep a thread busy for long. When
+nothing came for a while they are ended. Whatever keeps them from answering, the caller does the
+work itself, as it would without them; but for work that took them too long.
 """
 
 from collections.abc import Callable
@@ -13,14 +14,14 @@ import anyio
 import msgspec
 
 from keygrove.ingest import parsing
-from keygrove.ingest.parsing import Parse, ParserApi
-from keygrove.ingest.steps import Draft
-from keygrove.ingest.verdicts import Rejected
+from keygrove.ingest.parsing import Look, LookIntoDump, ParserApi
+from keygrove.ingest.steps import TOO_COSTLY, Prepared
+from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.ports import Workers
-from keygrove.storage.store import Cause
 from keygrove_actors import (
     ActorError,
     AlreadyStarted,
+    CallTimeout,
     ChildSpec,
     Ctx,
     PortPool,
@@ -33,15 +34,14 @@ PARSERS = "parsers"
 """The id of the supervisor that the pool runs under, while there is one."""
 POOL = "parser-pool"
 """The id of the pool, and the name of its dispatcher."""
-FRAME_BYTES_MAX = 64 << 20
+FRAME_BYTES_MAX = 256 << 20
 """What a batch of the smallest packets may grow to on the way back."""
 PROCESSES_MAX = 4
 """Unless the operator wants more: storing takes longer than parsing, so these outrun it."""
 WORTH_BYTES = 32 << 20
 """By measurement: up to here, starting the processes costs as much as they save."""
-POOLED_BYTES_MAX = 8 << 20
-"""A larger submission is one certificate or two, of which there are few."""
 PARSE_S = 30.0
+"""More than any certificate needs that may be looked into (`steps.COST_US_MAX`)."""
 IDLE_S = 10.0
 """Without anything to parse, after which the processes end: a load's next file comes sooner."""
 
@@ -58,7 +58,7 @@ def _pool(size: int, workers: Workers) -> ChildSpec:
     """A pool of parsers. When it gives up it stays away: there is another way to do the work."""
     spec = PortSpec(
         api=ParserApi,
-        works=(Parse,),
+        works=(Look, LookIntoDump),
         worker=f"{parsing.__name__}:table",
         frame_bytes_max=FRAME_BYTES_MAX,
         init_timeout_s=30.0,
@@ -77,16 +77,29 @@ class Parsers:
         self._seen_bytes = 0
         self._seen_at = ctx.now()
         self._is_kept = False
+        self._ready = anyio.Event()
+        """Set when the processes that are kept have started, or cannot."""
         if make_pool is not None and ctx.supervisor(PARSERS).which_children():
             self._start()  # left over by an ingest actor that crashed
 
-    async def parse(self, data: bytes, cause: Cause) -> Draft | Rejected | None:
-        """The outcome, or None: then the caller has to do it."""
-        self._count(len(data))
-        if self._pool is None or len(data) > POOLED_BYTES_MAX:
+    async def ask(
+        self, work: Look | LookIntoDump, size: int, *, is_heavy: bool = False
+    ) -> Prepared | Rejected | None:
+        """The outcome, or None: then the caller has to do it. Heavy work waits for processes.
+
+        `size` is in octets.
+        """
+        self._count(size)
+        if is_heavy and self._make_pool is not None and not self._is_kept:
+            self._start()
+        if is_heavy and self._is_kept:
+            await self._ready.wait()
+        if self._pool is None:
             return None
         try:
-            return await self._pool.call(Parse(data, cause), timeout=PARSE_S)
+            return await self._pool.call(work, timeout=PARSE_S)
+        except CallTimeout:
+            return Rejected(Blame.TOO_LARGE, TOO_COSTLY, "it takes too long to verify: send less")
         except ActorError:
             return None  # it crashed, or is just restarting: the runtime has told the log
         finally:
@@ -100,6 +113,7 @@ class Parsers:
 
     def _start(self) -> None:
         self._is_kept = True
+        self._ready = anyio.Event()
         self._ctx.start_soon(self._keep)
 
     async def _keep(self) -> None:
@@ -110,6 +124,7 @@ class Parsers:
             with suppress(AlreadyStarted):
                 await supervisor.start_child(self._make_pool())
             self._pool = self._ctx.whereis(POOL, ParserApi)
+        self._ready.set()
         while (left_s := self._seen_at + IDLE_S - self._ctx.now()) > 0:  # noqa: ASYNC110 - it is time itself that is waited for
             await anyio.sleep(left_s)
         self._pool = None

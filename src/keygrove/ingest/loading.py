@@ -17,8 +17,8 @@ from keygrove_protocols.errors import ProtocolError, TooLargeError
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.packets import Cut, Place
 
-Sink: TypeAlias = Callable[[bytes], Awaitable[Reply]]
-"""Takes submissions: an ingest actor, or the server that has one."""
+Sink: TypeAlias = Callable[[Sequence[bytes]], Awaitable[Reply]]
+"""Takes certificates, each as its packets: an ingest actor, or the server that has one."""
 
 UNDER_WAY = 3
 """Batches at once: one is parsed while another is synchronised."""
@@ -138,18 +138,18 @@ class Loader:
     async def _submit_all(self, name: str, cuts: Sequence[Cut]) -> None:
         if not cuts:
             return
-        reply = await self._persist(b"".join(one.octets for one in cuts))
+        reply = await self._persist([one.octets for one in cuts])
         if isinstance(reply, Rejected | Failed) and len(cuts) > 1:
             # One of them spoils the others: find out which.
             for one in cuts:
-                self._note(name, [one], await self._persist(one.octets))
+                self._note(name, [one], await self._persist([one.octets]))
         else:
             self._note(name, cuts, reply)
 
-    async def _persist(self, data: bytes) -> Reply:
+    async def _persist(self, certificates: Sequence[bytes]) -> Reply:
         """Submit, again if a shard is just being restarted: submitting twice is safe."""
         for _ in range(RETRIES):
-            reply = await self._sink(data)
+            reply = await self._sink(certificates)
             if not isinstance(reply, Unavailable):
                 return reply
             if self._failure is not None:

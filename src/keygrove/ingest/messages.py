@@ -7,7 +7,6 @@ import msgspec
 
 from keygrove.ingest.verdicts import Rejected
 from keygrove.storage.messages import Failed, NoSpace, Overloaded
-from keygrove.storage.store import Cause
 from keygrove_actors import Call
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -56,8 +55,16 @@ class Unavailable(msgspec.Struct, frozen=True, tag=True):
 class Submit(
     Call[IngestApi, Submitted | Rejected | NoSpace | Unavailable | Failed], frozen=True, tag=True
 ):
-    """Take what can be taken of some armored or binary certificates."""
+    """Take what can be taken of some armored or binary certificates, or a revocation."""
 
     errors: ClassVar = (Overloaded,)
     data: bytes
-    cause: Cause
+
+
+class Load(
+    Call[IngestApi, Submitted | Rejected | NoSpace | Unavailable | Failed], frozen=True, tag=True
+):
+    """Take what can be taken of some certificates of a dump, each as its packets."""
+
+    errors: ClassVar = (Overloaded,)
+    certificates: tuple[bytes, ...]

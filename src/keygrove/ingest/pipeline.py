@@ -1,29 +1,53 @@
-"""The ingest actor: submissions through the steps, and what remains to its shards.
+"""The ingest actor: submissions are looked into, and what is to be kept goes to its shards.
 
 It holds no state that a crash could lose. Submissions run beside each other, so that their
-commits are shared; how many bytes may be under way is bounded.
+commits are shared; how many bytes may be under way is bounded. What takes more than a moment to
+verify is verified elsewhere, and what takes too long there is refused.
 """
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import msgspec
+
 from keygrove.cluster.router import Router
 from keygrove.ingest.bulk import MakePool, Parsers
-from keygrove.ingest.messages import Fate, IngestApi, Result, Submit, Submitted, Unavailable
-from keygrove.ingest.steps import Draft, prepare
+from keygrove.ingest.messages import (
+    Fate,
+    IngestApi,
+    Load,
+    Result,
+    Submit,
+    Submitted,
+    Unavailable,
+)
+from keygrove.ingest.parsing import Look, LookIntoDump
+from keygrove.ingest.revocation import revoke
+from keygrove.ingest.steps import (
+    HEAVY_US,
+    INLINE_BYTES,
+    INLINE_US,
+    One,
+    Prepared,
+    look_into,
+    look_into_dump,
+    name_of,
+    read,
+    source_of,
+    source_salt,
+)
 from keygrove.ingest.verdicts import Rejected, rejected
 from keygrove.ports import Compute
 from keygrove.storage.absorb import Outcome
+from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import Failed, Merged, NoSpace, Overloaded
-from keygrove.storage.store import Cause
 from keygrove_actors import DEFER, Actor, ActorError, Ctx, Defer, ReplyTo, on
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.certificate import Refused
+from keygrove_protocols.openpgp.policy import Policy
 
 UNDER_WAY_BYTES_MAX = 64 << 20
 UNDER_WAY_MAX = 2_000
-INLINE_BYTES = 32 * 1024
-"""Larger submissions are prepared elsewhere: this much takes about a millisecond."""
 
 Reply: TypeAlias = Submitted | Rejected | NoSpace | Unavailable | Failed
 OnFault: TypeAlias = Callable[[str, Exception], None]
@@ -44,6 +68,11 @@ _RESULTS = {
         "merged with what is held here it would be too large",
     ),
 }
+_REFUSALS = {
+    "NoValidSelfSig": "its key has signed for none of its user IDs and subkeys: export it again",
+    "TooLarge": "it is larger than what is kept of a certificate: leave out user IDs or subkeys",
+    "Blocked": "the operator of this server does not keep it",
+}
 
 
 class Ingest(Actor[IngestApi]):
@@ -57,6 +86,7 @@ class Ingest(Actor[IngestApi]):
         self,
         shards: int,
         compute: Compute,
+        policy: Policy,
         *,
         on_fault: OnFault,
         make_pool: MakePool | None = None,
@@ -64,6 +94,8 @@ class Ingest(Actor[IngestApi]):
         self._shards = shards
         self._make_pool = make_pool
         self._compute = compute
+        self._policy = policy
+        self._salt = source_salt(policy)
         self._on_fault = on_fault
         self._under_way = 0
         self._under_way_bytes = 0
@@ -77,59 +109,124 @@ class Ingest(Actor[IngestApi]):
     @on(Submit)
     def submit(self, message: Submit) -> Reply | Defer:
         """Start on it, unless too much is under way."""
-        size = self._under_way_bytes + len(message.data)
-        if self._under_way >= UNDER_WAY_MAX or (self._under_way and size > UNDER_WAY_BYTES_MAX):
+        return self._start(message, len(message.data))
+
+    @on(Load)
+    def load(self, message: Load) -> Reply | Defer:
+        """Start on it, unless too much is under way."""
+        return self._start(message, sum(map(len, message.certificates)))
+
+    def _start(self, message: Submit | Load, size: int) -> Defer:
+        size_under_way = self._under_way_bytes + size
+        is_full = self._under_way and size_under_way > UNDER_WAY_BYTES_MAX
+        if is_full or self._under_way >= UNDER_WAY_MAX:
             raise Overloaded().error()
         self._under_way += 1
-        self._under_way_bytes = size
-        self._ctx.start_soon(self._take, message, self._ctx.reply_to)
+        self._under_way_bytes = size_under_way
+        self._ctx.start_soon(self._take, message, size, self._ctx.reply_to)
         return DEFER
 
-    async def _take(self, message: Submit, reply_to: ReplyTo[Reply]) -> None:
+    async def _take(self, message: Submit | Load, size: int, reply_to: ReplyTo[Reply]) -> None:
         try:
             reply_to.send(await self._take_one(message))
         finally:
             self._under_way -= 1
-            self._under_way_bytes -= len(message.data)
+            self._under_way_bytes -= size
 
-    async def _take_one(self, message: Submit) -> Reply:
+    async def _take_one(self, message: Submit | Load) -> Reply:
         try:
-            draft = await self._prepare(message.data, message.cause)
+            if isinstance(message, Load):
+                return await self._take_dump(message.certificates)
+            return await self._take_submission(message.data)
         except ProtocolError as error:
             return rejected(error)
+        except ActorError:
+            return Unavailable()
         except Exception as error:  # noqa: BLE001 - a bug that one submission meets must cost its submitter only
             self._on_fault("ingest", error)
             return Failed()
-        if isinstance(draft, Rejected):
-            return draft
-        try:
-            return await self._store(draft)
-        except ActorError:
-            return Unavailable()
 
-    async def _prepare(self, data: bytes, cause: Cause) -> Draft | Rejected:
-        if len(data) <= INLINE_BYTES:
-            return prepare(data, cause)
-        if cause is Cause.LOAD:
-            parsed = await self._parsers.parse(data, cause)
-            if parsed is not None:
-                return parsed
-        return await self._compute.run(lambda: prepare(data, cause))
+    async def _take_submission(self, data: bytes) -> Reply:
+        prepared = await self._look_into(data)
+        if not isinstance(prepared, Prepared):
+            return prepared
+        return await self._store(prepared.ones)
 
-    async def _store(self, draft: Draft) -> Reply:
-        """Give every candidate to its shard at once, and wait for all."""
-        return _sum_up(draft, await self._router.merge_all(draft.candidates, draft.cause))
+    async def _look_into(self, data: bytes) -> Prepared | Reply:
+        is_small = len(data) <= INLINE_BYTES
+        reading = read(data) if is_small else await self._compute.run(lambda: read(data))
+        if reading.revocation is not None:
+            one = await revoke(self._router, reading.revocation, self._policy)
+            return one if isinstance(one, Rejected) else Prepared((one,))
+        if is_small and reading.cost_us <= INLINE_US:
+            return look_into(reading, self._policy)
+        if reading.cost_us > HEAVY_US:
+            work = Look(data, self._policy)
+            found = await self._parsers.ask(work, len(data), is_heavy=True)
+            if found is not None:
+                return found
+        return await self._compute.run(lambda: look_into(reading, self._policy))
+
+    async def _take_dump(self, certificates: Sequence[bytes]) -> Reply:
+        """Pass over what brought about what is held already; the rest is looked into."""
+        names = [name_of(octets) for octets in certificates]
+        known = dict.fromkeys(name for name in names if name is not None)
+        sources = dict(zip(known, await self._router.sources(list(known)), strict=True))
+        fates: list[Fate] = []
+        rest: list[int] = []
+        for at, (name, octets) in enumerate(zip(names, certificates, strict=True)):
+            source = sources.get(name) if name else None
+            if name and source and source == source_of(octets, self._salt):
+                fates.append(Fate(Result.IGNORED, name, None, at=at))
+            else:
+                rest.append(at)
+        if not rest:
+            return Submitted(tuple(fates))
+        prepared = await self._look_into_dump(tuple(certificates[at] for at in rest))
+        if not isinstance(prepared, Prepared):
+            return prepared
+        reply = await self._store(prepared.ones, rest)
+        if isinstance(reply, Submitted):
+            return Submitted((*fates, *reply.fates))
+        return reply
+
+    async def _look_into_dump(self, certificates: tuple[bytes, ...]) -> Prepared | Reply:
+        policy, size = self._policy, sum(map(len, certificates))
+        if size <= INLINE_BYTES:
+            return look_into_dump(certificates, policy)
+        found = await self._parsers.ask(LookIntoDump(certificates, policy), size)
+        if found is not None:
+            return found
+        return await self._compute.run(lambda: look_into_dump(certificates, policy))
+
+    async def _store(self, ones: Sequence[One], at: Sequence[int] | None = None) -> Reply:
+        """Give every candidate to its shard at once, and wait for all.
+
+        `at` says which certificate of the submission each is, where that is not its place here.
+        """
+        fates = [_refused(one) for one in ones if isinstance(one, Refused)]
+        candidates = [one for one in ones if isinstance(one, Candidate)]
+        replies = await self._router.merge_all(candidates)
+        for one, reply in zip(candidates, replies, strict=True):
+            if not isinstance(reply, Merged):
+                return reply
+            fates.append(_fate(one, reply.outcome))
+        if at is None:
+            return Submitted(tuple(fates))
+        return Submitted(tuple(_moved(fate, at) for fate in fates))
 
 
-def _sum_up(draft: Draft, replies: Sequence[Merged | NoSpace | Failed]) -> Reply:
-    fates: list[Fate] = [_refused(one) for one in draft.refused]
-    for one, reply in zip(draft.candidates, replies, strict=True):
-        if not isinstance(reply, Merged):
-            return reply
-        result, code, comment = _RESULTS[reply.outcome]
-        fates.append(Fate(result, one.fingerprint, one.version, code, comment, one.at))
-    return Submitted(tuple(fates))
+def _fate(one: Candidate, outcome: Outcome) -> Fate:
+    if outcome is Outcome.REFUSED:
+        text = _REFUSALS[one.error]
+        return Fate(Result.INVALID, one.fingerprint, one.version, one.error, text, one.at)
+    result, code, text = _RESULTS[outcome]
+    return Fate(result, one.fingerprint, one.version, code, text, one.at, one.dropped)
 
 
 def _refused(one: Refused) -> Fate:
-    return Fate(Result.INVALID, one.fingerprint, None, one.error, one.text, one.at)
+    return Fate(Result.INVALID, one.fingerprint, one.version, one.error, one.text, one.at)
+
+
+def _moved(fate: Fate, at: Sequence[int]) -> Fate:
+    return msgspec.structs.replace(fate, at=at[fate.at])

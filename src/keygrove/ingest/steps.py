@@ -1,124 +1,144 @@
-"""What a submission goes through before the store: one ordered list of named, pure steps.
+"""What a submission goes through before the store: pure functions, one for each kind.
 
-Each takes the draft as it is and returns it a step further. A step raises ProtocolError when
-the whole submission is to be refused, and moves a certificate to `refused` when only that
-one is.
+What clients send is read as a whole: damage anywhere refuses all of it. Of a dump each
+certificate stands for itself. A route only accepts or refuses a whole certificate: what is kept
+of it is for the policy to say, which is the same for all.
 """
 
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Sequence
+from hashlib import blake2b
 from typing import TypeAlias
 
 import msgspec
 
-from keygrove.cluster.candidate import Candidate
+from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.store import Cause
-from keygrove_protocols.errors import UnsupportedKeyVersionError
-from keygrove_protocols.limits import BULK, SUBMISSION, Limits
-from keygrove_protocols.openpgp import certificate as certificates
+from keygrove_protocols.errors import ProtocolError, UnsupportedKeyVersionError
+from keygrove_protocols.limits import BULK, SUBMISSION
 from keygrove_protocols.openpgp.armor import dearmor
-from keygrove_protocols.openpgp.certificate import Certificate, Refused
-from keygrove_protocols.openpgp.digest import sks_digest
-from keygrove_protocols.openpgp.packets import Packet, split
-
-
-class Draft(msgspec.Struct, frozen=True, tag=True):
-    """A submission on its way. Each field is empty until its step has filled it."""
-
-    data: bytes
-    cause: Cause
-    limits: Limits
-    packets: tuple[Packet, ...] = ()
-    certificates: tuple[Certificate, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
-    refused: tuple[Refused, ...] = ()
-
-
-Step: TypeAlias = Callable[[Draft], Draft]
-
-
-def draft(data: bytes, cause: Cause) -> Draft:
-    """A submission as it came in. Only dumps may be larger than a submission."""
-    return Draft(data, cause, BULK if cause is Cause.LOAD else SUBMISSION)
-
-
-def take_off_armor(on: Draft) -> Draft:
-    """Armored or binary: from here on it is packets."""
-    return _with(on, data=dearmor(on.data, on.limits).data)
-
-
-def split_packets(on: Draft) -> Draft:
-    """Find the packets."""
-    return _with(on, data=b"", packets=tuple(split(on.data, on.limits)))
-
-
-def group_packets(on: Draft) -> Draft:
-    """Find the certificates."""
-    grouped = certificates.group(on.packets, on.limits)
-    return _with(
-        on,
-        packets=(),
-        certificates=tuple(one for one in grouped if isinstance(one, Certificate)),
-        refused=on.refused + tuple(one for one in grouped if isinstance(one, Refused)),
-    )
-
-
-def make_canonical(on: Draft) -> Draft:
-    """Put each certificate into its one form, and name it and its state."""
-    refused = {one.at for one in on.refused}
-    places = (at for at in count() if at not in refused)
-    candidates = tuple(
-        _candidate(one, at) for one, at in zip(on.certificates, places, strict=False)
-    )
-    return _with(on, certificates=(), candidates=candidates)
-
-
-def refuse_old_versions(on: Draft) -> Draft:
-    """Version 3 keys, whose fingerprints can be forged, come from dumps only."""
-    if on.cause is Cause.LOAD:
-        return on
-    old = tuple(one for one in on.candidates if one.version < OLDEST_SUBMITTED)
-    return _with(
-        on,
-        candidates=tuple(one for one in on.candidates if one.version >= OLDEST_SUBMITTED),
-        refused=on.refused + tuple(_refuse_version(one) for one in old),
-    )
-
+from keygrove_protocols.openpgp.certificate import (
+    Certificate,
+    Refused,
+    bare_revocation,
+    group,
+    key,
+)
+from keygrove_protocols.openpgp.keys import Fingerprint, parse_key
+from keygrove_protocols.openpgp.packets import Packet, Tag, read_header, split
+from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.rules import VERSION
+from keygrove_protocols.openpgp.verification import cost_us
 
 OLDEST_SUBMITTED = 4
+"""Fingerprints of version 3 can be forged: such keys come from dumps only."""
+SOURCE_OCTETS = 16
+INLINE_BYTES = 32 << 10
+INLINE_US = 2_000
+"""What is read and verified at once holds up the event loop for a few milliseconds at most."""
+HEAVY_US = 100_000
+"""What takes longer would be felt by others even in a thread."""
+COST_US_MAX = 20_000_000
+"""Of one certificate. Poisoned ones with 150,000 signatures take two seconds; whoever makes the
+primary key can have us do arithmetic on thousands of signatures of the slowest kind."""
+TOO_COSTLY = "TooCostly"
 
-STEPS: tuple[tuple[str, Step], ...] = (
-    ("take off armor", take_off_armor),
-    ("split packets", split_packets),
-    ("group packets", group_packets),
-    ("make canonical", make_canonical),
-    ("refuse old versions", refuse_old_versions),
-)
+One: TypeAlias = Candidate | Refused
+"""What became of one certificate before it met its shard."""
 
 
-def prepare(data: bytes, cause: Cause) -> Draft:
-    """Take a submission through all steps.
+class Prepared(msgspec.Struct, frozen=True, tag=True):
+    """A submission that was looked into: its certificates, in its order."""
+
+    ones: tuple[One, ...]
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A submission that was read: its certificates, or a revocation without one."""
+
+    certificates: tuple[Certificate | Refused, ...] = ()
+    revocation: Packet | None = None
+
+    @property
+    def cost_us(self) -> int:
+        """About how many microseconds it takes to look into it."""
+        return sum(cost_us(one) for one in self.certificates if isinstance(one, Certificate))
+
+
+def read(data: bytes) -> Reading:
+    """Read what a client sent, armored or binary.
 
     Raises:
         ProtocolError: nothing of it can be taken.
     """
-    on = draft(data, cause)
-    for _, step in STEPS:
-        on = step(on)
-    return on
+    packets = split(dearmor(data, SUBMISSION).data, SUBMISSION)
+    revocation = bare_revocation(packets)
+    if revocation is not None:
+        return Reading(revocation=revocation)
+    return Reading(tuple(map(_refuse_old, group(packets, SUBMISSION))))
 
 
-def _candidate(one: Certificate, at: int) -> Candidate:
-    canonical = certificates.canonical(one)
-    key = certificates.key(canonical)
-    digest = sks_digest(certificates.packets(canonical))
-    return Candidate(key.fingerprint, key.version, canonical, digest, at)
+def look_into(reading: Reading, policy: Policy) -> Prepared:
+    """Verify what was read, and apply the policy to it."""
+    return Prepared(
+        tuple(
+            one if isinstance(one, Refused) else _candidate(one, policy, Cause.UPLOAD, at)
+            for at, one in enumerate(reading.certificates)
+        )
+    )
 
 
-def _refuse_version(one: Candidate) -> Refused:
-    text = f"a key of version {one.version} is taken from dumps only: make a new key"
-    return Refused(one.fingerprint, UnsupportedKeyVersionError.code, text, at=one.at)
+def look_into_dump(certificates: Sequence[bytes], policy: Policy) -> Prepared:
+    """The same for certificates of a dump, each as its packets."""
+    salt = source_salt(policy)
+    return Prepared(
+        tuple(_look_into_one(octets, policy, salt, at) for at, octets in enumerate(certificates))
+    )
 
 
-def _with(on: Draft, **changes: object) -> Draft:
-    return msgspec.structs.replace(on, **changes)
+def _look_into_one(octets: bytes, policy: Policy, salt: bytes, at: int) -> One:
+    try:
+        (one,) = group(split(octets, BULK), BULK)
+    except ProtocolError as error:
+        return Refused(None, error.code, str(error), at=at)
+    if isinstance(one, Refused):
+        return msgspec.structs.replace(one, at=at)
+    return _candidate(one, policy, Cause.LOAD, at, source_of(octets, salt))
+
+
+def _candidate(one: Certificate, policy: Policy, cause: Cause, at: int, source: bytes = b"") -> One:
+    if cost_us(one) > COST_US_MAX:
+        text = "it takes too long to verify: leave out old signatures of its own"
+        return Refused(key(one).fingerprint, TOO_COSTLY, text, at=at)
+    return candidate(one, policy, cause, at=at, source=source)
+
+
+def source_salt(policy: Policy) -> bytes:
+    """What makes sources of one policy differ from those of all others."""
+    return msgspec.msgpack.encode((VERSION, policy))
+
+
+def source_of(octets: bytes, salt: bytes) -> bytes:
+    """What names an input, under the policy that has looked into it."""
+    return blake2b(octets, digest_size=SOURCE_OCTETS, key=blake2b(salt).digest()).digest()
+
+
+def name_of(octets: bytes) -> Fingerprint | None:
+    """Whose certificate begins here, None if that cannot be read."""
+    try:
+        header = read_header(octets, 0)
+        if header.tag != Tag.PUBLIC_KEY:
+            return None
+        return parse_key(octets[header.start : header.end]).fingerprint
+    except ProtocolError:
+        return None
+
+
+def _refuse_old(one: Certificate | Refused) -> Certificate | Refused:
+    if isinstance(one, Refused):
+        return one
+    name = key(one)
+    if name.version >= OLDEST_SUBMITTED:
+        return one
+    text = f"a key of version {name.version} is taken from dumps only: make a new key"
+    code = UnsupportedKeyVersionError.code
+    return Refused(name.fingerprint, code, text, name.key_id, name.version)

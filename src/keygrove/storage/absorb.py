@@ -2,22 +2,16 @@
 
 from collections.abc import Sequence
 from enum import Enum
-from functools import reduce
-from typing import TypeAlias
 
 import msgspec
 
-from keygrove.storage.derive import derive_from, read
+from keygrove.storage.candidate import Candidate
+from keygrove.storage.state import findings_of, put_of, stored
 from keygrove.storage.store import Cause, Put
-from keygrove_protocols.limits import BULK, SUBMISSION, Limits
-from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, packets, to_bytes
-from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.openpgp.merge import merge
-from keygrove_protocols.openpgp.packets import Packet
-
-PACKET_EFFORT = 250
-"""Bytes whose handling takes as long as that of an empty packet: a few microseconds."""
+from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.rules import keep
+from keygrove_protocols.openpgp.verification import Fact, Findings, unite
 
 
 class Outcome(Enum):
@@ -26,6 +20,8 @@ class Outcome(Enum):
     ADDED = "added"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    """Nothing can be kept of it alone, and nothing is held that it would add to."""
     MISMATCHED = "mismatched"
     """Another primary key with this fingerprint is held; it stays."""
     OVERGROWN = "overgrown"
@@ -37,128 +33,101 @@ CHANGING = frozenset({Outcome.ADDED, Outcome.CHANGED})
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A certificate in the form in which it is at hand: stored packets, or read."""
+    """A certificate as it is stored."""
 
     digest: Digest
-    certificate: Certificate | None = None
-    packets: bytes = b""
+    packets: bytes
+    aside: bytes = b""
 
     @property
-    def effort(self) -> int:
-        """What work on it costs, in bytes of a usual certificate."""
-        return len(self.packets) if self.certificate is None else effort(self.certificate)
-
-    def read(self) -> Certificate:
-        """The certificate itself."""
-        return read(self.packets) if self.certificate is None else self.certificate
-
-
-class Incoming(msgspec.Struct, frozen=True):
-    """A certificate to be merged: canonical, with its digest."""
-
-    certificate: Certificate
-    digest: Digest
-    cause: Cause
+    def size(self) -> int:
+        """Octets of all that is stored."""
+        return len(self.aside) or len(self.packets)
 
 
 class Absorbed(msgspec.Struct, frozen=True):
-    """What is held now, and what has to be written for it: nothing where nothing changed."""
+    """What became of each certificate that came in, and what has to be written, if anything."""
 
-    held: Held
     outcomes: tuple[Outcome, ...]
-    """Of each certificate that came in."""
+    digest: Digest
+    """Of what is held now; empty if that is nothing."""
     put: Put | None = None
 
 
-def absorb(held: Held | None, incoming: Sequence[Incoming], now: int) -> Absorbed:
+def absorb(held: Held | None, incoming: Sequence[Candidate], policy: Policy, now: int) -> Absorbed:
     """Merge certificates of one fingerprint into what is held, all in one go.
 
-    What a certificate brings that is new is compared with what was held before all of them,
-    so two that bring the same are both `CHANGED`; and what dumps bring comes last, because
-    they may make a certificate larger than submissions may.
+    What each brings that is new is compared with what was held before all of them, so two
+    that bring the same are both `CHANGED`; where nothing was held, the first one is `ADDED`.
     """
-    outcomes: dict[int, Outcome] = {}
-    rest = list(enumerate(incoming))
-    current = held
-    if current is None:
-        at, first = rest.pop(0)
-        current = Held(first.digest, first.certificate)
-        outcomes[at] = Outcome.ADDED
-    cause = incoming[0].cause
-    for of, limits in ((Cause.UPLOAD, SUBMISSION), (Cause.LOAD, BULK)):
-        some = [(at, one) for at, one in rest if one.cause is of]
-        if some:
-            current, told = _merge_all(current, [one for _, one in some], limits)
-            outcomes |= {at: outcome for (at, _), outcome in zip(some, told, strict=True)}
-            cause = of if Outcome.CHANGED in told else cause
-    told = [outcomes[at] for at in range(len(incoming))]
-    is_new = not CHANGING.isdisjoint(told)
-    put = _put(current.read(), current.digest, cause, now) if is_new else None
-    return Absorbed(current, tuple(told), put)
+    if held is None:
+        return _begin(incoming, policy, now)
+    if all(one.put is not None and one.put.digest == held.digest for one in incoming):
+        return Absorbed((Outcome.UNCHANGED,) * len(incoming), held.digest)
+    return _grow(held, incoming, policy, now)
 
 
-def _merge_all(
-    held: Held, incoming: Sequence[Incoming], limits: Limits
-) -> tuple[Held, list[Outcome]]:
-    """Merge those that bring something new, and say of each what became of it."""
-    if all(one.digest == held.digest for one in incoming):
-        return held, [Outcome.UNCHANGED] * len(incoming)
-    certificate = held.read()
-    facts = _facts(certificate)
-    outcomes = [_compare(certificate, facts, one.certificate) for one in incoming]
-    new = [
-        one.certificate
-        for one, outcome in zip(incoming, outcomes, strict=True)
-        if outcome is Outcome.CHANGED
-    ]
-    if not new:
-        return Held(held.digest, certificate, held.packets), outcomes
-    merged = merge(certificate, reduce(merge, new))
-    digest = sks_digest(packets(merged))
-    if _is_overgrown(merged, limits):
-        refused = {Outcome.CHANGED: Outcome.OVERGROWN}
-        return held, [refused.get(outcome, outcome) for outcome in outcomes]
-    return Held(digest, merged), outcomes
+def _begin(incoming: Sequence[Candidate], policy: Policy, now: int) -> Absorbed:
+    """The first that can stand alone is added, and what came with it merged into that."""
+    at = next((at for at, one in enumerate(incoming) if one.put is not None), None)
+    if at is None:
+        return Absorbed((Outcome.REFUSED,) * len(incoming), Digest(b""))
+    first = incoming[at].put
+    assert first is not None
+    first = msgspec.structs.replace(first, at=now)
+    rest = (*incoming[:at], *incoming[at + 1 :])
+    if not rest:
+        return Absorbed((Outcome.ADDED,), first.digest, first)
+    added = Held(first.digest, first.packets, first.aside)
+    grown = absorb(added, rest, policy, now)
+    outcomes = (*grown.outcomes[:at], Outcome.ADDED, *grown.outcomes[at:])
+    return Absorbed(outcomes, grown.digest, grown.put or first)
 
 
-Fact: TypeAlias = tuple[Packet | None, Packet | None]
-"""A component, or a signature on one; None for the primary key's place, or for none."""
-
-
-def _facts(certificate: Certificate) -> set[Fact]:
-    """What a certificate says, as the set that merging unites."""
-    facts: set[Fact] = {(None, signature) for signature in certificate.direct}
-    for component in certificate.components:
-        facts.add((component.packet, None))
-        facts.update((component.packet, signature) for signature in component.signatures)
-    return facts
-
-
-def _compare(held: Certificate, facts: set[Fact], other: Certificate) -> Outcome:
-    if held.primary != other.primary:
-        return Outcome.MISMATCHED
-    return Outcome.UNCHANGED if _facts(other) <= facts else Outcome.CHANGED
-
-
-def _is_overgrown(certificate: Certificate, limits: Limits) -> bool:
-    """Only dumps may make a certificate larger than what one submission may hold."""
-    sizes = [len(packet.body) for packet in packets(certificate)]
-    return len(sizes) > limits.packets_max or sum(sizes) > limits.certificate_bytes_max
-
-
-def effort(certificate: Certificate) -> int:
-    """What work on a certificate costs, in bytes of a usual one."""
-    return sum(len(packet.body) + PACKET_EFFORT for packet in packets(certificate))
-
-
-def _put(certificate: Certificate, digest: Digest, cause: Cause, now: int) -> Put:
-    found = derive_from(certificate)
-    return Put(
-        fingerprint=fingerprint(certificate),
-        digest=digest,
-        packets=to_bytes(certificate),
-        terms=found.terms,
-        words=found.words,
-        cause=cause,
+def _grow(held: Held, incoming: Sequence[Candidate], policy: Policy, now: int) -> Absorbed:
+    before = findings_of(held.packets, held.aside)
+    found = [one.findings() for one in incoming]
+    matching = [one for one in found if one.primary == before.primary]
+    united = unite([before, *matching])
+    kept = keep(united, policy)
+    if kept.error is not None:
+        if len(matching) == 1:
+            return Absorbed(_refused(found, before, Outcome.OVERGROWN), held.digest)
+        return _one_by_one(held, incoming, policy, now)
+    is_alone = len(incoming) == 1
+    put = put_of(
+        kept,
+        united,
+        policy,
+        cause=Cause.UPLOAD if any(one.cause is Cause.UPLOAD for one in incoming) else Cause.LOAD,
         at=now,
+        source=incoming[0].put.source if is_alone and incoming[0].put else b"",
     )
+    if put.digest == held.digest:
+        return Absorbed(_refused(found, before, Outcome.UNCHANGED), held.digest)
+    new = stored(kept, united, policy).facts() - before.facts()
+    outcomes = tuple(_outcome(one, before, new) for one in found)
+    return Absorbed(outcomes, put.digest, put)
+
+
+def _outcome(found: Findings, before: Findings, new: set[Fact]) -> Outcome:
+    if found.primary != before.primary:
+        return Outcome.MISMATCHED
+    return Outcome.UNCHANGED if new.isdisjoint(found.facts()) else Outcome.CHANGED
+
+
+def _refused(found: Sequence[Findings], before: Findings, outcome: Outcome) -> tuple[Outcome, ...]:
+    return tuple(outcome if one.primary == before.primary else Outcome.MISMATCHED for one in found)
+
+
+def _one_by_one(held: Held, incoming: Sequence[Candidate], policy: Policy, now: int) -> Absorbed:
+    """Together they are too much: take those that there is room for."""
+    outcomes: list[Outcome] = []
+    put: Put | None = None
+    for one in incoming:
+        result = absorb(held, [one], policy, now)
+        outcomes += result.outcomes
+        if result.put is not None:
+            put = result.put
+            held = Held(put.digest, put.packets, put.aside)
+    return Absorbed(tuple(outcomes), held.digest, put)

@@ -9,12 +9,22 @@ import msgspec
 from keygrove.errors import DiskFullError
 from keygrove.points import crash_point, sometimes
 from keygrove.ports import Clock, Compute
-from keygrove.storage.absorb import CHANGING, Absorbed, Held, Incoming, absorb, effort
+from keygrove.storage.absorb import CHANGING, Absorbed, Held, absorb
+from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import Failed, Merge, Merged, NoSpace
 from keygrove.storage.store import CertificateStore, Put
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove_actors import ReplyTo
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.policy import Policy
+
+
+class Means(msgspec.Struct, frozen=True):
+    """What a shard works with."""
+
+    clock: Clock
+    compute: Compute
+    policy: Policy
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -29,14 +39,12 @@ class Committer:
 
     def __init__(
         self,
-        clock: Clock,
-        compute: Compute,
+        means: Means,
         *,
         on_fault: Callable[[str, Exception], None],
         on_change: Callable[[Fingerprint], None],
     ) -> None:
-        self._clock = clock
-        self._compute = compute
+        self._means = means
         self._on_fault = on_fault
         self._on_change = on_change
         self.commits = 0
@@ -47,16 +55,18 @@ class Committer:
         """Merge and keep a batch; everybody is answered, whatever becomes of it."""
         by_name: defaultdict[Fingerprint, list[Request]] = defaultdict(list)
         for merge in merges:
-            by_name[merge.message.fingerprint].append(merge)
+            by_name[merge.message.candidate.fingerprint].append(merge)
         if len(merges) > 1:
             sometimes("shard.batched")
         if len(by_name) < len(merges):
             sometimes("shard.combined")
         held = await _held(store, set(by_name))
-        now, turn = self._clock.now(), Turn()
+        now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
-            result = await self._absorb(held.get(name), [one.message for one in some], now, turn)
+            result = await self._absorb(
+                held.get(name), [one.message.candidate for one in some], now, turn
+            )
             if result is None:
                 _answer(some, [Failed()] * len(some))
             else:
@@ -72,15 +82,15 @@ class Committer:
             _answer(by_name[name], replies)
 
     async def _absorb(
-        self, held: Held | None, messages: list[Merge], now: int, turn: Turn
+        self, held: Held | None, incoming: list[Candidate], now: int, turn: Turn
     ) -> Absorbed | None:
         """Merge all that came in for one certificate; None if a bug of ours prevents it."""
-        incoming = [Incoming(one.certificate, one.digest, one.cause) for one in messages]
-        work = partial(absorb, held, incoming, now)
-        spent = sum(effort(one.certificate) for one in messages) + (held.effort if held else 0)
+        work = partial(absorb, held, incoming, self._means.policy, now)
+        is_new = held is None and len(incoming) == 1
+        spent = 0 if is_new else sum(one.size for one in incoming) + (held.size if held else 0)
         try:
             if spent > SLICE_BYTES:
-                return await self._compute.run(work)
+                return await self._means.compute.run(work)
             await turn.spend(spent)
             return work()
         except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
@@ -102,9 +112,9 @@ class Committer:
 
 
 async def _held(store: CertificateStore, names: set[Fingerprint]) -> dict[Fingerprint, Held]:
-    versions = await store.get(sorted(names))
+    versions = await store.get_whole(sorted(names))
     return {
-        version.fingerprint: Held(version.digest, packets=version.packets)
+        version.fingerprint: Held(version.digest, version.packets, version.aside)
         for version in versions
         if version is not None
     }
@@ -115,7 +125,7 @@ def _replies(
 ) -> list[Merged | NoSpace | Failed]:
     """What to tell each; where the disk was full, what is held is what was before."""
     if is_kept:
-        return [Merged(outcome, result.held.digest, change) for outcome in result.outcomes]
+        return [Merged(outcome, result.digest, change) for outcome in result.outcomes]
     return [
         NoSpace()
         if before is None or outcome in CHANGING

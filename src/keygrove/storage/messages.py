@@ -6,9 +6,9 @@ import msgspec
 
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
-from keygrove.storage.store import Cause, Counts, Progress, Term
+from keygrove.storage.candidate import Candidate
+from keygrove.storage.store import Counts, Progress, Term
 from keygrove_actors import Call, CallFailure
-from keygrove_protocols.openpgp.certificate import Certificate
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 
@@ -72,13 +72,10 @@ class NoSpace(msgspec.Struct, frozen=True, tag=True):
 
 
 class Merge(Call[ShardApi, Merged | NoSpace | Failed], frozen=True, tag=True):
-    """Merge a certificate, canonical and with its digest, into what is held."""
+    """Merge a certificate that was looked into into what is held."""
 
     errors: ClassVar = (Overloaded, Starting)
-    fingerprint: Fingerprint
-    certificate: Certificate
-    digest: Digest
-    cause: Cause
+    candidate: Candidate
 
 
 class ShardStatus(msgspec.Struct, frozen=True, tag=True):

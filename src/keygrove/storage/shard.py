@@ -19,9 +19,8 @@ import msgspec
 
 from keygrove.errors import DamagedError, DiskFullError, StartingError
 from keygrove.points import at_once, buggify, sometimes
-from keygrove.ports import Clock, Compute
 from keygrove.storage.cache import Answer, Cache, Form
-from keygrove.storage.committer import Committer, Request
+from keygrove.storage.committer import Committer, Means, Request
 from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
     Failed,
@@ -96,14 +95,13 @@ class Shard(Actor[ShardApi]):
     def __init__(
         self,
         open_store: OpenStore,
-        clock: Clock,
-        compute: Compute,
+        means: Means,
         *,
         cache_bytes: int,
         watcher: Watcher,
     ) -> None:
         self._open_store = open_store
-        self._compute = compute
+        self._compute = means.compute
         self._watcher = watcher
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes)
@@ -112,7 +110,7 @@ class Shard(Actor[ShardApi]):
         self._is_patient = True
         self._is_committing = False
         self._changed: set[Fingerprint] = set()
-        self._committer = Committer(clock, compute, on_fault=watcher.fault, on_change=self._forget)
+        self._committer = Committer(means, on_fault=watcher.fault, on_change=self._forget)
 
     async def init(self, ctx: Ctx) -> None:
         """Open the store's files and start the tasks."""

@@ -1,0 +1,68 @@
+"""A certificate on its way to its shard; apart from the shard, which a worker does not need."""
+
+from collections import Counter
+
+import msgspec
+
+from keygrove.storage.state import findings_of, pack, put_of, unpack
+from keygrove.storage.store import Cause, Put
+from keygrove_protocols.openpgp.certificate import Certificate, key
+from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.rules import keep
+from keygrove_protocols.openpgp.verification import Findings, verify
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A certificate that was looked into, on its way to its shard.
+
+    `put` is what to write where nothing is held yet, None where nothing can be kept of it
+    alone: `error` is the code that says why. `packed` has the findings where `put` does not
+    have them all.
+    """
+
+    fingerprint: Fingerprint
+    version: int
+    cause: Cause
+    put: Put | None
+    packed: bytes = b""
+    error: str = ""
+    dropped: dict[str, int] = {}
+    """How many packets went for each reason."""
+    at: int = 0
+    """Which certificate of its submission it is, from 0."""
+
+    @property
+    def size(self) -> int:
+        """Octets of what it brings."""
+        return len(self.packed) or (self.put.size if self.put else 0)
+
+    def findings(self) -> Findings:
+        """What was found out about it."""
+        if self.packed:
+            return unpack(self.packed)
+        assert self.put is not None
+        return findings_of(self.put.packets, self.put.aside)
+
+
+def candidate(
+    certificate: Certificate, policy: Policy, cause: Cause, *, at: int = 0, source: bytes = b""
+) -> Candidate:
+    """Look into a certificate, and say what is to be kept of it."""
+    name = key(certificate)
+    findings = verify(certificate)
+    kept = keep(findings, policy)
+    put: Put | None = None
+    if kept.error is None:
+        put = put_of(kept, findings, policy, cause=cause, at=0, source=source)
+    is_whole = put is not None and (not kept.pruned or bool(put.aside))
+    return Candidate(
+        fingerprint=name.fingerprint,
+        version=name.version,
+        cause=cause,
+        put=put,
+        packed=b"" if is_whole else pack(findings),
+        error=kept.error or "",
+        dropped=dict(Counter(kept.dropped)),
+        at=at,
+    )

@@ -1,0 +1,71 @@
+"""What is kept of a certificate that was looked into: the bytes to store, or why there are none.
+
+Served are the packets that the policy keeps. A policy that keeps what is unverified, as SKS
+does, has all packets set aside beside them, with what was found out about each, so that the
+certificate is found by the digest that it has at SKS servers, and a merge needs no arithmetic.
+"""
+
+import msgspec
+
+from keygrove.storage.derive import derive_from, read
+from keygrove.storage.store import Cause, Put
+from keygrove_protocols.openpgp.certificate import fingerprint, packets, to_bytes
+from keygrove_protocols.openpgp.digest import sks_digest
+from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.rules import Kept
+from keygrove_protocols.openpgp.verification import Findings, Mark, marked
+
+_MARKS = tuple(Mark)
+_OCTETS = {mark: at for at, mark in enumerate(_MARKS)}
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    packets: bytes
+    marks: bytes
+    """One octet for each signature, in the order of the packets."""
+
+
+def pack(findings: Findings) -> bytes:
+    """Findings as octets."""
+    certificate = findings.certificate()
+    marks = bytes(_OCTETS[mark] for mark in findings.marks_in(certificate))
+    return msgspec.msgpack.encode(_Packed(to_bytes(certificate), marks))
+
+
+def unpack(packed: bytes) -> Findings:
+    """The findings that `pack` wrote."""
+    found = msgspec.msgpack.decode(packed, type=_Packed)
+    return marked(read(found.packets), [_MARKS[at] for at in found.marks])
+
+
+def findings_of(served: bytes, aside: bytes) -> Findings:
+    """What is stored of a certificate, looked into when it was stored."""
+    return unpack(aside) if aside else marked(read(served))
+
+
+def stored(kept: Kept, findings: Findings, policy: Policy) -> Findings:
+    """What of the findings is stored."""
+    return findings if policy.keeps_unverified else kept.findings
+
+
+def put_of(  # noqa: PLR0913 - each is a fact of its own
+    kept: Kept, findings: Findings, policy: Policy, *, cause: Cause, at: int, source: bytes = b""
+) -> Put:
+    """What to write for a certificate of which something is kept."""
+    served = kept.findings.certificate()
+    digest = sks_digest(packets(served))
+    everything = sks_digest(packets(findings.certificate())) if kept.pruned else digest
+    is_aside = policy.keeps_unverified and bool(kept.pruned)
+    derived = derive_from(served)
+    return Put(
+        fingerprint=fingerprint(served),
+        digest=everything if is_aside else digest,
+        packets=to_bytes(served),
+        terms=derived.terms,
+        words=derived.words,
+        cause=cause,
+        at=at,
+        sks_digest=everything,
+        aside=pack(findings) if is_aside else b"",
+        source=source,
+    )
