@@ -547,7 +547,7 @@ def dearmor(text: str) -> bytes:
 def needs(*programs: str) -> pytest.MarkDecorator:
     """Skip where one of these programs is missing."""
     missing = [program for program in programs if shutil.which(program) is None]
-    reason = f"not installed: {', '.join(missing)} (apt install gnupg dirmngr sq curl)"
+    reason = f"not installed: {', '.join(missing)} (apt install gnupg dirmngr sq curl sks)"
     return pytest.mark.skipif(bool(missing), reason=reason)
 
 

@@ -1,19 +1,22 @@
 """The shards of a data directory, opened to be read beside whoever writes them."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 
 from keygrove.cluster.router import shard_name
 from keygrove.errors import DataDirError
+from keygrove.storage.address import tree_key
 from keygrove.storage.opening import open_reader
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import Cursor, Whole
+from keygrove.storage.store import CertificateStore, Cursor, Digests, Whole
 from keygrove.system.datadir import count_shards
 from keygrove.system.sqlite import SqliteFiles
-from keygrove_protocols.openpgp.keys import Digest
 
 PAGE = 500
+"""Certificates held at once, of all shards; if there are many, at least PAGE_MIN of each."""
+PAGE_MIN = 20
 DIGEST_PAGE = 20_000
 
 
@@ -36,11 +39,32 @@ async def stores(root: Path) -> AsyncGenerator[list[SqliteStore], None]:
         ]
 
 
-async def versions(store: SqliteStore) -> AsyncIterator[Whole]:
-    """Every certificate of a shard."""
+async def all_versions(opened: Sequence[CertificateStore]) -> AsyncIterator[Whole]:
+    """Every certificate of all shards, in the order of tree keys, however many shards there are.
+
+    That is the order in which each shard lists its own, so that one of each is compared.
+    """
+    limit = max(PAGE // max(len(opened), 1), PAGE_MIN)
+    shards = [_versions(store, limit) for store in opened]
+    heads: list[tuple[bytes, int, Whole]] = []
+    for at, shard in enumerate(shards):
+        if (head := await anext(shard, None)) is not None:
+            heads.append((tree_key(head.fingerprint), at, head))
+    heapify(heads)
+    while heads:
+        _, at, version = heads[0]
+        yield version
+        if (head := await anext(shards[at], None)) is None:
+            heappop(heads)
+        else:
+            heapreplace(heads, (tree_key(head.fingerprint), at, head))
+
+
+async def _versions(store: CertificateStore, limit: int) -> AsyncIterator[Whole]:
+    """Every certificate of a shard, in the order of tree keys."""
     cursor: Cursor | None = None
     while True:
-        page = await store.page(cursor, PAGE)
+        page = await store.page(cursor, limit)
         for version in page.versions:
             yield version
         cursor = page.cursor
@@ -48,13 +72,13 @@ async def versions(store: SqliteStore) -> AsyncIterator[Whole]:
             return
 
 
-async def all_digests(store: SqliteStore) -> list[Digest]:
-    """The digest of every certificate of a shard."""
-    found: list[Digest] = []
+async def all_digests(store: SqliteStore) -> list[Digests]:
+    """The digests of every certificate of a shard."""
+    found: list[Digests] = []
     cursor: Cursor | None = None
     while True:
         page = await store.digests(cursor, DIGEST_PAGE)
-        found.extend(digests.stored for digests in page.digests)
+        found.extend(page.digests)
         cursor = page.cursor
         if cursor is None:
             return found

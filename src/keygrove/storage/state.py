@@ -43,6 +43,11 @@ def findings_of(served: bytes, aside: bytes) -> Findings:
     return unpack(aside) if aside else marked(read(served))
 
 
+def stored_packets(served: bytes, aside: bytes) -> bytes:
+    """All packets that are stored of a certificate."""
+    return msgspec.msgpack.decode(aside, type=_Packed).packets if aside else served
+
+
 def stored(kept: Kept, findings: Findings, policy: Policy) -> Findings:
     """What of the findings is stored."""
     return findings if policy.keeps_unverified else kept.findings
