@@ -8,14 +8,16 @@ from keygrove.storage.store import (
     CertificateStore,
     Counts,
     Cursor,
+    Denial,
+    DenialPage,
     DigestPage,
     Opening,
     Page,
     Progress,
-    Put,
     Term,
     Version,
     Whole,
+    Write,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -93,10 +95,15 @@ class HookedStore:
         await self.after("search")
         return found
 
-    async def commit(self, puts: Sequence[Put]) -> int:
+    async def denials_of(self, fingerprints: Sequence[Fingerprint]) -> list[Denial | None]:
+        """See `store.CertificateStore`."""
+        await self.before("denials of")
+        return await self._store.denials_of(fingerprints)
+
+    async def commit(self, writes: Sequence[Write]) -> int:
         """See `store.CertificateStore`."""
         await self.before("commit")
-        change = await self._store.commit(puts)
+        change = await self._store.commit(writes)
         await self.after("commit")
         return change
 
@@ -109,6 +116,11 @@ class HookedStore:
         """See `store.CertificateStore`."""
         await self.before("digests")
         return await self._store.digests(cursor, limit)
+
+    async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
+        """See `store.CertificateStore`."""
+        await self.before("denials")
+        return await self._store.denials(cursor, limit)
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""

@@ -43,6 +43,7 @@ _RESULTS = {
         "TooLarge",
         "merged with what is held here it would be too large",
     ),
+    Outcome.DENIED: (Result.INVALID, "Denied", "this certificate is not taken here"),
 }
 
 

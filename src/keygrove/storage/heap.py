@@ -3,7 +3,7 @@
     meta(k, v)      format, shard ("0/4"), uuid
     obj (seq, n, op, k, h, fp, md5, sks, source, old, cause, at, flags, v, aside)
 
-`seq` numbers rows, `n` numbers commits; `op` 1 is a put; `k` is the tree key, `h` the content
+`seq` numbers rows, `n` numbers commits; `op` is rows.Op; `k` is the tree key, `h` the content
 hash, `fp` the fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names
 the input that brought it about; `old` is the seq of the version replaced; `cause` is
 store.Cause; `at` seconds UTC; `flags` 0 so far; `v` the packets in canonical order; `aside`
@@ -20,10 +20,10 @@ import msgspec
 
 from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import SqlSession
+from keygrove.storage.rows import Place, Row
 
 FORMAT = 2
 APPLICATION_ID = 0x4B47726F
-OP_PUT = 1
 PAGE_BYTES = 8192
 """Certificates average a few kB."""
 CACHE_KIB = 8 * 1024
@@ -36,29 +36,6 @@ _SCHEMA = (
     " cause INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL,"
     " aside BLOB NOT NULL)",
 )
-
-
-class Row(msgspec.Struct, frozen=True, array_like=True):
-    """One version of one certificate, as written."""
-
-    seq: int
-    n: int
-    k: bytes
-    h: bytes
-    fp: bytes
-    md5: bytes
-    sks: bytes
-    source: bytes
-    old: int | None
-    cause: int
-    at: int
-    v: bytes
-    aside: bytes
-
-    @property
-    def size(self) -> int:
-        """Octets of what is stored."""
-        return len(self.v) + len(self.aside)
 
 
 class Tip(msgspec.Struct, frozen=True):
@@ -147,32 +124,44 @@ def check(db: SqlSession, shard: str) -> Tip:
     return Tip(meta["uuid"], seq, n)
 
 
+def place(db: SqlSession, seq: int) -> Place:
+    """That row as the one that says what a certificate is now. What is stored is not read."""
+    row = db.execute(
+        "SELECT seq, op, length(v) + length(aside) FROM obj WHERE seq = ?", (seq,)
+    ).fetchone()
+    return msgspec.convert(row, Place)
+
+
 def append(db: SqlSession, rows: Sequence[Row]) -> None:
     """Write one commit; it is on the disk when this returns, if the connection is durable."""
     db.execute("BEGIN IMMEDIATE")
     db.executemany(
-        f"INSERT INTO obj VALUES (?, ?, {OP_PUT}, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+        "INSERT INTO obj VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         [msgspec.structs.astuple(row) for row in rows],
     )
     db.execute("COMMIT")
 
 
-def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, int]]:
-    """The rows behind `seq`, oldest first, each with the size of the version it replaced.
+def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, Place | None]]:
+    """The rows behind `seq`, oldest first, each with the one that it replaced.
 
     Raises:
         DamagedError: one of them has values that no row is written with.
     """
     rows = db.execute(
-        "SELECT seq, n, k, h, fp, md5, sks, source, old, cause, at, v, aside, coalesce("
-        "(SELECT length(o.v) + length(o.aside) FROM obj AS o WHERE o.seq = obj.old), 0)"
-        " FROM obj WHERE seq > ? ORDER BY seq LIMIT ?",
+        "SELECT x.seq, x.n, x.op, x.k, x.h, x.fp, x.md5, x.sks, x.source, x.old, x.cause, x.at,"
+        " x.v, x.aside, o.seq, o.op, length(o.v) + length(o.aside)"
+        " FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old WHERE x.seq > ? ORDER BY x.seq LIMIT ?",
         (seq, limit),
     )
     try:
-        return [(msgspec.convert(row[:-1], Row), row[-1]) for row in rows.fetchall()]
+        return [(msgspec.convert(row[:-3], Row), _place(*row[-3:])) for row in rows.fetchall()]
     except msgspec.ValidationError as error:
         raise DamagedError(f"heap.db is damaged behind row {seq}: {error}") from error
+
+
+def _place(seq: int | None, op: int | None, size: int | None) -> Place | None:
+    return None if seq is None else msgspec.convert((seq, op, size), Place)
 
 
 def checkpoint(db: SqlSession) -> None:
