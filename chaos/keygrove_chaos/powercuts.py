@@ -20,11 +20,14 @@ from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import (
+    Action,
     CertificateStore,
     Counts,
     Denial,
     Digests,
+    Effect,
     Lift,
+    Record,
     Whole,
     Write,
 )
@@ -83,6 +86,7 @@ class _Holdings(msgspec.Struct, frozen=True):
     certificates: list[Whole | None]
     denials: list[Denial | None]
     denied: list[Denial]
+    audit: tuple[Record, ...]
     sources: list[bytes | None]
     pages: list[Whole]
     digests: list[Digests]
@@ -99,6 +103,7 @@ async def _holdings(store: CertificateStore) -> _Holdings:
         certificates=await store.get_whole(_NAMES),
         denials=await store.denials_of(_NAMES),
         denied=sorted(denied.denials, key=lambda one: one.fingerprint),
+        audit=(await store.audit(None, EVERYTHING)).records,
         sources=await store.sources(_NAMES),
         pages=sorted(page.versions, key=lambda one: one.fingerprint),
         digests=sorted(digests.digests, key=lambda one: one.stored),
@@ -108,15 +113,22 @@ async def _holdings(store: CertificateStore) -> _Holdings:
     )
 
 
+class _Commit(msgspec.Struct, frozen=True):
+    """What is committed together."""
+
+    writes: list[Write]
+    records: list[Record]
+
+
 class _History(msgspec.Struct):
     """What was acknowledged, and the commit that nobody heard of any more."""
 
-    acknowledged: list[list[Write]] = []
-    pending: list[Write] | None = None
+    acknowledged: list[_Commit] = []
+    pending: _Commit | None = None
 
     def denied(self) -> set[Fingerprint]:
         """Whose denial was acknowledged last, and not its end."""
-        last = {write.fingerprint: write for writes in self.acknowledged for write in writes}
+        last = {write.fingerprint: write for one in self.acknowledged for write in one.writes}
         return {name for name, write in last.items() if isinstance(write, Denial)}
 
     async def model(self, change: int) -> MemoryStore:
@@ -133,8 +145,8 @@ class _History(msgspec.Struct):
         if change != len(self.acknowledged):
             raise MissingError(f"{len(self.acknowledged)} were acknowledged, {change} are there")
         model = MemoryStore()
-        for writes in self.acknowledged:
-            await model.commit(writes)
+        for one in self.acknowledged:
+            await model.commit(one.writes, one.records)
         return model
 
 
@@ -267,13 +279,13 @@ class Lives:
         history = self._history
         for _ in range(commits):
             at = len(history.acknowledged)
-            writes = history.pending = _drawn(self._chance, at, history.denied())
+            drawn = history.pending = _drawn(self._chance, at, history.denied())
             try:
-                await store.commit(writes)
+                await store.commit(drawn.writes, drawn.records)
             except DiskFullError:
                 history.pending = None  # nothing of it was kept, and the store goes on
                 continue
-            history.acknowledged.append(writes)
+            history.acknowledged.append(drawn)
             history.pending = None
             match self._chance.randrange(10):
                 case 0:
@@ -285,9 +297,22 @@ class Lives:
                     pass
 
 
-def _drawn(chance: Random, at: int, denied: set[Fingerprint]) -> list[Write]:
+def _drawn(chance: Random, at: int, denied: set[Fingerprint]) -> _Commit:
     numbers = sorted(chance.sample(NUMBERS, chance.randint(1, len(NUMBERS))))
-    return [_change(chance, number, at, denied) for number in numbers]
+    writes = [_change(chance, number, at, denied) for number in numbers]
+    return _Commit(writes, [_record(one, at) for one in writes if isinstance(one, Denial | Lift)])
+
+
+def _record(write: Denial | Lift, at: int) -> Record:
+    return Record(
+        by=None,
+        action=Action.DENY if isinstance(write, Denial) else Action.ALLOW,
+        effect=Effect.DONE,
+        fingerprint=write.fingerprint,
+        reason=f"commit {at}",
+        at=write.at,
+        nonce=at.to_bytes(8),
+    )
 
 
 def _change(chance: Random, number: int, at: int, denied: set[Fingerprint]) -> Write:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 from keygrove.storage.store import (
+    AuditPage,
     CertificateStore,
     Counts,
     Cursor,
@@ -14,6 +15,7 @@ from keygrove.storage.store import (
     Opening,
     Page,
     Progress,
+    Record,
     Term,
     Version,
     Whole,
@@ -100,10 +102,15 @@ class HookedStore:
         await self.before("denials of")
         return await self._store.denials_of(fingerprints)
 
-    async def commit(self, writes: Sequence[Write]) -> int:
+    async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
+        """See `store.CertificateStore`."""
+        await self.before("are recorded")
+        return await self._store.are_recorded(requests)
+
+    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
         """See `store.CertificateStore`."""
         await self.before("commit")
-        change = await self._store.commit(writes)
+        change = await self._store.commit(writes, records)
         await self.after("commit")
         return change
 
@@ -121,6 +128,11 @@ class HookedStore:
         """See `store.CertificateStore`."""
         await self.before("denials")
         return await self._store.denials(cursor, limit)
+
+    async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
+        """See `store.CertificateStore`."""
+        await self.before("audit")
+        return await self._store.audit(cursor, limit)
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""

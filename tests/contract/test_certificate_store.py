@@ -8,13 +8,16 @@ import pytest
 
 from keygrove.storage.address import text_hash
 from keygrove.storage.store import (
+    Action,
     CertificateStore,
     Cursor,
     Denial,
     Digests,
+    Effect,
     Hour,
     Lift,
     Put,
+    Record,
     Term,
     TermKind,
     Version,
@@ -317,6 +320,63 @@ async def test_denials_outlast_a_restart(open_it: Open, is_flushed: bool) -> Non
         assert await all_denials(store, 5) == [denial(one)]
         assert await store.get([one.fingerprint, other.fingerprint]) == [None, None]
         assert await words(store, "alice") == await words(store, "bob") == set()
+
+
+def record(number: int, of: Put, nonce: bytes = b"") -> Record:
+    """Every third one is of somebody on this machine."""
+    by = Fingerprint(bytes([number]) * 20) if number % 3 else None
+    action, effect = Action(number % 3 + 1), Effect(number // 3 % 3 + 1)
+    at = CREATED - number
+    name = nonce or bytes([number]) * 16
+    return Record(by, action, effect, of.fingerprint, f"reason {number}", at, name)
+
+
+async def all_records(store: CertificateStore, limit: int) -> list[Record]:
+    records: list[Record] = []
+    cursor: Cursor | None = None
+    while True:
+        page = await store.audit(cursor, limit)
+        assert len(page.records) <= limit
+        records += page.records
+        cursor = page.cursor
+        if cursor is None:
+            return records
+
+
+@pytest.mark.parametrize("limit", [1, 3, 4, 100])
+async def test_the_audit_log_has_all_that_was_recorded_oldest_first(
+    open_it: Open, limit: int
+) -> None:
+    records = [record(number, put(number % 4)) for number in range(12)]
+    async with open_it() as store:
+        assert await all_records(store, limit) == []
+        await store.commit([put(0)], records[:1])
+        await store.commit([denial(put(0))], records[1:5])
+        change = await store.commit([], records[5:])
+        assert await all_records(store, limit) == records
+    async with open_it() as store:
+        assert await all_records(store, limit) == records
+        assert store.counts().change == change
+        assert await store.commit([put(1)]) == change + 1
+
+
+async def test_a_request_is_known_by_fingerprint_and_nonce_also_after_a_restart(
+    open_it: Open,
+) -> None:
+    one, other = put(1), put(2)
+    asked = [
+        (one.fingerprint, b"first"),
+        (one.fingerprint, b"second"),
+        (other.fingerprint, b"first"),
+    ]
+    async with open_it() as store:
+        assert await store.are_recorded(asked) == [False, False, False]
+        await store.commit([denial(one)], [record(0, one, b"first")])
+        assert await store.are_recorded(asked) == [True, False, False]
+        await store.commit([denial(other)], [record(1, other, b"first")])
+    async with open_it() as store:
+        assert await store.are_recorded(asked) == [True, False, True]
+        assert await store.are_recorded([]) == []
 
 
 async def test_a_value_of_another_kind_is_not_found(open_it: Open, is_flushed: bool) -> None:

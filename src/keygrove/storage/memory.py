@@ -7,6 +7,7 @@ import anyio
 import anyio.lowlevel
 
 from keygrove.storage.store import (
+    AuditPage,
     Counts,
     Cursor,
     Denial,
@@ -17,6 +18,7 @@ from keygrove.storage.store import (
     Opened,
     Page,
     Put,
+    Record,
     Term,
     TermKind,
     Version,
@@ -33,6 +35,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._puts: dict[Fingerprint, Put] = {}
         self._denials: dict[Fingerprint, Denial] = {}
+        self._records: list[Record] = []
         self._changes: dict[Fingerprint, int] = {}
         self._change = 0
         self._tally = Tally()
@@ -76,10 +79,18 @@ class MemoryStore:
         await anyio.lowlevel.checkpoint()
         return [self._denials.get(name) for name in fingerprints]
 
-    async def commit(self, writes: Sequence[Write]) -> int:
+    async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
+        known = {(record.fingerprint, record.nonce) for record in self._records}
+        return [request in known for request in requests]
+
+    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
+        """See `store.CertificateStore`."""
+        asked = [(record.fingerprint, record.nonce) for record in records]
+        assert not any(await self.are_recorded(asked))
         self._change += 1
+        self._records += records
         for write in writes:
             match write:
                 case Put():
@@ -124,6 +135,14 @@ class MemoryStore:
         await anyio.lowlevel.checkpoint()
         names, after = _after(self._denials, cursor, limit)
         return DenialPage(tuple(self._denials[name] for name in names), after)
+
+    async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
+        """See `store.CertificateStore`."""
+        await anyio.lowlevel.checkpoint()
+        start = int.from_bytes(cursor or b"")
+        end = start + limit
+        after = Cursor(end.to_bytes(8)) if end < len(self._records) else None
+        return AuditPage(tuple(self._records[start:end]), after)
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""

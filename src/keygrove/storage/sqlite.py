@@ -20,6 +20,7 @@ from keygrove.storage.follower import Follower
 from keygrove.storage.overlay import Entry, Found
 from keygrove.storage.rows import Op, Place, may_follow, row_of
 from keygrove.storage.store import (
+    AuditPage,
     Counts,
     Cursor,
     Denial,
@@ -27,6 +28,7 @@ from keygrove.storage.store import (
     DigestPage,
     Digests,
     Page,
+    Record,
     Term,
     Version,
     Whole,
@@ -118,7 +120,15 @@ class SqliteStore:
 
         return await self._reader.run(work)
 
-    async def commit(self, writes: Sequence[Write]) -> int:
+    async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
+        """See `store.CertificateStore`."""
+
+        def work(db: SqlSession) -> list[bool]:
+            return [heap.is_recorded(db, name, nonce) for name, nonce in requests]
+
+        return await self._reader.run(work)
+
+    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
         """See `store.CertificateStore`."""
         assert self._writer is not None, "a store opened read-only takes no commits"
         await self._follower.room()
@@ -130,7 +140,9 @@ class SqliteStore:
             for at, (write, place) in enumerate(zip(writes, places, strict=True))
         ]
         assert all(may_follow(row.op, place) for row, place in rows)
-        await self._writer.run(lambda db: heap.append(db, [row for row, _ in rows]))
+        await self._writer.run(
+            lambda db: heap.append(db, [row for row, _ in rows], change, records)
+        )
         self._seq += len(rows)
         self._change = change
         self._follower.add(rows, writes)
@@ -155,6 +167,14 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         denials, after = await self._paged(index.denials, _denial_there, cursor, limit)
         return DenialPage(tuple(denials), after)
+
+    async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
+        """See `store.CertificateStore`."""
+        after = int.from_bytes(cursor or b"")
+        found = await self._reader.run(lambda db: heap.records(db, after, limit + 1))
+        page = found[:limit]
+        end = Cursor(page[-1][0].to_bytes(8)) if len(found) > limit else None
+        return AuditPage(tuple(record for _, record in page), end)
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""

@@ -119,6 +119,39 @@ Write: TypeAlias = Put | Denial | Lift
 of ours: whoever commits asks `denials_of` before."""
 
 
+class Action(Enum):
+    """What an administrator asks for."""
+
+    DENY = 1
+    ALLOW = 2
+    REPLACE = 3
+
+
+class Effect(Enum):
+    """What became of it."""
+
+    DONE = 1
+    DENIED = 2
+    """Nothing was replaced: the fingerprint is denied."""
+    NOT_DENIED = 3
+    """There was nothing to allow."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """An entry of the audit log: one request of an administrator, for one fingerprint."""
+
+    by: Fingerprint | None
+    """The administrator's key; None for whoever works on this machine."""
+    action: Action
+    effect: Effect
+    fingerprint: Fingerprint
+    reason: str
+    at: int
+    """Seconds, UTC."""
+    nonce: bytes
+    """Names the request: it is recorded once for a fingerprint."""
+
+
 class Hour(msgspec.Struct, frozen=True):
     """What changed in the hour that began at `start` (seconds, UTC)."""
 
@@ -166,6 +199,13 @@ class DenialPage(msgspec.Struct, frozen=True):
     cursor: Cursor | None
 
 
+class AuditPage(msgspec.Struct, frozen=True):
+    """Some entries of the audit log, and where the next page starts; None after the last."""
+
+    records: tuple[Record, ...]
+    cursor: Cursor | None
+
+
 class Progress(msgspec.Struct, frozen=True):
     """How far a store is that is being brought up."""
 
@@ -208,10 +248,15 @@ class CertificateStore(Protocol):
         """The denial of each fingerprint, in the order asked. Quick where nothing is denied."""
         ...
 
-    async def commit(self, writes: Sequence[Write]) -> int:
+    async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
+        """Whether the audit log has these fingerprints and nonces, in the order asked."""
+        ...
+
+    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
         """Do all of `writes`, durably, and return the change number.
 
-        There is at most one for each fingerprint.
+        There is at most one for each fingerprint. `records` become part of the audit log in
+        the same moment; none of them is there already.
 
         Raises:
             DiskFullError: nothing was kept.
@@ -233,6 +278,10 @@ class CertificateStore(Protocol):
 
     async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
         """Up to `limit` denials from `cursor` on, as `page` does."""
+        ...
+
+    async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
+        """Up to `limit` entries of the audit log from `cursor` on, oldest first."""
         ...
 
     def counts(self) -> Counts:

@@ -158,6 +158,7 @@ async def heap_of(number: int) -> InlineDatabase:
     columns = "seq INTEGER PRIMARY KEY, n, op, k, h, fp, md5, sks, source, old"
     columns += ", cause, at, flags, v, aside"
     await found.run(lambda db: db.execute(f"CREATE TABLE obj ({columns})"))
+    await found.run(lambda db: db.execute("CREATE TABLE audit (a, b, c, d, e, f, g, h, i)"))
     rows = [
         Row(
             seq=n,
@@ -177,7 +178,7 @@ async def heap_of(number: int) -> InlineDatabase:
         )
         for n in range(1, number + 1)
     ]
-    await found.run(lambda db: heap.append(db, rows))
+    await found.run(lambda db: heap.append(db, rows, number))
     return found
 
 
