@@ -24,6 +24,7 @@ from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, large, made, put_of
 from keygrove_chaos.databases import Statement, WatchedDatabases, ignore
 from keygrove_protocols.openpgp.keys import Fingerprint
+from tests.processes import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -596,10 +597,10 @@ async def test_a_find_is_not_cut_short_by_a_commit_that_passes(files: WatchedDat
     def watch(statement: Statement) -> None:
         if statement.sql == "BEGIN IMMEDIATE":
             begun.set()
-            assert go_on.wait(5)
+            assert go_on.wait(PATIENCE_S)
         if "FROM side.term" in statement.sql:
             go_on.set()
-            assert passed.wait(5)
+            assert passed.wait(PATIENCE_S)
 
     async def commit() -> None:
         await store.commit([put(numbers[0], "Carol")])
@@ -611,7 +612,7 @@ async def test_a_find_is_not_cut_short_by_a_commit_that_passes(files: WatchedDat
         files.watch = watch
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(commit)
-            assert await anyio.to_thread.run_sync(begun.wait, 5)
+            assert await anyio.to_thread.run_sync(begun.wait, PATIENCE_S)
             found = await store.find([Term(TermKind.ADDRESS, b"a@x.example")], 1)
             assert found == [(put(numbers[1]).fingerprint,)]
 
@@ -627,7 +628,7 @@ async def test_a_find_misses_nothing_when_a_flush_passes(files: WatchedDatabases
             looks.append(statement.sql)
             if len(looks) == 2:
                 loop.call_soon_threadsafe(flush.set)
-                assert flushed.wait(5)
+                assert flushed.wait(PATIENCE_S)
 
     async def settle() -> None:
         await flush.wait()
