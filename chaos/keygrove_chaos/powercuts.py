@@ -19,7 +19,18 @@ from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Counts, Digests, Put, Whole
+from keygrove.storage.store import (
+    Action,
+    CertificateStore,
+    Counts,
+    Denial,
+    Digests,
+    Effect,
+    Lift,
+    Record,
+    Whole,
+    Write,
+)
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -73,6 +84,9 @@ class _Holdings(msgspec.Struct, frozen=True):
     """All that a store tells its readers."""
 
     certificates: list[Whole | None]
+    denials: list[Denial | None]
+    denied: list[Denial]
+    audit: tuple[Record, ...]
     sources: list[bytes | None]
     pages: list[Whole]
     digests: list[Digests]
@@ -84,8 +98,12 @@ class _Holdings(msgspec.Struct, frozen=True):
 async def _holdings(store: CertificateStore) -> _Holdings:
     page = await store.page(None, EVERYTHING)
     digests = await store.digests(None, EVERYTHING)
+    denied = await store.denials(None, EVERYTHING)
     return _Holdings(
         certificates=await store.get_whole(_NAMES),
+        denials=await store.denials_of(_NAMES),
+        denied=sorted(denied.denials, key=lambda one: one.fingerprint),
+        audit=(await store.audit(None, EVERYTHING)).records,
         sources=await store.sources(_NAMES),
         pages=sorted(page.versions, key=lambda one: one.fingerprint),
         digests=sorted(digests.digests, key=lambda one: one.stored),
@@ -95,11 +113,23 @@ async def _holdings(store: CertificateStore) -> _Holdings:
     )
 
 
+class _Commit(msgspec.Struct, frozen=True):
+    """What is committed together."""
+
+    writes: list[Write]
+    records: list[Record]
+
+
 class _History(msgspec.Struct):
     """What was acknowledged, and the commit that nobody heard of any more."""
 
-    acknowledged: list[list[Put]] = []
-    pending: list[Put] | None = None
+    acknowledged: list[_Commit] = []
+    pending: _Commit | None = None
+
+    def denied(self) -> set[Fingerprint]:
+        """Whose denial was acknowledged last, and not its end."""
+        last = {write.fingerprint: write for one in self.acknowledged for write in one.writes}
+        return {name for name, write in last.items() if isinstance(write, Denial)}
 
     async def model(self, change: int) -> MemoryStore:
         """The store as it must be after so many commits.
@@ -115,8 +145,8 @@ class _History(msgspec.Struct):
         if change != len(self.acknowledged):
             raise MissingError(f"{len(self.acknowledged)} were acknowledged, {change} are there")
         model = MemoryStore()
-        for puts in self.acknowledged:
-            await model.commit(puts)
+        for one in self.acknowledged:
+            await model.commit(one.writes, one.records)
         return model
 
 
@@ -248,13 +278,14 @@ class Lives:
         """Commit and flush, so often or until something fails."""
         history = self._history
         for _ in range(commits):
-            puts = history.pending = _drawn(self._chance, len(history.acknowledged))
+            at = len(history.acknowledged)
+            drawn = history.pending = _drawn(self._chance, at, history.denied())
             try:
-                await store.commit(puts)
+                await store.commit(drawn.writes, drawn.records)
             except DiskFullError:
                 history.pending = None  # nothing of it was kept, and the store goes on
                 continue
-            history.acknowledged.append(puts)
+            history.acknowledged.append(drawn)
             history.pending = None
             match self._chance.randrange(10):
                 case 0:
@@ -266,13 +297,30 @@ class Lives:
                     pass
 
 
-def _drawn(chance: Random, at: int) -> list[Put]:
+def _drawn(chance: Random, at: int, denied: set[Fingerprint]) -> _Commit:
     numbers = sorted(chance.sample(NUMBERS, chance.randint(1, len(NUMBERS))))
-    return [
-        with_aside(
-            put_of(made(n, *chance.sample(USER_IDS, chance.randint(0, 4))), CREATED + at * 1800),
-            bytes(n % 3 * 40),
-            bytes([at % 256]) * 16,
-        )
-        for n in numbers
-    ]
+    writes = [_change(chance, number, at, denied) for number in numbers]
+    return _Commit(writes, [_record(one, at) for one in writes if isinstance(one, Denial | Lift)])
+
+
+def _record(write: Denial | Lift, at: int) -> Record:
+    return Record(
+        by=None,
+        action=Action.DENY if isinstance(write, Denial) else Action.ALLOW,
+        effect=Effect.DONE,
+        fingerprint=write.fingerprint,
+        reason=f"commit {at}",
+        at=write.at,
+        nonce=at.to_bytes(8),
+    )
+
+
+def _change(chance: Random, number: int, at: int, denied: set[Fingerprint]) -> Write:
+    """Mostly a put, now and then a denial, which sooner or later is lifted."""
+    texts, when = chance.sample(USER_IDS, chance.randint(0, 4)), CREATED + at * 1800
+    put = put_of(made(number, *texts), when)
+    if put.fingerprint in denied and chance.random() < 0.5:
+        return Lift(put.fingerprint, when)
+    if put.fingerprint in denied or chance.random() < 0.1:
+        return Denial(put.fingerprint, f"commit {at}", when, (put.digest,))
+    return with_aside(put, bytes(number % 3 * 40), bytes([at % 256]) * 16)

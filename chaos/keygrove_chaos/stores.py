@@ -5,17 +5,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 from keygrove.storage.store import (
+    AuditPage,
     CertificateStore,
     Counts,
     Cursor,
+    Denial,
+    DenialPage,
     DigestPage,
     Opening,
     Page,
     Progress,
-    Put,
+    Record,
     Term,
     Version,
     Whole,
+    Write,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -93,10 +97,20 @@ class HookedStore:
         await self.after("search")
         return found
 
-    async def commit(self, puts: Sequence[Put]) -> int:
+    async def denials_of(self, fingerprints: Sequence[Fingerprint]) -> list[Denial | None]:
+        """See `store.CertificateStore`."""
+        await self.before("denials of")
+        return await self._store.denials_of(fingerprints)
+
+    async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
+        """See `store.CertificateStore`."""
+        await self.before("are recorded")
+        return await self._store.are_recorded(requests)
+
+    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
         """See `store.CertificateStore`."""
         await self.before("commit")
-        change = await self._store.commit(puts)
+        change = await self._store.commit(writes, records)
         await self.after("commit")
         return change
 
@@ -109,6 +123,16 @@ class HookedStore:
         """See `store.CertificateStore`."""
         await self.before("digests")
         return await self._store.digests(cursor, limit)
+
+    async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
+        """See `store.CertificateStore`."""
+        await self.before("denials")
+        return await self._store.denials(cursor, limit)
+
+    async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
+        """See `store.CertificateStore`."""
+        await self.before("audit")
+        return await self._store.audit(cursor, limit)
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""

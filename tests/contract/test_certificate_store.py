@@ -8,15 +8,21 @@ import pytest
 
 from keygrove.storage.address import text_hash
 from keygrove.storage.store import (
+    Action,
     CertificateStore,
     Cursor,
+    Denial,
     Digests,
+    Effect,
     Hour,
+    Lift,
     Put,
+    Record,
     Term,
     TermKind,
     Version,
     Whole,
+    Write,
 )
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -84,8 +90,8 @@ def is_flushed(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "flushed")
 
 
-async def fill(store: CertificateStore, puts: Sequence[Put], *, is_flushed: bool) -> int:
-    change = await store.commit(puts)
+async def fill(store: CertificateStore, writes: Sequence[Write], *, is_flushed: bool) -> int:
+    change = await store.commit(writes)
     if is_flushed:
         await store.settle()
     return change
@@ -214,6 +220,163 @@ async def test_sources_are_told_in_the_order_asked(open_it: Open, is_flushed: bo
         await fill(store, [with_aside(put(1), b"", b"2" * 16)], is_flushed=is_flushed)
         assert await store.sources(names) == [b"", None, b"2" * 16]
         assert await store.sources([]) == []
+
+
+def denial(of: Put, reason: str = "spam", at: int = CREATED) -> Denial:
+    return Denial(of.fingerprint, reason, at, (of.digest, of.sks_digest))
+
+
+async def all_denials(store: CertificateStore, limit: int) -> list[Denial]:
+    denials: list[Denial] = []
+    cursor: Cursor | None = None
+    while True:
+        page = await store.denials(cursor, limit)
+        assert len(page.denials) <= limit
+        denials += page.denials
+        cursor = page.cursor
+        if cursor is None:
+            return denials
+
+
+async def test_what_is_denied_is_found_by_nothing(open_it: Open, is_flushed: bool) -> None:
+    one = with_aside(put(1, "Alice <alice@example.org>"), b"beside")
+    other = put(2, "Alice <alice@example.org>")
+    name = one.fingerprint
+    async with open_it() as store:
+        await fill(store, [one, other], is_flushed=is_flushed)
+        await fill(store, [denial(one)], is_flushed=is_flushed)
+        assert await store.get([name]) == await store.get_whole([name]) == [None]
+        assert await store.sources([name]) == [None]
+        wanted = [*one.terms, *(term(TermKind.DIGEST, d) for d in (one.digest, one.sks_digest))]
+        assert not [names for names in await store.find(wanted, 10) if name in names]
+        assert await words(store, "alice") == {other.fingerprint}
+        assert [version.fingerprint for version in await walk(store, 1)] == [other.fingerprint]
+        assert len((await store.digests(None, 5)).digests) == 1
+        counts = store.counts()
+        assert (counts.certificates, counts.packet_bytes, counts.denials) == (1, other.size, 1)
+
+
+async def test_what_is_denied_is_told_with_reason_time_and_digests(
+    open_it: Open, is_flushed: bool
+) -> None:
+    held, unknown = put(1), put(3)
+    async with open_it() as store:
+        await fill(store, [held, put(2)], is_flushed=is_flushed)
+        assert await store.denials_of([held.fingerprint]) == [None]
+        denials = [denial(held), denial(unknown, "never seen, « unwanted »")]
+        await fill(store, denials, is_flushed=is_flushed)
+        names = [unknown.fingerprint, put(2).fingerprint, held.fingerprint]
+        assert await store.denials_of(names) == [denials[1], None, denials[0]]
+        assert store.counts().denials == 2
+        again = denial(held, "another reason", CREATED + 5)
+        await fill(store, [again], is_flushed=is_flushed)
+        assert await store.denials_of(names) == [denials[1], None, again]
+        assert store.counts().denials == 2
+
+
+async def test_a_denial_that_is_lifted_lets_the_certificate_come_again(
+    open_it: Open, is_flushed: bool
+) -> None:
+    one = put(1, "Alice")
+    async with open_it() as store:
+        for write in (one, denial(one), Lift(one.fingerprint, CREATED)):
+            await fill(store, [write], is_flushed=is_flushed)
+        assert await store.denials_of([one.fingerprint]) == [None]
+        assert await store.get([one.fingerprint]) == [None]
+        assert (store.counts().certificates, store.counts().denials) == (0, 0)
+        change = await fill(store, [one], is_flushed=is_flushed)
+        assert await store.get([one.fingerprint]) == [version(one, change)]
+        assert await words(store, "alice") == {one.fingerprint}
+        counts = store.counts()
+        assert (counts.certificates, counts.packet_bytes, counts.denials) == (1, one.size, 0)
+        assert sum(hour.inserted for hour in counts.hours) == 2
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 100])
+async def test_pages_of_denials_and_of_what_is_left_are_whole(
+    open_it: Open, is_flushed: bool, limit: int
+) -> None:
+    puts = [put(n) for n in range(12)]
+    gone, left = puts[::2], puts[1::2]
+    async with open_it() as store:
+        await fill(store, puts, is_flushed=is_flushed)
+        await fill(store, [denial(one) for one in gone[:3]], is_flushed=is_flushed)
+        await store.commit([denial(one) for one in gone[3:]])
+        there = [one.fingerprint for one in await all_denials(store, limit)]
+        assert sorted(there) == sorted(one.fingerprint for one in gone)
+        versions = [one.fingerprint for one in await walk(store, limit)]
+        assert sorted(versions) == sorted(one.fingerprint for one in left)
+
+
+async def test_denials_outlast_a_restart(open_it: Open, is_flushed: bool) -> None:
+    one, other = put(1, "Alice"), put(2, "Bob")
+    async with open_it() as store:
+        await store.commit([one, other])
+        await fill(store, [denial(one), denial(other)], is_flushed=is_flushed)
+        await store.commit([Lift(other.fingerprint, CREATED)])
+        counts = store.counts()
+    async with open_it() as store:
+        assert store.counts() == counts
+        assert await all_denials(store, 5) == [denial(one)]
+        assert await store.get([one.fingerprint, other.fingerprint]) == [None, None]
+        assert await words(store, "alice") == await words(store, "bob") == set()
+
+
+def record(number: int, of: Put, nonce: bytes = b"") -> Record:
+    """Every third one is of somebody on this machine."""
+    by = Fingerprint(bytes([number]) * 20) if number % 3 else None
+    action, effect = Action(number % 3 + 1), Effect(number // 3 % 3 + 1)
+    at = CREATED - number
+    name = nonce or bytes([number]) * 16
+    return Record(by, action, effect, of.fingerprint, f"reason {number}", at, name)
+
+
+async def all_records(store: CertificateStore, limit: int) -> list[Record]:
+    records: list[Record] = []
+    cursor: Cursor | None = None
+    while True:
+        page = await store.audit(cursor, limit)
+        assert len(page.records) <= limit
+        records += page.records
+        cursor = page.cursor
+        if cursor is None:
+            return records
+
+
+@pytest.mark.parametrize("limit", [1, 3, 4, 100])
+async def test_the_audit_log_has_all_that_was_recorded_oldest_first(
+    open_it: Open, limit: int
+) -> None:
+    records = [record(number, put(number % 4)) for number in range(12)]
+    async with open_it() as store:
+        assert await all_records(store, limit) == []
+        await store.commit([put(0)], records[:1])
+        await store.commit([denial(put(0))], records[1:5])
+        change = await store.commit([], records[5:])
+        assert await all_records(store, limit) == records
+    async with open_it() as store:
+        assert await all_records(store, limit) == records
+        assert store.counts().change == change
+        assert await store.commit([put(1)]) == change + 1
+
+
+async def test_a_request_is_known_by_fingerprint_and_nonce_also_after_a_restart(
+    open_it: Open,
+) -> None:
+    one, other = put(1), put(2)
+    asked = [
+        (one.fingerprint, b"first"),
+        (one.fingerprint, b"second"),
+        (other.fingerprint, b"first"),
+    ]
+    async with open_it() as store:
+        assert await store.are_recorded(asked) == [False, False, False]
+        await store.commit([denial(one)], [record(0, one, b"first")])
+        assert await store.are_recorded(asked) == [True, False, False]
+        await store.commit([denial(other)], [record(1, other, b"first")])
+    async with open_it() as store:
+        assert await store.are_recorded(asked) == [True, False, True]
+        assert await store.are_recorded([]) == []
 
 
 async def test_a_value_of_another_kind_is_not_found(open_it: Open, is_flushed: bool) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 import msgspec
@@ -18,7 +19,15 @@ from keygrove.storage.derive import digest_terms
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Cursor, Digests, Put, Whole
+from keygrove.storage.store import (
+    CertificateStore,
+    Cursor,
+    Denial,
+    Digests,
+    Lift,
+    Whole,
+    Write,
+)
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.databases import FailAt, Statement, WatchedDatabases
@@ -28,8 +37,12 @@ USER_IDS = ("Alice <a@x.example>", "Jean-Luc Ä <a@x.example>", "alice bob", "Bo
 WORDS = ("alice", "bob", "jean-luc", "luc", "ä", "nobody")
 
 
+Batch: TypeAlias = tuple[tuple[int, frozenset[str] | None], ...]
+"""Certificates by number, with these user IDs; None: to be denied, or no longer, if it is so."""
+
+
 class Commit(msgspec.Struct, frozen=True):
-    puts: tuple[tuple[int, frozenset[str]], ...]
+    batch: Batch
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -50,7 +63,7 @@ class FullDisk(msgspec.Struct, frozen=True):
     """The disk is full from so many statements into a commit on."""
 
     statements: int
-    puts: tuple[tuple[int, frozenset[str]], ...]
+    batch: Batch
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -59,9 +72,9 @@ class Look(msgspec.Struct, frozen=True):
 
 Operation = Commit | Settle | Reopen | Kill | FullDisk | Look
 
-batches = st.dictionaries(st.sampled_from(NUMBERS), st.frozensets(st.sampled_from(USER_IDS))).map(
-    lambda batch: tuple(sorted(batch.items()))
-)
+batches = st.dictionaries(
+    st.sampled_from(NUMBERS), st.none() | st.frozensets(st.sampled_from(USER_IDS))
+).map(lambda batch: tuple((n, batch[n]) for n in sorted(batch)))
 full_batches = batches.filter(bool)
 operations = st.one_of(
     st.builds(Commit, full_batches),
@@ -74,15 +87,21 @@ operations = st.one_of(
 )
 
 
-def puts_of(batch: Sequence[tuple[int, frozenset[str]]], clock: int) -> list[Put]:
-    return [
-        with_aside(
-            put_of(made(n, *sorted(texts)), CREATED + clock * 1800),
-            bytes(len(texts) % 2 * 100),
-            bytes([clock % 3]) * (clock % 3 * 8),
-        )
-        for n, texts in batch
-    ]
+async def writes_of(batch: Batch, clock: int, model: CertificateStore) -> list[Write]:
+    """What a shard would commit: nothing but a denial, or its end, for what is denied."""
+    writes: list[Write] = []
+    at = CREATED + clock * 1800
+    for number, texts in batch:
+        put = put_of(made(number, *sorted(texts or ())), at)
+        (denial,) = await model.denials_of([put.fingerprint])
+        if texts is None and denial is not None:
+            writes.append(Lift(put.fingerprint, at))
+        elif texts is None or denial is not None:
+            writes.append(Denial(put.fingerprint, f"reason {clock}", at, (put.digest,) * number))
+        else:
+            aside, source = bytes(len(texts) % 2 * 100), bytes([clock % 3]) * (clock % 3 * 8)
+            writes.append(with_aside(put, aside, source))
+    return writes
 
 
 ALL_TERMS = sorted(
@@ -91,7 +110,9 @@ ALL_TERMS = sorted(
 )
 
 
-async def pages(store: CertificateStore, limit: int) -> tuple[list[Whole], list[Digests]]:
+async def pages(
+    store: CertificateStore, limit: int
+) -> tuple[list[Whole], list[Digests], list[Denial]]:
     versions: list[Whole] = []
     digests: list[Digests] = []
     cursor: Cursor | None = None
@@ -106,14 +127,23 @@ async def pages(store: CertificateStore, limit: int) -> tuple[list[Whole], list[
         digests += some.digests
         cursor = some.cursor
         if cursor is None:
+            break
+    denials: list[Denial] = []
+    while True:
+        denied = await store.denials(cursor, limit)
+        denials += denied.denials
+        cursor = denied.cursor
+        if cursor is None:
+            denials.sort(key=lambda one: one.fingerprint)
             versions.sort(key=lambda one: one.fingerprint)
-            return versions, sorted(digests, key=lambda one: (one.stored, one.sks))
+            return versions, sorted(digests, key=lambda one: (one.stored, one.sks)), denials
 
 
 async def assert_alike(store: CertificateStore, model: CertificateStore, limit: int) -> None:
     names = [put_of(made(n)).fingerprint for n in NUMBERS]
     assert await store.get(names) == await model.get(names)
     assert await store.get_whole(names) == await model.get_whole(names)
+    assert await store.denials_of(names) == await model.denials_of(names)
     assert await store.sources(names) == await model.sources(names)
     assert await store.find(ALL_TERMS, limit) == await model.find(ALL_TERMS, limit)
     for word in WORDS:
@@ -175,10 +205,10 @@ class Machine:
             case Look(limit):
                 await assert_alike(self._store, self._model, limit)
 
-    async def _commit(self, batch: Sequence[tuple[int, frozenset[str]]]) -> None:
+    async def _commit(self, batch: Batch) -> None:
         self._clock += 1
-        puts = puts_of(batch, self._clock)
-        assert await self._store.commit(puts) == await self._model.commit(puts)
+        writes = await writes_of(batch, self._clock, self._model)
+        assert await self._store.commit(writes) == await self._model.commit(writes)
 
     async def _kill(self, statements: int) -> None:
         """Copy the files as they stand, without what closing would still write."""
@@ -195,18 +225,16 @@ class Machine:
         await self.start()
         await assert_alike(self._store, self._model, 2)
 
-    async def _fill_disk(
-        self, statements: int, batch: Sequence[tuple[int, frozenset[str]]]
-    ) -> None:
+    async def _fill_disk(self, statements: int, batch: Batch) -> None:
         self._clock += 1
-        puts = puts_of(batch, self._clock)
+        writes = await writes_of(batch, self._clock, self._model)
         self._fault = FailAt(statements, DiskFullError("heap.db"))
         try:
-            await self._store.commit(puts)
+            await self._store.commit(writes)
         except DiskFullError:
             pass
         else:
-            await self._model.commit(puts)
+            await self._model.commit(writes)
         self._fault = None
         await assert_alike(self._store, self._model, 3)
 
@@ -238,6 +266,24 @@ async def live(history: Sequence[Operation]) -> None:
 )
 @given(st.lists(operations, max_size=12))
 def test_any_history_leaves_what_it_leaves_in_memory(history: list[Operation]) -> None:
+    asyncio.run(live(history))
+
+
+@pytest.mark.parametrize("statements", range(0, 60, 4))
+def test_a_kill_at_any_statement_of_a_removal_loses_nothing(statements: int) -> None:
+    first: Batch = tuple((n, frozenset({USER_IDS[0]})) for n in NUMBERS)
+    gone, back = tuple((n, None) for n in NUMBERS), tuple((n, None) for n in NUMBERS[:3])
+    kill = Kill(statements)
+    history: list[Operation] = [
+        Commit(first),
+        Settle(),
+        Commit(gone),
+        kill,
+        Commit(back),
+        kill,
+        Commit(first),
+        kill,
+    ]
     asyncio.run(live(history))
 
 

@@ -66,6 +66,7 @@ _RESULTS = {
         "TooLarge",
         "merged with what is held here it would be too large",
     ),
+    Outcome.DENIED: (Result.INVALID, "Denied", "this certificate is not taken here"),
 }
 _REFUSALS = {
     "NoValidSelfSig": "its key has signed for none of its user IDs and subkeys: export it again",

@@ -26,6 +26,8 @@ class Outcome(Enum):
     """Another primary key with this fingerprint is held; it stays."""
     OVERGROWN = "overgrown"
     """Together they would be larger than a certificate may be; what is held stays."""
+    DENIED = "denied"
+    """Its fingerprint is denied: nothing of it is held."""
 
 
 CHANGING = frozenset({Outcome.ADDED, Outcome.CHANGED})

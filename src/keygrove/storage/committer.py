@@ -9,13 +9,13 @@ import msgspec
 from keygrove.errors import DiskFullError
 from keygrove.points import crash_point, sometimes
 from keygrove.ports import Clock, Compute
-from keygrove.storage.absorb import CHANGING, Absorbed, Held, absorb
+from keygrove.storage.absorb import CHANGING, Absorbed, Held, Outcome, absorb
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import Failed, Merge, Merged, NoSpace
 from keygrove.storage.store import CertificateStore, Put
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove_actors import ReplyTo
-from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
 
 
@@ -60,6 +60,7 @@ class Committer:
             sometimes("shard.batched")
         if len(by_name) < len(merges):
             sometimes("shard.combined")
+        await _turn_away(store, by_name)
         held = await _held(store, set(by_name))
         now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
@@ -109,6 +110,18 @@ class Committer:
         self.commits += 1
         self.committed += len(puts)
         return change
+
+
+async def _turn_away(store: CertificateStore, by_name: dict[Fingerprint, list[Request]]) -> None:
+    """Answer for those that are denied, and take them out."""
+    names = sorted(by_name)
+    for name, denial in zip(names, await store.denials_of(names), strict=True):
+        if denial is not None:
+            sometimes("shard.denied")
+            change = store.counts().change
+            for request in by_name.pop(name):
+                merged = Merged(Outcome.DENIED, Digest(b""), change)
+                request.reply_to.send(merged)
 
 
 async def _held(store: CertificateStore, names: set[Fingerprint]) -> dict[Fingerprint, Held]:

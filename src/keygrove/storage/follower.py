@@ -17,10 +17,10 @@ from keygrove.points import at_once, crash_point, sometimes
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash
-from keygrove.storage.derive import Derived, derive
-from keygrove.storage.heap import Row
-from keygrove.storage.overlay import Entry, Overlay
-from keygrove.storage.store import Put, Term
+from keygrove.storage.derive import Derived, derive, digest_terms
+from keygrove.storage.overlay import Entry, Found, Overlay
+from keygrove.storage.rows import Op, Place, Row, denial_in
+from keygrove.storage.store import Digests, Put, Write
 from keygrove.storage.tally import Tally
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
@@ -50,10 +50,11 @@ class Follower:
         self.tally = tally
         self.flushes = 0
 
-    def add(self, rows: Sequence[tuple[Row, int]], puts: Sequence[Put]) -> None:
-        """Take in a commit: its rows, each with the size of what it replaced, and its puts."""
-        for (row, old_size), put in zip(rows, puts, strict=True):
-            self._enter(_entry(row, put.terms, put.words), row, old_size)
+    def add(self, rows: Sequence[tuple[Row, Place | None]], writes: Sequence[Write]) -> None:
+        """Take in a commit: its rows, each with what it replaced, and what they were made from."""
+        for (row, old), write in zip(rows, writes, strict=True):
+            found = Derived(write.terms, write.words) if isinstance(write, Put) else None
+            self._enter(_entry(row, found), row, old)
         self._dirty.set()
         if len(self.overlay) >= FLUSH_ENTRIES:
             self._crowded.set()
@@ -89,8 +90,8 @@ class Follower:
         sometimes("index.replayed")
         derived = await reader.run(partial(_derive_all, rows))
         before = len(self.overlay)
-        for (row, old_size), found in zip(rows, derived, strict=True):
-            self._enter(_entry(row, found.terms, found.words), row, old_size)
+        for (row, old), found in zip(rows, derived, strict=True):
+            self._enter(_entry(row, found), row, old)
         self._dirty.set()
         is_enough = len(self.overlay) // FLUSH_ENTRIES > before // FLUSH_ENTRIES
         if self._indexer is not None and is_enough:
@@ -159,30 +160,38 @@ class Follower:
         self._room.set()
         await self._indexer.run(heap.checkpoint)
 
-    def _enter(self, entry: Entry, row: Row, old_size: int) -> None:
+    def _enter(self, entry: Entry, row: Row, old: Place | None) -> None:
         self.newest = row.seq
         self.overlay.add(entry)
         for tally in (self.tally, self._pending):
-            tally.count(is_first=row.old is None, grown_bytes=row.size - old_size, at=row.at)
+            _count(tally, row, old)
 
 
-def _entry(row: Row, terms: frozenset[Term], words: frozenset[str]) -> Entry:
-    return Entry(
-        seq=row.seq,
-        key=row.k,
-        fingerprint=Fingerprint(row.fp),
-        digest=Digest(row.md5),
-        sks_digest=Digest(row.sks),
-        source=row.source,
-        size=row.size,
-        terms=terms,
-        words=words,
-    )
+def _count(tally: Tally, row: Row, old: Place | None) -> None:
+    held_bytes = old.size if old is not None and old.op is Op.PUT else None
+    match row.op:
+        case Op.PUT:
+            grown_bytes = row.size - (held_bytes or 0)
+            tally.count(is_first=held_bytes is None, grown_bytes=grown_bytes, at=row.at)
+        case Op.DENY:
+            is_first = old is None or old.op is not Op.DENY
+            tally.deny(removed_bytes=held_bytes, is_first=is_first)
+        case Op.LIFT:
+            tally.lift()
 
 
-def _derive_all(rows: Sequence[tuple[Row, int]], _: SqlSession) -> list[Derived]:
+def _entry(row: Row, found: Derived | None) -> Entry:
+    name = Fingerprint(row.fp)
+    if found is None:
+        return Entry(row.seq, row.k, name, denial_in(row) if row.op is Op.DENY else None)
+    digests = Digests(Digest(row.md5), Digest(row.sks))
+    terms = found.terms | digest_terms(row.md5, row.sks)
+    return Entry(row.seq, row.k, name, Found(digests, row.source, row.size, terms, found.words))
+
+
+def _derive_all(rows: Sequence[tuple[Row, Place | None]], _: SqlSession) -> list[Derived | None]:
     """On the reader's thread, because a long replay must not hold the event loop."""
-    for row, _size in rows:
+    for row, _old in rows:
         if content_hash(row.v, row.aside) != row.h:
             raise DamagedError(f"heap.db is damaged: row {row.seq} is not what was written there")
-    return [derive(row.v) for row, _ in rows]
+    return [derive(row.v) if row.op is Op.PUT else None for row, _ in rows]

@@ -2,8 +2,9 @@
 
     meta(k, v)      format, shard ("0/4"), uuid
     obj (seq, n, op, k, h, fp, md5, sks, source, old, cause, at, flags, v, aside)
+    audit (seq, n, who, action, effect, fp, reason, at, nonce)   see store.Record
 
-`seq` numbers rows, `n` numbers commits; `op` 1 is a put; `k` is the tree key, `h` the content
+`seq` numbers rows, `n` numbers commits; `op` is rows.Op; `k` is the tree key, `h` the content
 hash, `fp` the fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names
 the input that brought it about; `old` is the seq of the version replaced; `cause` is
 store.Cause; `at` seconds UTC; `flags` 0 so far; `v` the packets in canonical order; `aside`
@@ -20,10 +21,12 @@ import msgspec
 
 from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import SqlSession
+from keygrove.storage.rows import Place, Row
+from keygrove.storage.store import Record
+from keygrove_protocols.openpgp.keys import Fingerprint
 
 FORMAT = 2
 APPLICATION_ID = 0x4B47726F
-OP_PUT = 1
 PAGE_BYTES = 8192
 """Certificates average a few kB."""
 CACHE_KIB = 8 * 1024
@@ -35,30 +38,11 @@ _SCHEMA = (
     " sks BLOB NOT NULL, source BLOB NOT NULL, old INTEGER,"
     " cause INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL,"
     " aside BLOB NOT NULL)",
+    # A second row for the same request is refused by the file itself.
+    "CREATE TABLE audit (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, who BLOB,"
+    " action INTEGER NOT NULL, effect INTEGER NOT NULL, fp BLOB NOT NULL, reason TEXT NOT NULL,"
+    " at INTEGER NOT NULL, nonce BLOB NOT NULL, UNIQUE (fp, nonce))",
 )
-
-
-class Row(msgspec.Struct, frozen=True, array_like=True):
-    """One version of one certificate, as written."""
-
-    seq: int
-    n: int
-    k: bytes
-    h: bytes
-    fp: bytes
-    md5: bytes
-    sks: bytes
-    source: bytes
-    old: int | None
-    cause: int
-    at: int
-    v: bytes
-    aside: bytes
-
-    @property
-    def size(self) -> int:
-        """Octets of what is stored."""
-        return len(self.v) + len(self.aside)
 
 
 class Tip(msgspec.Struct, frozen=True):
@@ -144,35 +128,82 @@ def check(db: SqlSession, shard: str) -> Tip:
         )
     newest = db.execute("SELECT seq, n FROM obj ORDER BY seq DESC LIMIT 1").fetchone()
     seq, n = newest or (0, 0)
-    return Tip(meta["uuid"], seq, n)
+    recorded = db.execute("SELECT n FROM audit ORDER BY seq DESC LIMIT 1").fetchone() or (0,)
+    return Tip(meta["uuid"], seq, max(n, recorded[0]))
 
 
-def append(db: SqlSession, rows: Sequence[Row]) -> None:
-    """Write one commit; it is on the disk when this returns, if the connection is durable."""
+def place(db: SqlSession, seq: int) -> Place:
+    """That row as the one that says what a certificate is now. What is stored is not read."""
+    row = db.execute(
+        "SELECT seq, op, length(v) + length(aside) FROM obj WHERE seq = ?", (seq,)
+    ).fetchone()
+    return msgspec.convert(row, Place)
+
+
+def append(db: SqlSession, rows: Sequence[Row], n: int, records: Sequence[Record] = ()) -> None:
+    """Write commit number `n`: on the disk when this returns, if the connection is durable."""
     db.execute("BEGIN IMMEDIATE")
     db.executemany(
-        f"INSERT INTO obj VALUES (?, ?, {OP_PUT}, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+        "INSERT INTO obj VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         [msgspec.structs.astuple(row) for row in rows],
+    )
+    db.executemany(
+        "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (n, r.by, r.action.value, r.effect.value, r.fingerprint, r.reason, r.at, r.nonce)
+            for r in records
+        ],
     )
     db.execute("COMMIT")
 
 
-def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, int]]:
-    """The rows behind `seq`, oldest first, each with the size of the version it replaced.
+def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, Place | None]]:
+    """The rows behind `seq`, oldest first, each with the one that it replaced.
 
     Raises:
         DamagedError: one of them has values that no row is written with.
     """
     rows = db.execute(
-        "SELECT seq, n, k, h, fp, md5, sks, source, old, cause, at, v, aside, coalesce("
-        "(SELECT length(o.v) + length(o.aside) FROM obj AS o WHERE o.seq = obj.old), 0)"
-        " FROM obj WHERE seq > ? ORDER BY seq LIMIT ?",
+        "SELECT x.seq, x.n, x.op, x.k, x.h, x.fp, x.md5, x.sks, x.source, x.old, x.cause, x.at,"
+        " x.v, x.aside, o.seq, o.op, length(o.v) + length(o.aside)"
+        " FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old WHERE x.seq > ? ORDER BY x.seq LIMIT ?",
         (seq, limit),
     )
     try:
-        return [(msgspec.convert(row[:-1], Row), row[-1]) for row in rows.fetchall()]
+        return [(msgspec.convert(row[:-3], Row), _place(*row[-3:])) for row in rows.fetchall()]
     except msgspec.ValidationError as error:
         raise DamagedError(f"heap.db is damaged behind row {seq}: {error}") from error
+
+
+def is_recorded(db: SqlSession, fingerprint: Fingerprint, nonce: bytes) -> bool:
+    """Does the audit log have that request for that fingerprint?"""
+    found = db.execute("SELECT 1 FROM audit WHERE fp = ? AND nonce = ?", (fingerprint, nonce))
+    return found.fetchone() is not None
+
+
+def records(db: SqlSession, after: int, limit: int) -> list[tuple[int, Record]]:
+    """Entries of the audit log behind the one numbered `after`, oldest first, by number.
+
+    Raises:
+        DamagedError: one of them has values that no entry is written with.
+    """
+    rows = db.execute(
+        "SELECT seq, who, action, effect, fp, reason, at, nonce FROM audit WHERE seq > ?"
+        " ORDER BY seq LIMIT ?",
+        (after, limit),
+    )
+    names = Record.__struct_fields__
+    try:
+        return [
+            (seq, msgspec.convert(dict(zip(names, row, strict=True)), Record))
+            for seq, *row in rows.fetchall()
+        ]
+    except msgspec.ValidationError as error:
+        raise DamagedError(f"heap.db is damaged: its audit log behind entry {after}") from error
+
+
+def _place(seq: int | None, op: int | None, size: int | None) -> Place | None:
+    return None if seq is None else msgspec.convert((seq, op, size), Place)
 
 
 def checkpoint(db: SqlSession) -> None:

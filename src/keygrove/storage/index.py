@@ -3,6 +3,7 @@
     done(seq)                      every heap row up to here is reflected
     origin(heap, format)           the heap it was derived from, and by which rules
     key (k, seq, fp, md5, sks, source)   current versions in tree-key order; k is the tree key
+    deny(k, seq, fp, reason, at, digests)   denials in the same order
     term(kind, id, fp)             what a certificate is found by (store.TermKind)
     word                           FTS5 without content; rowid is the seq of the version
     stat(name, value)              counters, so that nothing ever scans
@@ -24,8 +25,9 @@ from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
 from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.heap import Tip
-from keygrove.storage.overlay import Entry
-from keygrove.storage.store import Hour, Term
+from keygrove.storage.overlay import Entry, Found
+from keygrove.storage.rows import split_digests
+from keygrove.storage.store import Denial, Hour, Term
 from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -37,13 +39,15 @@ _SCHEMA = (
     "CREATE TABLE done (seq INTEGER NOT NULL)",
     "CREATE TABLE key (k BLOB PRIMARY KEY, seq INTEGER NOT NULL, fp BLOB NOT NULL,"
     " md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE deny (k BLOB PRIMARY KEY, seq INTEGER NOT NULL, fp BLOB NOT NULL,"
+    " reason TEXT NOT NULL, at INTEGER NOT NULL, digests BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE term (kind INTEGER, id BLOB, fp BLOB, PRIMARY KEY (kind, id, fp)) WITHOUT ROWID",
     "CREATE VIRTUAL TABLE word USING fts5"
     "(t, content='', detail=none, columnsize=0, tokenize=\"ascii tokenchars '-'\")",
     "CREATE TABLE stat (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE hour (start INTEGER PRIMARY KEY, inserted INTEGER, updated INTEGER)",
     "INSERT INTO done VALUES (0)",
-    "INSERT INTO stat VALUES ('certificates', 0), ('packet_bytes', 0)",
+    "INSERT INTO stat VALUES ('certificates', 0), ('packet_bytes', 0), ('denials', 0)",
 )
 
 
@@ -95,7 +99,7 @@ def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
     db.execute("BEGIN")
     stats = dict(db.execute(f"SELECT name, value FROM {schema}.stat").fetchall())
     hours = db.execute(f"SELECT start, inserted, updated FROM {schema}.hour ORDER BY start")
-    tally = Tally(stats["certificates"], stats["packet_bytes"])
+    tally = Tally(stats["certificates"], stats["packet_bytes"], stats["denials"])
     for start, inserted, updated in hours.fetchall():
         tally.hours[start] = Hour(start, inserted, updated)
     done = db.execute(f"SELECT seq FROM {schema}.done").fetchone()[0]
@@ -110,39 +114,63 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     """
     db.execute("BEGIN IMMEDIATE")
     for entry in entries:
-        row = db.execute("SELECT seq FROM key WHERE k = ?", (entry.key,)).fetchone()
-        if row is None:
-            _replace(db, entry, frozenset())
-        elif row[0] < entry.seq:
-            old = db.execute("SELECT v, md5, sks FROM side.obj WHERE seq = ?", row).fetchone()
-            derived = derive(old[0])
-            if derived.words:
-                db.execute(
-                    "INSERT INTO word (word, rowid, t) VALUES ('delete', ?, ?)",
-                    (row[0], _line(derived.words)),
-                )
-            _replace(db, entry, derived.terms | digest_terms(*old[1:]))
+        _write(db, entry)
     db.execute("COMMIT")
 
 
-def _replace(db: SqlSession, entry: Entry, old: frozenset[Term]) -> None:
-    new = entry.terms | digest_terms(entry.digest, entry.sks_digest)
+def _write(db: SqlSession, entry: Entry) -> None:
+    key = (entry.key,)
+    held = db.execute("SELECT seq FROM key WHERE k = ?", key).fetchone()
+    denied = db.execute("SELECT seq FROM deny WHERE k = ?", key).fetchone()
+    if max(held or (0,), denied or (0,)) >= (entry.seq,):
+        return
+    old: frozenset[Term] = frozenset() if held is None else _drop_words(db, held[0])
+    _write_terms(db, entry, old, entry.found.terms if entry.found else frozenset())
+    if entry.found is not None:
+        _write_found(db, entry, entry.found)
+    elif held is not None:
+        db.execute("DELETE FROM key WHERE k = ?", key)
+    if entry.denial is not None:
+        _write_denial(db, entry, entry.denial)
+    elif denied is not None:
+        db.execute("DELETE FROM deny WHERE k = ?", key)
+
+
+def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
+    """Take out the words of a version, and return the terms that it has there still."""
+    packets, *digests = db.execute(
+        "SELECT v, md5, sks FROM side.obj WHERE seq = ?", (seq,)
+    ).fetchone()
+    derived = derive(packets)
+    if derived.words:
+        db.execute(
+            "INSERT INTO word (word, rowid, t) VALUES ('delete', ?, ?)", (seq, _line(derived.words))
+        )
+    return derived.terms | digest_terms(*digests)
+
+
+def _write_terms(db: SqlSession, entry: Entry, old: frozenset[Term], new: frozenset[Term]) -> None:
     db.executemany(
         "DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", _term_rows(old - new, entry)
     )
     db.executemany("INSERT OR IGNORE INTO term VALUES (?, ?, ?)", _term_rows(new - old, entry))
-    if entry.words:
-        db.execute("INSERT INTO word (rowid, t) VALUES (?, ?)", (entry.seq, _line(entry.words)))
+
+
+def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
+    if found.words:
+        db.execute("INSERT INTO word (rowid, t) VALUES (?, ?)", (entry.seq, _line(found.words)))
+    stored, sks = found.digests.stored, found.digests.sks
     db.execute(
         "INSERT OR REPLACE INTO key VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            entry.key,
-            entry.seq,
-            entry.fingerprint,
-            entry.digest,
-            entry.sks_digest,
-            entry.source,
-        ),
+        (entry.key, entry.seq, entry.fingerprint, stored, sks, found.source),
+    )
+
+
+def _write_denial(db: SqlSession, entry: Entry, denial: Denial) -> None:
+    digests = b"".join(denial.digests)
+    db.execute(
+        "INSERT OR REPLACE INTO deny VALUES (?, ?, ?, ?, ?, ?)",
+        (entry.key, entry.seq, entry.fingerprint, denial.reason, denial.at, digests),
     )
 
 
@@ -155,7 +183,11 @@ def finish(db: SqlSession, done: int, change: Tally) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.executemany(
         "UPDATE stat SET value = value + ? WHERE name = ?",
-        [(change.certificates, "certificates"), (change.packet_bytes, "packet_bytes")],
+        [
+            (change.certificates, "certificates"),
+            (change.packet_bytes, "packet_bytes"),
+            (change.denials, "denials"),
+        ],
     )
     db.executemany(
         "INSERT INTO hour VALUES (?, ?, ?) ON CONFLICT (start) DO UPDATE SET"
@@ -168,6 +200,25 @@ def finish(db: SqlSession, done: int, change: Tally) -> None:
     db.execute("COMMIT")
 
 
+def denial(db: SqlSession, key: bytes) -> Denial | None:
+    """The denial of the certificate with this tree key."""
+    row = db.execute("SELECT fp, reason, at, digests FROM side.deny WHERE k = ?", (key,)).fetchone()
+    return None if row is None else _denial(*row)
+
+
+def denials(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Denial]:
+    """The denials behind a tree key, in order, each by its own."""
+    rows = db.execute(
+        "SELECT k, fp, reason, at, digests FROM side.deny WHERE k > ? ORDER BY k LIMIT ?",
+        (after, limit),
+    )
+    return {row[0]: _denial(*row[1:]) for row in rows.fetchall()}
+
+
+def _denial(fp: Fingerprint, reason: str, at: int, digests: bytes) -> Denial:
+    return Denial(fp, reason, at, split_digests(digests))
+
+
 def find(db: SqlSession, term: Term, limit: int) -> list[Fingerprint]:
     """The certificates that carry `term`, by fingerprint."""
     rows = db.execute(
@@ -175,6 +226,13 @@ def find(db: SqlSession, term: Term, limit: int) -> list[Fingerprint]:
         (term.kind.value, term.value, limit),
     )
     return [row[0] for row in rows.fetchall()]
+
+
+def seq(db: SqlSession, key: bytes) -> int | None:
+    """The row that says what the certificate is now: one that is held, or that is denied."""
+    there = "(SELECT seq FROM side.key WHERE k = ?1), (SELECT seq FROM side.deny WHERE k = ?1)"
+    number: int | None = db.execute(f"SELECT coalesce({there})", (key,)).fetchone()[0]
+    return number
 
 
 def source(db: SqlSession, key: bytes) -> bytes | None:

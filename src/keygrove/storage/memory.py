@@ -1,23 +1,29 @@
 """The store in memory: for simulation, and the plain meaning of the contract."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
 
 from keygrove.storage.store import (
+    AuditPage,
     Counts,
     Cursor,
+    Denial,
+    DenialPage,
     DigestPage,
     Digests,
+    Lift,
     Opened,
     Page,
     Put,
+    Record,
     Term,
     TermKind,
     Version,
     Whole,
+    Write,
 )
 from keygrove.storage.tally import Tally
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -28,6 +34,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._puts: dict[Fingerprint, Put] = {}
+        self._denials: dict[Fingerprint, Denial] = {}
+        self._records: list[Record] = []
         self._changes: dict[Fingerprint, int] = {}
         self._change = 0
         self._tally = Tally()
@@ -66,30 +74,75 @@ class MemoryStore:
         found = [fp for fp, put in self._puts.items() if words and words <= put.words]
         return tuple(sorted(found)[:limit])
 
-    async def commit(self, puts: Sequence[Put]) -> int:
+    async def denials_of(self, fingerprints: Sequence[Fingerprint]) -> list[Denial | None]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
+        return [self._denials.get(name) for name in fingerprints]
+
+    async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
+        """See `store.CertificateStore`."""
+        await anyio.lowlevel.checkpoint()
+        known = {(record.fingerprint, record.nonce) for record in self._records}
+        return [request in known for request in requests]
+
+    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
+        """See `store.CertificateStore`."""
+        asked = [(record.fingerprint, record.nonce) for record in records]
+        assert not any(await self.are_recorded(asked))
         self._change += 1
-        for put in puts:
-            old = self._puts.get(put.fingerprint)
-            grown_bytes = put.size - (old.size if old else 0)
-            self._tally.count(is_first=old is None, grown_bytes=grown_bytes, at=put.at)
-            self._puts[put.fingerprint] = put
-            self._changes[put.fingerprint] = self._change
+        self._records += records
+        for write in writes:
+            match write:
+                case Put():
+                    self._put(write)
+                case Denial():
+                    self._deny(write)
+                case Lift():
+                    del self._denials[write.fingerprint]
+                    self._tally.lift()
         return self._change
+
+    def _put(self, put: Put) -> None:
+        assert put.fingerprint not in self._denials
+        old = self._puts.get(put.fingerprint)
+        grown_bytes = put.size - (old.size if old else 0)
+        self._tally.count(is_first=old is None, grown_bytes=grown_bytes, at=put.at)
+        self._puts[put.fingerprint] = put
+        self._changes[put.fingerprint] = self._change
+
+    def _deny(self, denial: Denial) -> None:
+        name = denial.fingerprint
+        old = self._puts.pop(name, None)
+        removed_bytes = None if old is None else old.size
+        self._tally.deny(removed_bytes=removed_bytes, is_first=name not in self._denials)
+        self._denials[name] = denial
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        names, after = self._after(cursor, limit)
+        names, after = _after(self._puts, cursor, limit)
         return Page(tuple(self._whole(name) for name in names), after)
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        names, after = self._after(cursor, limit)
+        names, after = _after(self._puts, cursor, limit)
         puts = [self._puts[name] for name in names]
         return DigestPage(tuple(Digests(put.digest, put.sks_digest) for put in puts), after)
+
+    async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
+        """See `store.CertificateStore`."""
+        await anyio.lowlevel.checkpoint()
+        names, after = _after(self._denials, cursor, limit)
+        return DenialPage(tuple(self._denials[name] for name in names), after)
+
+    async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
+        """See `store.CertificateStore`."""
+        await anyio.lowlevel.checkpoint()
+        start = int.from_bytes(cursor or b"")
+        end = start + limit
+        after = Cursor(end.to_bytes(8)) if end < len(self._records) else None
+        return AuditPage(tuple(self._records[start:end]), after)
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""
@@ -110,10 +163,13 @@ class MemoryStore:
         put, change = self._puts[name], self._changes[name]
         return Whole(name, put.digest, put.packets, change, put.sks_digest, put.aside, put.source)
 
-    def _after(self, cursor: Cursor | None, limit: int) -> tuple[list[Fingerprint], Cursor | None]:
-        names = sorted(name for name in self._puts if cursor is None or name > cursor)
-        page = names[:limit]
-        return page, Cursor(page[-1]) if len(names) > limit else None
+
+def _after(
+    there: Iterable[Fingerprint], cursor: Cursor | None, limit: int
+) -> tuple[list[Fingerprint], Cursor | None]:
+    names = sorted(name for name in there if cursor is None or name > cursor)
+    page = names[:limit]
+    return page, Cursor(page[-1]) if len(names) > limit else None
 
 
 def _carries(put: Put, term: Term) -> bool:

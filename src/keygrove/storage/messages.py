@@ -60,7 +60,10 @@ class Sources(Call[ShardApi, tuple[bytes | None, ...]], frozen=True, tag=True):
 
 
 class Merged(msgspec.Struct, frozen=True, tag=True):
-    """What became of a certificate. What is held now is durable, and has this digest."""
+    """What became of a certificate. What is held now is durable, and has this digest.
+
+    Where it is denied nothing is held, and the digest is that of what came in.
+    """
 
     outcome: Outcome
     digest: Digest

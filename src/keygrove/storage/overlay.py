@@ -5,23 +5,39 @@ from typing import TypeVar
 
 import msgspec
 
-from keygrove.storage.derive import digest_terms
-from keygrove.storage.store import Term
-from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove.storage.store import Denial, Digests, Term
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a certificate that is held can be found by, and what is known without reading it."""
+
+    digests: Digests
+    source: bytes
+    size: int
+    terms: frozenset[Term]
+    """Those of its digests, too."""
+    words: frozenset[str]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One certificate's newest row in the heap, with what it can be found by."""
+    """One certificate's newest row in the heap, and what it is by that."""
 
     seq: int
     key: bytes
     fingerprint: Fingerprint
-    digest: Digest
-    sks_digest: Digest
-    source: bytes
-    size: int
-    terms: frozenset[Term]
-    words: frozenset[str]
+    state: Found | Denial | None
+    """Held, or denied, or neither."""
+
+    @property
+    def found(self) -> Found | None:
+        """What it can be found by, if it is held."""
+        return self.state if isinstance(self.state, Found) else None
+
+    @property
+    def denial(self) -> Denial | None:
+        """Its denial, if it is denied."""
+        return self.state if isinstance(self.state, Denial) else None
 
 
 class Overlay:
@@ -48,9 +64,11 @@ class Overlay:
         if known is not None:
             self._forget(known)
         self._entries[entry.fingerprint] = entry
-        for term in _terms(entry):
+        if entry.found is None:
+            return
+        for term in entry.found.terms:
             self._by_term[term].add(entry.fingerprint)
-        for word in entry.words:
+        for word in entry.found.words:
             self._by_word[word].add(entry.fingerprint)
 
     def drop(self, entry: Entry) -> None:
@@ -75,9 +93,11 @@ class Overlay:
 
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.fingerprint]
-        for term in _terms(entry):
+        if entry.found is None:
+            return
+        for term in entry.found.terms:
             _discard(self._by_term, term, entry.fingerprint)
-        for word in entry.words:
+        for word in entry.found.words:
             _discard(self._by_word, word, entry.fingerprint)
 
 
@@ -89,7 +109,3 @@ def _discard(index: dict[T, set[Fingerprint]], name: T, fingerprint: Fingerprint
     names.discard(fingerprint)
     if not names:
         del index[name]
-
-
-def _terms(entry: Entry) -> frozenset[Term]:
-    return entry.terms | digest_terms(entry.digest, entry.sks_digest)

@@ -12,42 +12,37 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-import msgspec
-
 from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
-from keygrove.storage.address import content_hash, tree_key
+from keygrove.storage.address import tree_key
 from keygrove.storage.follower import Follower
-from keygrove.storage.overlay import Entry
+from keygrove.storage.overlay import Entry, Found
+from keygrove.storage.rows import Op, Place, may_follow, row_of
 from keygrove.storage.store import (
+    AuditPage,
     Counts,
     Cursor,
+    Denial,
+    DenialPage,
     DigestPage,
     Digests,
     Page,
-    Put,
+    Record,
     Term,
     Version,
     Whole,
+    Write,
 )
-from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.keys import Fingerprint
 
 T = TypeVar("T")
+V = TypeVar("V", bound=Version)
 
 PASSING = 1_024
 """Certificates that may be committed while the index is read, without reading it again."""
 WAL_BYTES = 8 << 20
 """Heap bytes between two checkpoints: longer logs make longer pauses."""
-
-
-class _Place(msgspec.Struct, frozen=True):
-    """A current version's row."""
-
-    key: bytes
-    seq: int
-    size: int
-    digests: Digests
 
 
 class SqliteStore:
@@ -69,8 +64,7 @@ class SqliteStore:
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[Version | None]:
-            seqs = [_seq(db, name) if entry is None else entry.seq for name, entry in wanted]
-            return [None if seq is None else _version(db, seq) for seq in seqs]
+            return [_read(db, _VERSION, Version, name, entry) for name, entry in wanted]
 
         return await self._reader.run(work)
 
@@ -79,8 +73,7 @@ class SqliteStore:
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[Whole | None]:
-            seqs = [_seq(db, name) if entry is None else entry.seq for name, entry in wanted]
-            return [None if seq is None else _whole(db, seq) for seq in seqs]
+            return [_read(db, _WHOLE, Whole, name, entry) for name, entry in wanted]
 
         return await self._reader.run(work)
 
@@ -89,10 +82,7 @@ class SqliteStore:
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[bytes | None]:
-            return [
-                index.source(db, tree_key(name)) if entry is None else entry.source
-                for name, entry in wanted
-            ]
+            return [_source(db, name, entry) for name, entry in wanted]
 
         return await self._reader.run(work)
 
@@ -116,37 +106,75 @@ class SqliteStore:
         new = {entry.fingerprint for entry in self._overlay.search(words)}
         return self._fresh(found, new, limit)
 
-    async def commit(self, puts: Sequence[Put]) -> int:
+    async def denials_of(self, fingerprints: Sequence[Fingerprint]) -> list[Denial | None]:
+        """See `store.CertificateStore`."""
+        if not self._follower.tally.denials:
+            return [None] * len(fingerprints)
+        wanted = [(name, self._overlay.get(name)) for name in fingerprints]
+
+        def work(db: SqlSession) -> list[Denial | None]:
+            return [
+                index.denial(db, tree_key(name)) if entry is None else entry.denial
+                for name, entry in wanted
+            ]
+
+        return await self._reader.run(work)
+
+    async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
+        """See `store.CertificateStore`."""
+
+        def work(db: SqlSession) -> list[bool]:
+            return [heap.is_recorded(db, name, nonce) for name, nonce in requests]
+
+        return await self._reader.run(work)
+
+    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
         """See `store.CertificateStore`."""
         assert self._writer is not None, "a store opened read-only takes no commits"
         await self._follower.room()
         await self._checkpoint()
-        places = await self._places([put.fingerprint for put in puts])
+        places = await self._places([write.fingerprint for write in writes])
         change = self._change + 1
         rows = [
-            (_row(put, self._seq + 1 + at, change, place), place.size if place else 0)
-            for at, (put, place) in enumerate(zip(puts, places, strict=True))
+            (row_of(write, self._seq + 1 + at, change, place), place)
+            for at, (write, place) in enumerate(zip(writes, places, strict=True))
         ]
-        await self._writer.run(lambda db: heap.append(db, [row for row, _ in rows]))
+        assert all(may_follow(row.op, place) for row, place in rows)
+        await self._writer.run(
+            lambda db: heap.append(db, [row for row, _ in rows], change, records)
+        )
         self._seq += len(rows)
         self._change = change
-        self._follower.add(rows, puts)
-        self._log_bytes += sum(put.size for put in puts)
+        self._follower.add(rows, writes)
+        self._log_bytes += sum(row.size for row, _ in rows)
         return change
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
-        places, after = await self._places_after(cursor, limit)
+        seqs, after = await self._paged(_seqs, _seq_held, cursor, limit)
 
         def work(db: SqlSession) -> tuple[Whole, ...]:
-            return tuple(_whole(db, place.seq) for place in places)
+            return tuple(Whole(*db.execute(_WHOLE, (seq,)).fetchone()) for seq in seqs)
 
         return Page(await self._reader.run(work), after)
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
         """See `store.CertificateStore`."""
-        places, after = await self._places_after(cursor, limit)
-        return DigestPage(tuple(place.digests for place in places), after)
+        digests, after = await self._paged(_digests, _digests_held, cursor, limit)
+        return DigestPage(tuple(digests), after)
+
+    async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
+        """See `store.CertificateStore`."""
+        denials, after = await self._paged(index.denials, _denial_there, cursor, limit)
+        return DenialPage(tuple(denials), after)
+
+    async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
+        """See `store.CertificateStore`."""
+        after = int.from_bytes(cursor or b"")
+        found = await self._reader.run(lambda db: heap.records(db, after, limit + 1))
+        page = found[:limit]
+        end = Cursor(page[-1][0].to_bytes(8)) if len(found) > limit else None
+        return AuditPage(tuple(record for _, record in page), end)
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""
@@ -186,60 +214,76 @@ class SqliteStore:
     ) -> tuple[Fingerprint, ...]:
         return tuple(sorted(new | {name for name in old if name not in self._overlay})[:limit])
 
-    async def _places(self, names: Sequence[Fingerprint]) -> list[_Place | None]:
-        """Where the current versions are. Only the committer asks, so nothing changes them."""
-        entries = [self._overlay.get(name) for name in names]
-        missing = [name for name, entry in zip(names, entries, strict=True) if entry is None]
+    async def _places(self, names: Sequence[Fingerprint]) -> list[Place | None]:
+        """Where each stands now. Only the committer asks, so nothing changes that."""
+        wanted = [(name, self._overlay.get(name)) for name in names]
 
-        def work(db: SqlSession) -> dict[Fingerprint, _Place]:
-            found = ((name, db.execute(_PLACE, (tree_key(name),)).fetchone()) for name in missing)
-            return {name: _place(*row) for name, row in found if row is not None}
+        def work(db: SqlSession) -> list[Place | None]:
+            return [_find_place(db, name, entry) for name, entry in wanted]
 
-        known = await self._reader.run(work) if missing else {}
-        return [
-            _place_of(entry) if entry else known.get(name)
-            for name, entry in zip(names, entries, strict=True)
-        ]
+        return await self._reader.run(work)
 
-    async def _places_after(
-        self, cursor: Cursor | None, limit: int
-    ) -> tuple[list[_Place], Cursor | None]:
-        """Current versions in tree-key order. One more than asked tells whether more follow."""
+    async def _paged(
+        self,
+        read: Callable[[SqlSession, bytes, int], dict[bytes, T]],
+        pick: Callable[[Entry], T | None],
+        cursor: Cursor | None,
+        limit: int,
+    ) -> tuple[list[T], Cursor | None]:
+        """What `read` finds in the index, and `pick` in the overlay, in tree-key order.
+
+        One more than asked tells whether more follow. A page may be short, or even empty, and
+        others follow, where the overlay knows better than the index.
+        """
         start = cursor or b""
-
-        def work(db: SqlSession, _: int) -> list[_Place]:
-            rows = db.execute(_PLACES, (start, limit + 1))
-            return [_place(*row) for row in rows.fetchall()]
-
-        found = {place.key: place for place in await self._with_overlay(work)}
+        found = await self._with_overlay(lambda db, _: read(db, start, limit + 1))
         # The index is read up to here; what the overlay has beyond belongs to later pages.
         end = max(found, default=b"") if len(found) > limit else None
         for entry in self._overlay.entries():
             if entry.key > start and (end is None or entry.key <= end):
-                found[entry.key] = _place_of(entry)
-        places = [found[key] for key in sorted(found)]
-        return places[:limit], Cursor(places[limit - 1].key) if len(places) > limit else None
+                found.pop(entry.key, None)
+                picked = pick(entry)
+                if picked is not None:
+                    found[entry.key] = picked
+        keys = sorted(found)
+        if len(keys) > limit:
+            end = keys[limit - 1]
+        return [found[key] for key in keys[:limit]], None if end is None else Cursor(end)
 
 
 def _call(work: Callable[[SqlSession, int], T], stale: int, db: SqlSession) -> T:
     return work(db, stale)
 
 
-_PLACE = (
-    "SELECT x.k, x.seq, length(o.v) + length(o.aside), x.md5, x.sks"
-    " FROM side.key AS x JOIN obj AS o ON o.seq = x.seq WHERE x.k = ?"
-)
-_PLACES = "SELECT k, seq, 0, md5, sks FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
+_SEQS = "SELECT k, seq FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
+_DIGESTS = "SELECT k, md5, sks FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
 _VERSION = "SELECT fp, md5, v, n FROM obj WHERE seq = ?"
 _WHOLE = "SELECT fp, md5, v, n, sks, aside, source FROM obj WHERE seq = ?"
 
 
-def _place(key: bytes, seq: int, size: int, stored: Digest, sks: Digest) -> _Place:
-    return _Place(key, seq, size, Digests(stored, sks))
+def _find_place(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Place | None:
+    if entry is not None:
+        return _place(entry)
+    seq = index.seq(db, tree_key(name))
+    return None if seq is None else heap.place(db, seq)
 
 
-def _place_of(entry: Entry) -> _Place:
-    return _place(entry.key, entry.seq, entry.size, entry.digest, entry.sks_digest)
+def _place(entry: Entry) -> Place | None:
+    match entry.state:
+        case Found() as found:
+            return Place(entry.seq, Op.PUT, found.size)
+        case Denial():
+            return Place(entry.seq, Op.DENY, 0)
+        case _:
+            return None
+
+
+def _read(
+    db: SqlSession, sql: str, form: type[V], name: Fingerprint, entry: Entry | None
+) -> V | None:
+    """The certificate's current version, as that form of it."""
+    seq = _seq(db, name) if entry is None else _seq_held(entry)
+    return None if seq is None else form(*db.execute(sql, (seq,)).fetchone())
 
 
 def _seq(db: SqlSession, name: Fingerprint) -> int | None:
@@ -247,27 +291,28 @@ def _seq(db: SqlSession, name: Fingerprint) -> int | None:
     return None if row is None else row[0]
 
 
-def _version(db: SqlSession, seq: int) -> Version:
-    return Version(*db.execute(_VERSION, (seq,)).fetchone())
+def _seq_held(entry: Entry) -> int | None:
+    return None if entry.found is None else entry.seq
 
 
-def _whole(db: SqlSession, seq: int) -> Whole:
-    return Whole(*db.execute(_WHOLE, (seq,)).fetchone())
+def _seqs(db: SqlSession, after: bytes, limit: int) -> dict[bytes, int]:
+    return dict(db.execute(_SEQS, (after, limit)).fetchall())
 
 
-def _row(put: Put, seq: int, change: int, place: _Place | None) -> heap.Row:
-    return heap.Row(
-        seq=seq,
-        n=change,
-        k=tree_key(put.fingerprint),
-        h=content_hash(put.packets, put.aside),
-        fp=put.fingerprint,
-        md5=put.digest,
-        sks=put.sks_digest,
-        source=put.source,
-        old=None if place is None else place.seq,
-        cause=put.cause.value,
-        at=put.at,
-        v=put.packets,
-        aside=put.aside,
-    )
+def _digests(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Digests]:
+    rows = db.execute(_DIGESTS, (after, limit)).fetchall()
+    return {key: Digests(stored, sks) for key, stored, sks in rows}
+
+
+def _digests_held(entry: Entry) -> Digests | None:
+    return None if entry.found is None else entry.found.digests
+
+
+def _denial_there(entry: Entry) -> Denial | None:
+    return entry.denial
+
+
+def _source(db: SqlSession, name: Fingerprint, entry: Entry | None) -> bytes | None:
+    if entry is None:
+        return index.source(db, tree_key(name))
+    return None if entry.found is None else entry.found.source

@@ -7,7 +7,7 @@ SQLite: change numbers count commits, and a cursor means something to its store 
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import NewType, Protocol
+from typing import NewType, Protocol, TypeAlias
 
 import msgspec
 
@@ -41,6 +41,7 @@ class Cause(Enum):
 
     UPLOAD = 1
     LOAD = 2
+    ADMIN = 3
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -65,7 +66,7 @@ class Whole(Version, frozen=True):
 
 
 class Put(msgspec.Struct, frozen=True):
-    """Keep these packets in place of any before. At most one for each fingerprint a commit."""
+    """Keep these packets in place of any before."""
 
     fingerprint: Fingerprint
     digest: Digest
@@ -91,6 +92,66 @@ class Put(msgspec.Struct, frozen=True):
         return len(self.packets) + len(self.aside)
 
 
+class Denial(msgspec.Struct, frozen=True):
+    """Remove what is held of this fingerprint, and remember that it is not wanted.
+
+    Of one that is denied already, this takes the place of what is remembered.
+    """
+
+    fingerprint: Fingerprint
+    reason: str
+    at: int
+    """Seconds, UTC."""
+    digests: tuple[Digest, ...] = ()
+    """States of it that are known, and not wanted from others."""
+
+
+class Lift(msgspec.Struct, frozen=True):
+    """Forget a denial. What was removed does not come back by itself."""
+
+    fingerprint: Fingerprint
+    at: int
+    """Seconds, UTC."""
+
+
+Write: TypeAlias = Put | Denial | Lift
+"""A change of one certificate. A put of what is denied, and a lift of what is not, are no changes
+of ours: whoever commits asks `denials_of` before."""
+
+
+class Action(Enum):
+    """What an administrator asks for."""
+
+    DENY = 1
+    ALLOW = 2
+    REPLACE = 3
+
+
+class Effect(Enum):
+    """What became of it."""
+
+    DONE = 1
+    DENIED = 2
+    """Nothing was replaced: the fingerprint is denied."""
+    NOT_DENIED = 3
+    """There was nothing to allow."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """An entry of the audit log: one request of an administrator, for one fingerprint."""
+
+    by: Fingerprint | None
+    """The administrator's key; None for whoever works on this machine."""
+    action: Action
+    effect: Effect
+    fingerprint: Fingerprint
+    reason: str
+    at: int
+    """Seconds, UTC."""
+    nonce: bytes
+    """Names the request: it is recorded once for a fingerprint."""
+
+
 class Hour(msgspec.Struct, frozen=True):
     """What changed in the hour that began at `start` (seconds, UTC)."""
 
@@ -107,6 +168,7 @@ class Counts(msgspec.Struct, frozen=True):
     """Of all that is stored of them, what is set aside too."""
     change: int
     hours: tuple[Hour, ...] = ()
+    denials: int = 0
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -127,6 +189,20 @@ class DigestPage(msgspec.Struct, frozen=True):
     """The digests of some certificates, and where the next page starts; None after the last."""
 
     digests: tuple[Digests, ...]
+    cursor: Cursor | None
+
+
+class DenialPage(msgspec.Struct, frozen=True):
+    """Some denials, and where the next page starts; None after the last."""
+
+    denials: tuple[Denial, ...]
+    cursor: Cursor | None
+
+
+class AuditPage(msgspec.Struct, frozen=True):
+    """Some entries of the audit log, and where the next page starts; None after the last."""
+
+    records: tuple[Record, ...]
     cursor: Cursor | None
 
 
@@ -168,8 +244,19 @@ class CertificateStore(Protocol):
         """At most `limit` certificates whose user IDs carry all the words; none for no word."""
         ...
 
-    async def commit(self, puts: Sequence[Put]) -> int:
-        """Keep all of `puts`, durably, and return the change number.
+    async def denials_of(self, fingerprints: Sequence[Fingerprint]) -> list[Denial | None]:
+        """The denial of each fingerprint, in the order asked. Quick where nothing is denied."""
+        ...
+
+    async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
+        """Whether the audit log has these fingerprints and nonces, in the order asked."""
+        ...
+
+    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
+        """Do all of `writes`, durably, and return the change number.
+
+        There is at most one for each fingerprint. `records` become part of the audit log in
+        the same moment; none of them is there already.
 
         Raises:
             DiskFullError: nothing was kept.
@@ -187,6 +274,14 @@ class CertificateStore(Protocol):
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
         """The digests of up to `limit` certificates from `cursor` on, as `page` does."""
+        ...
+
+    async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
+        """Up to `limit` denials from `cursor` on, as `page` does."""
+        ...
+
+    async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
+        """Up to `limit` entries of the audit log from `cursor` on, oldest first."""
         ...
 
     def counts(self) -> Counts:

@@ -21,10 +21,10 @@ from keygrove.settings import Settings
 from keygrove.storage.absorb import Held, Incoming, Outcome, absorb
 from keygrove.storage.address import SLOTS, slot, tree_key
 from keygrove.storage.cache import OVERHEAD_BYTES, SHARE, Answer, Cache, Form
-from keygrove.storage.derive import derive
+from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.forms import serve_form
-from keygrove.storage.overlay import Entry, Overlay
-from keygrove.storage.store import Cause
+from keygrove.storage.overlay import Entry, Found, Overlay
+from keygrove.storage.store import Cause, Denial, Digests
 from keygrove.storage.tally import Tally
 from keygrove_chaos.certificates import CREATED, armored, binary, digest_of, made, put_of
 from keygrove_protocols.errors import ProtocolError
@@ -77,29 +77,34 @@ numbers = st.integers(0, 5)
 words = st.frozensets(st.sampled_from(["Alice", "Bob", "Zoë"]))
 
 
-def entry(seq: int, number: int, found: frozenset[str]) -> Entry:
-    put = put_of(made(number, *sorted(found)))
+def entry(seq: int, number: int, found: frozenset[str] | None) -> Entry:
+    """Of a certificate with these user IDs; of one that is denied, or no longer, without."""
+    put = put_of(made(number, *sorted(found or ())))
+    if found is None:
+        denial = Denial(put.fingerprint, "", CREATED) if seq % 2 else None
+        return Entry(seq, tree_key(put.fingerprint), put.fingerprint, denial)
     return Entry(
         seq=seq,
         key=tree_key(put.fingerprint),
         fingerprint=put.fingerprint,
-        digest=put.digest,
-        sks_digest=put.sks_digest,
-        source=put.source,
-        size=put.size,
-        terms=put.terms,
-        words=put.words,
+        state=Found(
+            digests=Digests(put.digest, put.sks_digest),
+            source=put.source,
+            size=put.size,
+            terms=put.terms | digest_terms(put.digest, put.sks_digest),
+            words=put.words,
+        ),
     )
 
 
-@given(st.lists(st.tuples(numbers, words)), st.sets(st.integers(0, 20)))
+@given(st.lists(st.tuples(numbers, st.none() | words)), st.sets(st.integers(0, 20)))
 def test_an_overlay_is_the_newest_entry_of_each_less_what_was_dropped(
-    rows: list[tuple[int, frozenset[str]]], dropped: set[int]
+    rows: list[tuple[int, frozenset[str] | None]], dropped: set[int]
 ) -> None:
     overlay = Overlay()
     newest: dict[Fingerprint, Entry] = {}
-    for seq, (number, found) in enumerate(rows):
-        one = entry(seq, number, found)
+    for seq, (number, texts) in enumerate(rows):
+        one = entry(seq, number, texts)
         overlay.add(one)
         newest[one.fingerprint] = one
     for one in list(newest.values()):
@@ -107,12 +112,13 @@ def test_an_overlay_is_the_newest_entry_of_each_less_what_was_dropped(
             overlay.drop(one)
             del newest[one.fingerprint]
     assert overlay.entries() == sorted(newest.values(), key=lambda one: one.key)
-    for term in {term for one in newest.values() for term in one.terms}:
+    held = {one.seq: one.found for one in newest.values() if one.found is not None}
+    for term in {term for found in held.values() for term in found.terms}:
         found_by = {one.seq for one in overlay.find(term)}
-        assert found_by == {one.seq for one in newest.values() if term in one.terms}
+        assert found_by == {seq for seq, found in held.items() if term in found.terms}
     for word in ("alice", "bob", "zoë"):
         found_by = {one.seq for one in overlay.search(frozenset({word}))}
-        assert found_by == {one.seq for one in newest.values() if word in one.words}
+        assert found_by == {seq for seq, found in held.items() if word in found.words}
 
 
 Change: TypeAlias = tuple[bool, int, int]

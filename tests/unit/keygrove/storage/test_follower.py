@@ -16,7 +16,7 @@ from keygrove.storage.follower import (
     RETRY_S,
     Follower,
 )
-from keygrove.storage.heap import Row
+from keygrove.storage.rows import Op, Row, row_of
 from keygrove.storage.store import Cause, Put
 from keygrove.storage.tally import Tally
 from keygrove_chaos.certificates import CREATED, made, put_of
@@ -46,23 +46,8 @@ async def follower(indexer: InlineDatabase) -> Follower:
 
 
 def commit(follower: Follower, seq: int, put: Put) -> None:
-    name = put.fingerprint
-    row = Row(
-        seq=seq,
-        n=seq,
-        k=tree_key(name),
-        h=content_hash(put.packets),
-        fp=name,
-        md5=put.digest,
-        sks=put.sks_digest,
-        source=put.source,
-        old=None,
-        cause=1,
-        at=put.at,
-        v=b"",
-        aside=b"",
-    )
-    follower.add([(row, 0)], [put])
+    row = row_of(put, seq, seq, None)
+    follower.add([(row, None)], [put])
 
 
 def bare(number: int) -> Put:
@@ -173,10 +158,12 @@ async def heap_of(number: int) -> InlineDatabase:
     columns = "seq INTEGER PRIMARY KEY, n, op, k, h, fp, md5, sks, source, old"
     columns += ", cause, at, flags, v, aside"
     await found.run(lambda db: db.execute(f"CREATE TABLE obj ({columns})"))
+    await found.run(lambda db: db.execute("CREATE TABLE audit (a, b, c, d, e, f, g, h, i)"))
     rows = [
         Row(
             seq=n,
             n=n,
+            op=Op.PUT,
             k=tree_key(n.to_bytes(20)),
             h=content_hash(put.packets),
             fp=n.to_bytes(20),
@@ -191,7 +178,7 @@ async def heap_of(number: int) -> InlineDatabase:
         )
         for n in range(1, number + 1)
     ]
-    await found.run(lambda db: heap.append(db, rows))
+    await found.run(lambda db: heap.append(db, rows, number))
     return found
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from keygrove.storage.address import tree_key
 from keygrove.storage.derive import digest_terms
-from keygrove.storage.overlay import Entry, Overlay
-from keygrove.storage.store import Term, TermKind
+from keygrove.storage.overlay import Entry, Found, Overlay
+from keygrove.storage.store import Denial, Digests, Term, TermKind
 from keygrove_chaos.certificates import made, put_of
 
 
@@ -15,18 +15,21 @@ def entry(seq: int, number: int, *user_ids: str) -> Entry:
         seq,
         tree_key(put.fingerprint),
         put.fingerprint,
-        put.digest,
-        put.sks_digest,
-        put.source,
-        put.size,
-        put.terms,
-        put.words,
+        Found(
+            Digests(put.digest, put.sks_digest),
+            put.source,
+            put.size,
+            put.terms | digest_terms(put.digest, put.sks_digest),
+            put.words,
+        ),
     )
 
 
 ALICE = entry(1, 1, "Alice <a@x.example>")
 BOB = entry(2, 2, "Bob <a@x.example>")
 CAROL = entry(3, 1, "Carol <c@x.example>")
+ALICE_DIGEST = put_of(made(1, "Alice <a@x.example>")).digest
+BOB_DIGEST = put_of(made(2, "Bob <a@x.example>")).digest
 A = Term(TermKind.ADDRESS, b"a@x.example")
 C = Term(TermKind.ADDRESS, b"c@x.example")
 
@@ -42,7 +45,7 @@ def overlay() -> Overlay:
 def test_entries_are_found_by_term_word_digest_and_name(overlay: Overlay) -> None:
     assert {one.seq for one in overlay.find(A)} == {1, 2}
     assert overlay.search(frozenset({"alice"})) == [ALICE]
-    assert [overlay.find(term) for term in digest_terms(BOB.digest)] == [[BOB]]
+    assert [overlay.find(term) for term in digest_terms(BOB_DIGEST)] == [[BOB]]
     assert overlay.get(ALICE.fingerprint) is ALICE
     assert ALICE.fingerprint in overlay
 
@@ -52,8 +55,22 @@ def test_a_newer_row_replaces_all_of_the_older(overlay: Overlay) -> None:
     assert len(overlay) == 2
     assert overlay.find(A) == [BOB]
     assert overlay.find(C) == [CAROL]
-    assert [overlay.find(term) for term in digest_terms(ALICE.digest)] == [[]]
+    assert [overlay.find(term) for term in digest_terms(ALICE_DIGEST)] == [[]]
     assert overlay.search(frozenset({"alice"})) == []
+
+
+def test_what_is_denied_or_no_longer_denied_is_not_found(overlay: Overlay) -> None:
+    denial = Denial(ALICE.fingerprint, "spam", 0)
+    for state in (denial, None):
+        entry = Entry(4, ALICE.key, ALICE.fingerprint, state)
+        overlay.add(entry)
+        assert overlay.get(ALICE.fingerprint) is entry
+        assert (entry.found, entry.denial) == (None, state)
+        assert overlay.find(A) == [BOB]
+        assert overlay.search(frozenset({"alice"})) == []
+        assert [overlay.find(term) for term in digest_terms(ALICE_DIGEST)] == [[]]
+    overlay.add(ALICE)
+    assert overlay.search(frozenset({"alice"})) == [ALICE]
 
 
 def test_what_the_index_has_is_dropped(overlay: Overlay) -> None:

@@ -30,7 +30,7 @@ from keygrove.storage.messages import (
 )
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import MERGES_MAX, OpenStore, Shard
-from keygrove.storage.store import Cause, Opening, Put, Term, TermKind
+from keygrove.storage.store import Cause, Denial, Opening, Put, Term, TermKind
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import (
@@ -267,6 +267,25 @@ async def test_a_search_alone_asks_the_store_for_no_certificate(
         await subject.ref.call(Find(Term(TermKind.ADDRESS, b"a@x.example"), 5))
         await subject.ref.call(Search(frozenset({"alice"}), 5))
         assert subject.hooks.seen == ["find", "search"]
+
+
+def denying(certificate: Certificate) -> Denial:
+    return Denial(fingerprint(certificate), "spam", CREATED, (digest_of(certificate),))
+
+
+@pytest.mark.parametrize("kind", ["memory on trio"])
+async def test_what_is_denied_is_not_taken_and_others_beside_it_are() -> None:
+    store = MemoryStore()
+    await store.commit([denying(ALICE)])
+    async with running(store.opened) as subject:
+        replies = await merge_together(subject, [ALICE, OTHER, BOB])
+        assert outcomes(replies) == [Outcome.DENIED, Outcome.ADDED, Outcome.DENIED]
+        assert replies[0] == Merged(Outcome.DENIED, digest_of(ALICE), 1)
+        assert await subject.fetch(ALICE) is None
+        assert (await subject.status()).counts.certificates == 1
+        subject.hooks.seen.clear()
+        await subject.merge(BOB)
+        assert "commit" not in subject.hooks.seen
 
 
 async def test_a_hundred_merges_share_few_commits(

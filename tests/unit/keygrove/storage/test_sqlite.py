@@ -18,11 +18,12 @@ from keygrove.ports import SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.opening import Home, open_reader, open_store
 from keygrove.storage.sqlite import WAL_BYTES, SqliteStore
-from keygrove.storage.store import Put, Term, TermKind
+from keygrove.storage.store import Action, Denial, Effect, Put, Record, Term, TermKind
 from keygrove.storage.tally import Tally
 from keygrove.system.sqlite import SqliteFiles
-from keygrove_chaos.certificates import large, made, put_of
+from keygrove_chaos.certificates import CREATED, large, made, put_of
 from keygrove_chaos.databases import Statement, WatchedDatabases, ignore
+from keygrove_protocols.openpgp.keys import Fingerprint
 from tests.processes import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +72,56 @@ async def answers(store: SqliteStore) -> object:
     words = [await store.search(frozenset({word}), 10) for word in ("alice", "bob", "carol")]
     terms = [Term(TermKind.ADDRESS, b"a@x.example"), Term(TermKind.ADDRESS, b"c@x.example")]
     return page, words, await store.find(terms, 10), store.counts()
+
+
+def record(name: Fingerprint) -> Record:
+    return Record(None, Action.DENY, Effect.DONE, name, "spam", CREATED, b"nonce")
+
+
+async def test_a_change_and_its_record_are_kept_together_or_not_at_all(
+    files: WatchedDatabases,
+) -> None:
+    one = put(1)
+    denial = Denial(one.fingerprint, "spam", CREATED)
+
+    def watch(statement: Statement) -> None:
+        if "INTO audit" in statement.sql:
+            raise DiskFullError("heap.db")
+
+    async with opened(files) as store:
+        await store.commit([one])
+        files.watch = watch
+        with pytest.raises(DiskFullError):
+            await store.commit([denial], [record(one.fingerprint)])
+        files.watch = ignore
+        assert await store.denials_of([one.fingerprint]) == [None]
+        assert (await store.audit(None, 5)).records == ()
+    async with opened(files) as store:
+        assert (await store.get([one.fingerprint])) != [None]
+        assert await store.commit([denial], [record(one.fingerprint)]) == 2
+        assert (await store.audit(None, 5)).records == (record(one.fingerprint),)
+
+
+async def test_the_file_itself_takes_no_request_twice(files: WatchedDatabases) -> None:
+    one = put(1)
+    async with opened(files) as store:
+        await store.commit([one], [record(one.fingerprint)])
+        with pytest.raises(StoreError):
+            await store.commit([put(2)], [record(one.fingerprint)])
+    async with opened(files) as store:
+        assert await store.get([put(2).fingerprint]) == [None]
+
+
+async def test_a_damaged_audit_log_is_told_as_such(
+    files: WatchedDatabases, heap_path: Path
+) -> None:
+    async with opened(files) as store:
+        await store.commit([], [record(put(1).fingerprint)])
+    with raw(heap_path) as db:
+        db.execute("UPDATE audit SET action = 99")
+    async with opened(files) as store:
+        with pytest.raises(DamagedError, match="audit log"):
+            await store.audit(None, 5)
 
 
 @asynccontextmanager
