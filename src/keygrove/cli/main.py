@@ -7,6 +7,7 @@ import click
 from keygrove.cli.config import config
 from keygrove.cli.digests import digests
 from keygrove.cli.dump import dump
+from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
 from keygrove.cli.serve import serve
@@ -57,5 +58,5 @@ def main() -> None:
     """Run and look after an OpenPGP keyserver."""
 
 
-for verb in (serve, load, dump, digests, status, config, version):
+for verb in (serve, load, dump, digests, inspect_files, status, config, version):
     main.add_command(verb)
