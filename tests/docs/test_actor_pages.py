@@ -94,7 +94,7 @@ class Service:
 
     @contextmanager
     def client(self) -> Generator[Callable[[str], str], None, None]:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as one:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as one:
             lines = one.makefile("rw")
 
             def ask(line: str) -> str:
@@ -105,7 +105,7 @@ class Service:
             yield ask
 
     def end(self) -> tuple[int, list[str], str]:
-        out, err = self.process.communicate(timeout=10)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out.splitlines(), err
 
 
@@ -143,7 +143,7 @@ def test_the_service_of_the_tutorial_survives_its_bug(service: Service) -> None:
 
 def test_what_ends_the_service_of_the_tutorial_is_its_last_line(service: Service) -> None:
     other = service.start()
-    _, err = other.communicate(timeout=10)
+    _, err = other.communicate(timeout=60)
     assert (other.returncode, f"\n{err}" in TUTORIAL) == (1, True)
     with service.client() as ask, suppress(OSError):
         while ask("five"):  # two of them within five seconds, however slow this is
