@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -35,8 +36,19 @@ from keygrove_actors import (
     sysapi,
 )
 from keygrove_actors import port_wire as wire
-from keygrove_actors.port_conform import Die, Echo, Print, Spawn
-from tests.interop.ports.kit import HELLO, SPEC, Reports, crashes, port_of, program, says, script
+from keygrove_actors.census import tree_snapshot
+from keygrove_actors.port_conform import ConformApi, Die, Echo, Print, Spawn
+from tests.interop.ports.kit import (
+    HELLO,
+    SPEC,
+    Reports,
+    crashes,
+    port_of,
+    program,
+    says,
+    script,
+    tree,
+)
 from tests.processes import PATIENCE_S, parent_of, status_of
 
 pytestmark = pytest.mark.anyio
@@ -274,6 +286,29 @@ def test_a_worker_without_a_host_says_what_is_missing() -> None:
     )
     assert ended.returncode == 1
     assert "start it by a PortSpec" in ended.stderr
+
+
+async def test_p09_a_worker_that_reads_late_gets_all_that_was_sent(reports: Reports) -> None:
+    async with tree(Port.child("port", SPEC, name="port"), reports=reports) as runtime:
+        port = runtime.whereis("port", ConformApi)
+        pid = parent_of(int(await port.call(Spawn(b""))))
+        sent = [bytes([n]) * 300_000 for n in range(8)]  # more than a socket takes
+        answers: dict[int, bytes] = {}
+
+        async def ask(number: int) -> None:
+            answers[number] = await port.call(Echo(sent[number]), timeout=PATIENCE_S)
+
+        os.kill(pid, signal.SIGSTOP)
+        async with anyio.create_task_group() as tasks:
+            for number in range(len(sent)):
+                tasks.start_soon(ask, number)
+            node = (await tree_snapshot(runtime)).children[0]
+            while node.unanswered + node.mailbox < len(sent):
+                await anyio.sleep(0.01)
+                node = (await tree_snapshot(runtime)).children[0]
+            assert not answers
+            os.kill(pid, signal.SIGCONT)
+    assert [answers[number] for number in range(len(sent))] == sent
 
 
 @pytest.mark.slow

@@ -21,15 +21,17 @@ from keygrove_actors import (
     PortPool,
     PortSpec,
     RawWork,
+    StartFailed,
     SupSpec,
     Zygote,
     sysapi,
     zygote_spec,
 )
+from keygrove_actors.census import tree_snapshot
 from keygrove_actors.port_conform import ConformApi, Die, Echo, Spawn
 from keygrove_actors.zygote_api import Refresh, ZygoteApi
 from tests.interop.ports.kit import SPEC, Reports, gone, sockets_of, tree
-from tests.processes import PATIENCE_S, descendants, is_gone, parent_of, status_of
+from tests.processes import PATIENCE_S, children_of, descendants, is_gone, parent_of, status_of
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +71,37 @@ async def test_p16_the_zygote_tells_how_its_workers_ended(reports: Reports) -> N
                 await port.call(Die(how), wait_up=PATIENCE_S)
             assert isinstance(caught.value.reason, Crash)
             assert caught.value.reason.exc == exc
+
+
+async def test_p16_a_worker_that_comes_too_late_for_its_port_is_ended(reports: Reports) -> None:
+    warm = msgspec.structs.replace(SPEC, zygote="zygote")
+    spec = zygote_spec("keygrove_actors.port_conform")
+    async with tree(Zygote.child("zygote", spec, name="zygote"), reports=reports) as runtime:
+        (zygote,) = children_of(os.getpid())
+        files = len(os.listdir("/proc/self/fd"))
+        root = runtime.supervisor("")
+
+        async def start() -> None:
+            with pytest.raises(StartFailed):
+                await root.start_child(Port.child("port", warm))
+
+        async def calls_in_hand() -> int:
+            return (await tree_snapshot(runtime)).children[0].unanswered
+
+        os.kill(zygote, signal.SIGSTOP)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(start)
+            while not await calls_in_hand():  # noqa: ASYNC110 - nobody tells of it
+                await anyio.sleep(0.01)
+            port = root.which_children()[1].ref
+            assert port is not None
+            port.kill()
+        os.kill(zygote, signal.SIGCONT)
+        with anyio.fail_after(PATIENCE_S):
+            while await calls_in_hand() or children_of(zygote):  # noqa: ASYNC110 - the same
+                await anyio.sleep(0.01)
+        assert await runtime.whereis("zygote", ZygoteApi).call(Refresh()) is False
+        assert len(os.listdir("/proc/self/fd")) == files
 
 
 async def test_p18_a_zygote_older_than_its_code_is_replaced(
