@@ -50,7 +50,7 @@ class _DsaKey(SigningKey):
         order_bits = numbers.parameter_numbers.q.bit_length()
         self._is_for_library = bits in _LIBRARY_MODULUS_BITS and order_bits in _LIBRARY_ORDER_BITS
         slowness = 1 if self._is_for_library else 20
-        super().__init__(_ALGORITHMS, 20 + slowness * bits * bits * order_bits // 2_400_000)
+        super().__init__(_ALGORITHMS, 5 + slowness * bits * bits * order_bits // 4_000_000)
         self._numbers = numbers
         self._order_octets = order_bits + 7 >> 3
         self._is_strict = is_strict

@@ -74,5 +74,5 @@ class _RsaKey(SigningKey):
 
 
 def _cost_us(bits: int, exponent_bits: int) -> int:
-    """Squarings of numbers of that size, and what one call costs however small they are."""
-    return 12 + bits * bits * (exponent_bits + 1) // 4_000_000
+    """What one call costs, and a squaring of such a number for each bit of the exponent."""
+    return 5 + bits * bits * (exponent_bits + 1) // 6_600_000
