@@ -14,6 +14,7 @@ operating system may forbid that while they let us verify:
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from hashlib import shake_256
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -68,6 +69,7 @@ def _probes() -> Iterator[tuple[str, Callable[[], bool]]]:
     yield "Ed448", _verifies_ed448
     yield "ML-DSA-65", _verifies_ml_dsa_65
     yield "ML-DSA-87", _verifies_ml_dsa_87
+    yield "SLH-DSA", _hashes_with_shake
 
 
 def _verifies_rsa(hash_algorithm: int) -> bool:
@@ -124,6 +126,11 @@ def _verifies_ml_dsa_87() -> bool:
     octets = one.public_key().public_bytes_raw() + other.public_key().public_bytes_raw()
     key = load_ml_dsa_87(KeyMaterial(6, 31, octets))
     return _is_valid(key, 31, one.sign(_ZEROS) + other.sign(_ZEROS))
+
+
+def _hashes_with_shake() -> bool:
+    """FIPS 202: the first octets of SHAKE256 of nothing; the rest of SLH-DSA is ours."""
+    return shake_256(b"").digest(4) == bytes.fromhex("46b9dd2b")
 
 
 def _is_valid(key: PublicKey, algorithm: int, material: bytes) -> bool:

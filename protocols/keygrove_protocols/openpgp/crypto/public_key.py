@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from enum import Enum
 from typing import ClassVar
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 
 from keygrove_protocols.openpgp.crypto.hashes import HASHES, Hash
 
@@ -91,7 +91,7 @@ class SigningKey(PublicKey):
             return Verdict.VALID if self._check(hashed, digest, material) else Verdict.BAD
         except (InvalidSignature, ValueError):
             return Verdict.BAD
-        except UnsupportedAlgorithm:
+        except (UnsupportedAlgorithm, InternalError):
             return Verdict.UNVERIFIABLE
 
     @abstractmethod
@@ -101,5 +101,6 @@ class SigningKey(PublicKey):
         Raises:
             InvalidSignature: it is not.
             ValueError: it is none, or the key is none.
-            UnsupportedAlgorithm: this build of the library cannot tell.
+            UnsupportedAlgorithm: this build of the library does not do it.
+            InternalError: the same, found out late.
         """
