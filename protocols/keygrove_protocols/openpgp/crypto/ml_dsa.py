@@ -24,7 +24,7 @@ from keygrove_protocols.openpgp.crypto.public_key import (
     Verdict,
 )
 
-_ML_DSA_65_US, _ML_DSA_87_US = 95, 150
+_ML_DSA_65_US, _ML_DSA_87_US = 135, 210
 
 
 class _Verifies(Protocol):
