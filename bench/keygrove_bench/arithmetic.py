@@ -3,8 +3,8 @@
 The peer says how fast the machine is: bounds on ingest are scaled by it. What our own layer
 costs is the last row: reading the material, choosing the hash, turning errors into verdicts.
 
-SLH-DSA signatures are made up, for nothing here can sign: as many hashes are done for a bad
-one as for a good one, on average.
+Signatures by SLH-DSA and RSA-8192 are made up, for nothing here signs by the former and a key
+of the latter takes long to make: a bad one is as much work as a good one.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ BURST = 8
 OVERHEAD_US_MAX = 10
 PEER = "rsa4096_per_s"
 
-RSA_BITS = (2048, 3072, 4096, 8192)
+RSA_BITS = (2048, 3072, 4096)
 DSA_BITS = (1024, 2048, 3072)
 SLH_DSA = {"128s": (32, 32, 7_856), "128f": (33, 32, 17_088), "256s": (34, 64, 29_792)}
 """Algorithm, octets of a key, octets of a signature."""
@@ -94,10 +94,16 @@ def _rsa(key: rsa.RSAPrivateKey) -> Verify:
     return _ours(1, _mpis(public.n, public.e), _mpis(signature))
 
 
+def _rsa_8192() -> Verify:
+    modulus = int.from_bytes(b"\xff" + shake_256(_SEED).digest(1022) + b"\xff")
+    return _ours(1, _mpis(modulus, 65537), _mpis(modulus // 3), Verdict.BAD)
+
+
 def _others() -> dict[str, Verify]:
     small = ed25519.Ed25519PrivateKey.from_private_bytes(_SEED[:32])
     large = ed448.Ed448PrivateKey.from_private_bytes(_SEED)
     return {
+        "rsa-8192": _rsa_8192(),
         **{f"dsa-{bits}": _dsa(bits) for bits in DSA_BITS},
         **{curve: _ecdsa(curve) for curve in CURVES},
         "ed25519": _plain(27, small),
