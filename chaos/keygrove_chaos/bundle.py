@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -30,16 +30,22 @@ SHOWN: Final = 200
 """Events at the end of a run that its bundle shows."""
 
 
-class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+class _Head(msgspec.Struct, frozen=True):
+    """What every schema of a bundle has."""
+
+    schema: int
+
+
+class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A run, and what it showed when the bundle was made."""
 
     schema: int = SCHEMA
     scenario: str
-    seed: int
+    seed: Annotated[int, msgspec.Meta(ge=0)]
     engine: EngineName
     violations: tuple[str, ...]
     digest: str
-    events: int
+    events: Annotated[int, msgspec.Meta(ge=0)]
     code: str
     """A hash of the code that ran."""
     versions: dict[str, str]
@@ -83,6 +89,7 @@ def replay(bundle: Bundle, keep: range | None = None) -> Replayed:
 
     Raises:
         UnknownScenarioError: there is no such scenario any more.
+        PlanError: its plan is none of that scenario.
     """
     plan = bytes(bundle.plan)
     options = Options(engine=bundle.engine, plan=None if plan == b"null" else plan)
@@ -111,15 +118,16 @@ def read_bundle(path: Path) -> Bundle:
         OSError: it cannot be read.
     """
     try:
-        bundle = msgspec.json.decode(path.read_bytes(), type=Bundle)
+        data = path.read_bytes()
+        schema = msgspec.json.decode(data, type=_Head).schema
+        if schema == SCHEMA:
+            return msgspec.json.decode(data, type=Bundle)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ChaosError(f"{path} is no bundle: {error}") from error
-    if bundle.schema != SCHEMA:
-        raise ChaosError(
-            f"{path} is a bundle of schema {bundle.schema}, this program reads {SCHEMA}: "
-            "use the program that made it"
-        )
-    return bundle
+    raise ChaosError(
+        f"{path} is a bundle of schema {schema}, this program reads {SCHEMA}: "
+        "use the program that made it"
+    )
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import multiprocessing
-import signal
 import time
 from collections.abc import Generator, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
-from keygrove_chaos.errors import sentence
+from keygrove_chaos.errors import PlanError, first, sentence
 from keygrove_chaos.running import run
 from keygrove_chaos.trace import Trace
+from keygrove_chaos.workers import Died, spread
 from keygrove_chaos.world import Main, Options, World
 
 Findings: TypeAlias = Iterable[str]
@@ -52,12 +51,19 @@ def scenario_named(name: str) -> Scenario:
         UnknownScenarioError: it cannot be had.
     """
     module, _, attribute = name.partition(":")
+    advice = "name one as package.module:function"
+    if not module or module.startswith(".") or not attribute:
+        raise UnknownScenarioError(f"{name!r} is no scenario: {advice}")
     try:
-        found: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise UnknownScenarioError(
-            f"{name} is no scenario ({error}): name one as package.module:function"
-        ) from error
+        imported = importlib.import_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        why = str(error) if isinstance(error, ImportError) else sentence(error)
+        raise UnknownScenarioError(f"{name} is no scenario ({why}): {advice}") from error
+    if not hasattr(imported, attribute):
+        raise UnknownScenarioError(f"{name} is no scenario ({module} has none): {advice}")
+    found: Any = getattr(imported, attribute)
     if not inspect.iscoroutinefunction(found):
         raise UnknownScenarioError(
             f"{name} is no scenario: make it a coroutine function of a world, which returns what "
@@ -73,21 +79,25 @@ def judge(
     options: Options = Options(),  # noqa: B008 - frozen
     trace: Trace | None = None,
 ) -> Verdict:
-    """Run one seed. Whatever it raises ends it, and is a finding, but for Ctrl-C."""
+    """Run one seed. Whatever it raises ends it, and is a finding, but for Ctrl-C.
+
+    Raises:
+        PlanError: `options` has a plan that the scenario cannot play.
+    """
     begun = time.perf_counter()
     trace, worlds = Trace(options.keep) if trace is None else trace, list[World]()
 
     async def main(world: World) -> tuple[str, ...]:
         worlds.append(world)
-        found = await scenario(world)
-        _check_findings(found)
-        return tuple(found)
+        return _findings(await scenario(world))
 
     try:
         violations = run(main, seed=seed, options=options, trace=trace).result
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - any error of a scenario is what was looked for
+        if isinstance(wrong := first(error), PlanError):
+            raise wrong from None
         violations = (sentence(error),)
     return Verdict(
         seed=seed,
@@ -102,44 +112,50 @@ def judge(
     )
 
 
-def _check_findings(found: object) -> None:
-    if not isinstance(found, Iterable) or isinstance(found, str):
-        raise TypeError(
-            f"the scenario returned {found!r}: return what it found wrong, as a list of "
-            "sentences, which is empty when all is well"
-        )
+def _findings(found: object) -> tuple[str, ...]:
+    if isinstance(found, Iterable) and not isinstance(found, str):
+        sentences = tuple(cast("Iterable[object]", found))
+        if all(isinstance(one, str) for one in sentences):
+            return cast("tuple[str, ...]", sentences)
+    raise TypeError(
+        f"the scenario returned {found!r:.80}: return what it found wrong, as a list of "
+        "sentences, which is empty when all is well"
+    )
 
 
 def simulate(
     name: str,
     seeds: Iterable[int],
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     options: Options = Options(),  # noqa: B008 - frozen
 ) -> Generator[Verdict, None, None]:
-    """The verdict on each seed, as they come; on `jobs` processes forked from this one."""
+    """The verdict on each seed, as they come; in this process, or on `jobs` forked from it.
+
+    Seeds are taken as they are run, so there may be no end of them. A forked process that dies is
+    a finding of the seed that it ran.
+
+    Raises:
+        UnknownScenarioError: there is no such scenario.
+        OSError: a process cannot be started.
+    """
     scenario = scenario_named(name)
-    if jobs == 1:
+    if jobs is None:
         for seed in seeds:
             yield judge(scenario, seed, options)
         return
-    fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, mp_context=fork, initializer=_ignore_interrupts) as pool:
-        try:
-            running = [pool.submit(_judge, name, seed, options) for seed in seeds]
-            for one in as_completed(running):
-                yield one.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
-                worker.terminate()  # left early, nobody waits for what they have in hand
+    for seed, done in spread(partial(judge, scenario, options=options), seeds, jobs):
+        yield _dead(seed, done) if isinstance(done, Died) else done
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C is for who started the campaign, and ends this process by its own hand."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _judge(name: str, seed: int, options: Options) -> Verdict:
-    return judge(scenario_named(name), seed, options)
+def _dead(seed: int, died: Died) -> Verdict:
+    return Verdict(
+        seed=seed,
+        violations=(f"the process that ran it {died.text()}",),
+        events=0,
+        digest="",
+        checkpoints=(),
+        virtual_s=0.0,
+        real_s=0.0,
+        counts={},
+    )

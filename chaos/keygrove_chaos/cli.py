@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from keygrove.cli.console import err, out
 from keygrove.cli.options import INTERRUPTED, CouldNotRun, FoundProblems, WrongUse
@@ -21,7 +22,7 @@ from keygrove_chaos.bundle import replay as replay_bundle
 from keygrove_chaos.campaign import UnknownScenarioError, Verdict, judge, scenario_named
 from keygrove_chaos.campaign import simulate as simulate_seeds
 from keygrove_chaos.determinism import differences
-from keygrove_chaos.errors import ChaosError
+from keygrove_chaos.errors import ChaosError, PlanError
 from keygrove_chaos.mutants import Hunt, hunt, read_mutants
 from keygrove_chaos.reach import Reach, reach
 from keygrove_chaos.trace import Trace, line
@@ -106,6 +107,10 @@ def simulate(
             _tell(verdict, scenario, engine)
     except KeyboardInterrupt:
         running.close()
+    except OSError as error:
+        raise CouldNotRun(
+            f"cannot start another process: {error.strerror}; lower --jobs"
+        ) from error
     finally:
         signal.signal(signal.SIGTERM, before)
     took = time.monotonic() - begun
@@ -135,8 +140,12 @@ def replay(*, run: str, last: int | None, scenario: str, engine: EngineName) -> 
         verdict = judge(_known(scenario), int(run), Options(engine=engine), trace)
     else:
         bundle = _read(Path(run))
+        _refuse_others(bundle)
         _known(bundle.scenario)
-        replayed = replay_bundle(bundle, EVERYTHING)
+        try:
+            replayed = replay_bundle(bundle, EVERYTHING)
+        except PlanError as error:
+            raise WrongUse(f"{run}: {error}") from error
         verdict, trace = replayed.verdict, replayed.trace
         for warning in replayed.warnings:
             err().print(f"warning: {warning}")
@@ -250,6 +259,15 @@ def _read(path: Path) -> Bundle:
         raise WrongUse(f"{path} is neither a seed nor a bundle: {error.strerror}") from error
     except ChaosError as error:
         raise WrongUse(str(error)) from error
+
+
+def _refuse_others(bundle: Bundle) -> None:
+    """A bundle is of one scenario and one engine: others are not silently left out."""
+    context = click.get_current_context()
+    for name, its in (("scenario", bundle.scenario), ("engine", bundle.engine)):
+        is_given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if is_given and context.params[name] != its:
+            raise WrongUse(f"this bundle is of --{name} {its}: leave that option out")
 
 
 def _end(failed: int, seeds: int, reached: Reach) -> None:

@@ -6,10 +6,11 @@ jump, which stays as it would on a machine whose clock was set.
 """
 
 from math import copysign, floor
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
+from keygrove_chaos.checked import Checked
 from keygrove_chaos.timeline import Timeline
 
 EPOCH_S = 1_800_000_000
@@ -21,13 +22,21 @@ SLEW = 500e-6
 """The fastest that a clock is usually brought right (adjtime: 500 µs a second)."""
 
 
-class Offset(msgspec.Struct, frozen=True, tag_field="kind", tag="clock.offset"):
+Rate: TypeAlias = Annotated[float, msgspec.Meta(gt=-1)]
+"""How much faster than true time; no clock runs backwards."""
+
+
+class _Fault(Checked, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What is wrong with a clock."""
+
+
+class Offset(_Fault, frozen=True, tag="clock.offset"):
     """Wall time is wrong by so many seconds while this is in force."""
 
     offset_s: float
 
 
-class Jump(msgspec.Struct, frozen=True, tag_field="kind", tag="clock.jump"):
+class Jump(_Fault, frozen=True, tag="clock.jump"):
     """Wall time is set: by so many seconds, forward or back, for good; or to a moment."""
 
     by_s: float = 0.0
@@ -35,15 +44,15 @@ class Jump(msgspec.Struct, frozen=True, tag_field="kind", tag="clock.jump"):
     """Seconds since 1970, in place of `by_s`."""
 
 
-class Drift(msgspec.Struct, frozen=True, tag_field="kind", tag="clock.drift"):
+class Drift(_Fault, frozen=True, tag="clock.drift"):
     """Wall time and stopwatch run at other rates while this is in force; what they gain stays."""
 
-    wall: float = 0.0
+    wall: Rate = 0.0
     """500e-6 gains half a millisecond a second."""
-    elapsed: float = 0.0
+    elapsed: Rate = 0.0
 
 
-class Freeze(msgspec.Struct, frozen=True, tag_field="kind", tag="clock.freeze"):
+class Freeze(_Fault, frozen=True, tag="clock.freeze"):
     """Wall time stands still; afterwards it is right again, at once.
 
     With `is_pause` (a machine that was suspended) the stopwatch stands, too, and catches up.
@@ -52,10 +61,10 @@ class Freeze(msgspec.Struct, frozen=True, tag_field="kind", tag="clock.freeze"):
     is_pause: bool = False
 
 
-class Slew(msgspec.Struct, frozen=True, tag_field="kind", tag="clock.slew"):
+class Slew(_Fault, frozen=True, tag="clock.slew"):
     """What jumps have left is brought right again, slowly, while this is in force."""
 
-    rate: float = SLEW
+    rate: Annotated[float, msgspec.Meta(gt=0)] = SLEW
 
 
 ClockFault: TypeAlias = Offset | Jump | Drift | Freeze | Slew

@@ -11,12 +11,19 @@ from collections.abc import Iterator
 from enum import Enum
 from fnmatch import fnmatchcase
 from random import Random
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, TypeAlias, TypeVar
 
 import msgspec
 
+from keygrove_chaos.checked import Checked
+
 BLOCK_BYTES = 4096
 """What a disk hands out room in, and the coarser of the two borders that a write tears at."""
+
+
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+Octets: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Expectation(Enum):
@@ -41,22 +48,22 @@ class Operation(Enum):
     """Create, rename, remove, or synchronise a folder."""
 
 
-class _Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+class _Fault(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
     """Which operations are struck: of these files, in this range, so many times."""
 
     expectation: ClassVar[Expectation] = Expectation.TOLERATE
 
     path: str = "*"
     """A shell pattern; `*` matches slashes, too."""
-    first_byte: int = 0
+    first_byte: Octets = 0
     """Reads and writes that end before it are spared."""
-    end_byte: int | None = None
+    end_byte: Octets | None = None
     """Reads and writes from it on are spared."""
-    after: int = 0
+    after: Octets = 0
     """So many operations pass first."""
-    times: int | None = None
+    times: Count | None = None
     """Single shot with 1; permanent with None."""
-    chance: float = 1.0
+    chance: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
 
 
 class Eio(_Fault, frozen=True, kw_only=True, tag="disk.eio"):
@@ -68,7 +75,7 @@ class Eio(_Fault, frozen=True, kw_only=True, tag="disk.eio"):
 class Enospc(_Fault, frozen=True, kw_only=True, tag="disk.enospc"):
     """No room: beyond a capacity of the whole disk, or now and then where there is none."""
 
-    capacity_bytes: int | None = None
+    capacity_bytes: Octets | None = None
     is_quota: bool = False
     """EDQUOT in place of ENOSPC."""
 
@@ -81,16 +88,16 @@ class Slow(_Fault, frozen=True, kw_only=True, tag="disk.slow"):
     """Each operation takes longer: a fixed time, and a random one of this mean."""
 
     operations: tuple[Operation, ...] = (Operation.READ, Operation.WRITE, Operation.SYNC)
-    delay_s: float = 0.0
-    jitter_s: float = 0.0
+    delay_s: Seconds = 0.0
+    jitter_s: Seconds = 0.0
 
 
 class Stall(_Fault, frozen=True, kw_only=True, tag="disk.stall"):
     """The disk hangs, and then goes on as if nothing had been."""
 
     operations: tuple[Operation, ...] = (Operation.WRITE, Operation.SYNC)
-    delay_s: float = 30.0
-    times: int | None = 1
+    delay_s: Seconds = 30.0
+    times: Count | None = 1
 
 
 class Short(_Fault, frozen=True, kw_only=True, tag="disk.short"):
@@ -102,7 +109,7 @@ class Short(_Fault, frozen=True, kw_only=True, tag="disk.short"):
 class Torn(_Fault, frozen=True, kw_only=True, tag="disk.torn"):
     """When the power fails, every write on its way is torn at this border; none is lost whole."""
 
-    sector_bytes: int = BLOCK_BYTES
+    sector_bytes: Count = BLOCK_BYTES
 
 
 class Lost(_Fault, frozen=True, kw_only=True, tag="disk.lost"):
@@ -116,7 +123,7 @@ class Rot(_Fault, frozen=True, kw_only=True, tag="disk.rot"):
 
     expectation: ClassVar[Expectation] = Expectation.DETECT
 
-    bits: int = 1
+    bits: Count = 1
 
 
 class FsyncFail(_Fault, frozen=True, kw_only=True, tag="disk.fsync_fail"):
@@ -127,7 +134,7 @@ class FsyncFail(_Fault, frozen=True, kw_only=True, tag="disk.fsync_fail"):
 
     is_evicted: bool = False
     """Reads see the medium at once."""
-    times: int | None = 1
+    times: Count | None = 1
 
 
 class FsyncLie(_Fault, frozen=True, kw_only=True, tag="disk.fsync_lie"):

@@ -14,20 +14,24 @@ Private names of asyncio are used (`_run_once`, `_ready`, of handles `_callback`
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from keygrove_chaos.entropy import Streams
+from keygrove_chaos.errors import RunError, sentence
 from keygrove_chaos.order import Order
 from keygrove_chaos.trace import Trace
+from keygrove_chaos.waiting import named
 from keygrove_chaos.world import (
     HOST,
     STILL_PASSES,
+    BackgroundError,
     DeadlockError,
     LivelockError,
     Main,
@@ -59,6 +63,9 @@ class JumpingLoop(asyncio.BaseEventLoop):
         self._tasks = count(1)
         self._passes = 0
         self._paused: dict[str, list[asyncio.Handle]] = {}
+        self._unheard: list[tuple[int, str, BaseException]] = []
+        """By the age of the task; what to say, and of which error."""
+        self._is_over = False
         self._ready: deque[asyncio.Handle]
         self.set_task_factory(self._number)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - coroutines only: generators are not tasks any more
 
@@ -82,7 +89,7 @@ class JumpingLoop(asyncio.BaseEventLoop):
 
     def abandon(self) -> None:
         """Cancel what is left, the oldest first; let nothing that comes of it be heard."""
-        self._passes, self._limit = 0, self._now
+        self._passes, self._limit, self._is_over = 0, self._now, True
         self._paused.clear()
         left = [task for task in asyncio.all_tasks(self) if isinstance(task, NumberedTask)]
         for task in sorted(left, key=lambda task: task.number):
@@ -132,10 +139,11 @@ class JumpingLoop(asyncio.BaseEventLoop):
         while timers and timers[0][2].cancelled():
             heapq.heappop(timers)
         if not timers:
-            raise DeadlockError("every task waits, and no timer is set")
+            paused = f"; paused: {', '.join(self._paused)}" if self._paused else ""
+            raise DeadlockError(f"every task waits, and no timer is set: {self._waiting()}{paused}")
         when = timers[0][0]
         if when > self._limit:
-            raise TimeUpError(f"not over after {self._limit:g} virtual seconds")
+            raise TimeUpError(f"not over after {self._limit:g} virtual seconds: {self._waiting()}")
         if when > self._now:
             self._now = when
             self._passes = 0
@@ -164,8 +172,35 @@ class JumpingLoop(asyncio.BaseEventLoop):
             (self._ready if waiting is None else waiting).append(handle)
 
     def _busy(self) -> str:
-        names = [repr(handle._callback) for handle in list(self._ready)[:5]]  # type: ignore[attr-defined]
-        return f"virtual time stands still at {self._now:g} s; running: {', '.join(names)}"
+        callbacks = [getattr(handle, "_callback", None) for handle in self._ready]
+        tasks = [getattr(callback, "__self__", None) for callback in callbacks]
+        running = named(_told(task) for task in tasks if isinstance(task, NumberedTask))
+        return f"virtual time stands still at {self._now:g} s; running: {running}"
+
+    def _waiting(self) -> str:
+        left = [task for task in asyncio.all_tasks(self) if isinstance(task, NumberedTask)]
+        return named(_told(task) for task in sorted(left, key=lambda task: task.number))
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep what killed a task that nobody awaited, or a callback; `check` raises it."""
+        error = context.get("exception")
+        if error is None:
+            super().call_exception_handler(context)
+        elif not self._is_over:
+            task = context.get("future")  # what asyncio calls a task here
+            who = f"task {_told(task)[0]}" if isinstance(task, NumberedTask) else "a callback"
+            says = f"{who} died, and nobody awaited it: {sentence(error)}"
+            self._unheard.append((getattr(task, "number", 0), says, error))
+
+    def check(self) -> None:
+        """Look for tasks and callbacks that died unheard.
+
+        Raises:
+            BackgroundError: one did.
+        """
+        gc.collect()  # a task says so when it is collected
+        for _, says, error in sorted(self._unheard, key=_age):
+            raise BackgroundError(says) from error
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Nothing to count: the heap drops it when its time comes."""
@@ -177,8 +212,44 @@ class JumpingLoop(asyncio.BaseEventLoop):
         """There are none."""
 
 
-def _age(step: tuple[int, int, Any]) -> tuple[int, int]:
+_STREAMS: Final = "real sockets: take streams of a simulated Network, and a StreamListener"
+_PROCESSES: Final = "real processes: have the scenario stand in for what they do"
+_THREADS: Final = "threads: call the function itself"
+_FILES: Final = "the kernel's files: take what they say as an argument"
+_ABSENT: Final = {
+    **dict.fromkeys(("create_connection", "create_server", "create_datagram_endpoint"), _STREAMS),
+    **dict.fromkeys(("create_unix_connection", "create_unix_server"), _STREAMS),
+    **dict.fromkeys(("sock_connect", "sock_accept", "sock_recv", "sock_sendall"), _STREAMS),
+    **dict.fromkeys(("getaddrinfo", "getnameinfo", "start_tls"), _STREAMS),
+    **dict.fromkeys(("subprocess_exec", "subprocess_shell", "add_signal_handler"), _PROCESSES),
+    **dict.fromkeys(
+        ("add_reader", "add_writer", "connect_read_pipe", "connect_write_pipe"), _FILES
+    ),
+    "run_in_executor": _THREADS,
+}
+"""What asyncio's loops do with the world outside, and what to do in its place."""
+
+
+def _absent(name: str, advice: str) -> Callable[..., None]:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError(f"{name} needs {advice}; a world has none of these")
+
+    return refuse
+
+
+for _name, _advice in _ABSENT.items():
+    setattr(JumpingLoop, _name, _absent(_name, _advice))
+
+
+def _age(step: tuple[int, Any, Any]) -> tuple[int, Any]:
     return step[:2]
+
+
+def _told(task: NumberedTask) -> tuple[str, Any]:
+    """Its name, and its coroutine. asyncio's own names differ from run to run."""
+    coro: Any = task.get_coro()
+    name = task.get_name()
+    return coro.__qualname__ if name.startswith("Task-") else name, coro
 
 
 def run_on_aio(main: Main[T], seed: int, trace: Trace, options: Options) -> tuple[T, float]:
@@ -186,7 +257,13 @@ def run_on_aio(main: Main[T], seed: int, trace: Trace, options: Options) -> tupl
     streams = Streams(seed)
     loop = JumpingLoop(options.order(streams.stream("order")), options.limit_s)
     try:
-        result = loop.run_until_complete(_main(main, World(streams, loop, trace, options.plan)))
+        try:
+            world = World(streams, loop, trace, options.plan)
+            result = loop.run_until_complete(_main(main, world))
+        except RunError:
+            loop.check()  # may be why
+            raise
+        loop.check()
         return result, loop.time()
     finally:
         loop.abandon()

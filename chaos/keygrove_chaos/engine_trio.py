@@ -11,7 +11,7 @@ Private names of trio are used (`_core._run._r`, `_ALLOW_DETERMINISTIC_SCHEDULIN
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Generator, MutableSequence
+from collections.abc import Callable, Generator, Iterator, MutableSequence
 from contextlib import contextmanager
 from itertools import count
 from math import inf
@@ -23,6 +23,7 @@ import trio.testing
 from keygrove_chaos.entropy import Streams
 from keygrove_chaos.order import Order
 from keygrove_chaos.trace import Trace
+from keygrove_chaos.waiting import named
 from keygrove_chaos.world import (
     STILL_PASSES,
     LivelockError,
@@ -111,8 +112,8 @@ class _Strategy:
         if self._passes > STILL_PASSES:
             now = trio.current_time()
             if now == self._at:
-                names = ", ".join(task.name for task in batch[:5])
-                self.livelock = f"virtual time stands still at {now:g} s; running: {names}"
+                running = named((task.name, task.coro) for task in batch)
+                self.livelock = f"virtual time stands still at {now:g} s; running: {running}"
                 assert self.scope is not None
                 self.scope.cancel()  # raised by `_main`: an error here would break trio's run
             self._passes, self._at = 0, now
@@ -147,8 +148,29 @@ async def _main(
 ) -> tuple[T, float]:
     timers = _Timers()
     trio.lowlevel.spawn_system_task(timers.serve)
-    with trio.CancelScope(deadline=options.limit_s) as strategy.scope:
+    this, waiting = trio.lowlevel.current_task(), list[str]()
+    with trio.CancelScope() as strategy.scope:
+
+        def end() -> None:
+            waiting.append(named(_below(this)))
+            scope.cancel()
+
+        scope = strategy.scope
+        timers.call_at(options.limit_s, end)
         return await main(World(streams, timers, trace, options.plan)), trio.current_time()
     if strategy.livelock:
         raise LivelockError(strategy.livelock)
-    raise TimeUpError(f"not over after {options.limit_s:g} virtual seconds")
+    raise TimeUpError(f"not over after {options.limit_s:g} virtual seconds: {', '.join(waiting)}")
+
+
+def _below(task: trio.lowlevel.Task) -> Iterator[tuple[str, Any]]:
+    """The task and all that it started, by name and coroutine, the oldest first."""
+    yield task.name, task.coro
+    for nursery in task.child_nurseries:
+        for child in sorted(nursery.child_tasks, key=_counter):
+            yield from _below(child)
+
+
+def _counter(task: Any) -> int:
+    counter: int = task._counter
+    return counter

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from types import FrameType
+from typing import Final, TypeVar, cast
+
+T = TypeVar("T")
+
+_LOOPS: Final = frozenset(
+    {"anyio", "asyncio", "trio", "keygrove_chaos.engine_aio", "keygrove_chaos.engine_trio"}
+)
+SHOWN: Final = 20
+"""Names that are told where one is unknown."""
 
 
 class ChaosError(Exception):
     """The root of every error this package raises."""
+
+
+class RunError(ChaosError):
+    """A run cannot go on. What it says is all there is to say: no line of ours is to blame."""
+
+
+class PlanError(ChaosError):
+    """What a run is to play is no plan of its scenario: no run, and so no finding."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the plan cannot be played: {why}")
 
 
 class HistoryError(ChaosError):
@@ -28,6 +49,37 @@ def first(error: BaseException) -> BaseException:
 def sentence(error: BaseException) -> str:
     """What went wrong first, and where, in one line."""
     error = first(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}".strip() + where
+    where = "" if isinstance(error, RunError) else place(error)
+    return f"{type(error).__name__}: {_text(error)}".strip() + (f" ({where})" if where else "")
+
+
+def place(error: BaseException) -> str:
+    """The innermost line that raised it and is not of an event loop, as `file.py:12`, or empty."""
+    walked = list(traceback.walk_tb(error.__traceback__))
+    own = [(frame, number) for frame, number in walked if not is_of_loop(frame)] or walked
+    return f"{Path(own[-1][0].f_code.co_filename).name}:{own[-1][1]}" if own else ""
+
+
+def is_of_loop(frame: FrameType) -> bool:
+    """Whether it runs code of an event loop, which is nobody's bug."""
+    module: str = frame.f_globals.get("__name__", "")
+    return module in _LOOPS or module.partition(".")[0] in _LOOPS
+
+
+def known(found: Mapping[str, T], name: object, what: str) -> T:
+    """What has this name.
+
+    Raises:
+        ChaosError: nothing has; it says what there is.
+    """
+    if not isinstance(name, str) or name not in found:
+        there = ", ".join(list(found)[:SHOWN]) or "none"
+        raise ChaosError(f"there is no {what} {name!r:.80}; there are: {there}")
+    return found[name]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - whatever the class of an error does in `__str__`
+        return f"(its text cannot be had: {type(broken).__name__})"

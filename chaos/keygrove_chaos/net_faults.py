@@ -11,6 +11,8 @@ from typing import Annotated, Literal, TypeAlias, assert_never
 
 import msgspec
 
+from keygrove_chaos.checked import Checked
+
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 """A probability."""
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
@@ -22,7 +24,7 @@ Pair: TypeAlias = tuple[str, str]
 """A directed link: the sending host, the receiving host."""
 
 
-class _Law(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="law"):
+class _Law(Checked, frozen=True, forbid_unknown_fields=True, tag_field="law"):
     """How long something takes."""
 
 
@@ -54,7 +56,7 @@ class Pareto(_Law, frozen=True, tag="pareto"):
     max_s: Seconds = 60.0
 
 
-class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Bin(Checked, frozen=True, forbid_unknown_fields=True):
     """A column of a histogram."""
 
     low_s: Seconds
@@ -89,9 +91,7 @@ def draw(law: Law, random: Random) -> float:
     assert_never(law)
 
 
-class LinkFault(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"
-):
+class LinkFault(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
     """What every fault can be narrowed by: the packets it is for.
 
     `ports`: only streams and datagrams to these TCP or UDP ports; none means all.

@@ -11,9 +11,10 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from keygrove_chaos.errors import ChaosError, known
 from keygrove_chaos.link import Delivery, Fate, LinkModel
-from keygrove_chaos.net_faults import Const, Law, NetFault, Pair, Partition, Swizzle
-from keygrove_chaos.partition import clogs
+from keygrove_chaos.net_faults import Const, Law, NetFault, Pair
+from keygrove_chaos.partition import struck
 from keygrove_chaos.stream import Stream
 from keygrove_chaos.tcp import End, Mark, Packet, Trouble
 from keygrove_chaos.timeline import Moment, Timeline
@@ -85,8 +86,13 @@ class Network:
     # Hosts.
 
     def add_host(self, name: str) -> None:
-        """Add a host. Faults put in before do not concern it."""
-        assert name not in self._hosts, f"there is a host {name}"
+        """Add a host. Faults put in before do not concern it.
+
+        Raises:
+            ChaosError: there is one of that name, here and below; or none, where one is named.
+        """
+        if name in self._hosts:
+            raise ChaosError(f"there is a host {name!r} already: give each a name of its own")
         self._hosts[name] = _Host(name)
 
     def hosts(self) -> tuple[str, ...]:
@@ -99,7 +105,7 @@ class Network:
         "fin", "rst": its process dies, its kernel ends or resets streams. "silent": the power
         is gone, nobody is told, and the host answers nothing until it is restarted.
         """
-        host = self._hosts[name]
+        host = known(self._hosts, name, "host")
         self._timeline.note("net.crash", name, how)
         host.listeners.clear()
         host.sockets.clear()
@@ -118,20 +124,21 @@ class Network:
 
         Harmless when it runs.
         """
-        host = self._hosts[name]
+        host = known(self._hosts, name, "host")
         self._timeline.note("net.restart", name)
         self._drop_backlog(host)
         host.is_down = False
 
     def pause_host(self, name: str) -> None:
         """Freeze a host: what reaches it, and what it sends, waits."""
+        host = known(self._hosts, name, "host")
         self._timeline.note("net.pause", name)
-        self._hosts[name].is_paused = True
+        host.is_paused = True
 
     def resume_host(self, name: str) -> None:
         """Let a paused host go on: all that waited happens now, in order."""
+        host = known(self._hosts, name, "host")
         self._timeline.note("net.resume", name)
-        host = self._hosts[name]
         host.is_paused = False
         backlog, host.backlog = host.backlog, []
         for function in backlog:
@@ -151,18 +158,14 @@ class Network:
         """Put a fault on directed links: the given ones, or those it names, or all.
 
         A fault that names hosts itself takes no `links`.
+
+        Raises:
+            ChaosError: the name was given before, or a link is none.
         """
-        assert fault_id not in self._targets, f"{fault_id} is a fault already"
-        on: dict[Pair, NetFault]
-        if isinstance(fault, Swizzle):
-            stream = self._timeline.stream(f"net.swizzle:{fault_id}")
-            on = dict(clogs(fault, self.hosts(), stream).items())
-        elif links is not None:
-            on = dict.fromkeys(links, fault)
-        elif isinstance(fault, Partition):
-            on = dict.fromkeys(fault.cuts(), fault)
-        else:
-            on = dict.fromkeys(((a, b) for a in self._hosts for b in self._hosts if a != b), fault)
+        if fault_id in self._targets:
+            raise ChaosError(f"there was a fault {fault_id!r} already: give each a name of its own")
+        stream = self._timeline.stream(f"net.swizzle:{fault_id}")
+        on = struck(fault, links, self.hosts(), stream)
         self._timeline.note("net.fault", fault_id, len(on))
         self._targets[fault_id] = tuple(on)
         for pair, part in on.items():
@@ -170,18 +173,22 @@ class Network:
 
     def heal(self, fault_id: str) -> None:
         """Take a fault off, and leave all others; harmless when it was healed before."""
+        targets = known(self._targets, fault_id, "fault")
         self._timeline.note("net.heal", fault_id)
-        for pair in self._targets[fault_id]:
+        for pair in targets:
             self.link(*pair).pop(fault_id)
 
     def effect(self, fault_id: str) -> int:
         """How many packets the fault has touched; 0 in the end means it was inert."""
-        return sum(self.link(*pair).effect(fault_id) for pair in self._targets[fault_id])
+        targets = known(self._targets, fault_id, "fault")
+        return sum(self.link(*pair).effect(fault_id) for pair in targets)
 
     def link(self, source: str, target: str) -> LinkModel:
         """The link from `source` to `target`."""
         found = self._links.get((source, target))
         if found is None:
+            for name in (source, target):
+                known(self._hosts, name, "host")
             stream = self._timeline.stream(f"net.link:{source}>{target}")
             found = self._links[source, target] = LinkModel(stream, self._base)
         return found
@@ -190,8 +197,9 @@ class Network:
 
     def listen(self, host: str, port: int, handler: Accept) -> Callable[[], None]:
         """Give `handler` each stream that is opened to this port; return what ends that."""
-        listeners = self._hosts[host].listeners
-        assert port not in listeners, f"{host}:{port} is taken"
+        listeners = known(self._hosts, host, "host").listeners
+        if port in listeners:
+            raise ChaosError(f"{host}:{port} is taken: end the other listener first")
         listeners[port] = handler
 
         def close() -> None:
@@ -208,11 +216,11 @@ class Network:
             TimeoutError: nothing came back for two minutes.
             ConnectionAbortedError: `source` itself is down.
         """
-        host = self._hosts[source]
+        host, peer = known(self._hosts, source, "host"), known(self._hosts, target, "host")
         if host.is_down:
             raise ConnectionAbortedError(f"{source} is down")
         self._flows += 1
-        wire = _StreamWire(self, host, self._hosts[target], port, (self._flows, True))
+        wire = _StreamWire(self, host, peer, port, (self._flows, True))
         stream = Stream(wire, self._flows, is_opener=True)
         host.ends[self._flows, True] = stream.end
         await stream.open()
@@ -293,16 +301,17 @@ class Network:
 
     def bind(self, host: str, port: int, handler: Callable[[Datagram], None]) -> None:
         """Give `handler` each datagram that reaches this port."""
-        sockets = self._hosts[host].sockets
-        assert port not in sockets, f"{host}:{port} is taken"
+        sockets = known(self._hosts, host, "host").sockets
+        if port in sockets:
+            raise ChaosError(f"{host}:{port} is taken: bind another port")
         sockets[port] = handler
 
     def send_datagram(self, source: str, target: str, port: int, data: bytes) -> None:
         """Send a datagram: it may be lost, come twice, or be overtaken."""
-        host = self._hosts[source]
+        host, peer = known(self._hosts, source, "host"), known(self._hosts, target, "host")
         self.datagrams.sent += 1
         self.datagrams.in_flight += 1
-        self._send_datagram(host, self._hosts[target], port, data)
+        self._send_datagram(host, peer, port, data)
 
     def _send_datagram(self, host: _Host, target: _Host, port: int, data: bytes) -> None:
         if host.is_paused:

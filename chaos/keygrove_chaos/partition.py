@@ -6,10 +6,11 @@ What is by port, by size or for new streams only is any of them with `ports`, `s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
-from keygrove_chaos.net_faults import Clog, Pair, Partition, Swizzle
+from keygrove_chaos.errors import ChaosError, known
+from keygrove_chaos.net_faults import Clog, NetFault, Pair, Partition, Swizzle
 
 
 def split(groups: Sequence[Sequence[str]]) -> Partition:
@@ -90,3 +91,36 @@ def clogs(fault: Swizzle, hosts: Sequence[str], random: Random) -> dict[Pair, Cl
                 flows=fault.flows,
             )
     return found
+
+
+def struck(
+    fault: NetFault, links: Iterable[Pair] | None, hosts: Sequence[str], random: Random
+) -> dict[Pair, NetFault]:
+    """The directed links that a fault is put on, each with what it is given.
+
+    Raises:
+        ChaosError: a link is none.
+    """
+    on: dict[Pair, NetFault]
+    if isinstance(fault, Swizzle):
+        on = dict(clogs(fault, hosts, random).items())
+    elif links is not None:
+        on = {_pair(link): fault for link in links}
+    elif isinstance(fault, Partition):
+        on = dict.fromkeys(fault.cuts(), fault)
+    else:
+        on = dict.fromkeys(((a, b) for a in hosts for b in hosts if a != b), fault)
+    there = dict.fromkeys(hosts)
+    for pair in on:
+        for name in pair:
+            known(there, name, "host")
+    return on
+
+
+def _pair(link: object) -> Pair:
+    """The link, if it is one: callers may be untyped."""
+    match link:
+        case (str(one), str(other)):
+            return one, other
+        case _:
+            raise ChaosError(f"{link!r:.80} is no link: name two hosts, as in ('a', 'b')")

@@ -7,13 +7,16 @@ draws plans.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Set
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from keygrove.points import CRASHES
+from keygrove_chaos.checked import Checked
 from keygrove_chaos.clock import ClockFault
 from keygrove_chaos.disk_faults import DiskFault
-from keygrove_chaos.net_faults import NetFault, Pair
+from keygrove_chaos.net_faults import NetFault, Pair, Swizzle
 
 Mode: TypeAlias = Literal["safety", "drain", "liveness"]
 """What a run is about.
@@ -24,10 +27,31 @@ half-way, what is not of the core fails for good, and the core must serve (Tiger
 faults that always heal never show what a permanent one does).
 """
 
+Feature: TypeAlias = Literal[
+    "kill",
+    "power",
+    "pause",
+    "point",
+    "actor",
+    "disk.slow",
+    "disk.full",
+    "disk.eio",
+    "disk.sync",
+    "disk.then_power",
+    "net.slow",
+    "net.bad",
+    "net.cut",
+    "net.odd",
+    "clock",
+    "crowd",
+    "buggify",
+]
+"""What may be part of a run."""
+
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 
 
-class _Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+class _Fault(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
     """What befalls a process."""
 
 
@@ -56,6 +80,12 @@ class CrashAt(_Fault, frozen=True, kw_only=True, tag="proc.crash_at"):
     point: str
     visit: Annotated[int, msgspec.Meta(ge=1)] = 1
 
+    def __post_init__(self) -> None:
+        """See `Checked`."""
+        super().__post_init__()
+        if self.point not in CRASHES:
+            raise ValueError(f"{self.point!r} is no crash point: there are {', '.join(CRASHES)}")
+
 
 class CrashActor(_Fault, frozen=True, kw_only=True, tag="actor.kill"):
     """The actor of this name crashes."""
@@ -67,7 +97,7 @@ ProcessFault: TypeAlias = Kill | PowerCut | Stop | Pause | CrashAt | CrashActor
 What: TypeAlias = ProcessFault | DiskFault | NetFault | ClockFault
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class Fault(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One fault: on which node, from when, for how long. Of the network, on which links."""
 
     id: str
@@ -84,30 +114,58 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         return float("inf") if self.lasts_s is None else self.at + self.lasts_s
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One request: put user ID `text` on key `key`, get it, or search for `text`."""
 
     at: Seconds
     client: str
     node: str
     verb: Literal["put", "get", "search"]
-    key: int
+    key: Annotated[int, msgspec.Meta(ge=0)]
     text: str = ""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run, in virtual seconds."""
+class Plan(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole run, in virtual seconds. What it refers to is in it."""
 
     seed: int
     mode: Mode
-    features: dict[str, bool]
-    nodes: tuple[str, ...]
-    core: tuple[str, ...]
+    features: dict[Feature, bool]
+    nodes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    core: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     """Nodes that no permanent fault strikes."""
     clients: dict[str, str]
     """The node that each asks."""
-    shards: int
-    cache_bytes: int
+    shards: Annotated[int, msgspec.Meta(ge=1)]
+    cache_bytes: Annotated[int, msgspec.Meta(ge=0)]
     lasts_s: Seconds
     program: tuple[Ask, ...]
     faults: tuple[Fault, ...]
+
+    def __post_init__(self) -> None:
+        """See `Checked`."""
+        super().__post_init__()
+        nodes, hosts = set(self.nodes), {*self.nodes, *self.clients}
+        if len(hosts) < len(self.nodes) + len(self.clients):
+            raise ValueError("nodes and clients: a name is there twice")
+        _known("core", self.core, nodes)
+        for client, node in self.clients.items():
+            _known(f"clients.{client}", (node,), nodes)
+        for place, ask in enumerate(self.program):
+            _known(f"program[{place}].client", (ask.client,), set(self.clients))
+            _known(f"program[{place}].node", (ask.node,), nodes)
+        ids: set[str] = set()
+        for place, fault in enumerate(self.faults):
+            if fault.id in ids:
+                raise ValueError(f"faults[{place}].id: {fault.id!r} is there twice")
+            ids.add(fault.id)
+            _known(f"faults[{place}].node", (fault.node,), nodes)
+            _known(f"faults[{place}].links", (host for pair in fault.links for host in pair), hosts)
+            if isinstance(fault.what, Swizzle):
+                _known(f"faults[{place}].what.hosts", fault.what.hosts, nodes)
+
+
+def _known(field: str, names: Iterable[str], known: Set[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{field}: there is no {name!r}, only {', '.join(sorted(known))}")

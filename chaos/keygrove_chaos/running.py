@@ -11,7 +11,7 @@ import gc
 import signal
 import threading
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, Generic, TypeVar
@@ -20,15 +20,21 @@ import msgspec
 
 from keygrove_chaos.engine_aio import run_on_aio
 from keygrove_chaos.engine_trio import run_on_trio
+from keygrove_chaos.errors import first, place
 from keygrove_chaos.trace import Trace, line
-from keygrove_chaos.tripwires import tripwires
-from keygrove_chaos.world import LivelockError, Main, Options
+from keygrove_chaos.tripwires import replaced, tripwires
+from keygrove_chaos.world import EngineName, LivelockError, Main, Options, UnsupportedError
 
 T = TypeVar("T")
 
 SHOWN: Final = 50
 """Events shown when a run fails."""
 AGAIN_S: Final = 1.0
+_FOREIGN: Final[dict[EngineName, tuple[str, str]]] = {
+    "trio": ("no running event loop", "asyncio's loop"),
+    "aio": ("must be called from async context", "trio"),
+}
+"""What the other engine's library says where it is not running."""
 
 
 class Outcome(msgspec.Struct, Generic[T], frozen=True):
@@ -59,7 +65,12 @@ def run(
         NondeterminismError: a package of `options.watched` reached past its ports.
     """
     trace = Trace(options.keep) if trace is None else trace
-    with _no_collector(), _alarm(options.real_s) as rung, tripwires(options.watched) as hits:
+    with (
+        _no_collector(),
+        _alarm(options.real_s) as rung,
+        tripwires(options.watched) as hits,
+        _threads_end_with_the_program(),
+    ):
         try:
             try:
                 run_on = run_on_trio if options.engine == "trio" else run_on_aio
@@ -69,10 +80,21 @@ def run(
                 for error in (*rung, *hits):
                     raise error
         except BaseException as error:
+            _refuse_foreign(error, options.engine)
             error.add_note(f"seed {seed}, engine {options.engine}; the last events:")
             error.add_note("\n".join(line(event) for event in trace.last(SHOWN)))
             raise
     return Outcome(result, seed, trace, virtual_s)
+
+
+def _refuse_foreign(error: BaseException, engine: EngineName) -> None:
+    """Say so where a scenario asked for the event loop of the other engine."""
+    wrong, (says, other) = first(error), _FOREIGN[engine]
+    if isinstance(wrong, RuntimeError) and str(wrong) == says:
+        raise UnsupportedError(
+            f"what is called at {place(wrong)} needs {other}: use anyio "
+            f"throughout, or another engine than {engine}"
+        ) from error
 
 
 @contextmanager
@@ -91,6 +113,19 @@ def _no_collector() -> Generator[None, None, None]:
         gc.unfreeze()
         if was_on:
             gc.enable()
+
+
+@contextmanager
+def _threads_end_with_the_program() -> Generator[None, None, None]:
+    """Let no thread that a scenario starts keep this process alive."""
+    real: Callable[[threading.Thread], None] = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        thread.daemon = True
+        real(thread)
+
+    with replaced(threading.Thread, "start", start):
+        yield
 
 
 class _Alarm(KeyboardInterrupt):

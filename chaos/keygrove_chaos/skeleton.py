@@ -66,7 +66,7 @@ class _Skeleton:
         arming = Arming(
             world,
             lambda name: self._machines[name].crash("process"),
-            is_buggified=plan.features["buggify"],
+            is_buggified=plan.features.get("buggify", False),
         )
         for machine in self._machines.values():
             machine.points = arming

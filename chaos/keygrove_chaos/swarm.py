@@ -27,6 +27,7 @@ from keygrove_chaos.plan import (
     CrashActor,
     CrashAt,
     Fault,
+    Feature,
     Kill,
     Mode,
     Pause,
@@ -41,7 +42,7 @@ HKP: Final = 11371
 MODES: Final[dict[Mode, float]] = {"safety": 0.7, "drain": 0.15, "liveness": 0.15}
 """The share of runs that each is of."""
 
-FEATURES: Final[Mapping[str, float]] = {
+FEATURES: Final[Mapping[Feature, float]] = {
     "kill": 0.5,
     "power": 0.5,
     "pause": 0.3,
@@ -78,8 +79,8 @@ def plan_for(seed: int, *, nodes: int = 3, lasts_s: float = 40.0) -> Plan:
     """The plan of a seed: the same in every process and on both engines."""
     random = Random(f"{seed}:plan")  # noqa: S311 - to be repeatable is its purpose
     mode = random.choices(list(MODES), list(MODES.values()))[0]
-    drawn = {name: random.random() < share for name, share in FEATURES.items()}
-    features = {
+    drawn: dict[Feature, bool] = {name: random.random() < share for name, share in FEATURES.items()}
+    features: dict[Feature, bool] = {
         name: is_on and (mode != "drain" or name in ORDERLY) for name, is_on in drawn.items()
     }
     names = tuple(f"n{number}" for number in range(nodes))

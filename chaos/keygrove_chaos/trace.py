@@ -22,7 +22,7 @@ LAST: Final = 200
 """Events that are always kept, to be shown when a run fails."""
 NANO: Final = 1_000_000_000
 
-_encode = msgspec.msgpack.Encoder().encode
+_encoder = msgspec.msgpack.Encoder()
 
 
 class Trace:
@@ -52,7 +52,7 @@ class Trace:
     def digest(self) -> str:
         """One word for all events so far: 32 hexadecimal digits."""
         whole = self._hash.copy()
-        whole.update(_encode(self._block))
+        whole.update(_encoded(self._block))
         return whole.hexdigest()
 
     def last(self, count: int = LAST) -> list[Event]:
@@ -61,17 +61,26 @@ class Trace:
         return [*before, *self._block][-count:]
 
     def _close_block(self) -> None:
-        self._hash.update(_encode(self._block))
+        self._hash.update(_encoded(self._block))
         self.checkpoints.append(self._hash.hexdigest())
         self._last.append(self._block)
         self._block = []
+
+
+def _encoded(block: list[Event]) -> bytes:
+    try:
+        return _encoder.encode(block)
+    except (OverflowError, UnicodeEncodeError):
+        # MessagePack has neither numbers of more than 64 bits nor half surrogate pairs.
+        return _encoder.encode([tuple(map(ascii, event)) for event in block])
 
 
 def line(event: Event) -> str:
     """An event as people read it: seconds, then the facts."""
     at, *facts = event
     assert isinstance(at, int)
-    return f"{at / NANO:14.6f}  " + " ".join(map(str, facts))
+    told = f"{at / NANO:14.6f}  " + " ".join(map(str, facts))
+    return told.encode(errors="backslashreplace").decode()
 
 
 def first_difference(mine: list[str], other: list[str]) -> range | None:

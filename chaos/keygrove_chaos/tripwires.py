@@ -2,8 +2,8 @@
 
 While they are up, the functions that read real time, draw real chance, or make threads, sockets,
 files and processes look at who calls them. A caller in a watched package gets a
-`NondeterminismError`; everyone else, trio and asyncio included, is served as always. What a
-module bound by `from time import monotonic` before is out of reach: linters forbid that.
+`NondeterminismError`; everyone else, trio and asyncio included, is served as always. What watched
+modules bound before, by `from time import monotonic`, is bound anew for as long.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import datetime
+import io
 import os
 import random
 import secrets
@@ -23,9 +24,16 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, TypeAlias
 
+import anyio
+import anyio.to_thread
 import trio
+
+from keygrove_chaos.errors import RunError
 
 Look: TypeAlias = Callable[[str], None]
 """Looks at the caller of whoever calls it, by the name of what was called."""
@@ -33,31 +41,43 @@ Look: TypeAlias = Callable[[str], None]
 WATCHED: Final = ("keygrove", "keygrove_actors", "keygrove_protocols")
 """The packages that make up the product."""
 
-_FUNCTIONS: Final[tuple[tuple[object, str], ...]] = (
-    *((time, name) for name in ("time", "time_ns", "monotonic", "monotonic_ns")),
-    *((time, name) for name in ("perf_counter", "perf_counter_ns", "process_time", "sleep")),
-    *((random, name) for name in ("random", "randint", "randrange", "choice", "shuffle")),
-    *((random, name) for name in ("uniform", "sample", "getrandbits", "randbytes", "seed")),
-    *((secrets, name) for name in ("token_bytes", "token_hex", "token_urlsafe", "randbelow")),
-    *((os, name) for name in ("urandom", "getrandom", "open", "fork", "system", "posix_spawn")),
-    *((uuid, name) for name in ("uuid1", "uuid4")),
-    *((tempfile, name) for name in ("mkdtemp", "mkstemp", "TemporaryFile", "NamedTemporaryFile")),
-    *((socket, name) for name in ("socket", "socketpair", "create_connection", "getaddrinfo")),
-    (subprocess, "Popen"),
-    (subprocess, "run"),
-    (threading.Thread, "start"),
-    (trio.to_thread, "run_sync"),
-    (trio, "open_file"),
-    (asyncio, "to_thread"),
-    (builtins, "open"),
+_TIME: Final = "take time from the event loop, or a clock as an argument"
+_CHANCE: Final = "take chance as an argument: World.stream gives it"
+_THREADS: Final = "there is one thread: call the function itself"
+_STREAMS: Final = "take streams as an argument: a simulated Network gives them"
+_FILES: Final = "take files as an argument, or what they say: a simulated Disk gives them"
+_PROCESSES: Final = "there is one process: take what others do as an argument"
+
+_FUNCTIONS: Final[tuple[tuple[object, str, str], ...]] = (
+    *((time, name, _TIME) for name in ("time", "time_ns", "monotonic", "monotonic_ns")),
+    *((time, name, _TIME) for name in ("perf_counter", "perf_counter_ns", "process_time")),
+    *((time, name, _TIME) for name in ("clock_gettime", "clock_gettime_ns", "sleep")),
+    *((random, name, _CHANCE) for name in random.__all__ if name.islower()),
+    *((secrets, name, _CHANCE) for name in ("token_bytes", "token_hex", "token_urlsafe")),
+    *((secrets, name, _CHANCE) for name in ("choice", "randbelow", "randbits")),
+    *((os, name, _CHANCE) for name in ("urandom", "getrandom")),
+    *((uuid, name, _CHANCE) for name in ("uuid1", "uuid4")),
+    (threading.Thread, "start", _THREADS),
+    (asyncio, "to_thread", _THREADS),
+    *((owner, "run_sync", _THREADS) for owner in (trio.to_thread, anyio.to_thread)),
+    *((socket, name, _STREAMS) for name in ("socket", "socketpair", "create_connection")),
+    *((socket, name, _STREAMS) for name in ("create_server", "getaddrinfo", "gethostbyname")),
+    *((owner, "open", _FILES) for owner in (builtins, io, os)),
+    *((Path, name, _FILES) for name in ("open", "read_bytes", "read_text")),
+    *((Path, name, _FILES) for name in ("write_bytes", "write_text")),
+    *((owner, "open_file", _FILES) for owner in (trio, anyio)),
+    *((tempfile, name, _FILES) for name in ("mkdtemp", "mkstemp", "TemporaryDirectory")),
+    *((tempfile, name, _FILES) for name in ("TemporaryFile", "NamedTemporaryFile")),
+    *((os, name, _PROCESSES) for name in ("fork", "system", "popen", "posix_spawn")),
+    *((subprocess, name, _PROCESSES) for name in ("Popen", "run", "check_output", "check_call")),
 )
 
 
-class NondeterminismError(Exception):
+class NondeterminismError(RunError):
     """Code that must only see the simulated world touched the real one."""
 
-    def __init__(self, what: str, file: str, line: int) -> None:
-        super().__init__(f"{what} called at {file}:{line}: ask a port for it")
+    def __init__(self, what: str, file: str, line: int, advice: str) -> None:
+        super().__init__(f"{what} called at {file}:{line}: {advice}")
         self.what = what
         self.file = file
         self.line = line
@@ -72,24 +92,53 @@ def tripwires(
     A module belongs to a package by its name, so code of programs and tests goes free.
     """
     hits: list[NondeterminismError] = []
+    is_up = True
 
-    def look(what: str) -> None:
+    def look(what: str, advice: str) -> None:
         frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the documented way to one's caller
         module: str = frame.f_globals.get("__name__", "")
-        if any(module == one or module.startswith(f"{one}.") for one in packages):
-            hits.append(NondeterminismError(what, frame.f_code.co_filename, frame.f_lineno))
+        if is_up and _is_of(packages, module):
+            file, line = frame.f_code.co_filename, frame.f_lineno
+            hits.append(NondeterminismError(what, file, line, advice))
             raise hits[-1]
 
+    wires: dict[int, object] = {}
     with ExitStack() as stack:
-        for owner, name in _FUNCTIONS:
+        for owner, name, advice in _FUNCTIONS:
             if hasattr(owner, name):
-                stack.enter_context(_replaced(owner, name, _wired(owner, name, look)))
-        stack.enter_context(_replaced(datetime, "datetime", _dated(look)))
-        yield hits
+                wire = _wired(owner, name, partial(look, advice=advice))
+                wires[id(getattr(owner, name))] = wire
+                stack.enter_context(replaced(owner, name, wire))
+        wires[id(datetime.datetime)] = dated = _dated(partial(look, advice=_TIME))
+        stack.enter_context(replaced(datetime, "datetime", dated))
+        for module, name, value in _bound(packages, wires):
+            stack.enter_context(replaced(module, name, value))
+        try:
+            yield hits
+        finally:
+            is_up = False  # a module that was imported meanwhile keeps its wires
+
+
+def _is_of(packages: Sequence[str], module: str) -> bool:
+    return any(module == one or module.startswith(f"{one}.") for one in packages)
+
+
+def _bound(
+    packages: Sequence[str], wires: dict[int, object]
+) -> list[tuple[ModuleType, str, object]]:
+    """Where watched modules have names of their own for what has a wire, by its identity."""
+    modules = [module for name, module in list(sys.modules.items()) if _is_of(packages, name)]
+    return [
+        (module, name, wires[id(value)])
+        for module in modules
+        for name, value in vars(module).items()
+        if id(value) in wires
+    ]
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, by: object) -> Generator[None, None, None]:
+def replaced(owner: Any, name: str, by: object) -> Generator[None, None, None]:
+    """Have another thing in the place of an attribute, while the block runs."""
     before = owner.__dict__[name]
     setattr(owner, name, by)
     try:

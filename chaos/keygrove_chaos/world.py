@@ -10,6 +10,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from keygrove_chaos.entropy import Streams
+from keygrove_chaos.errors import ChaosError, PlanError, RunError
 from keygrove_chaos.order import Order, order_for
 from keygrove_chaos.timeline import Moment
 from keygrove_chaos.trace import Fact, Trace
@@ -28,20 +29,28 @@ HOST: ContextVar[str] = ContextVar("HOST", default="")
 """Which node a task or callback belongs to; inherited by what it starts."""
 
 
-class LivelockError(Exception):
+_FACTS: Final = frozenset({str, int, float, bool})
+"""Types of nearly all facts; what is derived from them serves as well, and takes longer."""
+
+
+class LivelockError(RunError):
     """Something runs and runs, and virtual time stands still."""
 
 
-class DeadlockError(Exception):
+class DeadlockError(RunError):
     """Everyone waits, and nothing will ever happen."""
 
 
-class TimeUpError(Exception):
+class TimeUpError(RunError):
     """The run is not over at the virtual second it had to be over by."""
 
 
-class UnsupportedError(Exception):
-    """The engine cannot inject this fault: never a silent no-op."""
+class BackgroundError(RunError):
+    """A task that nobody awaited died, or a callback did."""
+
+
+class UnsupportedError(ChaosError):
+    """The engine cannot do this: never a silent no-op."""
 
 
 class Engine(Protocol):
@@ -92,19 +101,34 @@ class World:
         """The plan of this run: what was drawn from its seed, or else what `Options` gives.
 
         Raises:
-            msgspec.ValidationError: what is given is no such plan.
+            PlanError: what is given is no such plan.
         """
         if self.plan is not None:
-            return msgspec.json.decode(self.plan, type=type(drawn))
+            try:
+                return msgspec.json.decode(self.plan, type=type(drawn))
+            except msgspec.DecodeError as error:
+                raise PlanError(str(error)) from error
         self.plan = msgspec.json.encode(drawn)
         return drawn
 
     def note(self, *facts: Fact) -> None:
-        """See `Timeline`."""
+        """See `Timeline`.
+
+        Raises:
+            TypeError: a fact is neither a word nor a number.
+        """
+        if not _FACTS.issuperset(map(type, facts)):
+            _check_facts(facts)
         self.trace.add(self.now(), facts)
 
     def count(self, what: str, by: int = 1) -> None:
-        """Count what happened, to be seen in the verdict: effects of faults, rare states."""
+        """Count what happened, to be seen in the verdict: effects of faults, rare states.
+
+        Raises:
+            TypeError: it is not so many.
+        """
+        if not isinstance(by, int):  # pyright: ignore[reportUnnecessaryIsInstance] - scenarios may be untyped
+            raise TypeError(f"world.count({what!r}, {by!r:.80}): count by whole numbers")
         self.counts[what] = self.counts.get(what, 0) + by
 
     def pause(self, host: str) -> None:
@@ -116,6 +140,15 @@ class World:
         """Let them go on; what fell due meanwhile happens now."""
         self.note("resume", host)
         self._engine.resume(host)
+
+
+def _check_facts(facts: tuple[object, ...]) -> None:
+    for fact in facts:
+        if not isinstance(fact, str | int | float):
+            raise TypeError(
+                f"world.note({fact!r:.80}): facts are words and numbers that are the same in each "
+                "run; note a name of it"
+            )
 
 
 Main: TypeAlias = Callable[[World], Awaitable[T]]

@@ -10,7 +10,7 @@ from keygrove.errors import DataDirError
 from keygrove.storage.address import tree_key
 from keygrove.storage.opening import open_reader
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Cursor, Version
+from keygrove.storage.store import CertificateStore, Cursor, Whole
 from keygrove.system.datadir import count_shards
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_protocols.openpgp.keys import Digest
@@ -40,14 +40,14 @@ async def stores(root: Path) -> AsyncGenerator[list[SqliteStore], None]:
         ]
 
 
-async def all_versions(opened: Sequence[CertificateStore]) -> AsyncIterator[Version]:
+async def all_versions(opened: Sequence[CertificateStore]) -> AsyncIterator[Whole]:
     """Every certificate of all shards, in the order of tree keys, however many shards there are.
 
     That is the order in which each shard lists its own, so that one of each is compared.
     """
     limit = max(PAGE // max(len(opened), 1), PAGE_MIN)
     shards = [_versions(store, limit) for store in opened]
-    heads: list[tuple[bytes, int, Version]] = []
+    heads: list[tuple[bytes, int, Whole]] = []
     for at, shard in enumerate(shards):
         if (head := await anext(shard, None)) is not None:
             heads.append((tree_key(head.fingerprint), at, head))
@@ -61,7 +61,7 @@ async def all_versions(opened: Sequence[CertificateStore]) -> AsyncIterator[Vers
             heapreplace(heads, (tree_key(head.fingerprint), at, head))
 
 
-async def _versions(store: CertificateStore, limit: int) -> AsyncIterator[Version]:
+async def _versions(store: CertificateStore, limit: int) -> AsyncIterator[Whole]:
     """Every certificate of a shard, in the order of tree keys."""
     cursor: Cursor | None = None
     while True:
@@ -79,7 +79,7 @@ async def all_digests(store: SqliteStore) -> list[Digest]:
     cursor: Cursor | None = None
     while True:
         page = await store.digests(cursor, DIGEST_PAGE)
-        found.extend(page.digests)
+        found.extend(digests.stored for digests in page.digests)
         cursor = page.cursor
         if cursor is None:
             return found

@@ -117,7 +117,7 @@ def _candidate(one: Certificate, at: int) -> Candidate:
 
 def _refuse_version(one: Candidate) -> Refused:
     text = f"a key of version {one.version} is taken from dumps only: make a new key"
-    return Refused(one.fingerprint, UnsupportedKeyVersionError.code, text, one.at)
+    return Refused(one.fingerprint, UnsupportedKeyVersionError.code, text, at=one.at)
 
 
 def _with(on: Draft, **changes: object) -> Draft:

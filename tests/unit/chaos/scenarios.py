@@ -1,7 +1,10 @@
 """Scenarios that campaigns name."""
 
+import os
+import signal
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import anyio
 import msgspec
@@ -92,3 +95,50 @@ async def prints(world: World) -> Iterable[str]:
 async def exits(_: World) -> Iterable[str]:
     """Wants to end the process, and says that all is well."""
     sys.exit(0)
+
+
+async def dies(world: World) -> Iterable[str]:
+    """Takes its process with it, in two ways."""
+    await anyio.sleep(1)
+    if world.seed == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if world.seed == 5:
+        os._exit(0)
+    return ()
+
+
+class MuteError(Exception):
+    """An error without a text."""
+
+    def __str__(self) -> str:
+        raise KeyError("text")
+
+
+async def mute(_: World) -> Iterable[str]:
+    """Raises what cannot be printed."""
+    raise MuteError
+
+
+async def notes_objects(world: World) -> Iterable[str]:
+    """Writes into the trace what has another address each time."""
+    fact: Any = object()
+    world.note("made", fact)
+    return ()
+
+
+async def counts_words(world: World) -> Iterable[str]:
+    """Counts by what is no number."""
+    many: Any = "many"
+    world.count("things", many)
+    return ()
+
+
+async def odd_facts(world: World) -> Iterable[str]:
+    """Notes what no encoding of traces has."""
+    world.note("half a pair \ud800", 1 << 80, True)
+    return ()
+
+
+async def finds_numbers(_: World) -> Iterable[Any]:
+    """Says what it found in no words."""
+    return [1]

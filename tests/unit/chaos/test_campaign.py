@@ -1,19 +1,23 @@
 """Many seeds, their verdicts, and whether they are the same run in other processes."""
 
+import multiprocessing
+from collections.abc import Iterator
+from itertools import count
+
 import pytest
 
 from keygrove_chaos.campaign import UnknownScenarioError, judge, scenario_named, simulate
 from keygrove_chaos.determinism import VARIANTS, differences
 from keygrove_chaos.world import ENGINES, EngineName, Options
-from tests.unit.chaos.scenarios import rare_bug, sound
+from tests.unit.chaos.scenarios import RAN, rare_bug, sound
 
 HERE = "tests.unit.chaos.scenarios"
 BROKE = rare_bug.__code__.co_firstlineno + 6
 """The line on which it raises."""
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_each_seed_gets_its_verdict_whatever_the_number_of_processes(jobs: int) -> None:
+@pytest.mark.parametrize("jobs", [None, 1, 2])
+def test_each_seed_gets_its_verdict_whatever_the_number_of_processes(jobs: int | None) -> None:
     found = {v.seed: v for v in simulate(f"{HERE}:rare_bug", range(10), jobs=jobs)}
     assert sorted(found) == list(range(10))
     assert {seed: v.violations for seed, v in found.items() if v.violations} == {
@@ -25,6 +29,37 @@ def test_each_seed_gets_its_verdict_whatever_the_number_of_processes(jobs: int) 
     assert {seed: v.digest for seed, v in found.items()} == {
         seed: judge(rare_bug, seed).digest for seed in range(10)
     }
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_process_that_dies_is_a_finding_of_its_seed_and_the_others_go_on(jobs: int) -> None:
+    found = {v.seed: v.violations for v in simulate(f"{HERE}:dies", range(8), jobs=jobs)}
+    assert sorted(found) == list(range(8))
+    assert {seed: says for seed, says in found.items() if says} == {
+        3: (
+            "the process that ran it was killed by SIGKILL, as by the kernel when memory is short",
+        ),
+        5: ("the process that ran it ended with exit code 0",),
+    }
+
+
+def test_seeds_are_taken_as_they_are_run_on_no_more_processes_than_there_are_seeds() -> None:
+    taken: list[int] = []
+
+    def seeds() -> Iterator[int]:
+        for seed in count():
+            taken.append(seed)
+            yield seed
+
+    running = simulate(f"{HERE}:sound", seeds(), jobs=2)
+    seen = [next(running).seed for _ in range(4)]
+    running.close()
+    assert max(taken) < len(seen) + 2
+    before = {child.pid for child in multiprocessing.active_children()}
+    running = simulate(f"{HERE}:sound", range(2), jobs=1_000)
+    next(running)
+    assert len({child.pid for child in multiprocessing.active_children()} - before) < 2
+    running.close()
 
 
 def test_a_verdict_has_the_figures_of_its_run() -> None:
@@ -57,6 +92,7 @@ def test_c008_a_scenario_that_depends_on_hashes_is_shown_its_first_event() -> No
 
 @pytest.mark.slow
 def test_c002_a_scenario_that_remembers_is_found_out() -> None:
+    RAN.clear()  # whatever ran before in this process
     variants = {one.variant for one in differences(f"{HERE}:by_past", (1,))}
     assert {"after itself", "after 20 other seeds"} <= variants < {v.name for v in VARIANTS}
 

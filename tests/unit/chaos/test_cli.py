@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -123,6 +124,9 @@ def test_mutants_are_hunted(new: str, code: int, says: str, tmp_path: Path) -> N
     [
         (("simulate", "--scenario", "nowhere:main"), "name one as package.module:function"),
         (("simulate", "--scenario", f"{HERE}:RAN"), "make it a coroutine function"),
+        (("simulate", "--scenario", ".x:y"), "name one as package.module:function"),
+        (("simulate", "--scenario", "x:"), "name one as package.module:function"),
+        (("simulate", "--scenario", "tests.unit.chaos.exits:main"), "SystemExit: 3 (exits.py:5)"),
         (("replay", "nowhere.json"), "neither a seed nor a bundle"),
         (("mutate", "--folder", "docs"), "there are no mutants in docs"),
         (("mutate", "M-00", "--folder", "tests/simulation/mutants"), "no such mutant: M-00"),
@@ -132,6 +136,12 @@ def test_wrong_use_says_what_would_be_right(words: tuple[str, ...], says: str) -
     ran = chaos(*words)
     assert ran.exit_code == 2
     assert says in ran.stderr
+
+
+def test_facts_that_no_encoding_has_are_told_and_hashed() -> None:
+    ran = chaos("replay", "0", "--scenario", f"{HERE}:odd_facts")
+    assert ran.exit_code == 0
+    assert f"half a pair \\ud800 {1 << 80} True" in ran.stdout
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -155,6 +165,10 @@ def test_a_file_of_mutants_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ("raises", "KeyError: 'x' (scenarios.py:"),
         ("exits", "SystemExit: 0"),
         ("returns_nothing", "the scenario returned None: return what it found wrong"),
+        ("finds_numbers", "the scenario returned [1]: return what it found wrong"),
+        ("mute", "MuteError: (its text cannot be had: KeyError) (scenarios.py:"),
+        ("notes_objects", "facts are words and numbers"),
+        ("counts_words", "world.count('things', 'many'): count by whole numbers"),
     ],
 )
 def test_what_a_scenario_does_wrong_is_told_with_its_place(name: str, says: str) -> None:
@@ -167,6 +181,26 @@ def test_what_a_scenario_does_wrong_is_told_with_its_place(name: str, says: str)
 @pytest.mark.slow
 def test_determinism_is_told_of_scenarios_that_print() -> None:
     assert chaos("determinism", "--seeds", "1", "--scenario", f"{HERE}:prints").exit_code == 0
+
+
+def test_a_seed_whose_process_dies_is_named_with_its_replay() -> None:
+    ran = chaos("simulate", "--seeds", "8", "--jobs", "2", "--scenario", f"{HERE}:dies")
+    assert ran.exit_code == 1
+    assert "seed 3: the process that ran it was killed by SIGKILL" in ran.stderr
+    assert f"keygrove chaos replay 3 --scenario {HERE}:dies" in ran.stderr
+    assert "8 seeds from 0 on aio: 2 found something" in ran.stderr
+
+
+def test_processes_that_cannot_be_started_are_told() -> None:
+    words = ("simulate", "--seeds", "500", "--jobs", "500", "--scenario", f"{HERE}:sound")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
+    try:
+        ran = chaos(*words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert ran.exit_code == 3
+    assert "lower --jobs" in ran.stderr
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -4,9 +4,10 @@ import asyncio
 import gc
 import importlib
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from keygrove_chaos.trace import BLOCK, Trace, first_difference
 from keygrove_chaos.world import (
     ENGINES,
     HOST,
+    BackgroundError,
     DeadlockError,
     EngineName,
     LivelockError,
@@ -150,11 +152,135 @@ def test_a_year_passes_at_once_and_the_limit_ends_it(options: Options) -> None:
 def test_everyone_waiting_for_ever_is_a_deadlock_on_asyncio_and_time_up_on_trio(
     options: Options,
 ) -> None:
-    async def main(_: World) -> None:
+    async def waits_for_ever() -> None:
         await anyio.Event().wait()
 
-    with pytest.raises((DeadlockError, TimeUpError)):
+    async def main(_: World) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waits_for_ever)
+            await anyio.Event().wait()
+
+    with pytest.raises((DeadlockError, TimeUpError)) as raised:
         run(main, seed=1, options=options)
+    first = waits_for_ever.__code__.co_firstlineno + 1
+    assert re.search(rf"waits_for_ever at test_world\.py:{first}\b", str(raised.value))
+    assert f"main at test_world.py:{first + 5}" in str(raised.value)
+
+
+@pytest.mark.parametrize("count", [5, 9])
+def test_of_many_tasks_that_wait_some_are_named_and_the_others_counted(count: int) -> None:
+    async def main(world: World) -> None:
+        del world
+        async with anyio.create_task_group() as tasks:
+            for _ in range(count - 1):
+                tasks.start_soon(anyio.Event().wait)
+
+    with pytest.raises(DeadlockError) as raised:
+        run(main, seed=1)
+    assert str(raised.value).count(" at ") == 5
+    assert ("4 more" in str(raised.value)) == (count == 9)
+
+
+def test_a_paused_host_is_named_where_nothing_can_go_on() -> None:
+    async def main(world: World) -> None:
+        HOST.set("n1")
+        world.pause("n1")
+        await anyio.sleep(1)
+
+    with pytest.raises(DeadlockError, match="paused: n1"):
+        run(main, seed=1)
+
+
+def test_a_task_that_dies_and_that_nobody_awaits_is_told() -> None:
+    async def relay() -> None:
+        await anyio.sleep(1)
+        raise ValueError("no such peer")
+
+    async def main(_: World) -> None:
+        kept = [asyncio.create_task(relay()) for _ in range(3)]
+        await anyio.sleep(5)
+        kept.append(asyncio.create_task(anyio.sleep(1)))
+
+    with pytest.raises(BackgroundError) as raised:
+        run(main, seed=1)
+    assert "relay died, and nobody awaited it: ValueError: no such peer" in str(raised.value)
+    assert f"test_world.py:{relay.__code__.co_firstlineno + 2}" in str(raised.value)
+
+
+def test_a_callback_that_dies_is_told_rather_than_that_all_wait_for_it() -> None:
+    async def main(world: World) -> None:
+        done = anyio.Event()
+
+        def wake() -> None:
+            raise KeyError("x")
+            done.set()
+
+        world.call_at(1.0, wake)
+        await done.wait()
+
+    with pytest.raises(BackgroundError, match=r"a callback died.*KeyError: 'x'"):
+        run(main, seed=1)
+
+
+def test_a_task_whose_error_somebody_took_is_no_news() -> None:
+    async def breaks() -> None:
+        raise ValueError
+
+    async def main(_: World) -> None:
+        await asyncio.gather(breaks(), breaks(), return_exceptions=True)
+        with suppress(ValueError):
+            await asyncio.create_task(breaks())
+        stray = asyncio.create_task(anyio.sleep_forever())
+        stray.add_done_callback(lambda _: 1 / 0)
+
+    run(main, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("opens", "says"),
+    [
+        (lambda: asyncio.open_connection("a", 1), "take streams of a simulated Network"),
+        (lambda: asyncio.start_server(print, "a", 1), "take streams of a simulated Network"),
+        (lambda: anyio.connect_tcp("a", 1), "take streams of a simulated Network"),
+        (lambda: asyncio.to_thread(print), "call the function itself"),
+        (lambda: asyncio.create_subprocess_exec("true"), "stand in for what they do"),
+    ],
+)
+def test_what_asyncio_would_do_outside_says_what_to_do_instead(
+    opens: Callable[[], Awaitable[object]], says: str
+) -> None:
+    async def main(_: World) -> None:
+        await opens()
+
+    with pytest.raises(NotImplementedError, match=says):
+        run(main, seed=1)
+
+
+def test_a_scenario_of_the_other_event_loop_is_told_which_it_needs(options: Options) -> None:
+    async def main(_: World) -> None:
+        if options.engine == "aio":
+            await trio.sleep(1)
+        else:
+            await asyncio.sleep(1)
+
+    needs = "trio" if options.engine == "aio" else "asyncio's loop"
+    with pytest.raises(UnsupportedError, match=rf"test_world\.py:\d+ needs {needs}: use anyio"):
+        run(main, seed=1, options=options)
+
+
+THREADED = """
+import threading
+from keygrove_chaos.running import run
+async def main(world):
+    threading.Thread(target=threading.Event().wait).start()
+run(main, seed=1)
+print("over", flush=True)
+"""
+
+
+def test_a_thread_that_a_scenario_started_does_not_keep_the_process_alive() -> None:
+    words = [sys.executable, "-c", THREADED]
+    assert subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=60).stdout == b"over\n"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +291,7 @@ def test_c006_a_loop_that_lets_no_time_pass_is_a_livelock(options: Options) -> N
         while True:
             await anyio.lowlevel.checkpoint()
 
-    with pytest.raises(LivelockError, match="stands still"):
+    with pytest.raises(LivelockError, match=r"stands still.*main at test_world\.py:"):
         run(main, seed=1, options=options)
 
 
