@@ -1,5 +1,7 @@
 """What can go wrong in the product itself. Catch KeygroveError to catch it all."""
 
+from collections.abc import Sequence
+
 
 class KeygroveError(Exception):
     """The root of every error this package raises."""
@@ -35,6 +37,16 @@ class NodeStartError(KeygroveError):
 
     def __init__(self, child: str, why: str) -> None:
         super().__init__(f"{child} could not start: {why}")
+
+
+class NodeStopError(KeygroveError):
+    """Actors did not stop in time, so they were killed."""
+
+    def __init__(self, late: Sequence[str]) -> None:
+        super().__init__(
+            f"not stopped in order: {', '.join(late)} took too long and was killed; nothing that "
+            "was acknowledged is lost, and the next start goes on from there"
+        )
 
 
 class DiskFullError(KeygroveError):
