@@ -114,7 +114,7 @@ def _candidate(one: Certificate, policy: Policy, cause: Cause, at: int, source: 
 
 def source_salt(policy: Policy) -> bytes:
     """What makes sources of one policy differ from those of all others."""
-    return msgspec.msgpack.encode((VERSION, policy))
+    return msgspec.msgpack.encode((VERSION, policy), order="deterministic")
 
 
 def source_of(octets: bytes, salt: bytes) -> bytes:
@@ -124,6 +124,8 @@ def source_of(octets: bytes, salt: bytes) -> bytes:
 
 def name_of(octets: bytes) -> Fingerprint | None:
     """Whose certificate begins here, None if that cannot be read."""
+    if not octets:
+        return None
     try:
         header = read_header(octets, 0)
         if header.tag != Tag.PUBLIC_KEY:

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
-
 from keygrove.cluster.candidate import Candidate
+
 from keygrove.cluster.placement import Placement
 from keygrove.cluster.router import Router, shard_name
 from keygrove.errors import DiskFullError, StoreError
