@@ -58,11 +58,8 @@ class Reading(msgspec.Struct, frozen=True):
 
     certificates: tuple[Certificate | Refused, ...] = ()
     revocation: Packet | None = None
-
-    @property
-    def cost_us(self) -> int:
-        """About how many microseconds it takes to look into it."""
-        return sum(cost_us(one) for one in self.certificates if isinstance(one, Certificate))
+    cost_us: int = 0
+    """About how many microseconds it takes to look into it."""
 
 
 def read(data: bytes) -> Reading:
@@ -75,7 +72,9 @@ def read(data: bytes) -> Reading:
     revocation = bare_revocation(packets)
     if revocation is not None:
         return Reading(revocation=revocation)
-    return Reading(tuple(map(_refuse_old, group(packets, SUBMISSION))))
+    certificates = tuple(map(_refuse_old, group(packets, SUBMISSION)))
+    cost = sum(cost_us(one) for one in certificates if isinstance(one, Certificate))
+    return Reading(certificates, cost_us=cost)
 
 
 def look_into(reading: Reading, policy: Policy) -> Prepared:
@@ -121,7 +120,7 @@ def _candidate(one: Certificate, policy: Policy, cause: Cause, at: int, source: 
 
 def source_salt(policy: Policy) -> bytes:
     """What makes sources of one policy differ from those of all others."""
-    return msgspec.msgpack.encode((VERSION, policy))
+    return msgspec.msgpack.encode((VERSION, policy), order="deterministic")
 
 
 def source_of(octets: bytes, salt: bytes) -> bytes:
@@ -131,6 +130,8 @@ def source_of(octets: bytes, salt: bytes) -> bytes:
 
 def name_of(octets: bytes) -> Fingerprint | None:
     """Whose certificate begins here, None if that cannot be read."""
+    if not octets:
+        return None
     try:
         header = read_header(octets, 0)
         if header.tag != Tag.PUBLIC_KEY:
