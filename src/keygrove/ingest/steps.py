@@ -5,7 +5,7 @@ certificate stands for itself. A route only accepts or refuses a whole certifica
 of it is for the policy to say, which is the same for all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -47,10 +47,9 @@ One: TypeAlias = Candidate | Refused
 
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):
-    """A submission that was looked into: those of its certificates that go on, and the others."""
+    """A submission that was looked into: its certificates, in its order."""
 
-    candidates: tuple[Candidate, ...]
-    refused: tuple[Refused, ...] = ()
+    ones: tuple[One, ...]
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -79,25 +78,19 @@ def read(data: bytes) -> Reading:
 
 def look_into(reading: Reading, policy: Policy) -> Prepared:
     """Verify what was read, and apply the policy to it."""
-    return _sorted(
-        one if isinstance(one, Refused) else _candidate(one, policy, Cause.UPLOAD, at)
-        for at, one in enumerate(reading.certificates)
+    return Prepared(
+        tuple(
+            one if isinstance(one, Refused) else _candidate(one, policy, Cause.UPLOAD, at)
+            for at, one in enumerate(reading.certificates)
+        )
     )
 
 
 def look_into_dump(certificates: Sequence[bytes], policy: Policy) -> Prepared:
     """The same for certificates of a dump, each as its packets."""
     salt = source_salt(policy)
-    return _sorted(
-        _look_into_one(octets, policy, salt, at) for at, octets in enumerate(certificates)
-    )
-
-
-def _sorted(ones: Iterable[One]) -> Prepared:
-    ones = list(ones)
     return Prepared(
-        tuple(one for one in ones if isinstance(one, Candidate)),
-        tuple(one for one in ones if isinstance(one, Refused)),
+        tuple(_look_into_one(octets, policy, salt, at) for at, octets in enumerate(certificates))
     )
 
 
