@@ -20,6 +20,16 @@ class ListenError(KeygroveError):
         )
 
 
+class IncapableError(KeygroveError):
+    """The libraries of this machine cannot verify all signatures."""
+
+    def __init__(self, lacking: Sequence[str]) -> None:
+        super().__init__(
+            f"signatures cannot be verified that need {', '.join(lacking)}: install the "
+            "`cryptography` of PyPI, and a Python whose OpenSSL has all hash algorithms"
+        )
+
+
 class DataDirError(KeygroveError):
     """The data directory cannot be used, now or at all."""
 

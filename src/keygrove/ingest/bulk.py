@@ -38,7 +38,7 @@ FRAME_BYTES_MAX = 256 << 20
 """What a batch of the smallest packets may grow to on the way back."""
 PROCESSES_MAX = 4
 """Unless the operator wants more: storing takes longer than parsing, so these outrun it."""
-WORTH_BYTES = 32 << 20
+WORTH_BYTES = 4 << 20
 """By measurement: up to here, starting the processes costs as much as they save."""
 PARSE_S = 30.0
 """More than any certificate needs that may be looked into (`steps.COST_US_MAX`)."""
