@@ -11,6 +11,9 @@ from keygrove.cluster.candidate import Candidate
 from keygrove.cluster.placement import Placement
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import (
+    Administered,
+    Allow,
+    Deny,
     Failed,
     Fetch,
     Find,
@@ -18,6 +21,9 @@ from keygrove.storage.messages import (
     Merge,
     Merged,
     NoSpace,
+    Order,
+    Replace,
+    Replayed,
     Search,
     ShardApi,
     ShardStatus,
@@ -117,6 +123,32 @@ class Router:
                 for one in candidates
             ]
         )
+
+    async def deny(
+        self, fingerprint: Fingerprint, order: Order
+    ) -> Administered | Replayed | NoSpace | Failed:
+        """Remove a certificate, and take it no more; it is durable when this returns."""
+        return await self._administer(Deny(fingerprint, order))
+
+    async def allow(
+        self, fingerprint: Fingerprint, order: Order
+    ) -> Administered | Replayed | NoSpace | Failed:
+        """Lift the denial of a certificate; it is durable when this returns."""
+        return await self._administer(Allow(fingerprint, order))
+
+    async def replace(
+        self, candidate: Candidate, order: Order
+    ) -> Administered | Replayed | NoSpace | Failed:
+        """Hold this instead of what is held; it is durable when this returns."""
+        one = candidate
+        message = Replace(one.fingerprint, one.certificate, one.digest, order)
+        return await self._administer(message)
+
+    async def _administer(
+        self, message: Deny | Allow | Replace
+    ) -> Administered | Replayed | NoSpace | Failed:
+        shard = self._shards[self._placement.shard(message.fingerprint)]
+        return await shard.call(message, timeout=MERGE_S)
 
     async def status(self) -> list[ShardStatus]:
         """The figures of all shards, in order."""

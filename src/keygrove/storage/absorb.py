@@ -95,7 +95,7 @@ def absorb(held: Held | None, incoming: Sequence[Incoming], now: int) -> Absorbe
             cause = of if Outcome.CHANGED in told else cause
     told = [outcomes[at] for at in range(len(incoming))]
     is_new = not CHANGING.isdisjoint(told)
-    put = _put(current.read(), current.digest, cause, now) if is_new else None
+    put = put_of(current.read(), current.digest, cause, now) if is_new else None
     return Absorbed(current, tuple(told), put)
 
 
@@ -153,7 +153,8 @@ def effort(certificate: Certificate) -> int:
     return sum(len(packet.body) + PACKET_EFFORT for packet in packets(certificate))
 
 
-def _put(certificate: Certificate, digest: Digest, cause: Cause, now: int) -> Put:
+def put_of(certificate: Certificate, digest: Digest, cause: Cause, now: int) -> Put:
+    """What has to be written for this certificate, whatever was held before."""
     found = derive_from(certificate)
     return Put(
         fingerprint=fingerprint(certificate),
