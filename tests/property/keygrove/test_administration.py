@@ -45,7 +45,8 @@ async def play(history: list[str | int]) -> None:
         await store.commit([] if ruling.write is None else [ruling.write], [ruling.record])
         due = Effect.DONE
         if asked == "deny":
-            denied = (denied or set()) | (states[held] if held is not None else set[Digest]())
+            there = states[held] if held is not None else set[Digest]()
+            denied = there if denied is None else denied | there
             held = None
         elif asked == "allow":
             due = Effect.NOT_DENIED if denied is None else Effect.DONE
