@@ -8,7 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
+"""For what never takes so long, on whatever machine: only a failure waits for its end."""
 
 
 @contextmanager

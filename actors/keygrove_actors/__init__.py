@@ -85,6 +85,7 @@ from keygrove_actors.pool import PortPool, Recycle
 from keygrove_actors.port import Port
 from keygrove_actors.port_fake import Died, in_memory
 from keygrove_actors.port_spec import Offer, PortSpec, WorkerLimits
+from keygrove_actors.program import serve
 from keygrove_actors.ref import Ref
 from keygrove_actors.reports import (
     Breach,
@@ -275,6 +276,7 @@ __all__ = [
     "on_cast",
     "partitioned",
     "run",
+    "serve",
     "stream",
     "when",
     "zygote_spec",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from math import inf
+from threading import get_ident
 from typing import Any, Final, TypeVar, overload
 
 from keygrove_actors import groups
@@ -154,12 +155,12 @@ class Ctx:
         Raises:
             StashFull: there are as many as the class's `stash_limit` allows.
         """
-        self._cell.stash(message)
+        self._changing("stash").stash(message)
         return Defer.KEPT
 
     def unstash_all(self) -> None:
         """Handle all that is put aside next, in its old order, before newer mail."""
-        self._cell.unstash_all()
+        self._changing("unstash_all").unstash_all()
 
     def trap_exit(self, *, on: bool) -> None:
         """From now on get exit signals as `on_exit`, or die of them."""
@@ -167,16 +168,17 @@ class Ctx:
 
     def link(self, ref: Ref[Any]) -> None:
         """Die together: whichever of the two ends abnormally ends the other."""
-        self._cell.link(ref.resolve())
+        self._changing("link").link(ref.resolve())
 
     def unlink(self, ref: Ref[Any]) -> None:
         """Undo all `link`s with the actor at `ref`; no `Exit` of it comes after this."""
+        own = self._changing("unlink")
         if (cell := ref.last) is not None:
-            self._cell.unlink(cell)
+            own.unlink(cell)
 
     def exit(self, reason: Reason) -> None:
         """End this actor with `reason`, whether or not it traps exits."""
-        self._cell.stop(reason)
+        self._changing("exit").stop(reason)
 
     def alias(self, name: str) -> None:
         """Take one more name, which goes with the actor.
@@ -184,17 +186,17 @@ class Ctx:
         Raises:
             NameTaken: a live actor has it.
         """
-        cell = self._cell
+        cell = self._changing("alias")
         cell.hub.register(name, cell)
         cell.aliases = [*(cell.aliases or ()), name]
 
     def join(self, group: str) -> None:
         """Be listed once more in a group."""
-        groups.join(self._cell, group)
+        groups.join(self._changing("join"), group)
 
     def leave(self, group: str) -> bool:
         """Be listed once less in a group; whether it was listed."""
-        return groups.leave(self._cell, group)
+        return groups.leave(self._changing("leave"), group)
 
     def members(self, group: str) -> list[Ref[Any]]:
         """Who is in the group on any node; as yet, there is one."""
@@ -206,11 +208,11 @@ class Ctx:
 
     def monitor_group(self, group: str) -> list[Ref[Any]]:
         """The members now; every change from now on comes to `on_info` as `Joined` or `Left`."""
-        return groups.watch(self._cell, group)
+        return groups.watch(self._changing("monitor_group"), group)
 
     def demonitor_group(self, group: str) -> None:
         """Hear no more of a group."""
-        groups.unwatch(self._cell, group)
+        groups.unwatch(self._changing("demonitor_group"), group)
 
     def set_label(self, about: str) -> None:
         """Say what this actor is about, for people who read the tree. No secrets."""
@@ -218,11 +220,11 @@ class Ctx:
 
     def monitor(self, ref: Ref[Any]) -> MonitorId:
         """Have `on_down` called once when the actor now at `ref` ends, or if none is there."""
-        return Monitor.set(self._cell, ref)
+        return Monitor.set(self._changing("monitor"), ref)
 
     def demonitor(self, monitor_id: MonitorId, *, flush: bool = True) -> None:
         """Take a monitor back. With `flush`, a `Down` already in the mailbox goes with it."""
-        monitor = (self._cell.monitors or {}).get(monitor_id)
+        monitor = (self._changing("demonitor").monitors or {}).get(monitor_id)
         if monitor is not None:
             monitor.withdraw(flush=flush)
 
@@ -241,3 +243,15 @@ class Ctx:
     ) -> MessageTimer:
         """Have `message` handled each `period` seconds, without bursts after a stall."""
         return MessageTimer(self._cell, message, period, every=period, name=name)
+
+    def _changing(self, what: str) -> Cell:
+        """The actor, to change what it shares with others, in its loop's own thread.
+
+        Raises:
+            WrongThread: this is another one.
+        """
+        cell = self._cell
+        if get_ident() != cell.hub.thread:
+            way = f"anyio.from_thread.run_sync(ctx.{what}, ...)"
+            cell.hub.check_thread(cell, f"ctx.{what}()", way)
+        return cell

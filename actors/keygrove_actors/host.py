@@ -261,7 +261,7 @@ class TaskSet:
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
-        self._tasks: dict[_ChildTask, None] = {}
+        self._tasks: dict[ChildTask, None] = {}
         self._reaper: Parker[None] | None = None
 
     def __bool__(self) -> bool:
@@ -276,9 +276,9 @@ class TaskSet:
         self, function: Callable[..., Awaitable[Any]], args: Any, *, is_isolated: bool = False
     ) -> None:
         """Start one more; of an isolated one the actor is told the outcome, whatever it is."""
-        self._tasks[_ChildTask(self, self._cell, function, args, is_isolated)] = None
+        self._tasks[ChildTask(self, self._cell, function, args, is_isolated)] = None
 
-    def ended(self, task: _ChildTask, result: Any, error: BaseException | None) -> None:
+    def ended(self, task: ChildTask, result: Any, error: BaseException | None) -> None:
         """One is over; with `error`, so is its actor, unless it is isolated."""
         del self._tasks[task]
         if task.is_isolated:
@@ -297,10 +297,10 @@ class TaskSet:
             await self._reaper
 
 
-class _ChildTask:
+class ChildTask:
     """A task that belongs to an actor: its failure ends the actor, whose end ends it."""
 
-    __slots__ = ("_args", "_function", "_is_cancelled", "_owner", "_scope", "is_isolated")
+    __slots__ = ("_args", "_function", "_is_cancelled", "_owner", "_scope", "cell", "is_isolated")
 
     def __init__(
         self,
@@ -310,6 +310,7 @@ class _ChildTask:
         args: Any,
         is_isolated: bool,
     ) -> None:
+        self.cell = cell
         self.is_isolated = is_isolated
         self._owner = owner
         self._function = function

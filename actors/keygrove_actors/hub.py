@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 DIRECT_TURNS: Final = 128
 """Direct turns after which a caller lets others have the loop."""
 
+WAYS: Final = (
+    "anyio.from_thread.run_sync(ref.cast, message), or anyio.from_thread.run(ref.call, message)"
+)
+"""How another thread reaches an actor."""
+
 
 class Waiter:
     """A caller that waits for a name to appear, at most until its wheel entry expires."""
@@ -212,8 +217,10 @@ class Hub:
             raise not_seconds(what, seconds)
         return when
 
-    def check_thread(self, target: Labelled, what: object) -> None:
+    def check_thread(self, target: Labelled, what: object, way: str = WAYS) -> None:
         """See that `target` gets `what`, a message or a word for it, in the loop's own thread.
+
+        `way` is how it gets there from another one.
 
         Raises:
             WrongThread: this is another; the runtime's tables would be torn.
@@ -221,9 +228,7 @@ class Hub:
         if get_ident() != self.thread:
             raise WrongThread(
                 f"{target.label} was given {what if isinstance(what, str) else type_name(what)} in "
-                f"thread {current_thread().name}, and its loop runs in another: there, use "
-                "anyio.from_thread.run_sync(ref.cast, message), or "
-                "anyio.from_thread.run(ref.call, message)"
+                f"thread {current_thread().name}, and its loop runs in another: there, use {way}"
             )
 
     def actor_id(self) -> ActorId:

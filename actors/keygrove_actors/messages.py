@@ -8,12 +8,16 @@ and fit for a wire; an exception object never leaves the actor that raised it.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NewType, TypeAlias, TypeVar
 
 import msgspec
 
 if TYPE_CHECKING:
     from keygrove_actors.ref import Ref
+
+TAKES_TOLD_MAX: Final = 10
+"""Messages that an error names, of those that an actor takes."""
 
 P_co = TypeVar("P_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
@@ -293,14 +297,24 @@ class NameTaken(ActorError):
 
 
 class WrongProtocol(ActorError):
-    """The actor serves another protocol, or has no handler for this call."""
+    """The actor serves another protocol, or has no handler for this call.
 
-    def __init__(self, target: str, wanted: str, served: str) -> None:
-        super().__init__(
-            f"{target} serves {served}, not {wanted}: ask for the protocol its class names, "
-            "or give that class a handler"
-        )
+    Of a call, `takes` are the classes of the messages that the actor has handlers for.
+    """
+
+    def __init__(
+        self, target: str, wanted: str, served: str, takes: Iterable[type[Any]] | None = None
+    ) -> None:
+        way = f"ask for {served}"
+        if takes is not None:
+            way = f"{_any_of(takes)}give its class a handler for {wanted}"
+        super().__init__(f"{target} serves {served}, not {wanted}: {way}")
         self.target = target
+
+
+def _any_of(takes: Iterable[type[Any]]) -> str:
+    names = [kind.__name__ for kind in takes if issubclass(kind, Call | Cast)]
+    return f"send {', '.join(names[:TAKES_TOLD_MAX])}, or " if names else ""
 
 
 class AlreadyReplied(ActorError):

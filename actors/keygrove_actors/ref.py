@@ -311,4 +311,4 @@ def check_protocol(cell: Cell, proto: type[Any]) -> None:
     """Raise `WrongProtocol` unless the actor serves `proto`."""
     serves = cell.traits.serves
     if serves is not None and not issubclass(serves, proto):
-        raise WrongProtocol(cell.label, proto.__name__, serves.__name__)
+        raise WrongProtocol(cell.label, proto.__name__, cell.traits.served)

@@ -1,7 +1,8 @@
 """What the runtime tells its observer: one struct for each event, in order.
 
-`child` is the id within the supervisor, `path` leads to it from the root (`peers/p7`). As text,
-`str(report)`, each is one line for people, in which nothing moves a terminal's cursor.
+`child` is the id in the supervisor's spec, which dynamic children of one template share, and
+`path` leads from the root to this one (`peers/peer-7`). As text, `str(report)`, each is one
+line for people, in which nothing moves a terminal's cursor.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import msgspec
 from keygrove_actors.messages import Crash, Reason
 
 
+def in_a_line(words: str) -> str:
+    """The same; escaped if it would break the line, or move a terminal's cursor."""
+    return words if words.isprintable() else repr(words)[1:-1]
+
+
 class _Report(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
-        words = self._words()
-        return words if words.isprintable() else repr(words)[1:-1]
+        return in_a_line(self._words())
 
     def _words(self) -> str:
         raise NotImplementedError
@@ -257,7 +262,8 @@ class Zombie(_Report, frozen=True, tag=True):
 class SlowTurn(_Report, frozen=True, tag=True):
     """A handler keeps the event loop from everyone else; `stack` shows where it is.
 
-    `path` and `message` are empty where it is no handler's doing, as far as can be seen.
+    `message` is the type of the message at hand, `init` or `terminate`, or the function of a
+    task. It is empty, and so is `path`, where no actor can be seen on the stack.
     """
 
     path: str
@@ -266,7 +272,7 @@ class SlowTurn(_Report, frozen=True, tag=True):
     stack: str
 
     def _words(self) -> str:
-        who = f"{self.path} at {self.message}" if self.path else "something that is no handler"
+        who = f"{self.path} at {self.message}" if self.path else "something outside the actors"
         return f"{who} holds up the event loop, for {self.seconds:.2f} s by now"
 
 

@@ -142,8 +142,12 @@ class Runtime:
         """Stop the tree in order; again and again does no harm.
 
         Whoever still runs after `deadline` seconds is killed. Returns their paths.
+
+        Raises:
+            WrongThread: the tree's loop runs in another thread.
         """
         hub = self._hub
+        hub.check_thread(self._root, "stop()", "anyio.from_thread.run(runtime.stop)")
         hub.due(deadline, "deadline")  # before anything is stopped
         self._is_stopping = True
         self._root.stop(Shutdown())
@@ -158,7 +162,13 @@ class Runtime:
         return self._late
 
     def kill(self) -> None:
-        """Kill the tree at once: nobody's `terminate` runs. Leaving the block waits for its end."""
+        """Kill the tree at once: nobody's `terminate` runs. Leaving the block waits for its end.
+
+        Raises:
+            WrongThread: the tree's loop runs in another thread.
+        """
+        way = "anyio.from_thread.run_sync(runtime.kill)"
+        self._hub.check_thread(self._root, "kill()", way)
         self._is_stopping = True
         self._root.kill()
 
@@ -167,7 +177,9 @@ class Runtime:
 
         Raises:
             TreeEnded: it ended by itself, which means that it gave up.
+            WrongThread: the tree's loop runs in another thread.
         """
+        self._hub.check_thread(self._root, "wait()", "anyio.from_thread.run(runtime.wait)")
         await self._root_death()
         self._raise_if_ended()
 

@@ -292,8 +292,9 @@ class _Machine:
         if request is None:
             cell.hub.unhandled(cell, message)
         else:
-            served = f"{type_name(actor)} in {self.state}"
-            request.fail(WrongProtocol(cell.label, type_name(message), served))
+            served = f"{cell.traits.served} in {self.state}"
+            takes = [k for state, k in type(actor).__table__ if state in {self.state, None}]
+            request.fail(WrongProtocol(cell.label, type_name(message), served, takes))
         return Defer.KEPT
 
     def _postpone(self, message: Any) -> None:

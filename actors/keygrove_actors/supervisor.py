@@ -240,7 +240,7 @@ class SupervisorCell(Staff):
 
     def _take_request(self, request: Request) -> None:
         if not isinstance(request.message, REQUESTS):
-            request.fail(WrongProtocol(self.label, type_name(request.message), "SupApi"))
+            request.fail(WrongProtocol(self.label, type_name(request.message), "SupApi", REQUESTS))
             return
         if self.model.leaving is not None:
             request.fail(ShuttingDown(self.label))

@@ -23,7 +23,7 @@ Args = TypeVarTuple("Args")
 class Task(Generic[T]):
     """What comes of a task: await it in an async handler, or in another task of its actor."""
 
-    __slots__ = ("_cell", "_error", "_is_over", "_name", "_result", "_waiters")
+    __slots__ = ("_error", "_is_over", "_result", "_waiters", "cell", "name")
 
     def __init__(
         self,
@@ -33,8 +33,9 @@ class Task(Generic[T]):
         *,
         is_isolated: bool,
     ) -> None:
-        self._cell = cell
-        self._name: str = getattr(function, "__qualname__", repr(function))
+        self.cell = cell
+        """Whose it is. For the runtime's own use."""
+        self.name: str = getattr(function, "__qualname__", repr(function))
         self._is_over = False
         self._result: T | None = None
         self._error: BaseException | None = None
@@ -48,7 +49,7 @@ class Task(Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         """Its result. Raises what it raised, and `CalleeExit` if its actor ended first."""
         if not self._is_over:
-            parker: Parker[None] = self._cell.hub.backend.parker()
+            parker: Parker[None] = self.cell.hub.backend.parker()
             self._waiters.append(parker)
             yield from parker.__await__()
         if self._error is not None:
@@ -68,11 +69,11 @@ class Task(Generic[T]):
                 raise
         finally:
             if is_cut_off:
-                reason = self._cell.reason or Killed()
-                self._error = CalleeExit(self._cell.label, self._name, reason)
+                reason = self.cell.reason or Killed()
+                self._error = CalleeExit(self.cell.label, self.name, reason)
             was_awaited = self._end()
         if is_isolated and not was_awaited:
-            self._cell.task_done(self._name, self._result, self._error)
+            self.cell.task_done(self.name, self._result, self._error)
 
     def _end(self) -> bool:
         """Wake who waits; whether anybody did."""

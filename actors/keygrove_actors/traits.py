@@ -55,6 +55,11 @@ class Traits(NamedTuple):
     stash_limit: int
     ctx: Callable[[Cell], Ctx]
 
+    @property
+    def served(self) -> str:
+        """The name of the protocol; of one that is not named, what all are."""
+        return (self.serves or object).__name__
+
 
 def checked(traits: Traits) -> Traits:
     """The same, with every reply compared with its message class's declaration (A-100)."""

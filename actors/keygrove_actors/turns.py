@@ -198,8 +198,8 @@ class Turns(Settling):
         if plain is not None:
             self._run(plain, message, request)
         elif request is not None:
-            served, wanted = type_name(self.actor), type_name(message)
-            request.fail(WrongProtocol(self.label, wanted, served))
+            takes = (*traits.plain, *traits.slow)
+            request.fail(WrongProtocol(self.label, type_name(message), traits.served, takes))
             self.current = None
         elif traits.info is not None:
             return self._run_either(traits.info, message)

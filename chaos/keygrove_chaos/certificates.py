@@ -1,13 +1,16 @@
-"""Certificates made up by number: well framed and canonical, signed by nobody.
+"""Certificates made up by number: canonical, and signed as `signing` signs."""
 
-Their keys are of an algorithm that nobody knows, so any material will do; the same number
-always gives the same key.
-"""
-
+import hashlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
 
 from keygrove.storage.absorb import Incoming, absorb
 from keygrove.storage.store import Cause, Put
+from keygrove_chaos import signing
+from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.armor import armor
 from keygrove_protocols.openpgp.certificate import (
     Certificate,
@@ -19,11 +22,46 @@ from keygrove_protocols.openpgp.certificate import (
 from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.packets import Packet, Tag
+from keygrove_protocols.openpgp.signatures import DIRECT_KEY
 
-CREATED = 1_700_000_000
-UNKNOWN_ALGORITHM = b"\x63"
-ATTRIBUTE_BYTES = 32_000
-"""Of which submissions may have many, and not larger ones than twice that."""
+CREATED = signing.CREATED
+GENERIC, POSITIVE, ENCRYPTS = 0x10, 0x13, 0x0C
+FIRST_STRANGER = 1_000_000
+NOTE_OCTETS = 8_000
+LARGE_OCTETS = 64_000
+"""Of one of others' signatures: just below what one may be."""
+
+
+class Recipe(NamedTuple):
+    """What a certificate is made of."""
+
+    number: int
+    user_ids: tuple[str, ...]
+    version: int
+    subkeys: tuple[int, ...]
+    signatures: int
+    created: int
+
+
+@lru_cache(maxsize=4096)
+def _made(recipe: Recipe) -> Certificate:
+    signer = Signer(recipe.number, recipe.version, recipe.created)
+    primary, created = signer.primary, recipe.created
+    others = [Signer(FIRST_STRANGER + at) for at in range(recipe.signatures)]
+
+    def named(text: str) -> Component:
+        name = Packet(Tag.USER_ID, text.encode())
+        own = signer.sign(POSITIVE, primary, name, created=created)
+        return Component(name, (own, *(other.sign(GENERIC, primary, name) for other in others)))
+
+    def bound(number: int) -> Component:
+        subkey = Signer(number, recipe.version, created)
+        binding = signer.bind(primary, subkey, ENCRYPTS, created=created)
+        return Component(subkey.subkey, (binding,))
+
+    components = (*map(named, recipe.user_ids), *map(bound, recipe.subkeys))
+    direct = () if components else (signer.sign(DIRECT_KEY, primary, created=created),)
+    return canonical(Certificate(primary, direct, components))
 
 
 def made(
@@ -34,28 +72,24 @@ def made(
     signatures: int = 0,
     created: int = CREATED,
 ) -> Certificate:
-    """A canonical certificate, with so many signatures on each user ID."""
-    signed = tuple(_signature(at) for at in range(signatures))
-    return canonical(
-        Certificate(
-            Packet(Tag.PUBLIC_KEY, _key(number, version, created)),
-            (),
-            (
-                *(Component(Packet(Tag.USER_ID, text.encode()), signed) for text in user_ids),
-                *(
-                    Component(Packet(Tag.PUBLIC_SUBKEY, _key(subkey, version, created)))
-                    for subkey in subkeys
-                ),
-            ),
-        )
-    )
+    """A canonical certificate, with so many of others' signatures on each user ID."""
+    return _made(Recipe(number, user_ids, version, tuple(subkeys), signatures, created))
 
 
 def large(number: int, size: int) -> Certificate:
-    """A canonical certificate of more than `size` octets, most of them in user attributes."""
-    bodies = [at.to_bytes(4) + bytes(ATTRIBUTE_BYTES) for at in range(size // ATTRIBUTE_BYTES + 1)]
-    attributes = tuple(Component(Packet(Tag.USER_ATTRIBUTE, body)) for body in bodies)
-    return Certificate(Packet(Tag.PUBLIC_KEY, _key(number, 4, CREATED)), (), attributes)
+    """A canonical certificate of more than `size` octets, most of them in others' signatures."""
+    certificate = made(number, "Large")
+    (name,) = certificate.components
+    note = subpacket(
+        20, bytes(4) + (1).to_bytes(2) + NOTE_OCTETS.to_bytes(2) + bytes(NOTE_OCTETS + 1)
+    )
+    notes = note * (LARGE_OCTETS // len(note))
+    some = tuple(
+        Signer(FIRST_STRANGER + at).sign(GENERIC, certificate.primary, name.packet, hashed=notes)
+        for at in range(size // len(notes) + 1)
+    )
+    component = Component(name.packet, name.signatures + some)
+    return canonical(Certificate(certificate.primary, (), (component,)))
 
 
 def digest_of(certificate: Certificate) -> Digest:
@@ -70,6 +104,12 @@ def put_of(certificate: Certificate, at: int = CREATED) -> Put:
     return put
 
 
+def with_aside(put: Put, aside: bytes, source: bytes = b"") -> Put:
+    """The same with something set aside, for which SKS servers have another digest."""
+    digest = Digest(hashlib.md5(put.digest + aside, usedforsecurity=False).digest())
+    return msgspec.structs.replace(put, sks_digest=digest, aside=aside, source=source)
+
+
 def armored(*certificates: Certificate) -> bytes:
     """Some certificates, as a client submits them."""
     return armor(binary(certificates))
@@ -78,13 +118,3 @@ def armored(*certificates: Certificate) -> bytes:
 def binary(certificates: Iterable[Certificate]) -> bytes:
     """Some certificates, as a dump has them."""
     return b"".join(to_bytes(one) for one in certificates)
-
-
-def _key(number: int, version: int, created: int) -> bytes:
-    material = number.to_bytes(8)
-    head = bytes([version]) + created.to_bytes(4) + UNKNOWN_ALGORITHM
-    return head + (len(material).to_bytes(4) if version > 4 else b"") + material
-
-
-def _signature(number: int) -> Packet:
-    return Packet(Tag.SIGNATURE, b"\x04\x10" + number.to_bytes(4) * 20)

@@ -19,8 +19,8 @@ from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Counts, Put, Version
-from keygrove_chaos.certificates import CREATED, made, put_of
+from keygrove.storage.store import CertificateStore, Counts, Digests, Put, Whole
+from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
 from keygrove_chaos.timeline import Timeline
@@ -72,8 +72,10 @@ async def scenario(world: World) -> list[str]:
 class _Holdings(msgspec.Struct, frozen=True):
     """All that a store tells its readers."""
 
-    certificates: list[Version | None]
-    pages: list[Version]
+    certificates: list[Whole | None]
+    sources: list[bytes | None]
+    pages: list[Whole]
+    digests: list[Digests]
     found: list[tuple[Fingerprint, ...]]
     searched: list[tuple[Fingerprint, ...]]
     counts: Counts
@@ -81,9 +83,12 @@ class _Holdings(msgspec.Struct, frozen=True):
 
 async def _holdings(store: CertificateStore) -> _Holdings:
     page = await store.page(None, EVERYTHING)
+    digests = await store.digests(None, EVERYTHING)
     return _Holdings(
-        certificates=await store.get(_NAMES),
+        certificates=await store.get_whole(_NAMES),
+        sources=await store.sources(_NAMES),
         pages=sorted(page.versions, key=lambda one: one.fingerprint),
+        digests=sorted(digests.digests, key=lambda one: one.stored),
         found=await store.find(_TERMS, EVERYTHING),
         searched=[await store.search(frozenset({word}), EVERYTHING) for word in _WORDS],
         counts=store.counts(),
@@ -264,6 +269,10 @@ class Lives:
 def _drawn(chance: Random, at: int) -> list[Put]:
     numbers = sorted(chance.sample(NUMBERS, chance.randint(1, len(NUMBERS))))
     return [
-        put_of(made(n, *chance.sample(USER_IDS, chance.randint(0, 4))), CREATED + at * 1800)
+        with_aside(
+            put_of(made(n, *chance.sample(USER_IDS, chance.randint(0, 4))), CREATED + at * 1800),
+            bytes(n % 3 * 40),
+            bytes([at % 256]) * 16,
+        )
         for n in numbers
     ]

@@ -15,6 +15,7 @@ from keygrove.storage.store import (
     Put,
     Term,
     Version,
+    Whole,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -67,6 +68,16 @@ class HookedStore:
         found = await self._store.get(fingerprints)
         await self.after("get")
         return found
+
+    async def get_whole(self, fingerprints: Sequence[Fingerprint]) -> list[Whole | None]:
+        """See `store.CertificateStore`."""
+        await self.before("get whole")
+        return await self._store.get_whole(fingerprints)
+
+    async def sources(self, fingerprints: Sequence[Fingerprint]) -> list[bytes | None]:
+        """See `store.CertificateStore`."""
+        await self.before("sources")
+        return await self._store.sources(fingerprints)
 
     async def find(self, terms: Sequence[Term], limit: int) -> list[tuple[Fingerprint, ...]]:
         """See `store.CertificateStore`."""

@@ -10,13 +10,15 @@ from keygrove.storage.address import text_hash
 from keygrove.storage.store import (
     CertificateStore,
     Cursor,
+    Digests,
     Hour,
     Put,
     Term,
     TermKind,
     Version,
+    Whole,
 )
-from keygrove_chaos.certificates import CREATED, made, put_of
+from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.userid import words as words_of
 
@@ -49,8 +51,8 @@ async def found(store: CertificateStore, what: Term, limit: int = 10) -> tuple[F
     return names
 
 
-async def walk(store: CertificateStore, limit: int) -> list[Version]:
-    versions: list[Version] = []
+async def walk(store: CertificateStore, limit: int) -> list[Whole]:
+    versions: list[Whole] = []
     cursor: Cursor | None = None
     while True:
         page = await store.page(cursor, limit)
@@ -63,6 +65,18 @@ async def walk(store: CertificateStore, limit: int) -> list[Version]:
 
 def version(one: Put, change: int) -> Version:
     return Version(one.fingerprint, one.digest, one.packets, change)
+
+
+def whole(one: Put, change: int) -> Whole:
+    return Whole(
+        one.fingerprint,
+        one.digest,
+        one.packets,
+        change,
+        one.sks_digest,
+        one.aside,
+        one.source,
+    )
 
 
 @pytest.fixture(params=["unflushed", "flushed"])
@@ -150,6 +164,56 @@ async def test_a_certificate_is_found_by_its_digest_alone_of_its_states(
         await fill(store, [new], is_flushed=is_flushed)
         assert await found(store, term(TermKind.DIGEST, old.digest)) == ()
         assert await found(store, term(TermKind.DIGEST, new.digest)) == (new.fingerprint,)
+
+
+async def test_what_is_set_aside_is_kept_and_counted_and_not_served(
+    open_it: Open, is_flushed: bool
+) -> None:
+    plain = put(1, "Alice")
+    one = with_aside(plain, b"beside", bytes(16))
+    async with open_it() as store:
+        change = await fill(store, [one, put(2)], is_flushed=is_flushed)
+        assert await store.get([one.fingerprint]) == [version(plain, change)]
+        got = await store.get_whole([one.fingerprint, UNKNOWN, put(2).fingerprint])
+        assert got == [whole(one, change), None, whole(put(2), change)]
+        kept = {page.fingerprint: page for page in await walk(store, 1)}
+        assert kept[one.fingerprint] == whole(one, change)
+        assert store.counts().packet_bytes == plain.size + len(b"beside") + put(2).size
+        change = await fill(store, [plain], is_flushed=is_flushed)
+        assert await store.get_whole([one.fingerprint]) == [whole(plain, change)]
+        assert store.counts().packet_bytes == plain.size + put(2).size
+
+
+async def test_a_certificate_is_found_by_its_digest_at_sks_servers_too(
+    open_it: Open, is_flushed: bool
+) -> None:
+    old, new = with_aside(put(1, "Alice"), b"old"), with_aside(put(1, "Bob"), b"new")
+    async with open_it() as store:
+        for one in (old, new):
+            await fill(store, [one], is_flushed=is_flushed)
+            for digest in (one.digest, one.sks_digest):
+                assert await found(store, term(TermKind.DIGEST, digest)) == (one.fingerprint,)
+            page = await store.digests(None, 5)
+            assert page.digests == (Digests(one.digest, one.sks_digest),)
+        assert await found(store, term(TermKind.DIGEST, old.sks_digest)) == ()
+
+
+async def test_the_digest_at_sks_servers_is_the_stored_one_unless_told(open_it: Open) -> None:
+    one = put(1)
+    async with open_it() as store:
+        await store.commit([one])
+        assert (await store.digests(None, 5)).digests == (Digests(one.digest, one.digest),)
+
+
+async def test_sources_are_told_in_the_order_asked(open_it: Open, is_flushed: bool) -> None:
+    first, other = with_aside(put(1), b"", b"1" * 16), put(2)
+    async with open_it() as store:
+        await fill(store, [first, other], is_flushed=is_flushed)
+        names = [other.fingerprint, UNKNOWN, first.fingerprint]
+        assert await store.sources(names) == [b"", None, b"1" * 16]
+        await fill(store, [with_aside(put(1), b"", b"2" * 16)], is_flushed=is_flushed)
+        assert await store.sources(names) == [b"", None, b"2" * 16]
+        assert await store.sources([]) == []
 
 
 async def test_a_value_of_another_kind_is_not_found(open_it: Open, is_flushed: bool) -> None:
@@ -281,7 +345,7 @@ async def test_pages_of_digests_visit_each_certificate_exactly_once(
     async with open_it() as store:
         await fill(store, puts[:4], is_flushed=is_flushed)
         await store.commit(puts[4:])
-        digests: list[bytes] = []
+        digests: list[Digests] = []
         cursor: Cursor | None = None
         while True:
             page = await store.digests(cursor, limit)
@@ -289,7 +353,8 @@ async def test_pages_of_digests_visit_each_certificate_exactly_once(
             cursor = page.cursor
             if cursor is None:
                 break
-        assert sorted(digests) == sorted(one.digest for one in puts)
+        assert {one.stored for one in digests} == {one.digest for one in puts}
+        assert len(digests) == len(puts)
 
 
 async def test_pages_visit_each_exactly_once_though_commits_and_flushes_pass(

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keygrove.errors import DiskFullError, StoreError
+from keygrove.storage.derive import digest_terms
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Cursor, Put, Version
+from keygrove.storage.store import CertificateStore, Cursor, Digests, Put, Whole
 from keygrove.system.sqlite import SqliteFiles
-from keygrove_chaos.certificates import CREATED, made, put_of
+from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.databases import FailAt, Statement, WatchedDatabases
 
 NUMBERS = range(5)
@@ -74,7 +75,14 @@ operations = st.one_of(
 
 
 def puts_of(batch: Sequence[tuple[int, frozenset[str]]], clock: int) -> list[Put]:
-    return [put_of(made(n, *sorted(texts)), CREATED + clock * 1800) for n, texts in batch]
+    return [
+        with_aside(
+            put_of(made(n, *sorted(texts)), CREATED + clock * 1800),
+            bytes(len(texts) % 2 * 100),
+            bytes([clock % 3]) * (clock % 3 * 8),
+        )
+        for n, texts in batch
+    ]
 
 
 ALL_TERMS = sorted(
@@ -83,9 +91,9 @@ ALL_TERMS = sorted(
 )
 
 
-async def pages(store: CertificateStore, limit: int) -> tuple[list[Version], list[bytes]]:
-    versions: list[Version] = []
-    digests: list[bytes] = []
+async def pages(store: CertificateStore, limit: int) -> tuple[list[Whole], list[Digests]]:
+    versions: list[Whole] = []
+    digests: list[Digests] = []
     cursor: Cursor | None = None
     while True:
         page = await store.page(cursor, limit)
@@ -98,19 +106,25 @@ async def pages(store: CertificateStore, limit: int) -> tuple[list[Version], lis
         digests += some.digests
         cursor = some.cursor
         if cursor is None:
-            return sorted(versions, key=lambda one: one.fingerprint), sorted(digests)
+            versions.sort(key=lambda one: one.fingerprint)
+            return versions, sorted(digests, key=lambda one: (one.stored, one.sks))
 
 
 async def assert_alike(store: CertificateStore, model: CertificateStore, limit: int) -> None:
     names = [put_of(made(n)).fingerprint for n in NUMBERS]
     assert await store.get(names) == await model.get(names)
+    assert await store.get_whole(names) == await model.get_whole(names)
+    assert await store.sources(names) == await model.sources(names)
     assert await store.find(ALL_TERMS, limit) == await model.find(ALL_TERMS, limit)
     for word in WORDS:
         all_of = await model.search(frozenset({word}), 100)
         some = await store.search(frozenset({word}), limit)
         assert set(some) <= set(all_of)
         assert len(some) == min(limit, len(all_of))
-    assert await pages(store, limit) == await pages(model, limit)
+    there = await pages(store, limit)
+    assert there == await pages(model, limit)
+    digests = [term for one in there[1] for term in digest_terms(one.stored, one.sks)]
+    assert await store.find(digests, limit) == await model.find(digests, limit)
     assert store.counts() == model.counts()
 
 

@@ -12,6 +12,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "tutorial" / "simulate-a-service.md").read_text()
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+ACTORS = (DOCS / "how-to" / "simulate-actors.md").read_text()
 NAMES = ("counter.py", "over_tcp.py", "storms.py", "mended.py", "test_counter.py")
 SERVICE_LINES_MAX = 60
 KEYGROVE = Path(sys.executable).parent / "keygrove"
@@ -166,3 +167,24 @@ def test_the_mended_service_can_be_watched(folder: Path) -> None:
     assert watching in PAGE
     done = ran(folder, *f"simulate --scenario mended:scenario --seeds 2 {watching}".split())
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_tree_of_the_how_to_loses_money_until_it_is_mended(tmp_path: Path) -> None:
+    (code,) = PYTHON.findall(ACTORS)
+    moves = tmp_path / "moves.py"
+    moves.write_text(code)
+    simulate = ("simulate", "--scenario", "moves:scenario", "--seeds", "20")
+    assert f"$ keygrove chaos {' '.join(simulate)}\n" in ACTORS
+    assert ran(tmp_path, *simulate, "--engine", "trio").returncode == 1
+    told = ran(tmp_path, *simulate)
+    lines = [*told.stderr.splitlines(), *told.stdout.splitlines()]
+    assert [line for line in lines if line.partition(" events in")[0] not in ACTORS] == []
+    assert "$ keygrove chaos replay 12 --scenario moves:scenario\n" in ACTORS
+    again = ran(tmp_path, "replay", "12", "--scenario", "moves:scenario").stdout.splitlines()
+    assert all(f"{line}\n" in ACTORS for line in again[:5])
+    loses = '        self.book["left"] -= message.amount\n'
+    waits = "        await anyio.sleep(0.01)\n"
+    moves.write_text(code.replace(loses + waits, waits + loses))
+    mended = ran(tmp_path, *simulate)
+    assert mended.returncode == 0, mended.stderr

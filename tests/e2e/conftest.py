@@ -27,19 +27,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.processes import PATIENCE_S
+
 T = TypeVar("T")
 
 COMMAND = Path(sys.executable).parent / "keygrove"
 VECTORS = Path(__file__).parent.parent / "vectors"
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-keyring.gpg")
 COMMAND_S = 60.0
-START_S = 20.0
-STOP_S = 10.0
-"""What the product promises after SIGTERM."""
 POLL_S = 0.01
 
 
-def eventually(check: Callable[[], T | None], *, within_s: float = 10.0) -> T:
+def eventually(check: Callable[[], T | None], *, within_s: float = PATIENCE_S) -> T:
     """Check again and again until there is something true, or fail at the deadline.
 
     For what another process does and nothing tells: where an end, a line or an answer does,
@@ -202,8 +201,8 @@ class Server:
         assert self._process.stdout is not None
         said = Lines(self._process.stdout)
         try:
-            self.url = said.find(r"serving HKP on (\S+)\n", START_S)
-            self.metrics_url = said.find(r"serving metrics on (\S+)\n", START_S)
+            self.url = said.find(r"serving HKP on (\S+)\n", PATIENCE_S)
+            self.metrics_url = said.find(r"serving metrics on (\S+)\n", PATIENCE_S)
         except AssertionError as error:
             error.add_note(self.log())
             raise
@@ -223,12 +222,12 @@ class Server:
     def send_signal(self, number: signal.Signals) -> None:
         self._running.send_signal(number)
 
-    def wait(self, within_s: float = STOP_S) -> int:
+    def wait(self, within_s: float = PATIENCE_S) -> int:
         """Its exit status."""
         return self._running.wait(within_s)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Stop it in order, within the time that it promises, and return its exit status."""
+        """Stop it in order, and return its exit status."""
         self.send_signal(number)
         return self.wait()
 
@@ -266,7 +265,9 @@ class Server:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels."""
-        families = text_string_to_metric_families(httpx.get(self.metrics_url, timeout=10.0).text)
+        families = text_string_to_metric_families(
+            httpx.get(self.metrics_url, timeout=PATIENCE_S).text
+        )
         samples = [sample for family in families for sample in family.samples]
         return sum(
             sample.value
@@ -296,7 +297,7 @@ class Server:
 
     def connect(self) -> socket.socket:
         """A bare connection, for what no proper client sends."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20.0)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
 
     def exchange(self, request: bytes) -> Reply:
         """Send these octets and read the answer to its end."""

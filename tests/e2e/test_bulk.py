@@ -33,10 +33,6 @@ ENV = {"KEYGROVE_LOAD__PROCESSES": "2"}
 pytestmark = [pytest.mark.slow, needs_debian_keyring]
 
 
-IDLE_S = 30.0
-"""Workers with nothing to do have ended by then."""
-
-
 def children(pid: int) -> list[int]:
     """Those that run."""
     return [child for child in children_of(pid) if not is_gone(child)]
@@ -147,7 +143,7 @@ def test_workers_end_when_there_is_nothing_left_to_load(servers: Servers) -> Non
     assert keygrove("load", "--data", server.data, *FILES[:3]).status == 0
     first, second = children(server.pid)
     with opened(first) as one, opened(second) as other:
-        assert has_ended(one, IDLE_S)
-        assert has_ended(other, IDLE_S)
+        assert has_ended(one)
+        assert has_ended(other)
     assert children(server.pid) == []
     assert server.total() == CERTIFICATES

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Server, Servers, armor, eventually, make_certificate
+from tests.processes import PATIENCE_S
 
 SHARDS = ("shard-0", "shard-1", "shard-2", "shard-3")
 RESTARTS = "keygrove_actor_restarts_total"
@@ -38,7 +39,7 @@ class Traffic:
         """Wait until clients are answered again."""
         with self._told:
             enough = self.answered + 5
-            assert self._told.wait_for(lambda: self.answered >= enough, 20.0)
+            assert self._told.wait_for(lambda: self.answered >= enough, PATIENCE_S)
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()

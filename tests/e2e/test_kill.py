@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Made, Server, Servers, armor, make_certificate, split
+from tests.processes import PATIENCE_S
 
 KILLS = 50
 KEYS = 30
@@ -35,7 +36,7 @@ class Acknowledged:
     def wait_for(self, count: int) -> None:
         """Wait until there are so many."""
         with self._more:
-            assert self._more.wait_for(lambda: self.count >= count, 10.0)
+            assert self._more.wait_for(lambda: self.count >= count, PATIENCE_S)
 
 
 def _made(number: int) -> Made:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Server, Servers, armor, make_certificate
+from tests.processes import PATIENCE_S
 
 CLIENTS = 4
 
@@ -45,11 +46,11 @@ def test_what_was_accepted_is_stored_and_the_tree_stops_in_reverse(
     clients = [Thread(target=_submit_until_it_stops, args=arguments) for _ in range(CLIENTS)]
     for client in clients:
         client.start()
-    assert enough.wait(20.0)
+    assert enough.wait(PATIENCE_S)
 
     assert server.stop(signal) == 0
     for client in clients:
-        client.join(20.0)
+        client.join(PATIENCE_S)
 
     events = server.events()
     started = [event["child"] for event in events if event["event"] == "actor started"]

@@ -10,7 +10,7 @@ the policy to say.
 Source: RFC 9580, sections 4.3 and 10.1.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
 import msgspec
@@ -26,8 +26,8 @@ from keygrove_protocols.errors import (
     UnsupportedKeyVersionError,
 )
 from keygrove_protocols.limits import Limits
-from keygrove_protocols.openpgp.claims import read_claim
-from keygrove_protocols.openpgp.keys import Fingerprint, Key, parse_key
+from keygrove_protocols.openpgp.claims import Claim, read_claim
+from keygrove_protocols.openpgp.keys import Fingerprint, Key, KeyId, parse_key
 from keygrove_protocols.openpgp.order import (
     ComponentPlace,
     component_place,
@@ -35,6 +35,7 @@ from keygrove_protocols.openpgp.order import (
     signature_place,
 )
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
+from keygrove_protocols.openpgp.signatures import KEY_REVOCATION, read_signature
 
 _SECRET = frozenset({Tag.SECRET_KEY, Tag.SECRET_SUBKEY})
 _PASSED_OVER = frozenset({Tag.MARKER, Tag.TRUST, Tag.PADDING})
@@ -62,12 +63,15 @@ class Certificate(msgspec.Struct, frozen=True):
 class Refused(msgspec.Struct, frozen=True):
     """A certificate that is not taken, while those next to it are.
 
-    `error` is the code of the ProtocolError that says why, `text` its text.
+    `error` is the code of the ProtocolError that says why, `text` its text; what its key is
+    called is None as far as that cannot be read.
     """
 
     fingerprint: Fingerprint | None
     error: str
     text: str
+    key_id: KeyId | None = None
+    version: int | None = None
 
 
 def key(certificate: Certificate) -> Key:
@@ -132,17 +136,34 @@ def group(sequence: Sequence[Packet], limits: Limits) -> list[Certificate | Refu
     return [_group_one(kept[a:b], limits) for a, b in zip(starts, ends, strict=True)]
 
 
+def bare_revocation(sequence: Sequence[Packet]) -> Packet | None:
+    """The revocation of a key, where that is all there is; else None.
+
+    GnuPG writes one for each new key, to be sent without the certificate it revokes.
+    """
+    kept = [packet for packet in sequence if packet.tag not in _PASSED_OVER]
+    if len(kept) != 1 or kept[0].tag != Tag.SIGNATURE:
+        return None
+    signature = read_signature(kept[0].body)
+    is_one = signature is not None and signature.kind == KEY_REVOCATION
+    return kept[0] if is_one else None
+
+
 def _group_one(run: list[Packet], limits: Limits) -> Certificate | Refused:
     """Group the packets from one primary key to the next."""
-    name: Fingerprint | None = None
+    primary: Key | None = None
     try:
         primary = parse_key(run[0].body)
-        name = primary.fingerprint
         _check_primary(run[0], primary, limits)
         certificate = _attach(run, primary, limits)
         _check_size(certificate, limits)
     except (UnacceptableError, TooLargeError) as error:
-        return Refused(name, error.code, str(error))
+        if primary is None:
+            return Refused(
+                None, error.code, str(error), version=run[0].body[0] if run[0].body else None
+            )
+        name = primary.fingerprint
+        return Refused(name, error.code, str(error), primary.key_id, primary.version)
     return certificate
 
 
@@ -211,27 +232,51 @@ def _is_key(packet: Packet) -> bool:
     return True
 
 
-def canonical(certificate: Certificate) -> Certificate:
-    """The one form of a certificate, whatever the order and number of its packets.
+def fold(certificate: Certificate) -> Certificate:
+    """Without repetitions, and otherwise in its own order.
 
-    Equal components are folded into one with the signatures of all, equal signatures on
-    one component into one; a subkey that is the primary key again is left out. The order is
-    `order`'s; a signature counts there as valid if it names the primary key as its issuer.
-    Canonical is what it returns: once more changes nothing.
+    Equal components become one with the signatures of all, equal signatures on one component
+    become one; a subkey that is the primary key again is left out.
     """
-    primary = key(certificate)
     bundles: dict[Packet, dict[Packet, None]] = {}
     for component in certificate.components:
         bundles.setdefault(component.packet, {}).update(dict.fromkeys(component.signatures))
     bundles.pop(Packet(Tag.PUBLIC_SUBKEY, certificate.primary.body), None)
-    placed: list[tuple[ComponentPlace, Component]] = []
-    for packet, signatures in bundles.items():
-        claims = sorted((read_claim(one, primary) for one in signatures), key=signature_place)
-        component = Component(packet, tuple(claim.packet for claim in claims))
-        placed.append((component_place(packet, claims), component))
-    direct = [read_claim(packet, primary) for packet in dict.fromkeys(certificate.direct)]
     return Certificate(
         certificate.primary,
+        tuple(dict.fromkeys(certificate.direct)),
+        tuple(Component(packet, tuple(signatures)) for packet, signatures in bundles.items()),
+    )
+
+
+def canonical(certificate: Certificate) -> Certificate:
+    """The one form of a certificate, whatever the order and number of its packets.
+
+    It is folded, and in the order of `order`; a signature counts there as valid if it names
+    the primary key as its issuer. Canonical is what it returns: once more changes nothing.
+    """
+    primary, folded = key(certificate), fold(certificate)
+    return arranged(
+        folded.primary,
+        (read_claim(packet, primary) for packet in folded.direct),
+        (
+            (component.packet, [read_claim(packet, primary) for packet in component.signatures])
+            for component in folded.components
+        ),
+    )
+
+
+def arranged(
+    primary: Packet, direct: Iterable[Claim], components: Iterable[tuple[Packet, Sequence[Claim]]]
+) -> Certificate:
+    """The canonical form of a certificate without repetitions, whose signatures were read."""
+    placed: list[tuple[ComponentPlace, Component]] = []
+    for packet, claims in components:
+        in_order = sorted(claims, key=signature_place)
+        component = Component(packet, tuple(claim.packet for claim in in_order))
+        placed.append((component_place(packet, in_order), component))
+    return Certificate(
+        primary,
         tuple(claim.packet for claim in sorted(direct, key=direct_place)),
         tuple(component for _, component in sorted(placed, key=itemgetter(0))),
     )

@@ -13,7 +13,8 @@ unlike a packet's; 255 and u32), which counts what follows, u8 type with bit 7 f
 "critical", data. The last of one type wins. Only the hashed area is believed; the unhashed
 one may hint at the issuer, for nothing but the key can confirm that.
 
-The material is not read: who verifies a signature reads it there.
+What is signed is the octets up to the end of the hashed area; the material is what
+`crypto` reads.
 
 Source: RFC 9580, section 5.2.
 """
@@ -26,6 +27,7 @@ from keygrove_protocols.openpgp.keys import Fingerprint, Key, KeyId
 CERTIFICATIONS = frozenset({0x10, 0x11, 0x12, 0x13})
 ATTESTATION = 0x16
 SUBKEY_BINDING = 0x18
+PRIMARY_KEY_BINDING = 0x19
 DIRECT_KEY = 0x1F
 KEY_REVOCATION = 0x20
 SUBKEY_REVOCATION = 0x28
@@ -41,6 +43,13 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
     `created` is 0 where it is not said. A span of 0 is "never"; `key_expires_s` is None
     where nothing is said about it. `has_unknown_critical` tells that it says something
     which one must understand and we do not: it is not to be relied on.
+
+    `flags` is what the key may be used for, None where nothing is said about it; `attested`
+    the digests that an attestation approves, one behind the other; `revokers` may revoke the
+    key; `embedded` are the bodies of signatures in this one, from both areas. Offsets count
+    octets of the body: `hashed_end` ends what is signed, `digest_at` is where the first two
+    octets of the digest stand, and `material_at` the material. `has_plain_hints` tells that the
+    unhashed area has nothing but issuers and embedded signatures, each type at most once.
     """
 
     version: int
@@ -56,6 +65,16 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
     issuer: KeyId | None = None
     issuer_fingerprint: Fingerprint | None = None
     has_unknown_critical: bool = False
+    flags: int | None = None
+    attested: bytes | None = None
+    revokers: tuple[Fingerprint, ...] = ()
+    embedded: tuple[bytes, ...] = ()
+    hashed_end: int = 0
+    unhashed_octets: int = 0
+    has_plain_hints: bool = True
+    digest_at: int = 0
+    salt: bytes = b""
+    material_at: int = 0
 
     def claims(self, key: Key) -> bool:
         """Whether it says to be made by this key. A fingerprint counts more than a key ID."""
@@ -65,13 +84,19 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
 
 
 _CREATED, _EXPIRES, _EXPORTABLE, _KEY_EXPIRES = 2, 3, 4, 9
-_ISSUER, _NOTATION, _PRIMARY_USER_ID, _REASON, _ISSUER_FINGERPRINT = 16, 20, 25, 29, 33
+_REVOKER, _ISSUER, _NOTATION, _PRIMARY_USER_ID, _FLAGS, _REASON = 12, 16, 20, 25, 27, 29
+_EMBEDDED, _ISSUER_FINGERPRINT, _ATTESTED = 32, 33, 37
 
 _OCTETS = {_CREATED: 4, _EXPIRES: 4, _EXPORTABLE: 1, _KEY_EXPIRES: 4, _PRIMARY_USER_ID: 1}
 _KNOWN = frozenset({*range(2, 8), 9, 11, 12, 16, *range(20, 36), 37, 38, 39})
+_REPEATED = frozenset({_REVOKER, _EMBEDDED, _ATTESTED})  # all count, not only the last
 _UNDERSTOOD = _KNOWN - {_NOTATION}  # a critical notation says something under a name we don't know
 
+_HINTS = frozenset({_ISSUER, _EMBEDDED, _ISSUER_FINGERPRINT})
+
 _FINGERPRINT_OCTETS = {4: 20, 5: 32, 6: 32}
+_REVOKER_OCTETS = 22
+_REVOKER_CLASS = 0x80
 _SALT_OCTETS = {8: 16, 9: 24, 10: 32, 11: 16, 12: 16, 14: 32}  # hash algorithm: RFC 9580, 9.5
 
 
@@ -98,6 +123,9 @@ def _read_v3(body: bytes) -> Signature | None:
         issuer=KeyId(body[7:15]),
         algorithm=body[15],
         hash_algorithm=body[16],
+        hashed_end=7,
+        digest_at=17,
+        material_at=19,
     )
 
 
@@ -115,7 +143,7 @@ def _read_areas(body: bytes, width: int) -> Signature | None:
         return None
     if any(len(data) != _OCTETS.get(kind, len(data)) for kind, data in hashed.last.items()):
         return None
-    return _signature(body, hashed, unhashed.last)
+    return _signature(body, hashed, unhashed, (hashed_end, unhashed_end))
 
 
 def _has_salt(body: bytes, at: int) -> bool:
@@ -130,11 +158,14 @@ class _Area(msgspec.Struct, frozen=True, gc=False):
     last: dict[int, bytes]
     count: int
     has_unknown_critical: bool
+    repeated: tuple[tuple[int, bytes], ...] = ()
+    """Type and data of those of which all count."""
 
 
 def _read_area(area: bytes) -> _Area | None:
     """Read an area; None if a subpacket is empty, or beyond the end, or one too many."""
     last: dict[int, bytes] = {}
+    repeated: tuple[tuple[int, bytes], ...] = ()
     at, size, count, has_unknown_critical = 0, len(area), 0, False
     while at < size:
         if count == SUBPACKETS_MAX:
@@ -152,16 +183,21 @@ def _read_area(area: bytes) -> _Area | None:
             kind &= 0x7F
             has_unknown_critical |= kind not in _UNDERSTOOD
         last[kind] = area[at + 1 : end]
+        if kind in _REPEATED:
+            repeated += ((kind, last[kind]),)
         count += 1
         at = end
-    return _Area(last, count, has_unknown_critical)
+    return _Area(last, count, has_unknown_critical, repeated)
 
 
-def _signature(body: bytes, area: _Area, hints: dict[int, bytes]) -> Signature:
+def _signature(body: bytes, area: _Area, hints: _Area, ends: tuple[int, int]) -> Signature:
     said = area.last
-    fingerprint = _fingerprint(said) or _fingerprint(hints)
-    key_expires = said.get(_KEY_EXPIRES)
-    reason = said.get(_REASON)
+    fingerprint = _fingerprint(said) or _fingerprint(hints.last)
+    issuer = said.get(_ISSUER) or hints.last.get(_ISSUER)
+    key_expires, reason, flags = said.get(_KEY_EXPIRES), said.get(_REASON), said.get(_FLAGS)
+    hashed_end, digest_at = ends
+    salt_at = digest_at + 3
+    salt_end = salt_at + body[digest_at + 2] if body[0] == 6 else digest_at + 2
     return Signature(
         version=body[0],
         kind=body[1],
@@ -173,10 +209,39 @@ def _signature(body: bytes, area: _Area, hints: dict[int, bytes]) -> Signature:
         is_primary_user_id=said.get(_PRIMARY_USER_ID, b"\0") != b"\0",
         is_exportable=said.get(_EXPORTABLE, b"\1") != b"\0",
         reason_code=reason[0] if reason else None,
-        issuer=_key_id(body[0], said.get(_ISSUER) or hints.get(_ISSUER), fingerprint),
+        issuer=_key_id(body[0], issuer, fingerprint),
         issuer_fingerprint=fingerprint,
         has_unknown_critical=area.has_unknown_critical,
+        flags=None if flags is None else int.from_bytes(flags[:2], "little"),
+        attested=_attested(area),
+        revokers=_revokers(area) if area.repeated else (),
+        embedded=_embedded(area, hints) if area.repeated or hints.repeated else (),
+        hashed_end=hashed_end,
+        unhashed_octets=digest_at - hashed_end,
+        has_plain_hints=hints.count == len(hints.last) and hints.last.keys() <= _HINTS,
+        digest_at=digest_at,
+        salt=body[salt_at:salt_end],
+        material_at=salt_end,
     )
+
+
+def _attested(area: _Area) -> bytes | None:
+    if _ATTESTED not in area.last:
+        return None
+    return b"".join(data for kind, data in area.repeated if kind == _ATTESTED)
+
+
+def _revokers(area: _Area) -> tuple[Fingerprint, ...]:
+    """Who may revoke the key: u8 class with bit 7 set, u8 algorithm, fingerprint (version 4)."""
+    return tuple(
+        Fingerprint(data[2:])
+        for kind, data in area.repeated
+        if kind == _REVOKER and len(data) == _REVOKER_OCTETS and data[0] & _REVOKER_CLASS
+    )
+
+
+def _embedded(*areas: _Area) -> tuple[bytes, ...]:
+    return tuple(data for area in areas for kind, data in area.repeated if kind == _EMBEDDED)
 
 
 def _fingerprint(area: dict[int, bytes]) -> Fingerprint | None:

@@ -8,7 +8,7 @@ from keygrove.cluster.router import shard_name
 from keygrove.errors import DataDirError
 from keygrove.storage.opening import open_reader
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import Cursor, Version
+from keygrove.storage.store import Cursor, Whole
 from keygrove.system.datadir import count_shards
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_protocols.openpgp.keys import Digest
@@ -36,7 +36,7 @@ async def stores(root: Path) -> AsyncGenerator[list[SqliteStore], None]:
         ]
 
 
-async def versions(store: SqliteStore) -> AsyncIterator[Version]:
+async def versions(store: SqliteStore) -> AsyncIterator[Whole]:
     """Every certificate of a shard."""
     cursor: Cursor | None = None
     while True:
@@ -54,7 +54,7 @@ async def all_digests(store: SqliteStore) -> list[Digest]:
     cursor: Cursor | None = None
     while True:
         page = await store.digests(cursor, DIGEST_PAGE)
-        found.extend(page.digests)
+        found.extend(digests.stored for digests in page.digests)
         cursor = page.cursor
         if cursor is None:
             return found

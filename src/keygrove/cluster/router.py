@@ -1,5 +1,6 @@
 """The one way to the certificates: each request to the shard or shards that can answer it."""
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
@@ -20,6 +21,7 @@ from keygrove.storage.messages import (
     Search,
     ShardApi,
     ShardStatus,
+    Sources,
 )
 from keygrove.storage.store import Cause, Term
 from keygrove_actors import ActorError, Call, Ref
@@ -76,6 +78,27 @@ class Router:
     async def search(self, words: frozenset[str], limit: int) -> tuple[Fingerprint, ...]:
         """The certificates that carry all of these words, by fingerprint."""
         return _first(await self._all(Search(words, limit)), limit)
+
+    async def sources(self, fingerprints: Sequence[Fingerprint]) -> list[bytes | None]:
+        """What brought each certificate about, in the order asked; None if it is not held."""
+        by_shard: defaultdict[int, list[Fingerprint]] = defaultdict(list)
+        for name in fingerprints:
+            by_shard[self._placement.shard(name)].append(name)
+        replies = await _together(
+            [
+                partial(
+                    self._shards[shard].call,
+                    Sources(tuple(names)),
+                    timeout=READ_S,
+                    wait_up=WAIT_UP_S,
+                )
+                for shard, names in by_shard.items()
+            ]
+        )
+        found: dict[Fingerprint, bytes | None] = {}
+        for names, sources in zip(by_shard.values(), replies, strict=True):
+            found.update(zip(names, sources, strict=True))
+        return [found[name] for name in fingerprints]
 
     async def merge(
         self, fingerprint: Fingerprint, certificate: Certificate, digest: Digest, cause: Cause

@@ -1,7 +1,7 @@
 """Where a certificate stands in the tree, and what names its bytes.
 
-Hashes are BLAKE3-256; their first input octet keeps uses apart (0x02 a value, 0x05 a tree
-key), so that no certificate can be made to collide with another kind of node. A tree key
+Hashes are BLAKE3-256; their first input octet keeps uses apart (0x02 and 0x08 a value, 0x05 a
+tree key), so that no certificate can be made to collide with another kind of node. A tree key
 hashes the fingerprint once more: grinding fingerprints must not deepen the tree cheaply.
 """
 
@@ -21,8 +21,10 @@ def slot(fingerprint: bytes) -> int:
     return int.from_bytes(tree_key(fingerprint)[:2]) >> 4
 
 
-def content_hash(packets: bytes) -> bytes:
-    """The 32 octets that name these packets."""
+def content_hash(packets: bytes, aside: bytes = b"") -> bytes:
+    """The 32 octets that name these packets, with what is set aside of their certificate."""
+    if aside:
+        return blake3(b"\x08" + len(packets).to_bytes(8) + packets + aside).digest()
     return blake3(b"\x02" + packets).digest()
 
 

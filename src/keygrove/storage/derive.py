@@ -46,6 +46,6 @@ def derive_from(certificate: Certificate) -> Derived:
     return Derived(frozenset(Term(kind, value) for kind, value in pairs), found.words)
 
 
-def digest_term(digest: bytes) -> Term:
-    """The term that finds a certificate by its SKS digest."""
-    return Term(TermKind.DIGEST, digest)
+def digest_terms(*digests: bytes) -> frozenset[Term]:
+    """The terms that find a certificate by any of its SKS digests."""
+    return frozenset(Term(TermKind.DIGEST, digest) for digest in digests)

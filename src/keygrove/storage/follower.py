@@ -163,16 +163,26 @@ class Follower:
         self.newest = row.seq
         self.overlay.add(entry)
         for tally in (self.tally, self._pending):
-            tally.count(is_first=row.old is None, grown_bytes=len(row.v) - old_size, at=row.at)
+            tally.count(is_first=row.old is None, grown_bytes=row.size - old_size, at=row.at)
 
 
 def _entry(row: Row, terms: frozenset[Term], words: frozenset[str]) -> Entry:
-    return Entry(row.seq, row.k, Fingerprint(row.fp), Digest(row.md5), len(row.v), terms, words)
+    return Entry(
+        seq=row.seq,
+        key=row.k,
+        fingerprint=Fingerprint(row.fp),
+        digest=Digest(row.md5),
+        sks_digest=Digest(row.sks),
+        source=row.source,
+        size=row.size,
+        terms=terms,
+        words=words,
+    )
 
 
 def _derive_all(rows: Sequence[tuple[Row, int]], _: SqlSession) -> list[Derived]:
     """On the reader's thread, because a long replay must not hold the event loop."""
     for row, _size in rows:
-        if content_hash(row.v) != row.h:
+        if content_hash(row.v, row.aside) != row.h:
             raise DamagedError(f"heap.db is damaged: row {row.seq} is not what was written there")
     return [derive(row.v) for row, _ in rows]

@@ -1,11 +1,13 @@
 """`heap.db`: the truth of one shard, append-only, one transaction for each commit.
 
     meta(k, v)      format, shard ("0/4"), uuid
-    obj (seq, n, op, k, h, fp, md5, old, cause, at, flags, v)
+    obj (seq, n, op, k, h, fp, md5, sks, source, old, cause, at, flags, v, aside)
 
 `seq` numbers rows, `n` numbers commits; `op` 1 is a put; `k` is the tree key, `h` the content
-hash, `fp` the fingerprint, `md5` the SKS digest; `old` is the seq of the version replaced;
-`cause` is store.Cause; `at` seconds UTC; `flags` 0 so far; `v` the packets in canonical order.
+hash, `fp` the fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names
+the input that brought it about; `old` is the seq of the version replaced; `cause` is
+store.Cause; `at` seconds UTC; `flags` 0 so far; `v` the packets in canonical order; `aside`
+what is never served: the last column, so that whoever serves `v` does not read its pages.
 
 Only this file is synchronised before a commit is acknowledged: keeping every random-keyed
 table out of that transaction is what makes it fast (decision record 0007). The functions run
@@ -19,7 +21,7 @@ import msgspec
 from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import SqlSession
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION_ID = 0x4B47726F
 OP_PUT = 1
 PAGE_BYTES = 8192
@@ -29,8 +31,10 @@ CACHE_KIB = 8 * 1024
 _SCHEMA = (
     "CREATE TABLE meta (k TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE obj (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, op INTEGER NOT NULL,"
-    " k BLOB NOT NULL, h BLOB NOT NULL, fp BLOB NOT NULL, md5 BLOB NOT NULL, old INTEGER,"
-    " cause INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL)",
+    " k BLOB NOT NULL, h BLOB NOT NULL, fp BLOB NOT NULL, md5 BLOB NOT NULL,"
+    " sks BLOB NOT NULL, source BLOB NOT NULL, old INTEGER,"
+    " cause INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL,"
+    " aside BLOB NOT NULL)",
 )
 
 
@@ -43,10 +47,18 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     h: bytes
     fp: bytes
     md5: bytes
+    sks: bytes
+    source: bytes
     old: int | None
     cause: int
     at: int
     v: bytes
+    aside: bytes
+
+    @property
+    def size(self) -> int:
+        """Octets of what is stored."""
+        return len(self.v) + len(self.aside)
 
 
 class Tip(msgspec.Struct, frozen=True):
@@ -104,7 +116,7 @@ def check(db: SqlSession, shard: str) -> Tip:
     """Where the heap ends.
 
     Raises:
-        StoreError: it is no heap of ours, or of a newer program, or of another shard.
+        StoreError: it is no heap of ours, or of a newer or older program, or of another shard.
         DamagedError: it is ours, and has lost what it was made with.
     """
     if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
@@ -116,6 +128,11 @@ def check(db: SqlSession, shard: str) -> Tip:
         raise StoreError(
             f"heap.db of shard {shard} has format {version}, this program knows {FORMAT}: "
             "run a newer keygrove"
+        )
+    if version < FORMAT:
+        raise StoreError(
+            f"heap.db of shard {shard} has format {version}, which this program does not read any "
+            "more: load a dump anew, into an empty data directory"
         )
     meta = dict(db.execute("SELECT k, v FROM meta").fetchall())
     if not {"shard", "uuid"} <= meta.keys():
@@ -134,8 +151,8 @@ def append(db: SqlSession, rows: Sequence[Row]) -> None:
     """Write one commit; it is on the disk when this returns, if the connection is durable."""
     db.execute("BEGIN IMMEDIATE")
     db.executemany(
-        f"INSERT INTO obj VALUES (?, ?, {OP_PUT}, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
-        [(r.seq, r.n, r.k, r.h, r.fp, r.md5, r.old, r.cause, r.at, r.v) for r in rows],
+        f"INSERT INTO obj VALUES (?, ?, {OP_PUT}, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+        [msgspec.structs.astuple(row) for row in rows],
     )
     db.execute("COMMIT")
 
@@ -147,8 +164,8 @@ def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, int]]:
         DamagedError: one of them has values that no row is written with.
     """
     rows = db.execute(
-        "SELECT seq, n, k, h, fp, md5, old, cause, at, v,"
-        " coalesce((SELECT length(o.v) FROM obj AS o WHERE o.seq = obj.old), 0)"
+        "SELECT seq, n, k, h, fp, md5, sks, source, old, cause, at, v, aside, coalesce("
+        "(SELECT length(o.v) + length(o.aside) FROM obj AS o WHERE o.seq = obj.old), 0)"
         " FROM obj WHERE seq > ? ORDER BY seq LIMIT ?",
         (seq, limit),
     )

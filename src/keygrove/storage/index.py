@@ -2,7 +2,7 @@
 
     done(seq)                      every heap row up to here is reflected
     origin(heap, format)           the heap it was derived from, and by which rules
-    key (k, seq, fp, md5)          current versions in tree-key order; k is the tree key
+    key (k, seq, fp, md5, sks, source)   current versions in tree-key order; k is the tree key
     term(kind, id, fp)             what a certificate is found by (store.TermKind)
     word                           FTS5 without content; rowid is the seq of the version
     stat(name, value)              counters, so that nothing ever scans
@@ -22,21 +22,21 @@ import msgspec
 
 from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
-from keygrove.storage.derive import derive, digest_term
+from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.heap import Tip
 from keygrove.storage.overlay import Entry
 from keygrove.storage.store import Hour, Term
 from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-FORMAT = 1
+FORMAT = 2
 """To be raised with every change of this layout, or of what terms and words mean."""
 
 _SCHEMA = (
     "CREATE TABLE origin (heap BLOB NOT NULL, format INTEGER NOT NULL)",
     "CREATE TABLE done (seq INTEGER NOT NULL)",
     "CREATE TABLE key (k BLOB PRIMARY KEY, seq INTEGER NOT NULL, fp BLOB NOT NULL,"
-    " md5 BLOB NOT NULL) WITHOUT ROWID",
+    " md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE term (kind INTEGER, id BLOB, fp BLOB, PRIMARY KEY (kind, id, fp)) WITHOUT ROWID",
     "CREATE VIRTUAL TABLE word USING fts5"
     "(t, content='', detail=none, columnsize=0, tokenize=\"ascii tokenchars '-'\")",
@@ -112,23 +112,21 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     for entry in entries:
         row = db.execute("SELECT seq FROM key WHERE k = ?", (entry.key,)).fetchone()
         if row is None:
-            _replace(db, entry, frozenset(), frozenset())
+            _replace(db, entry, frozenset())
         elif row[0] < entry.seq:
-            old = db.execute("SELECT v, md5 FROM side.obj WHERE seq = ?", row).fetchone()
+            old = db.execute("SELECT v, md5, sks FROM side.obj WHERE seq = ?", row).fetchone()
             derived = derive(old[0])
             if derived.words:
                 db.execute(
                     "INSERT INTO word (word, rowid, t) VALUES ('delete', ?, ?)",
                     (row[0], _line(derived.words)),
                 )
-            _replace(db, entry, derived.terms, frozenset({digest_term(old[1])}))
+            _replace(db, entry, derived.terms | digest_terms(*old[1:]))
     db.execute("COMMIT")
 
 
-def _replace(
-    db: SqlSession, entry: Entry, terms: frozenset[Term], digests: frozenset[Term]
-) -> None:
-    old, new = terms | digests, entry.terms | {digest_term(entry.digest)}
+def _replace(db: SqlSession, entry: Entry, old: frozenset[Term]) -> None:
+    new = entry.terms | digest_terms(entry.digest, entry.sks_digest)
     db.executemany(
         "DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", _term_rows(old - new, entry)
     )
@@ -136,8 +134,15 @@ def _replace(
     if entry.words:
         db.execute("INSERT INTO word (rowid, t) VALUES (?, ?)", (entry.seq, _line(entry.words)))
     db.execute(
-        "INSERT OR REPLACE INTO key VALUES (?, ?, ?, ?)",
-        (entry.key, entry.seq, entry.fingerprint, entry.digest),
+        "INSERT OR REPLACE INTO key VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            entry.key,
+            entry.seq,
+            entry.fingerprint,
+            entry.digest,
+            entry.sks_digest,
+            entry.source,
+        ),
     )
 
 
@@ -170,6 +175,12 @@ def find(db: SqlSession, term: Term, limit: int) -> list[Fingerprint]:
         (term.kind.value, term.value, limit),
     )
     return [row[0] for row in rows.fetchall()]
+
+
+def source(db: SqlSession, key: bytes) -> bytes | None:
+    """What brought the current version about; None if there is none."""
+    row = db.execute("SELECT source FROM side.key WHERE k = ?", (key,)).fetchone()
+    return None if row is None else row[0]
 
 
 def search(db: SqlSession, words: Iterable[str], limit: int) -> list[Fingerprint]:

@@ -10,12 +10,14 @@ from keygrove.storage.store import (
     Counts,
     Cursor,
     DigestPage,
+    Digests,
     Opened,
     Page,
     Put,
     Term,
     TermKind,
     Version,
+    Whole,
 )
 from keygrove.storage.tally import Tally
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -40,6 +42,16 @@ class MemoryStore:
         await anyio.lowlevel.checkpoint()
         return [self._version(fp) if fp in self._puts else None for fp in fingerprints]
 
+    async def get_whole(self, fingerprints: Sequence[Fingerprint]) -> list[Whole | None]:
+        """See `store.CertificateStore`."""
+        await anyio.lowlevel.checkpoint()
+        return [self._whole(fp) if fp in self._puts else None for fp in fingerprints]
+
+    async def sources(self, fingerprints: Sequence[Fingerprint]) -> list[bytes | None]:
+        """See `store.CertificateStore`."""
+        await anyio.lowlevel.checkpoint()
+        return [self._puts[fp].source if fp in self._puts else None for fp in fingerprints]
+
     async def find(self, terms: Sequence[Term], limit: int) -> list[tuple[Fingerprint, ...]]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
@@ -60,7 +72,7 @@ class MemoryStore:
         self._change += 1
         for put in puts:
             old = self._puts.get(put.fingerprint)
-            grown_bytes = len(put.packets) - (len(old.packets) if old else 0)
+            grown_bytes = put.size - (old.size if old else 0)
             self._tally.count(is_first=old is None, grown_bytes=grown_bytes, at=put.at)
             self._puts[put.fingerprint] = put
             self._changes[put.fingerprint] = self._change
@@ -70,13 +82,14 @@ class MemoryStore:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
         names, after = self._after(cursor, limit)
-        return Page(tuple(self._version(name) for name in names), after)
+        return Page(tuple(self._whole(name) for name in names), after)
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
         names, after = self._after(cursor, limit)
-        return DigestPage(tuple(self._puts[name].digest for name in names), after)
+        puts = [self._puts[name] for name in names]
+        return DigestPage(tuple(Digests(put.digest, put.sks_digest) for put in puts), after)
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""
@@ -93,6 +106,10 @@ class MemoryStore:
         put = self._puts[name]
         return Version(name, put.digest, put.packets, self._changes[name])
 
+    def _whole(self, name: Fingerprint) -> Whole:
+        put, change = self._puts[name], self._changes[name]
+        return Whole(name, put.digest, put.packets, change, put.sks_digest, put.aside, put.source)
+
     def _after(self, cursor: Cursor | None, limit: int) -> tuple[list[Fingerprint], Cursor | None]:
         names = sorted(name for name in self._puts if cursor is None or name > cursor)
         page = names[:limit]
@@ -101,5 +118,5 @@ class MemoryStore:
 
 def _carries(put: Put, term: Term) -> bool:
     if term.kind is TermKind.DIGEST:
-        return put.digest == term.value
+        return term.value in {put.digest, put.sks_digest}
     return term in put.terms

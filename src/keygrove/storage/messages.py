@@ -52,6 +52,13 @@ class Search(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
     limit: int
 
 
+class Sources(Call[ShardApi, tuple[bytes | None, ...]], frozen=True, tag=True):
+    """What brought each of these certificates about, see `store.Whole`; None if it is not held."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    fingerprints: tuple[Fingerprint, ...]
+
+
 class Merged(msgspec.Struct, frozen=True, tag=True):
     """What became of a certificate. What is held now is durable, and has this digest."""
 

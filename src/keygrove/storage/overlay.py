@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from keygrove.storage.derive import digest_term
+from keygrove.storage.derive import digest_terms
 from keygrove.storage.store import Term
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
@@ -17,6 +17,8 @@ class Entry(msgspec.Struct, frozen=True):
     key: bytes
     fingerprint: Fingerprint
     digest: Digest
+    sks_digest: Digest
+    source: bytes
     size: int
     terms: frozenset[Term]
     words: frozenset[str]
@@ -90,4 +92,4 @@ def _discard(index: dict[T, set[Fingerprint]], name: T, fingerprint: Fingerprint
 
 
 def _terms(entry: Entry) -> frozenset[Term]:
-    return entry.terms | {digest_term(entry.digest)}
+    return entry.terms | digest_terms(entry.digest, entry.sks_digest)

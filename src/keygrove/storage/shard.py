@@ -9,8 +9,7 @@ The actor is up when the store's files are open. Until the store is up, too, req
 a second of the actor's life, and are refused afterwards, but for what it can answer already.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -19,10 +18,10 @@ import anyio
 import msgspec
 
 from keygrove.errors import DamagedError, DiskFullError, StartingError
-from keygrove.points import at_once, buggify, crash_point, sometimes
+from keygrove.points import at_once, buggify, sometimes
 from keygrove.ports import Clock, Compute
-from keygrove.storage.absorb import CHANGING, Absorbed, Held, Incoming, absorb, effort
 from keygrove.storage.cache import Answer, Cache, Form
+from keygrove.storage.committer import Committer, Request
 from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
     Failed,
@@ -36,6 +35,7 @@ from keygrove.storage.messages import (
     Search,
     ShardApi,
     ShardStatus,
+    Sources,
     Starting,
 )
 from keygrove.storage.store import (
@@ -43,7 +43,6 @@ from keygrove.storage.store import (
     Counts,
     Opening,
     Progress,
-    Put,
     Version,
 )
 from keygrove.storage.turn import SLICE_BYTES, Turn
@@ -81,17 +80,10 @@ class Watcher(Protocol):
         ...
 
 
-class _Merge(msgspec.Struct, frozen=True):
-    """A merge and whom to tell."""
-
-    message: Merge
-    reply_to: ReplyTo[Merged | NoSpace | Failed]
-
-
 class _Read(msgspec.Struct, frozen=True):
     """A look-up and whom to tell."""
 
-    message: Fetch | Find | Search | GetStatus
+    message: Fetch | Find | Search | Sources | GetStatus
     reply_to: ReplyTo[Any]
 
 
@@ -111,17 +103,16 @@ class Shard(Actor[ShardApi]):
         watcher: Watcher,
     ) -> None:
         self._open_store = open_store
-        self._clock = clock
         self._compute = compute
         self._watcher = watcher
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes)
         self._reads: Waiting[_Read] = Waiting(READS_MAX)
-        self._merges: Waiting[_Merge] = Waiting(MERGES_MAX)
+        self._merges: Waiting[Request] = Waiting(MERGES_MAX)
         self._is_patient = True
         self._is_committing = False
         self._changed: set[Fingerprint] = set()
-        self._commits = self._committed = 0
+        self._committer = Committer(clock, compute, on_fault=watcher.fault, on_change=self._forget)
 
     async def init(self, ctx: Ctx) -> None:
         """Open the store's files and start the tasks."""
@@ -161,10 +152,15 @@ class Shard(Actor[ShardApi]):
         """With the next batch of reads."""
         return self._put_off_read(message)
 
+    @on(Sources)
+    def sources(self, message: Sources) -> tuple[bytes | None, ...] | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
+
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
         """With the next commit."""
-        if not self._merges.put(_Merge(message, self._ctx.reply_to)):
+        if not self._merges.put(Request(message, self._ctx.reply_to)):
             raise Overloaded().error()
         return DEFER
 
@@ -177,8 +173,8 @@ class Shard(Actor[ShardApi]):
         store = self._store
         return ShardStatus(
             counts=Counts(0, 0, 0) if store is None else store.counts(),
-            commits=self._commits,
-            committed=self._committed,
+            commits=self._committer.commits,
+            committed=self._committer.committed,
             waiting_reads=len(self._reads),
             waiting_merges=len(self._merges),
             cache_bytes=self._cache.size_bytes,
@@ -187,7 +183,7 @@ class Shard(Actor[ShardApi]):
             starting=self._opening.progress() if store is None else None,
         )
 
-    def _put_off_read(self, message: Fetch | Find | Search | GetStatus) -> Defer:
+    def _put_off_read(self, message: Fetch | Find | Search | Sources | GetStatus) -> Defer:
         if not self._reads.put(_Read(message, self._ctx.reply_to)):
             raise Overloaded().error()
         return DEFER
@@ -234,11 +230,8 @@ class Shard(Actor[ShardApi]):
                         read.reply_to.send(self._status())
                     case _ if self._store is None:
                         read.reply_to.fail(Starting())
-                    case Find(term, limit):
-                        (found,) = await self._store.find([term], limit)
-                        read.reply_to.send(found)
-                    case Search(words, limit):
-                        read.reply_to.send(await self._store.search(words, limit))
+                    case Find() | Search() | Sources() as message:
+                        read.reply_to.send(await _look_up(self._store, message))
 
     async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]]) -> None:
         if not fetches:
@@ -296,7 +289,7 @@ class Shard(Actor[ShardApi]):
                 if self._store is None:
                     self._refuse(merges)
                 else:
-                    await self._commit(self._store, merges)
+                    await self._committer.commit(self._store, merges)
             except BaseException:
                 self._idle.set()
                 raise
@@ -304,7 +297,12 @@ class Shard(Actor[ShardApi]):
             if not self._merges:
                 self._idle.set()
 
-    def _refuse(self, merges: list[_Merge]) -> None:
+    def _forget(self, fingerprint: Fingerprint) -> None:
+        """A certificate changed: what is cached of it, and what is being read, is old."""
+        self._cache.invalidate(fingerprint)
+        self._changed.add(fingerprint)
+
+    def _refuse(self, merges: list[Request]) -> None:
         """There is nothing yet to merge into."""
         lacks_room = self._opening.progress().lacks_room
         for merge in merges:
@@ -313,88 +311,15 @@ class Shard(Actor[ShardApi]):
             else:
                 merge.reply_to.fail(Starting())
 
-    async def _commit(self, store: CertificateStore, merges: list[_Merge]) -> None:
-        """Merge and keep a batch; everybody is answered, whatever becomes of it."""
-        by_name: defaultdict[Fingerprint, list[_Merge]] = defaultdict(list)
-        for merge in merges:
-            by_name[merge.message.fingerprint].append(merge)
-        if len(merges) > 1:
-            sometimes("shard.batched")
-        if len(by_name) < len(merges):
-            sometimes("shard.combined")
-        held = await _held(store, set(by_name))
-        now, turn = self._clock.now(), Turn()
-        absorbed: dict[Fingerprint, Absorbed] = {}
-        for name, some in by_name.items():
-            result = await self._absorb(held.get(name), [one.message for one in some], now, turn)
-            if result is None:
-                _answer(some, [Failed()] * len(some))
-            else:
-                absorbed[name] = result
-        puts = [result.put for result in absorbed.values() if result.put is not None]
-        try:
-            change, is_kept = await self._keep(store, puts), True
-        except DiskFullError:
-            sometimes("shard.full")
-            change, is_kept = store.counts().change, False
-        for name, result in absorbed.items():
-            replies = _replies(result, held.get(name), change, is_kept=is_kept)
-            _answer(by_name[name], replies)
 
-    async def _absorb(
-        self, held: Held | None, messages: list[Merge], now: int, turn: Turn
-    ) -> Absorbed | None:
-        """Merge all that came in for one certificate; None if a bug of ours prevents it."""
-        incoming = [Incoming(one.certificate, one.digest, one.cause) for one in messages]
-        work = partial(absorb, held, incoming, now)
-        spent = sum(effort(one.certificate) for one in messages) + (held.effort if held else 0)
-        try:
-            if spent > SLICE_BYTES:
-                return await self._compute.run(work)
-            await turn.spend(spent)
-            return work()
-        except Exception as error:  # noqa: BLE001 - as above
-            self._watcher.fault("merge", error)
-            return None
-
-    async def _keep(self, store: CertificateStore, puts: list[Put]) -> int:
-        """Commit; then, before anybody learns of it, forget what was cached."""
-        if not puts:
-            return store.counts().change
-        crash_point("shard.commit.before")
-        change = await store.commit(puts)
-        crash_point("shard.commit.after")
-        for put in puts:
-            self._cache.invalidate(put.fingerprint)
-            self._changed.add(put.fingerprint)
-        self._commits += 1
-        self._committed += len(puts)
-        return change
-
-
-async def _held(store: CertificateStore, names: set[Fingerprint]) -> dict[Fingerprint, Held]:
-    versions = await store.get(sorted(names))
-    return {
-        version.fingerprint: Held(version.digest, packets=version.packets)
-        for version in versions
-        if version is not None
-    }
-
-
-def _replies(
-    result: Absorbed, before: Held | None, change: int, *, is_kept: bool
-) -> list[Merged | NoSpace | Failed]:
-    """What to tell each; where the disk was full, what is held is what was before."""
-    if is_kept:
-        return [Merged(outcome, result.held.digest, change) for outcome in result.outcomes]
-    return [
-        NoSpace()
-        if before is None or outcome in CHANGING
-        else Merged(outcome, before.digest, change)
-        for outcome in result.outcomes
-    ]
-
-
-def _answer(merges: list[_Merge], replies: Sequence[Merged | NoSpace | Failed]) -> None:
-    for merge, reply in zip(merges, replies, strict=True):
-        merge.reply_to.send(reply)
+async def _look_up(
+    store: CertificateStore, message: Find | Search | Sources
+) -> tuple[Fingerprint, ...] | tuple[bytes | None, ...]:
+    match message:
+        case Find(term, limit):
+            (found,) = await store.find([term], limit)
+            return found
+        case Search(words, limit):
+            return await store.search(words, limit)
+        case Sources(fingerprints):
+            return tuple(await store.sources(fingerprints))

@@ -19,7 +19,18 @@ from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.follower import Follower
-from keygrove.storage.store import Counts, Cursor, DigestPage, Page, Put, Term, Version
+from keygrove.storage.overlay import Entry
+from keygrove.storage.store import (
+    Counts,
+    Cursor,
+    DigestPage,
+    Digests,
+    Page,
+    Put,
+    Term,
+    Version,
+    Whole,
+)
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 T = TypeVar("T")
@@ -36,7 +47,7 @@ class _Place(msgspec.Struct, frozen=True):
     key: bytes
     seq: int
     size: int
-    digest: Digest
+    digests: Digests
 
 
 class SqliteStore:
@@ -58,8 +69,28 @@ class SqliteStore:
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[Version | None]:
+            seqs = [_seq(db, name) if entry is None else entry.seq for name, entry in wanted]
+            return [None if seq is None else _version(db, seq) for seq in seqs]
+
+        return await self._reader.run(work)
+
+    async def get_whole(self, fingerprints: Sequence[Fingerprint]) -> list[Whole | None]:
+        """See `store.CertificateStore`."""
+        wanted = [(name, self._overlay.get(name)) for name in fingerprints]
+
+        def work(db: SqlSession) -> list[Whole | None]:
+            seqs = [_seq(db, name) if entry is None else entry.seq for name, entry in wanted]
+            return [None if seq is None else _whole(db, seq) for seq in seqs]
+
+        return await self._reader.run(work)
+
+    async def sources(self, fingerprints: Sequence[Fingerprint]) -> list[bytes | None]:
+        """See `store.CertificateStore`."""
+        wanted = [(name, self._overlay.get(name)) for name in fingerprints]
+
+        def work(db: SqlSession) -> list[bytes | None]:
             return [
-                _by_key(db, name) if entry is None else _by_seq(db, entry.seq)
+                index.source(db, tree_key(name)) if entry is None else entry.source
                 for name, entry in wanted
             ]
 
@@ -100,22 +131,22 @@ class SqliteStore:
         self._seq += len(rows)
         self._change = change
         self._follower.add(rows, puts)
-        self._log_bytes += sum(len(put.packets) for put in puts)
+        self._log_bytes += sum(put.size for put in puts)
         return change
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
         places, after = await self._places_after(cursor, limit)
 
-        def work(db: SqlSession) -> tuple[Version, ...]:
-            return tuple(_by_seq(db, place.seq) for place in places)
+        def work(db: SqlSession) -> tuple[Whole, ...]:
+            return tuple(_whole(db, place.seq) for place in places)
 
         return Page(await self._reader.run(work), after)
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
         """See `store.CertificateStore`."""
         places, after = await self._places_after(cursor, limit)
-        return DigestPage(tuple(place.digest for place in places), after)
+        return DigestPage(tuple(place.digests for place in places), after)
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""
@@ -162,11 +193,11 @@ class SqliteStore:
 
         def work(db: SqlSession) -> dict[Fingerprint, _Place]:
             found = ((name, db.execute(_PLACE, (tree_key(name),)).fetchone()) for name in missing)
-            return {name: _Place(*row) for name, row in found if row is not None}
+            return {name: _place(*row) for name, row in found if row is not None}
 
         known = await self._reader.run(work) if missing else {}
         return [
-            _Place(entry.key, entry.seq, entry.size, entry.digest) if entry else known.get(name)
+            _place_of(entry) if entry else known.get(name)
             for name, entry in zip(names, entries, strict=True)
         ]
 
@@ -178,14 +209,14 @@ class SqliteStore:
 
         def work(db: SqlSession, _: int) -> list[_Place]:
             rows = db.execute(_PLACES, (start, limit + 1))
-            return [_Place(*row) for row in rows.fetchall()]
+            return [_place(*row) for row in rows.fetchall()]
 
         found = {place.key: place for place in await self._with_overlay(work)}
         # The index is read up to here; what the overlay has beyond belongs to later pages.
         end = max(found, default=b"") if len(found) > limit else None
         for entry in self._overlay.entries():
             if entry.key > start and (end is None or entry.key <= end):
-                found[entry.key] = _Place(entry.key, entry.seq, entry.size, entry.digest)
+                found[entry.key] = _place_of(entry)
         places = [found[key] for key in sorted(found)]
         return places[:limit], Cursor(places[limit - 1].key) if len(places) > limit else None
 
@@ -195,19 +226,33 @@ def _call(work: Callable[[SqlSession, int], T], stale: int, db: SqlSession) -> T
 
 
 _PLACE = (
-    "SELECT x.k, x.seq, length(o.v), x.md5 FROM side.key AS x JOIN obj AS o ON o.seq = x.seq"
-    " WHERE x.k = ?"
+    "SELECT x.k, x.seq, length(o.v) + length(o.aside), x.md5, x.sks"
+    " FROM side.key AS x JOIN obj AS o ON o.seq = x.seq WHERE x.k = ?"
 )
-_PLACES = "SELECT x.k, x.seq, 0, x.md5 FROM side.key AS x WHERE x.k > ? ORDER BY x.k LIMIT ?"
+_PLACES = "SELECT k, seq, 0, md5, sks FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
+_VERSION = "SELECT fp, md5, v, n FROM obj WHERE seq = ?"
+_WHOLE = "SELECT fp, md5, v, n, sks, aside, source FROM obj WHERE seq = ?"
 
 
-def _by_key(db: SqlSession, name: Fingerprint) -> Version | None:
+def _place(key: bytes, seq: int, size: int, stored: Digest, sks: Digest) -> _Place:
+    return _Place(key, seq, size, Digests(stored, sks))
+
+
+def _place_of(entry: Entry) -> _Place:
+    return _place(entry.key, entry.seq, entry.size, entry.digest, entry.sks_digest)
+
+
+def _seq(db: SqlSession, name: Fingerprint) -> int | None:
     row = db.execute("SELECT seq FROM side.key WHERE k = ?", (tree_key(name),)).fetchone()
-    return None if row is None else _by_seq(db, row[0])
+    return None if row is None else row[0]
 
 
-def _by_seq(db: SqlSession, seq: int) -> Version:
-    return Version(*db.execute("SELECT fp, md5, v, n FROM obj WHERE seq = ?", (seq,)).fetchone())
+def _version(db: SqlSession, seq: int) -> Version:
+    return Version(*db.execute(_VERSION, (seq,)).fetchone())
+
+
+def _whole(db: SqlSession, seq: int) -> Whole:
+    return Whole(*db.execute(_WHOLE, (seq,)).fetchone())
 
 
 def _row(put: Put, seq: int, change: int, place: _Place | None) -> heap.Row:
@@ -215,11 +260,14 @@ def _row(put: Put, seq: int, change: int, place: _Place | None) -> heap.Row:
         seq=seq,
         n=change,
         k=tree_key(put.fingerprint),
-        h=content_hash(put.packets),
+        h=content_hash(put.packets, put.aside),
         fp=put.fingerprint,
         md5=put.digest,
+        sks=put.sks_digest,
+        source=put.source,
         old=None if place is None else place.seq,
         cause=put.cause.value,
         at=put.at,
         v=put.packets,
+        aside=put.aside,
     )

@@ -44,12 +44,24 @@ class Cause(Enum):
 
 
 class Version(msgspec.Struct, frozen=True):
-    """One certificate as it stood after change number `change` of its shard."""
+    """What is served of a certificate as it stood after change number `change` of its shard."""
 
     fingerprint: Fingerprint
     digest: Digest
+    """SKS digest of all that is stored of it: of its packets, and of what is set aside."""
     packets: bytes
     change: int
+
+
+class Whole(Version, frozen=True):
+    """All that is stored of a certificate."""
+
+    sks_digest: Digest
+    """What an SKS server calls it that was sent the same."""
+    aside: bytes
+    """What is kept beside the packets and never served: the store does not look into it."""
+    source: bytes
+    """16 octets that name the input which brought this about; none if that is not known."""
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -63,6 +75,20 @@ class Put(msgspec.Struct, frozen=True):
     cause: Cause
     at: int
     """Seconds, UTC."""
+    sks_digest: Digest = Digest(b"")
+    """See `Whole`; `digest` unless given."""
+    aside: bytes = b""
+    source: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Complete what was not given."""
+        if not self.sks_digest:
+            msgspec.structs.force_setattr(self, "sks_digest", self.digest)
+
+    @property
+    def size(self) -> int:
+        """Octets of all that is stored."""
+        return len(self.packets) + len(self.aside)
 
 
 class Hour(msgspec.Struct, frozen=True):
@@ -78,6 +104,7 @@ class Counts(msgspec.Struct, frozen=True):
 
     certificates: int
     packet_bytes: int
+    """Of all that is stored of them, what is set aside too."""
     change: int
     hours: tuple[Hour, ...] = ()
 
@@ -85,14 +112,21 @@ class Counts(msgspec.Struct, frozen=True):
 class Page(msgspec.Struct, frozen=True):
     """Some certificates, and where the next page starts; None after the last."""
 
-    versions: tuple[Version, ...]
+    versions: tuple[Whole, ...]
     cursor: Cursor | None
 
 
-class DigestPage(msgspec.Struct, frozen=True):
-    """Some digests, and where the next page starts; None after the last."""
+class Digests(msgspec.Struct, frozen=True):
+    """Both digests of one certificate, see `Whole`."""
 
-    digests: tuple[Digest, ...]
+    stored: Digest
+    sks: Digest
+
+
+class DigestPage(msgspec.Struct, frozen=True):
+    """The digests of some certificates, and where the next page starts; None after the last."""
+
+    digests: tuple[Digests, ...]
     cursor: Cursor | None
 
 
@@ -115,7 +149,15 @@ class CertificateStore(Protocol):
     """Certificates of one shard. Every form passes tests/contract."""
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
+        """What is to be served of each certificate, in the order asked."""
+        ...
+
+    async def get_whole(self, fingerprints: Sequence[Fingerprint]) -> list[Whole | None]:
         """The current version of each certificate, in the order asked."""
+        ...
+
+    async def sources(self, fingerprints: Sequence[Fingerprint]) -> list[bytes | None]:
+        """The source of each certificate, in the order asked; none of them is read for that."""
         ...
 
     async def find(self, terms: Sequence[Term], limit: int) -> list[tuple[Fingerprint, ...]]:
@@ -144,7 +186,7 @@ class CertificateStore(Protocol):
         ...
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
-        """Up to `limit` digests from `cursor` on, as `page` does."""
+        """The digests of up to `limit` certificates from `cursor` on, as `page` does."""
         ...
 
     def counts(self) -> Counts:

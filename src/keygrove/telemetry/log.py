@@ -237,6 +237,8 @@ def _facts(report: Report) -> dict[str, object]:
         facts["reason"] = str(report.reason)
     if isinstance(report, SlowTurn):
         facts["trace"] = facts.pop("stack")
+        if not report.path:
+            del facts["path"], facts["message"]
     crash = _crash_of(report)
     if crash is not None:
         facts |= {"reason": str(crash), "crash": crash.id, "trace": crash.trace or None}

@@ -30,7 +30,7 @@ from keygrove_actors import (
 )
 from keygrove_actors import port_wire as wire
 from keygrove_actors.port_conform import ConformApi, Die, Echo, Print, Spawn
-from tests.processes import opened
+from tests.processes import PATIENCE_S, opened
 
 TABLE = "keygrove_actors.port_conform:table"
 SPEC = PortSpec(api=ConformApi, works=(Echo, Print, Spawn, Die), worker=TABLE, drain_s=0.3)
@@ -102,9 +102,9 @@ class Reports(list[Report]):
         if self._more is not None:
             self._more.set()
 
-    async def until(self, holds: Callable[[], Any], within: float = 3.0) -> None:
+    async def until(self, holds: Callable[[], Any]) -> None:
         """Wait for reports until that is so."""
-        with anyio.fail_after(within):
+        with anyio.fail_after(PATIENCE_S):
             while not holds():
                 self._more = anyio.Event()
                 await self._more.wait()
@@ -112,7 +112,7 @@ class Reports(list[Report]):
 
 async def gone(*pids: int) -> None:
     """Wait until these processes have ended."""
-    with anyio.fail_after(3.0):
+    with anyio.fail_after(PATIENCE_S):
         for pid in pids:
             with suppress(ProcessLookupError), opened(pid) as pidfd:
                 await anyio.wait_readable(pidfd)

@@ -20,17 +20,18 @@ from keygrove_actors import (
     DeclaredError,
     MailboxFull,
     MailboxSpec,
-    Ref,
+    Offer,
+    Requests,
     Shutdown,
 )
 from keygrove_actors.port_conform import (
     Ask,
-    ConformApi,
     Count,
     Die,
     Echo,
     Fail,
     Files,
+    Lookup,
     Print,
     Reload,
     Sleep,
@@ -40,7 +41,7 @@ from keygrove_actors.reports import WorkerLinesDropped, WorkerLogged, WorkerPrin
 from keygrove_actors.tickets import stream
 from keygrove_actors.work import WorkFailure
 from tests.interop.ports.kit import Reports, crashes, gone, workers
-from tests.processes import is_gone, parent_of
+from tests.processes import PATIENCE_S, is_gone, parent_of
 
 pytestmark = pytest.mark.anyio
 
@@ -140,8 +141,7 @@ async def test_a_cancelled_call_frees_the_worker(starting: Any) -> None:
     async with starting() as (_, port):
         with pytest.raises(CallTimeout):
             await port.call(Sleep(b"30000"), timeout=0.05)
-        with anyio.fail_after(3):
-            assert await port.call(Echo(b"next")) == b"next"
+        assert await port.call(Echo(b"next")) == b"next"
 
 
 @processes
@@ -172,7 +172,7 @@ async def test_p06_the_end_of_a_worker_names_code_or_signal(
 ) -> None:
     async with starting() as (_, port):
         assert await reason_of(port.call(Die(how.encode()))) == exc
-        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+        assert await port.call(Echo(b"again"), wait_up=PATIENCE_S) == b"again"
 
 
 @everyone
@@ -180,7 +180,7 @@ async def test_p06_code_0_after_bye_is_a_normal_end(starting: Any, reports: Repo
     async with starting() as (_, port):
         await port.call(Die(b"bye"))
         await reports.until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
-        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+        assert await port.call(Echo(b"again"), wait_up=PATIENCE_S) == b"again"
     ends = [r.reason for r in reports if isinstance(r, ChildTerminated) and r.child == "port"]
     assert [type(e).__name__ for e in ends] == ["Normal", "Shutdown"]
 
@@ -204,19 +204,19 @@ async def test_p11_a_worker_that_breaks_the_rules_is_killed(
 ) -> None:
     async with starting() as (_, port):
         assert await reason_of(port.call(Die(how.encode()))) == exc
-        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+        assert await port.call(Echo(b"again"), wait_up=PATIENCE_S) == b"again"
 
 
 @pytest.mark.slow
 @processes
 async def test_p12_a_silent_worker_counts_as_hung(starting: Any, reports: Reports) -> None:
     async with starting(ping_s=0.05, hang_s=0.2) as (_, port):
-        assert await port.call(Echo(b"x")) == b"x"
-        await anyio.sleep(0.5)  # PING and PONG keep an idle one alive
-        assert not crashes(reports)
-        with pytest.raises(CallTimeout):
-            await port.call(Die(b"hang"), timeout=0.1)
-        await reports.until(lambda: crashes(reports) == ["hang"])
+        while not crashes(reports):
+            with pytest.raises((CallTimeout, CalleeExit)):
+                await port.call(Die(b"hang"), timeout=0.1)
+            with anyio.move_on_after(1.0):  # it may have been cancelled before it was begun
+                await reports.until(lambda: crashes(reports))
+    assert set(crashes(reports)) == {"hang"}
 
 
 @processes
@@ -237,22 +237,19 @@ async def test_p04_grandchildren_end_with_their_worker(starting: Any) -> None:
         pid = int(await port.call(Spawn(b"")))
         assert not is_gone(pid)
         await reason_of(port.call(Die(b"segv")))
-        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+        assert await port.call(Echo(b"again"), wait_up=PATIENCE_S) == b"again"
         await gone(pid)
 
 
 @processes
 async def test_p08_a_drained_worker_finishes_what_it_has(starting: Any, reports: Reports) -> None:
-    answers: list[bytes] = []
-
-    async def ask(port: Ref[ConformApi]) -> None:
-        answers.append(await port.call(Sleep(b"100")))
-
-    async with anyio.create_task_group() as tasks, starting(drain_s=3.0) as (runtime, port):
-        tasks.start_soon(ask, port)
-        await anyio.sleep(0.05)
+    requests = Requests[bytes]()
+    async with starting(drain_s=PATIENCE_S) as (runtime, port):
+        answer = requests.send(port, Sleep(b"100"), timeout=None)
+        port.cast(Reload())  # it is read behind the call
+        await reports.until(lambda: any(isinstance(r, WorkerLogged) for r in reports))
         await runtime.stop()
-    assert answers == [b"100"]
+    assert answer.result() == b"100"
     ends = [r.reason for r in reports if isinstance(r, ChildTerminated) and r.child == "port"]
     assert ends == [Shutdown()]
 
@@ -264,7 +261,7 @@ async def test_p08_a_worker_that_does_not_drain_is_terminated(
     async with starting(drain_s=0.1) as (_, port):
         with pytest.raises(CallTimeout):
             await port.call(Die(b"hang"), timeout=0.05)
-        with anyio.fail_after(3):
+        with anyio.fail_after(PATIENCE_S):
             port.exit(Shutdown())
             await reports.until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
 
@@ -275,22 +272,32 @@ async def test_p09_without_credit_calls_wait_in_the_bounded_mailbox(starting: An
 
     async def ask() -> None:
         try:
-            await port.call(Echo(b"x"), timeout=5)
+            await port.call(Echo(b"x"), timeout=None)
             outcome = "answered"
         except MailboxFull:
             outcome = "refused"
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
 
-    async with starting(mailbox=MailboxSpec(limit=10)) as (_, port):
+    may_answer = anyio.Event()
+
+    async def hold(message: Lookup) -> bytes:
+        await may_answer.wait()
+        return message.data
+
+    offers = (Offer(Lookup, hold),)
+    async with starting(mailbox=MailboxSpec(limit=10), offers=offers) as (_, port):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(port.call, Sleep(b"200"))
-            await anyio.sleep(0.05)
+            tasks.start_soon(port.call, Ask(b"x"))
+            await anyio.wait_all_tasks_blocked()
             for _ in range(63):
                 tasks.start_soon(ask)
                 await anyio.lowlevel.checkpoint()
-            await anyio.sleep(0.02)
+            await anyio.wait_all_tasks_blocked()
             for _ in range(30):
                 tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            assert outcomes == {"refused": 30 - 10}
+            may_answer.set()
         assert outcomes == {"answered": 63 + 10, "refused": 30 - 10}
         assert await port.call(Echo(b"x")) == b"x"
 
@@ -314,7 +321,7 @@ async def test_a_killed_port_kills_its_worker(starting: Any, reports: Reports) -
         worker = parent_of(pid)
         port.kill()
         await reports.until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
-        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+        assert await port.call(Echo(b"again"), wait_up=PATIENCE_S) == b"again"
         await gone(worker, pid)
 
 
@@ -327,4 +334,4 @@ async def test_p05_a_worker_killed_from_outside_is_restarted(
         worker = parent_of(pid)
         os.kill(worker, signal.SIGKILL)
         await reports.until(lambda: crashes(reports) == ["signal_SIGKILL"])
-        assert await port.call(Echo(b"again"), wait_up=5) == b"again"
+        assert await port.call(Echo(b"again"), wait_up=PATIENCE_S) == b"again"

@@ -40,7 +40,7 @@ from tests.interop.ports.kit import (
     script,
     tree,
 )
-from tests.processes import descendants, has_ended, is_gone, opened, parent_of, reap
+from tests.processes import PATIENCE_S, descendants, has_ended, is_gone, opened, parent_of, reap
 
 pytestmark = pytest.mark.anyio
 
@@ -122,11 +122,12 @@ async def test_no_file_and_no_process_is_left_after_many_restarts(
         files = len(os.listdir("/proc/self/fd"))
         for n in range(restarts):
             with pytest.raises(CalleeExit):
-                await port.call(Die(b"exit %d" % (n % 100 + 1)), wait_up=5)
+                await port.call(Die(b"exit %d" % (n % 100 + 1)), wait_up=PATIENCE_S)
             await reports.until(lambda: sum(isinstance(r, ChildTerminated) for r in reports) > n)  # noqa: B023 - called in this round
-        assert await port.call(Echo(b""), wait_up=5) == b""
-        await anyio.sleep(0.01)
-        assert len(os.listdir("/proc/self/fd")) == files
+        assert await port.call(Echo(b""), wait_up=PATIENCE_S) == b""
+        with anyio.fail_after(PATIENCE_S):
+            while len(os.listdir("/proc/self/fd")) != files:  # noqa: ASYNC110 - the loop tells nobody
+                await anyio.sleep(0.01)
         assert len(descendants(os.getpid())) == (2 if zygote else 1)
     assert not descendants(os.getpid())
 
@@ -138,7 +139,7 @@ async def test_p06_a_worker_we_killed_ends_as_killed(reports: Reports) -> None:
     async with port_of(SPEC, reports) as port:
         port.kill()
         await reports.until(lambda: any(isinstance(r, ChildTerminated) for r in reports))
-        assert await port.call(Echo(b"x"), wait_up=3) == b"x"
+        assert await port.call(Echo(b"x"), wait_up=PATIENCE_S) == b"x"
     ends = [r.reason for r in reports if isinstance(r, ChildTerminated)]
     assert ends == [Killed(), Shutdown()]
 
@@ -162,7 +163,7 @@ async def test_p08_who_ignores_drain_and_sigterm_is_killed_with_his_group(
     async with port_of(program(*script(worker), works=(), drain_s=0.1), reports):
         child = int(note.read_text())
         started = time.monotonic()
-    assert 1.1 <= time.monotonic() - started < 2.1
+    assert time.monotonic() - started >= 1.1
     assert is_gone(child)
     assert [r.reason for r in reports if isinstance(r, ChildTerminated)] == [Shutdown()]
 
@@ -174,7 +175,7 @@ async def test_p08_a_brutal_kill_waits_for_nothing(reports: Reports) -> None:
         port = runtime.whereis("port", ConformApi)
         worker = parent_of(int(await port.call(Spawn(b""))))
         started = time.monotonic()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < spec.drain_s
     assert is_gone(worker)
 
 
@@ -187,7 +188,7 @@ def test_p03_a_worker_whose_parent_is_another_by_now_exits() -> None:
 
 
 @pytest.mark.parametrize("language", ["python", "c", pytest.param("rust", marks=pytest.mark.slow)])
-def test_p04_the_end_of_the_stream_ends_a_worker(
+def test_p04_p12_an_idle_worker_answers_pings_and_ends_with_its_stream(
     language: str, built: Callable[[str], str]
 ) -> None:
     code = "from keygrove_actors.port_conform import table; table()"
@@ -198,10 +199,14 @@ def test_p04_the_end_of_the_stream_ends_a_worker(
         with theirs:
             command = [sys.executable, "-c", place, str(theirs.fileno()), *argv]
             worker = subprocess.Popen(command, pass_fds=[theirs.fileno()])
-        (hello,) = wire.Decoder().feed(ours.recv(65536))
+        decoder = wire.Decoder()
+        (hello,) = decoder.feed(ours.recv(65536))
         assert isinstance(hello, wire.Hello)
         ours.sendall(wire.encode(wire.Welcome(1, 2**20, 8, {})))
-    assert worker.wait(1) == 0
+        for number in (7, 8):
+            ours.sendall(wire.encode(wire.Ping(number)))
+            assert decoder.feed(ours.recv(65536)) == [wire.Pong(number)]
+    assert worker.wait(PATIENCE_S) == 0
 
 
 # ---- control groups

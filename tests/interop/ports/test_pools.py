@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from keygrove_actors import (
     CallTimeout,
     ChildStarted,
     ChildTerminated,
+    Offer,
     PortPool,
     PortSpec,
     Recycle,
@@ -25,41 +27,48 @@ from keygrove_actors import (
     SupSpec,
     run,
 )
-from keygrove_actors.port_conform import ConformApi, Echo, Sleep, Spawn
+from keygrove_actors.port_conform import Ask, ConformApi, Echo, Lookup, Sleep, Spawn
 from tests.interop.ports.kit import Reports, crashes, gone, tree, zygote
-from tests.processes import children_of, parent_of
+from tests.processes import PATIENCE_S, children_of, parent_of
 
 pytestmark = pytest.mark.anyio
 
 POOLED = PortSpec(
     api=ConformApi,
-    works=(Echo, Sleep, Spawn),
+    works=(Ask, Echo, Sleep, Spawn),
     worker="keygrove_actors.port_conform:table",
     zygote="zygote",
 )
 
 
-def pool_of(size: int, **options: Any) -> SupSpec:
+def pool_of(size: int, offers: tuple[Offer, ...] = (), **options: Any) -> SupSpec:
+    spec = msgspec.structs.replace(POOLED, offers=offers)
     return SupSpec(
         children=(
             zygote(),
-            PortPool.child("pool", POOLED, size, name="pool", **options),
+            PortPool.child("pool", spec, size, name="pool", **options),
         ),
         strategy=Strategy.REST_FOR_ONE,
     )
 
 
 async def test_p15_requests_go_to_the_worker_with_the_least_to_do() -> None:
-    async def nap(pool: Ref[ConformApi]) -> None:
-        await pool.call(Sleep(b"300"))
+    asked = 0
+    all_asked = anyio.Event()
 
-    async with run(pool_of(3)) as runtime:
+    async def meet(message: Lookup) -> bytes:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            all_asked.set()
+        await all_asked.wait()
+        return message.data
+
+    async with run(pool_of(3, offers=(Offer(Lookup, meet),))) as runtime:
         pool = runtime.whereis("pool", ConformApi)
-        started = anyio.current_time()
         async with anyio.create_task_group() as tasks:
-            for _ in range(3):
-                tasks.start_soon(nap, pool)
-        assert anyio.current_time() - started < 0.85
+            for _ in range(3):  # two of them at one worker would wait for each other
+                tasks.start_soon(partial(pool.call, Ask(b"x"), timeout=PATIENCE_S))
 
 
 @pytest.mark.slow
@@ -112,7 +121,7 @@ async def test_p15_a_killed_worker_costs_only_its_own_calls(reports: Reports) ->
         pool = runtime.whereis("pool", ConformApi)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lose, pool)
-            await anyio.sleep(0.05)
+            await anyio.wait_all_tasks_blocked()
             child = int(await pool.call(Spawn(b"")))
             free = parent_of(child)
             (busy,) = set(children_of(parent_of(free))) - {free}
@@ -129,16 +138,23 @@ async def lose(pool: Ref[ConformApi]) -> None:
 async def test_p12_a_hung_worker_of_a_pool_is_replaced_while_others_answer(
     reports: Reports,
 ) -> None:
-    spec = msgspec.structs.replace(POOLED, ping_s=0.05, hang_s=0.2)
+    answered_before: list[list[str]] = []
+    spec = msgspec.structs.replace(POOLED, ping_s=0.1, hang_s=1.0)
     async with tree(zygote(), PortPool.child("pool", spec, 2, name="pool"), reports=reports) as r:
         pool = r.whereis("pool", ConformApi)
         stopped = parent_of(int(await pool.call(Spawn(b""))))
         os.kill(stopped, signal.SIGSTOP)
-        answers = 0
-        while not crashes(reports):
+
+        async def ask() -> None:
             with suppress(CallTimeout):
-                answers += await pool.call(Echo(b"x"), timeout=0.05) == b"x"
-        assert answers
+                await pool.call(Echo(b"x"), timeout=1.0)
+                answered_before.append(crashes(reports))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):  # one for each worker
+                tasks.start_soon(ask)
+        assert answered_before == [[]]
+        await reports.until(lambda: crashes(reports))
         await gone(stopped)
         assert crashes(reports) == ["hang"]
-        assert await pool.call(Echo(b"x"), wait_up=3) == b"x"
+        assert await pool.call(Echo(b"x"), wait_up=PATIENCE_S) == b"x"

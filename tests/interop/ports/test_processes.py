@@ -37,7 +37,7 @@ from keygrove_actors import (
 from keygrove_actors import port_wire as wire
 from keygrove_actors.port_conform import Die, Echo, Print, Spawn
 from tests.interop.ports.kit import HELLO, SPEC, Reports, crashes, port_of, program, says, script
-from tests.processes import parent_of, status_of
+from tests.processes import PATIENCE_S, parent_of, status_of
 
 pytestmark = pytest.mark.anyio
 
@@ -177,7 +177,7 @@ async def test_p13_too_much_memory_is_a_crash_of_the_worker_alone(reports: Repor
     async with port_of(spec, reports) as port:
         with pytest.raises(CalleeExit) as caught:
             await port.call(Print(b"99999999"))
-        assert await port.call(Echo(b"x"), wait_up=3) == b"x"
+        assert await port.call(Echo(b"x"), wait_up=PATIENCE_S) == b"x"
     assert isinstance(caught.value.reason, Crash)
     assert caught.value.reason.exc == "exit_1"
     assert "MemoryError" in caught.value.reason.trace
@@ -198,9 +198,9 @@ async def test_p11_a_request_at_two_crashes_running_is_refused(reports: Reports)
     async with port_of(SPEC, reports) as port:
         for _ in range(2):
             with pytest.raises(CalleeExit):
-                await port.call(Die(b"exit 1"), wait_up=3)
+                await port.call(Die(b"exit 1"), wait_up=PATIENCE_S)
         with pytest.raises(Poisoned):
-            await port.call(Die(b"exit 1"), wait_up=3)
+            await port.call(Die(b"exit 1"), wait_up=PATIENCE_S)
         assert await port.call(Echo(b"x")) == b"x"
     assert [r.op for r in reports if isinstance(r, WorkPoisoned)] == ["die"]
 
@@ -226,7 +226,7 @@ async def test_p13_too_much_processor_time_ends_the_worker(reports: Reports) -> 
         """
     spec = program(*script(worker), works=(), limits=WorkerLimits(cpu_s=1))
     async with port_of(spec, reports):
-        await reports.until(lambda: crashes(reports) == ["signal_SIGXCPU"], within=10)
+        await reports.until(lambda: crashes(reports) == ["signal_SIGXCPU"])
 
 
 async def test_p14_what_is_printed_never_blocks_worker_or_port(reports: Reports) -> None:
@@ -264,7 +264,7 @@ def test_p04_a_worker_is_a_plain_program_and_ends_with_its_host() -> None:
         ours.sendall(wire.encode(wire.Welcome(1, 2**20, 8, {})))
         ours.sendall(wire.encode(wire.Call(1, "echo", b"x", 0)))
         assert decoder.feed(ours.recv(65536)) == [wire.Reply(1, b"x")]
-    assert worker.wait(1) == 0
+    assert worker.wait(PATIENCE_S) == 0
 
 
 def test_a_worker_without_a_host_says_what_is_missing() -> None:
@@ -283,7 +283,7 @@ async def test_p05_a_worker_that_closes_its_wire_and_lives_on_is_killed(
     async with port_of(SPEC, reports) as port:
         with pytest.raises(CalleeExit):
             await port.call(Die(b"close"))
-        assert await port.call(Echo(b"x"), wait_up=3) == b"x"
+        assert await port.call(Echo(b"x"), wait_up=PATIENCE_S) == b"x"
     assert crashes(reports) == ["port_eof"]
 
 

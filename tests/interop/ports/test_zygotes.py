@@ -29,7 +29,7 @@ from keygrove_actors import (
 from keygrove_actors.port_conform import ConformApi, Die, Echo, Spawn
 from keygrove_actors.zygote_api import Refresh, ZygoteApi
 from tests.interop.ports.kit import SPEC, Reports, gone, sockets_of, tree
-from tests.processes import descendants, is_gone, parent_of, status_of
+from tests.processes import PATIENCE_S, descendants, is_gone, parent_of, status_of
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +51,7 @@ async def test_p17_a_killed_zygote_takes_its_workers_along_and_all_come_back(
         os.kill(zygote, signal.SIGKILL)
         await gone(worker, grandchild)
         await reports.until(lambda: sum(isinstance(r, ChildStarted) for r in reports) >= 12)
-        assert await pool.call(Echo(b"x"), wait_up=3) == b"x"
+        assert await pool.call(Echo(b"x"), wait_up=PATIENCE_S) == b"x"
 
 
 async def test_p16_the_zygote_tells_how_its_workers_ended(reports: Reports) -> None:
@@ -66,7 +66,7 @@ async def test_p16_the_zygote_tells_how_its_workers_ended(reports: Reports) -> N
         assert parent_of(pid) != os.getpid()
         for how, exc in ((b"exit 7", "exit_7"), (b"segv", "signal_SIGSEGV")):
             with pytest.raises(CalleeExit) as caught:
-                await port.call(Die(how), wait_up=3)
+                await port.call(Die(how), wait_up=PATIENCE_S)
             assert isinstance(caught.value.reason, Crash)
             assert caught.value.reason.exc == exc
 
@@ -108,7 +108,7 @@ async def test_p18_a_change_of_code_replaces_an_old_zygote_and_its_workers_only(
             await sysapi.resume(ref)
 
         async def process() -> int:
-            return parent_of(parent_of(int(await port.call(Spawn(b""), wait_up=3))))
+            return parent_of(parent_of(int(await port.call(Spawn(b""), wait_up=PATIENCE_S))))
 
         first = await process()
         await change()

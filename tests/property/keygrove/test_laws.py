@@ -79,8 +79,17 @@ words = st.frozensets(st.sampled_from(["Alice", "Bob", "Zoë"]))
 
 def entry(seq: int, number: int, found: frozenset[str]) -> Entry:
     put = put_of(made(number, *sorted(found)))
-    name = put.fingerprint
-    return Entry(seq, tree_key(name), name, put.digest, len(put.packets), put.terms, put.words)
+    return Entry(
+        seq=seq,
+        key=tree_key(put.fingerprint),
+        fingerprint=put.fingerprint,
+        digest=put.digest,
+        sks_digest=put.sks_digest,
+        source=put.source,
+        size=put.size,
+        terms=put.terms,
+        words=put.words,
+    )
 
 
 @given(st.lists(st.tuples(numbers, words)), st.sets(st.integers(0, 20)))

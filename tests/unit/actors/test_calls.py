@@ -369,7 +369,8 @@ async def test_a101_a_message_without_a_handler_harms_only_its_sender(
 ) -> None:
     async with running(ECHO) as runtime:
         ref = runtime.whereis("echo", EchoApi)
-        with pytest.raises(WrongProtocol, match="not Unknown"):
+        told = r"^echo serves EchoApi, not Unknown: send Echo, .*, or give its class a handler for"
+        with pytest.raises(WrongProtocol, match=told):
             await ref.call(Unknown())
         ref.cast(UnknownNote())
         assert await ref.call(Echo(1)) == 1
@@ -378,7 +379,7 @@ async def test_a101_a_message_without_a_handler_harms_only_its_sender(
 
 async def test_a084_a_name_of_another_protocol_is_refused(running: Running) -> None:
     async with running(ECHO) as runtime:
-        with pytest.raises(WrongProtocol, match="serves EchoApi, not OtherApi"):
+        with pytest.raises(WrongProtocol, match=r"serves EchoApi, not OtherApi: ask for EchoApi$"):
             runtime.whereis("echo", OtherApi)
 
 
@@ -392,3 +393,13 @@ async def test_calls_from_plain_tasks_run_side_by_side(running: Running) -> None
         for value in range(500):
             tasks.start_soon(ask, runtime.whereis("echo", EchoApi), value)
     assert sorted(answers) == list(range(500))
+
+
+async def test_a101_an_actor_that_takes_nothing_says_what_to_do(running: Running) -> None:
+    class Deaf(Actor[EchoApi]):
+        pass
+
+    async with running(ChildSpec("deaf", Deaf, name="deaf")) as runtime:
+        told = r"^deaf serves EchoApi, not Echo: give its class a handler for Echo$"
+        with pytest.raises(WrongProtocol, match=told):
+            await runtime.whereis("deaf", EchoApi).call(Echo(1))

@@ -173,7 +173,7 @@ async def test_a101_a_supervisor_refuses_what_it_has_no_answer_to(
 ) -> None:
     async with running(ChildSpec("sub", SupSpec(), name="sub")) as runtime:
         sub: Ref[Any] = runtime.whereis("sub", SupApi)
-        with pytest.raises(WrongProtocol):
+        with pytest.raises(WrongProtocol, match="sub serves SupApi, not Who: send StartChild, "):
             await sub.call(Who())
         sub.cast(Ends())
         await anyio.sleep(0.1)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 
 from keygrove_actors import (
     DEFER,
+    Actor,
     CallTimeout,
     ChildSpec,
     Crash,
@@ -245,6 +250,131 @@ async def test_a119_a_turn_that_holds_up_the_loop_is_named(
     assert (slow.path, slow.message) == ("bank", "Look")
     assert "in look" in slow.stack
     assert [r for r in reports if isinstance(r, SlowTurn)] == [slow]
+
+
+class Steps(Actor[BankApi]):
+    """Has the loop looked at wherever a program's code runs for an actor."""
+
+    def __init__(self, looked: Callable[[str], None]) -> None:
+        self.looked = looked
+        looked("init")
+
+    async def init(self, ctx: Ctx) -> None:
+        self.ctx = ctx
+        self.looked("init")
+        await anyio.lowlevel.checkpoint()
+        self.looked("init")
+
+    @on_cast(Look)
+    async def look(self, message: Look) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.looked("Look")
+        self.ctx.start_soon(self.in_task, "Steps.in_task")
+        self.ctx.start_soon(self.in_task, "Steps.in_task", isolated=True)
+        await self.ctx.tasks.run(self.in_task, "Steps.in_task")
+
+    @on(Total)
+    def total(self, message: Total) -> int:
+        self.looked("Total")
+        return 0
+
+    async def in_task(self, what: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.looked(what)
+
+    async def terminate(self, reason: object) -> None:
+        self.looked("terminate")
+        await anyio.lowlevel.checkpoint()
+        self.looked("terminate")
+
+
+class Plainly(Bank):
+    """The same in plain functions."""
+
+    def __init__(self, looked: Callable[[str], None]) -> None:
+        super().__init__()
+        self.looked = looked
+
+    def init(self, ctx: Ctx) -> None:
+        super().init(ctx)
+        self.looked("init")
+
+    @on_cast(Look)
+    def look(self, message: Look) -> None:
+        self.looked("Look")
+
+    @on(Total)
+    def total(self, message: Total) -> int:
+        self.looked("Total")
+        return 0
+
+    def terminate(self, reason: object) -> None:
+        self.looked("terminate")
+
+
+@pytest.mark.parametrize(("kind", "looks"), [(Steps, 10), (Plainly, 4)])
+async def test_a119_whatever_an_actor_is_at_is_named(
+    running: Running, kind: Callable[[Callable[[str], None]], Actor[BankApi]], looks: int
+) -> None:
+    named: list[tuple[str, tuple[str, str]]] = []
+
+    def looked(what: str) -> None:
+        dog = Watchdog(runtime.hub)
+        dog.look(0.0)
+        slow = dog.look(1.0)
+        assert slow is not None
+        named.append((what, (slow.path, slow.message)))
+
+    sub = ChildSpec("sub", SupSpec())
+    async with running(sub) as runtime:
+        sup = runtime.supervisor("sub", BankApi)
+        ref = await sup.start_child(ChildSpec("bank", lambda: kind(looked)))
+        ref.cast(Look())
+        await anyio.sleep(0.1)
+        await ref.call(Total())
+    assert [found for _, found in named] == [("sub/bank", what) for what, _ in named]
+    assert len(named) == looks
+
+
+async def test_a119_what_is_no_actor_s_doing_is_named_nothing(running: Running) -> None:
+    async with running(BANK) as runtime:
+        dog = Watchdog(runtime.hub)
+        dog.look(1.0)
+        slow = dog.look(2.0)
+    assert slow is not None
+    assert (slow.path, slow.message) == ("", "")
+    assert "in test_a119" in slow.stack
+
+
+async def test_a119_the_watch_outlives_whom_it_tells(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", hooked.append)
+    told: list[SlowTurn] = []
+
+    def tell(slow: SlowTurn) -> None:
+        told.append(slow)
+        raise OSError("the log is gone")
+
+    class Slow(Bank):
+        @on_cast(Look)
+        def look(self, message: Look) -> None:
+            before = len(told)
+            for _ in range(50_000_000):
+                if len(told) > before:
+                    break
+
+    async with running(ChildSpec("bank", Slow, name="bank")) as runtime:
+        with watchdog(runtime, 0.02, tell):
+            for _ in range(3):
+                before = len(told)
+                runtime.whereis("bank", BankApi).cast(Look())
+                await anyio.sleep(0.1)
+                assert len(told) > before
+    assert [(hook.exc_type, str(hook.exc_value)) for hook in hooked] == [
+        (OSError, "the log is gone")
+    ]
 
 
 async def test_a119_the_watchdog_runs_in_a_thread(running: Running) -> None:

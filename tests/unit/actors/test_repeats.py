@@ -10,17 +10,22 @@ import anyio
 import pytest
 
 from keygrove_actors import (
+    Cast,
     ChildRestarting,
     ChildSpec,
     ChildStarted,
     ChildTerminated,
+    Crash,
     Ctx,
     Report,
+    Restart,
     Runtime,
+    Strategy,
+    SupSpec,
     WorkerPrinted,
 )
-from keygrove_actors.repeats import TOLD, Repeated, Repeats
-from tests.unit.actors.children import Child, ChildApi, Crashes
+from keygrove_actors.repeats import KINDS_MAX, TOLD, Repeated, Repeats
+from tests.unit.actors.children import Child, ChildApi, Crashes, Ends
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
 pytestmark = pytest.mark.anyio
@@ -36,6 +41,7 @@ class Looping(Child):
 
 
 CRASHES = 200
+BOOM = Crash("ValueError", "boom")
 LOOPING = ChildSpec("a", lambda: Looping("a", []), name="a")
 
 
@@ -60,7 +66,7 @@ async def test_a153_a_crash_loop_is_told_five_times_then_once_a_minute(running: 
             assert (len(said), sum(said)) == (TOLD + 4, number), "nothing is lost"
         last = told[-1]
         assert isinstance(last, Repeated)
-        assert str(last).endswith(" times more within a minute: a started again, life 201")
+        assert str(last).endswith(" times more within a minute, lastly: a started again, life 201")
         await anyio.sleep(60.0)
         assert told[-1] is last, "it is over"
         runtime.whereis("a", ChildApi).cast(Crashes())
@@ -80,8 +86,70 @@ async def test_a153_what_is_left_out_at_the_end_is_told_then(running: Running) -
         await anyio.sleep(10.5)
     repeats.flush()
     repeats.flush()
-    assert said_of(told, ChildTerminated) == [1] * TOLD + [10 - TOLD + 1]
+    assert said_of(told, ChildTerminated) == [1] * TOLD + [1, 10 - TOLD], "the stop by itself"
+    assert str(told[-1]).startswith("5 times more within a minute, lastly: a crashed with")
     assert runtime.leftovers()["deadlines"] == 0
+
+
+class Brief(Child):
+    """Crashes, or ends in order, as soon as it is up."""
+
+    def __init__(self, how: Cast[ChildApi]) -> None:
+        super().__init__("a", [])
+        self.how = how
+
+    async def init(self, ctx: Ctx) -> None:
+        ctx.self_ref.cast(self.how)
+
+
+BRIEF = ChildSpec("session", Brief, restart=Restart.TEMPORARY)
+
+
+async def test_a153_a_storm_of_dynamic_children_is_told_as_one(running: Running) -> None:
+    told: list[Report | Repeated] = []
+    repeats = Repeats(told.append)
+    sessions = ChildSpec("sessions", SupSpec(strategy=Strategy.DYNAMIC, template=BRIEF))
+    async with running(sessions, observe=repeats.observe) as runtime:
+        repeats.attach(runtime)
+        for _ in range(100):
+            await runtime.supervisor("sessions").spawn(Crashes())
+        await runtime.supervisor("sessions").spawn(Ends())
+        await anyio.sleep(61.0)
+        ends = [str(one) for one in told if said_of([one], ChildTerminated)]
+    assert len(ends) == TOLD + 2
+    assert ends[TOLD] == "sessions/session-101 ended normally", "no crash hides it"
+    last = "sessions/session-100 crashed with ValueError: boom"
+    assert ends[-1] == f"95 times more within a minute, lastly: {last}"
+    assert sum(said_of(told, ChildStarted)) == 1 + 101, "the supervisor, and its children"
+
+
+NUMBERS = range(1000)
+MADE_UP = {
+    "ids": [ChildTerminated(f"a{n}", f"s/a{n}", 1, BOOM) for n in NUMBERS],
+    "subtrees": [ChildTerminated("a", f"s/t-{n}/a", 1, BOOM) for n in NUMBERS],
+    "errors": [ChildTerminated("a", "s/a", 1, Crash(f"E{n}", "")) for n in NUMBERS],
+}
+
+
+@pytest.mark.parametrize("storm", MADE_UP.values(), ids=MADE_UP)
+def test_a153_ids_that_are_made_up_do_not_flood_a_log(storm: list[Report]) -> None:
+    told: list[Report | Repeated] = []
+    repeats = Repeats(told.append)
+    for one in storm:
+        repeats.observe(one)
+    assert told == storm[: KINDS_MAX + TOLD]
+    repeats.flush()
+    assert told[-1] == Repeated(storm[-1], len(storm) - KINDS_MAX - TOLD)
+    lines = len(told)
+    repeats.observe(elsewhere := ChildTerminated("b", "b", 1, BOOM))
+    assert told[lines:] == [elsewhere]
+    for one in storm:
+        repeats.observe(one)
+    repeats.flush()
+    assert len(told) < lines + KINDS_MAX * 3, "one more of each that is known, and of the others"
+    repeats.flush()
+    repeats.observe(storm[-1])
+    assert told[-1:] == [storm[-1]], "it was over, and begins anew"
 
 
 def test_a153_what_each_time_says_something_else_is_always_told() -> None:

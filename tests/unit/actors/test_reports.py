@@ -114,7 +114,7 @@ WORDS: list[tuple[Report, str]] = [
     ),
     (
         SlowTurn("", "", 0.25, "stack"),
-        "something that is no handler holds up the event loop, for 0.25 s by now",
+        "something outside the actors holds up the event loop, for 0.25 s by now",
     ),
 ]
 

@@ -11,7 +11,18 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 
-from keygrove_actors import DEFER, Normal, Ref, ReplyTo, Runtime, WrongThread, on, sysapi
+from keygrove_actors import (
+    DEFER,
+    MonitorId,
+    Normal,
+    Ref,
+    ReplyTo,
+    Runtime,
+    State,
+    WrongThread,
+    on,
+    sysapi,
+)
 from tests.unit.actors.jobs import Add, Base, JobApi, Read, Work, child
 
 Running: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
@@ -54,6 +65,24 @@ ASKED: dict[str, Callable[[Keeper, Ref[JobApi]], Any]] = {
     "timer": lambda keeper, _: keeper.ctx.send_after(1.0, Add(1)),
     "task": lambda keeper, _: keeper.ctx.start_soon(sleep_long),
     "reply": lambda keeper, _: keeper.reply_to.send(1),
+    "own exit": lambda keeper, _: keeper.ctx.exit(Normal()),
+    "link": lambda keeper, ref: keeper.ctx.link(ref),
+    "unlink": lambda keeper, ref: keeper.ctx.unlink(ref),
+    "monitor": lambda keeper, ref: keeper.ctx.monitor(ref),
+    "demonitor": lambda keeper, _: keeper.ctx.demonitor(MonitorId(1)),
+    "alias": lambda keeper, _: keeper.ctx.alias("other"),
+    "join": lambda keeper, _: keeper.ctx.join("group"),
+    "leave": lambda keeper, _: keeper.ctx.leave("group"),
+    "monitor a group": lambda keeper, _: keeper.ctx.monitor_group("group"),
+    "demonitor a group": lambda keeper, _: keeper.ctx.demonitor_group("group"),
+    "stash": lambda keeper, _: keeper.ctx.stash(Add(1)),
+    "unstash": lambda keeper, _: keeper.ctx.unstash_all(),
+}
+TREE: dict[str, Callable[[Runtime], Any]] = {
+    "stop": lambda runtime: anyio.run(runtime.stop),
+    "stop with a deadline": lambda runtime: anyio.run(runtime.stop, 1.0),
+    "kill": lambda runtime: runtime.kill(),
+    "wait": lambda runtime: anyio.run(runtime.wait),
 }
 
 
@@ -67,12 +96,33 @@ async def test_another_thread_is_refused_and_changes_nothing(
             tasks.start_soon(ref.call, Work(1.0))
             while not hasattr(keeper, "reply_to"):
                 await anyio.lowlevel.checkpoint()
-            with pytest.raises(WrongThread, match=r"a was given .* anyio\.from_thread\.run_sync"):
+            with pytest.raises(WrongThread, match=r"a was given .* anyio\.from_thread\.run"):
                 await anyio.to_thread.run_sync(ask, keeper, ref)
             keeper.reply_to.send(2)
         assert await ref.call(Read()) == ()
         leftovers = runtime.leftovers()
     assert leftovers["deadlines"] == 0
+
+
+@pytest.mark.parametrize("ask", TREE.values(), ids=TREE)
+async def test_the_tree_is_not_stopped_from_another_thread(
+    running: Running, keeper: Keeper, ask: Callable[[Runtime], Any]
+) -> None:
+    async with running(child(lambda: keeper)) as runtime:
+        with pytest.raises(WrongThread, match=r"root was given .* anyio\.from_thread\.run"):
+            await anyio.to_thread.run_sync(ask, runtime)
+        assert await runtime.whereis("a", JobApi).call(Read()) == ()
+
+
+async def test_a_tree_is_stopped_from_another_thread_as_the_error_says(
+    running: Running, keeper: Keeper
+) -> None:
+    def elsewhere() -> tuple[str, ...]:
+        return anyio.from_thread.run(runtime.stop)
+
+    async with running(child(lambda: keeper)) as runtime:
+        late = await anyio.to_thread.run_sync(elsewhere)
+        assert (late, runtime.tree().state) == ((), State.DOWN)
 
 
 async def test_a_direct_call_from_another_thread_is_refused_before_long(

@@ -14,7 +14,7 @@ from tests.unit.chaos.stories import done
 
 # ---- laws
 
-BARE = made(1)
+BARE = Certificate(made(1).primary)
 ALICE = made(1, "Alice", signatures=2)
 BOB = made(1, "Bob", signatures=1, subkeys=[7])
 MORE = made(1, "Alice", signatures=4)
@@ -95,7 +95,7 @@ def test_a_merge_is_found_out_that(broken: Merge, says: str) -> None:
 
 def test_facts_are_the_packets_and_what_they_are_attached_to() -> None:
     assert facts(BARE) < facts(ALICE) < facts(MORE)
-    assert len(facts(MORE)) == 1 + 1 + 4
+    assert len(facts(MORE)) == 1 + 1 + 5
     assert facts(TWICE) == facts(ALICE)
     assert facts(AGAIN) == facts(BOB)
     assert facts(merge(ALICE, BOB)) == facts(ALICE) | facts(BOB)

@@ -17,7 +17,7 @@ from keygrove.storage.messages import Merged, NoSpace
 from keygrove.storage.shard import OpenStore, Shard
 from keygrove.storage.store import Cause, Opened, Opening, Term, TermKind
 from keygrove_actors import CalleeExit, ChildSpec, NoProc, SupSpec, run
-from keygrove_chaos.certificates import binary, digest_of, made
+from keygrove_chaos.certificates import binary, digest_of, made, put_of, with_aside
 from keygrove_chaos.node import InlineCompute, LoopClock
 from keygrove_chaos.stores import Hook, HookedStore, Notes
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
@@ -40,14 +40,14 @@ class Site:
     def __init__(self) -> None:
         self.asked: list[tuple[int, str]] = []
         self.fails: dict[tuple[int, str], Exception] = {}
-        self._stores = [MemoryStore() for _ in range(SHARDS)]
+        self.stores = [MemoryStore() for _ in range(SHARDS)]
 
     def openers(self) -> list[OpenStore]:
         return [partial(self._open, number) for number in range(SHARDS)]
 
     @asynccontextmanager
     async def _open(self, number: int) -> AsyncGenerator[Opening, None]:
-        yield Opened(HookedStore(self._stores[number], before=self._before(number)))
+        yield Opened(HookedStore(self.stores[number], before=self._before(number)))
 
     def _before(self, number: int) -> Hook:
         async def before(operation: str) -> None:
@@ -120,6 +120,17 @@ async def test_fetches_come_back_in_the_order_asked(site: Site) -> None:
             binary([one]) for one in certificates[1:]
         ]
         assert await router.fetch_all([], Form.BINARY) == []
+
+
+async def test_sources_come_back_in_the_order_asked_from_one_call_a_shard(site: Site) -> None:
+    puts = [with_aside(put_of(made(n)), b"", bytes([n]) * 16) for n in range(10)]
+    names = [put.fingerprint for put in puts]
+    for put in puts[1:]:
+        await site.stores[Placement(SHARDS).shard(put.fingerprint)].commit([put])
+    async with routing(site) as router:
+        assert await router.sources(names) == [None, *(put.source for put in puts[1:])]
+        assert [asked for _, asked in site.asked].count("sources") <= SHARDS
+        assert await router.sources([]) == []
 
 
 async def test_merges_come_back_in_the_order_given(site: Site) -> None:

@@ -211,7 +211,7 @@ async def test_the_machine_readable_index_lists_the_newest_first(filled: Simulat
     assert reply.headers["content-type"] == "text/plain; charset=utf-8"
     assert reply.text.splitlines()[:2] == [
         "info:1:2",
-        f"pub:{hexed(CAROL).upper()}:99::{CREATED + 2}::",
+        f"pub:{hexed(CAROL).upper()}:22:255:{CREATED + 2}::",
     ]
     assert [one.fingerprint for one in parse_index(reply.body)] == [
         fingerprint(CAROL),

@@ -24,3 +24,5 @@ def test_a_slot_is_the_first_three_nibbles_of_the_tree_key() -> None:
 
 def test_uses_are_kept_apart() -> None:
     assert len({tree_key(b"x")[:16], content_hash(b"x")[:16], text_hash("x")}) == 3
+    of_both = {content_hash(b"xy"), content_hash(b"x", b"y"), content_hash(b"", b"xy")}
+    assert len(of_both) == 3

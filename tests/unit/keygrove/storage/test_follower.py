@@ -48,7 +48,19 @@ async def follower(indexer: InlineDatabase) -> Follower:
 def commit(follower: Follower, seq: int, put: Put) -> None:
     name = put.fingerprint
     row = Row(
-        seq, seq, tree_key(name), content_hash(put.packets), name, put.digest, None, 1, put.at, b""
+        seq=seq,
+        n=seq,
+        k=tree_key(name),
+        h=content_hash(put.packets),
+        fp=name,
+        md5=put.digest,
+        sks=put.sks_digest,
+        source=put.source,
+        old=None,
+        cause=1,
+        at=put.at,
+        v=b"",
+        aside=b"",
     )
     follower.add([(row, 0)], [put])
 
@@ -158,7 +170,8 @@ async def test_commits_wait_for_an_index_that_is_far_behind(
 async def heap_of(number: int) -> InlineDatabase:
     """A heap with so many rows, which differ by their names alone."""
     found, put = InlineDatabase(), put_of(made(1, "Alice"))
-    columns = "seq INTEGER PRIMARY KEY, n, op, k, h, fp, md5, old, cause, at, flags, v"
+    columns = "seq INTEGER PRIMARY KEY, n, op, k, h, fp, md5, sks, source, old"
+    columns += ", cause, at, flags, v, aside"
     await found.run(lambda db: db.execute(f"CREATE TABLE obj ({columns})"))
     rows = [
         Row(
@@ -168,10 +181,13 @@ async def heap_of(number: int) -> InlineDatabase:
             h=content_hash(put.packets),
             fp=n.to_bytes(20),
             md5=n.to_bytes(16),
+            sks=n.to_bytes(16),
+            source=b"",
             old=None,
             cause=1,
             at=CREATED,
             v=put.packets,
+            aside=b"",
         )
         for n in range(1, number + 1)
     ]

@@ -3,7 +3,7 @@
 import pytest
 
 from keygrove.storage.address import tree_key
-from keygrove.storage.derive import digest_term
+from keygrove.storage.derive import digest_terms
 from keygrove.storage.overlay import Entry, Overlay
 from keygrove.storage.store import Term, TermKind
 from keygrove_chaos.certificates import made, put_of
@@ -16,7 +16,9 @@ def entry(seq: int, number: int, *user_ids: str) -> Entry:
         tree_key(put.fingerprint),
         put.fingerprint,
         put.digest,
-        len(put.packets),
+        put.sks_digest,
+        put.source,
+        put.size,
         put.terms,
         put.words,
     )
@@ -40,7 +42,7 @@ def overlay() -> Overlay:
 def test_entries_are_found_by_term_word_digest_and_name(overlay: Overlay) -> None:
     assert {one.seq for one in overlay.find(A)} == {1, 2}
     assert overlay.search(frozenset({"alice"})) == [ALICE]
-    assert overlay.find(digest_term(BOB.digest)) == [BOB]
+    assert [overlay.find(term) for term in digest_terms(BOB.digest)] == [[BOB]]
     assert overlay.get(ALICE.fingerprint) is ALICE
     assert ALICE.fingerprint in overlay
 
@@ -50,7 +52,7 @@ def test_a_newer_row_replaces_all_of_the_older(overlay: Overlay) -> None:
     assert len(overlay) == 2
     assert overlay.find(A) == [BOB]
     assert overlay.find(C) == [CAROL]
-    assert overlay.find(digest_term(ALICE.digest)) == []
+    assert [overlay.find(term) for term in digest_terms(ALICE.digest)] == [[]]
     assert overlay.search(frozenset({"alice"})) == []
 
 

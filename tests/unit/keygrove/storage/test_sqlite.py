@@ -23,6 +23,7 @@ from keygrove.storage.tally import Tally
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import large, made, put_of
 from keygrove_chaos.databases import Statement, WatchedDatabases, ignore
+from tests.processes import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -274,12 +275,29 @@ async def test_a_heap_of_a_newer_format_is_refused(
         pass
     with raw(heap_path) as db:
         db.execute(f"PRAGMA user_version = {heap.FORMAT + 1}")
-    with pytest.raises(StoreError, match=r"format 2.*run a newer keygrove"):
+    with pytest.raises(StoreError, match=rf"format {heap.FORMAT + 1}.*run a newer keygrove"):
         async with opened(files):
             pass
 
 
-@pytest.mark.parametrize("statement", ["DELETE FROM meta", "UPDATE obj SET v = zeroblob(9)"])
+async def test_a_heap_of_an_older_format_is_refused_and_left_as_it_is(
+    files: WatchedDatabases, heap_path: Path
+) -> None:
+    async with opened(files):
+        pass
+    with raw(heap_path) as db:
+        db.execute(f"PRAGMA user_version = {heap.FORMAT - 1}")
+    before = content(heap_path)
+    with pytest.raises(StoreError, match=rf"format {heap.FORMAT - 1}.*load a dump anew"):
+        async with opened(files):
+            pass
+    assert content(heap_path) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DELETE FROM meta", "UPDATE obj SET v = zeroblob(9)", "UPDATE obj SET aside = zeroblob(9)"],
+)
 async def test_a_heap_that_is_not_what_was_written_is_refused(
     files: WatchedDatabases, heap_path: Path, statement: str
 ) -> None:
@@ -528,10 +546,10 @@ async def test_a_find_is_not_cut_short_by_a_commit_that_passes(files: WatchedDat
     def watch(statement: Statement) -> None:
         if statement.sql == "BEGIN IMMEDIATE":
             begun.set()
-            assert go_on.wait(5)
+            assert go_on.wait(PATIENCE_S)
         if "FROM side.term" in statement.sql:
             go_on.set()
-            assert passed.wait(5)
+            assert passed.wait(PATIENCE_S)
 
     async def commit() -> None:
         await store.commit([put(numbers[0], "Carol")])
@@ -543,7 +561,7 @@ async def test_a_find_is_not_cut_short_by_a_commit_that_passes(files: WatchedDat
         files.watch = watch
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(commit)
-            assert await anyio.to_thread.run_sync(begun.wait, 5)
+            assert await anyio.to_thread.run_sync(begun.wait, PATIENCE_S)
             found = await store.find([Term(TermKind.ADDRESS, b"a@x.example")], 1)
             assert found == [(put(numbers[1]).fingerprint,)]
 
@@ -559,7 +577,7 @@ async def test_a_find_misses_nothing_when_a_flush_passes(files: WatchedDatabases
             looks.append(statement.sql)
             if len(looks) == 2:
                 loop.call_soon_threadsafe(flush.set)
-                assert flushed.wait(5)
+                assert flushed.wait(PATIENCE_S)
 
     async def settle() -> None:
         await flush.wait()

@@ -112,6 +112,15 @@ def test_every_report_has_its_words(
     assert (line.level, line.event) == (level, event)
 
 
+def test_what_holds_up_the_loop_has_no_empty_facts(log: MemoryLog) -> None:
+    NodeLog(log, bytes(32)).report(SlowTurn("s/a", "Get", 0.2, "in get"))
+    NodeLog(log, bytes(32)).report(SlowTurn("", "", 0.2, "in poll"))
+    assert [line.facts.keys() for line in log.lines] == [
+        {"said", "path", "message", "seconds", "trace"},
+        {"said", "seconds", "trace"},
+    ]
+
+
 def test_a_crash_is_told_with_its_trace_and_its_number(log: MemoryLog) -> None:
     NodeLog(log, bytes(32)).report(ChildTerminated("a", "s/a", 2, CRASH))
     facts = log.lines[0].facts

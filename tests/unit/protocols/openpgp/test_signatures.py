@@ -1,9 +1,10 @@
 """What is read from signatures, from which area, and what counts as malformed."""
 
+import msgspec
 import pytest
 
 from keygrove_protocols.limits import SUBPACKETS_MAX
-from keygrove_protocols.openpgp.keys import parse_key
+from keygrove_protocols.openpgp.keys import KeyId, parse_key
 from keygrove_protocols.openpgp.signatures import Signature, read_signature
 
 ID = bytes.fromhex("0123456789abcdef")
@@ -35,9 +36,16 @@ def read(body: bytes) -> Signature:
 
 def test_a_v3_signature_is_read() -> None:
     assert read(V3) == Signature(
-        version=3, kind=0x10, algorithm=1, hash_algorithm=2, created=1000, issuer=read(V3).issuer
+        version=3,
+        kind=0x10,
+        algorithm=1,
+        hash_algorithm=2,
+        created=1000,
+        issuer=KeyId(ID),
+        hashed_end=7,
+        digest_at=17,
+        material_at=19,
     )
-    assert read(V3).issuer == ID
 
 
 def test_a_v4_signature_is_read() -> None:
@@ -58,12 +66,29 @@ def test_a_v4_signature_is_read() -> None:
 
 
 def test_what_is_not_said_has_its_default() -> None:
-    assert read(v4(b"", b"")) == Signature(version=4, kind=0x13, algorithm=1, hash_algorithm=8)
+    assert read(v4(b"", b"")) == Signature(
+        version=4,
+        kind=0x13,
+        algorithm=1,
+        hash_algorithm=8,
+        hashed_end=6,
+        unhashed_octets=2,
+        digest_at=8,
+        material_at=10,
+    )
 
 
 def test_p068_the_unhashed_area_hints_at_the_issuer_and_at_nothing_else() -> None:
     forged = b"\x05\x02\xff\xff\xff\xff\x05\x09\x00\x00\x00\x01\x02\x04\x00\x02\x19\x01\x02\x1d\x01"
-    assert read(v4(CREATED, ISSUER + forged)) == read(v4(CREATED, ISSUER))
+    believed, plain = read(v4(CREATED, ISSUER + forged)), read(v4(CREATED, ISSUER))
+    grown = len(forged)
+    assert believed == msgspec.structs.replace(
+        plain,
+        has_plain_hints=False,
+        unhashed_octets=plain.unhashed_octets + grown,
+        digest_at=plain.digest_at + grown,
+        material_at=plain.material_at + grown,
+    )
 
 
 def test_the_last_subpacket_of_a_type_counts() -> None:

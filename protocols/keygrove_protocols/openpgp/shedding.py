@@ -1,0 +1,98 @@
+"""Bounds on what is kept of a certificate, and what goes first where it is more.
+
+What goes is the end of a fixed order, so that any order of arrival leaves the same: of others'
+signatures the latest, of the primary key's own the oldest, and never one of its revocations,
+for nobody may keep an owner from revoking by filling the certificate up first. Others may
+choose the dates in what they sign, so this bounds the damage of a flood and does not undo it.
+"""
+
+from collections import Counter
+
+from keygrove_protocols.openpgp.packets import Tag
+from keygrove_protocols.openpgp.policy import Bounds, Policy
+from keygrove_protocols.openpgp.signatures import (
+    CERTIFICATION_REVOCATION,
+    KEY_REVOCATION,
+    SUBKEY_REVOCATION,
+)
+from keygrove_protocols.openpgp.variants import signature_id
+from keygrove_protocols.openpgp.verification import Finding, Findings, Mark
+
+
+def is_too_large(findings: Findings, bounds: Bounds) -> bool:
+    """Whether it is more than may be kept though everything that may go is gone."""
+    tags = Counter(bundle.packet.tag for bundle in findings.bundles)
+    return (
+        len(findings.primary.body) > bounds.key_octets
+        or tags[Tag.USER_ID] + tags[Tag.USER_ATTRIBUTE] > bounds.user_ids
+        or tags[Tag.PUBLIC_SUBKEY] > bounds.subkeys
+        or not _room(findings, bounds).is_enough
+    )
+
+
+def within_places(findings: Findings, policy: Policy) -> Findings:
+    """At each place at most so many of others' signatures, and so many own ones."""
+    gone: set[int] = set()
+    for _, found in findings.places():
+        others = [finding for finding in found if finding.mark is not Mark.VALID]
+        if len(others) > policy.bounds.third_party_signatures:
+            others.sort(key=_age)
+            gone.update(id(one) for one in others[policy.bounds.third_party_signatures :])
+        own = [finding for finding in found if _may_go(finding)]
+        if len(own) > policy.bounds.own_signatures:
+            own.sort(key=_age, reverse=True)
+            gone.update(id(one) for one in own[policy.bounds.own_signatures :])
+    return findings.without(gone) if gone else findings
+
+
+def within_total(findings: Findings, policy: Policy) -> Findings:
+    """Of others' signatures as many as there is room for beside everything else."""
+    room = _room(findings, policy.bounds)
+    others = [
+        finding
+        for _, found in findings.places()
+        for finding in found
+        if finding.mark is not Mark.VALID
+    ]
+    if room.octets >= sum(len(one.packet.body) for one in others) and room.packets >= len(others):
+        return findings
+    others.sort(key=_age)
+    octets, kept = 0, 0
+    for one in others:
+        octets += len(one.packet.body)
+        if octets > room.octets or kept == max(room.packets, 0):
+            break
+        kept += 1
+    return findings.without({id(one) for one in others[kept:]})
+
+
+class _Room:
+    """What is left for others' signatures; negative where the rest is too much already."""
+
+    def __init__(self, octets: int, packets: int) -> None:
+        self.octets = octets
+        self.packets = packets
+        self.is_enough = octets >= 0 and packets >= 0
+
+
+def _room(findings: Findings, bounds: Bounds) -> _Room:
+    octets, packets = len(findings.primary.body), 1
+    for component, found in findings.places():
+        octets += len(component.body) if component else 0
+        packets += component is not None
+        for finding in found:
+            if _may_go(finding):
+                octets += len(finding.packet.body)
+                packets += 1
+    return _Room(bounds.certificate_octets - octets, bounds.packets - packets)
+
+
+def _may_go(finding: Finding) -> bool:
+    """Whether it is the primary key's own, and no revocation."""
+    return finding.mark is Mark.VALID and not finding.is_own(
+        KEY_REVOCATION, SUBKEY_REVOCATION, CERTIFICATION_REVOCATION
+    )
+
+
+def _age(finding: Finding) -> tuple[int, bytes]:
+    return (finding.signature.created if finding.signature else 0, signature_id(finding))

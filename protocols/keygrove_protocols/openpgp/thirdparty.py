@@ -1,0 +1,83 @@
+"""Others' signatures that the owner of a certificate asked for.
+
+Approved are those that the latest attestation on a component lists by digest; of several made
+in the same second all count, and one without a digest approves nothing. A revocation of an
+approved certification is approved with it.
+
+Source: draft-dkg-openpgp-1pa3pc; RFC 9580, section 5.2.3.23 (revokers).
+"""
+
+from collections.abc import Iterable
+
+from keygrove_protocols.openpgp.hashing import attested_digest, digest_octets
+from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.signatures import (
+    ATTESTATION,
+    CERTIFICATION_REVOCATION,
+    CERTIFICATIONS,
+    Signature,
+)
+from keygrove_protocols.openpgp.verification import Finding, Findings, Mark
+
+
+def named_revokers(findings: Findings) -> frozenset[Fingerprint]:
+    """Whom the owner lets revoke the certificate."""
+    return frozenset(
+        revoker
+        for _, found in findings.places()
+        for finding in found
+        if finding.mark is Mark.VALID and finding.signature is not None
+        for revoker in finding.signature.revokers
+    )
+
+
+def approved(findings: Findings) -> frozenset[int]:
+    """The findings, by `id`, that the owner approved."""
+    found: set[int] = set()
+    for bundle in findings.bundles:
+        found |= _approved_of(bundle.findings)
+    return frozenset(found)
+
+
+def _approved_of(findings: Iterable[Finding]) -> set[int]:
+    """Of the findings on one component."""
+    attestations = [
+        finding.signature
+        for finding in findings
+        if finding.signature is not None and finding.is_own(ATTESTATION)
+    ]
+    if not attestations:
+        return set()
+    latest = max(one.created for one in attestations)
+    lists = [_list(one) for one in attestations if one.created == latest]
+    certifications = {
+        id(finding): finding.signature.issuer
+        for finding in findings
+        if finding.mark is Mark.PLAUSIBLE
+        and finding.signature is not None
+        and finding.signature.kind in CERTIFICATIONS
+        and any(
+            attested_digest(algorithm, finding.signature, finding.packet.body) in digests
+            for algorithm, digests in lists
+        )
+    }
+    issuers = set(certifications.values())
+    return certifications.keys() | {
+        id(finding)
+        for finding in findings
+        if finding.mark is Mark.PLAUSIBLE
+        and finding.signature is not None
+        and finding.signature.kind == CERTIFICATION_REVOCATION
+        and finding.signature.issuer in issuers
+    }
+
+
+def _list(attestation: Signature) -> tuple[int, frozenset[bytes | None]]:
+    """The hash algorithm, and the digests made with it."""
+    octets = digest_octets(attestation.hash_algorithm)
+    data = attestation.attested or b""
+    if not octets or len(data) % octets:
+        return attestation.hash_algorithm, frozenset()
+    return attestation.hash_algorithm, frozenset(
+        data[at : at + octets] for at in range(0, len(data), octets)
+    )

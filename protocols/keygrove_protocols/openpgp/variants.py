@@ -1,0 +1,90 @@
+"""One packet for each signature: what to do with copies that differ where nobody signed.
+
+The unhashed area, the two octets of the digest and leading zeros of numbers are not signed:
+whoever passes a signature on can make any number of copies of it that all verify. Of each
+signature one copy is kept, by an order in which the complete one comes first, so that any
+order of arrival ends with the same one.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+from keygrove_protocols.openpgp.hashing import Scope
+from keygrove_protocols.openpgp.signatures import Signature
+from keygrove_protocols.openpgp.verification import Finding, Mark
+
+_TAIL_OCTETS = 16
+"""Copies of a signature end alike; others practically never do."""
+_NUMBERS = frozenset({1, 2, 3, 16, 17, 19, 20, 22})
+"""Algorithms whose material is a row of numbers, each u16 bits and its octets."""
+
+
+def fold_variants(findings: Sequence[Finding], scope: Scope) -> tuple[Finding, ...]:
+    """Keep one copy of each signature at one place of a certificate, in the order given.
+
+    First comes the copy that is known to be the primary key's, then one with the right
+    octets of the digest, then one that hints at nothing but the issuer, then the shortest,
+    then the smallest.
+    """
+    tails: defaultdict[bytes, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        tails[finding.packet.body[-_TAIL_OCTETS:]].append(finding)
+    if len(tails) == len(findings):
+        return tuple(findings)
+    kept: set[int] = set()
+    for alike in tails.values():
+        copies: defaultdict[bytes, list[Finding]] = defaultdict(list)
+        for finding in alike:
+            copies[signature_id(finding)].append(finding)
+        kept.update(id(min(some, key=lambda one: _rank(one, scope))) for some in copies.values())
+    return tuple(finding for finding in findings if id(finding) in kept)
+
+
+def signature_id(finding: Finding) -> bytes:
+    """What a signature is, whatever copy of it: 32 octets over what is signed, and the values.
+
+    Of version 4: the octets up to the end of the hashed area, salt, and the material with
+    its numbers as short as they can be.
+    """
+    signature, body = finding.signature, finding.packet.body
+    if signature is None:
+        return hashlib.sha256(body).digest()
+    material = body[signature.material_at :]
+    if signature.algorithm in _NUMBERS:
+        material = _shortest(material)
+    signed = body[: signature.hashed_end]
+    if signature.version < 4:
+        signed += body[signature.hashed_end : signature.digest_at]  # who, and how
+    return hashlib.sha256(signed + signature.salt + material).digest()
+
+
+def _shortest(material: bytes) -> bytes:
+    """The numbers without leading zeros; material that is no row of numbers as it is."""
+    numbers: list[bytes] = []
+    at = 0
+    while at < len(material):
+        start = at + 2
+        at = start + (int.from_bytes(material[at:start]) + 7 >> 3)
+        if at > len(material):
+            return material
+        number = material[start:at].lstrip(b"\0")
+        numbers.append(len(number).to_bytes(2) + number)
+    return b"".join(numbers)
+
+
+def _rank(finding: Finding, scope: Scope) -> tuple[bool, bool, bool, int, bytes]:
+    """A sort key: the smallest is kept."""
+    signature, body = finding.signature, finding.packet.body
+    return (
+        finding.mark is not Mark.VALID,
+        not (signature and _is_marked_right(signature, body, scope)),
+        not (signature and signature.has_plain_hints),
+        len(body),
+        body,
+    )
+
+
+def _is_marked_right(signature: Signature, body: bytes, scope: Scope) -> bool:
+    digest = scope.digest(signature, body) or b""
+    return digest[:2] == body[signature.digest_at : signature.digest_at + 2]

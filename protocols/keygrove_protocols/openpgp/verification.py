@@ -1,0 +1,334 @@
+"""What holds of a certificate: every signature at its place, with what was found out about it.
+
+A signature that names the primary key as its issuer is the primary key's or nobody's, and is
+verified. Of anybody else's it is only known whether it is plausible: whether it carries the
+first two octets of the digest that it would be made over, which keeps accidents out, not
+forgers. Nothing here depends on the time, on what else is known, or on the order of packets.
+
+    at                       the primary key's own          anybody's
+    the primary key          0x30                           0x1F, 0x20
+    a user ID or attribute   0x16                           0x10 to 0x13, 0x30
+    a subkey                 0x18                           0x28
+
+Source: RFC 9580, sections 5.2.1, 5.2.4 and 10.1; for what is taken beside it, what GnuPG,
+Sequoia and Hockeypuck agree on.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from enum import Enum
+from typing import Self, TypeAlias
+
+import msgspec
+
+from keygrove_protocols.openpgp.certificate import Certificate, arranged, fold
+from keygrove_protocols.openpgp.claims import Claim, read_claim
+from keygrove_protocols.openpgp.crypto.loading import load_key
+from keygrove_protocols.openpgp.crypto.public_key import PublicKey, Verdict
+from keygrove_protocols.openpgp.hashing import MD5, RIPEMD160, Scope
+from keygrove_protocols.openpgp.keys import Key, parse_key
+from keygrove_protocols.openpgp.packets import Packet, Tag
+from keygrove_protocols.openpgp.signatures import (
+    ATTESTATION,
+    CERTIFICATION_REVOCATION,
+    CERTIFICATIONS,
+    DIRECT_KEY,
+    KEY_REVOCATION,
+    PRIMARY_KEY_BINDING,
+    SUBKEY_BINDING,
+    SUBKEY_REVOCATION,
+    Signature,
+    read_signature,
+)
+
+
+class Mark(Enum):
+    """What was found out about a signature. The value is the code that reports name it by."""
+
+    VALID = "Valid"
+    """The primary key made it; a binding of a signing subkey has its back-signature."""
+    PLAUSIBLE = "Plausible"
+    """Somebody else's; it was not altered by accident since."""
+    BAD = "BadSelfSig"
+    """In the primary key's name, and not made by it."""
+    NO_BACKSIG = "NoBacksig"
+    """It binds a signing subkey that did not sign that it wants this."""
+    UNVERIFIABLE = "Unverifiable"
+    """In the primary key's name, made in a way that we cannot check, or that proves nothing."""
+    UNKNOWN_CRITICAL = "UnknownCriticalSubpacket"
+    IMPLAUSIBLE = "Implausible"
+    WEAK = "WeakHash"
+    """Somebody else's, and its hash algorithm proves nothing."""
+    MALFORMED = "MalformedSignature"
+    """It cannot be read, or names nobody as its issuer."""
+    MISPLACED = "Misplaced"
+    LOCAL = "Local"
+    """It was not meant for anybody else."""
+
+
+GOOD = frozenset({Mark.VALID, Mark.PLAUSIBLE})
+
+
+class Finding(msgspec.Struct, frozen=True, gc=False):
+    """A signature, what it says, and what was found out about it."""
+
+    packet: Packet
+    signature: Signature | None
+    mark: Mark
+    names_primary: bool
+    """Whether it says that the primary key made it, as in `Claim`."""
+
+    def claim(self) -> Claim:
+        """What it says, without what was found out."""
+        return Claim(self.packet, self.signature, is_self=self.names_primary)
+
+    def is_own(self, *kinds: int) -> bool:
+        """Whether the primary key made it, as one of these kinds."""
+        return (
+            self.mark is Mark.VALID and self.signature is not None and self.signature.kind in kinds
+        )
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """A component with the findings on it."""
+
+    packet: Packet
+    findings: tuple[Finding, ...]
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """A certificate looked into."""
+
+    primary: Packet
+    direct: tuple[Finding, ...]
+    bundles: tuple[Bundle, ...]
+
+    def certificate(self) -> Certificate:
+        """All of it, in canonical form."""
+        return arranged(
+            self.primary,
+            map(Finding.claim, self.direct),
+            ((bundle.packet, [*map(Finding.claim, bundle.findings)]) for bundle in self.bundles),
+        )
+
+    @property
+    def marks(self) -> frozenset[Mark]:
+        """What was found out about any of the signatures."""
+        return frozenset(finding.mark for _, found in self.places() for finding in found)
+
+    def number(self) -> int:
+        """How many packets there are."""
+        return 1 + len(self.direct) + sum(1 + len(one.findings) for one in self.bundles)
+
+    def without(self, gone: Set[int]) -> Self:
+        """Without some findings, given by `id`."""
+        return type(self)(
+            self.primary,
+            tuple(finding for finding in self.direct if id(finding) not in gone),
+            tuple(
+                Bundle(one.packet, tuple(f for f in one.findings if id(f) not in gone))
+                for one in self.bundles
+            ),
+        )
+
+    def places(self) -> Iterator[tuple[Packet | None, tuple[Finding, ...]]]:
+        """The primary key's own place, None, then each component; with the findings there."""
+        yield None, self.direct
+        for bundle in self.bundles:
+            yield bundle.packet, bundle.findings
+
+
+Fact: TypeAlias = tuple[Packet | None, Packet]
+"""A signature and the component it is on; None for the primary key."""
+
+_ANYBODYS = {
+    None: frozenset({DIRECT_KEY, KEY_REVOCATION}),
+    Tag.USER_ID: CERTIFICATIONS | {CERTIFICATION_REVOCATION},
+    Tag.USER_ATTRIBUTE: CERTIFICATIONS | {CERTIFICATION_REVOCATION},
+    Tag.PUBLIC_SUBKEY: frozenset({SUBKEY_REVOCATION}),
+}
+_OWN = {
+    None: _ANYBODYS[None] | {CERTIFICATION_REVOCATION},
+    Tag.USER_ID: _ANYBODYS[Tag.USER_ID] | {ATTESTATION},
+    Tag.USER_ATTRIBUTE: _ANYBODYS[Tag.USER_ATTRIBUTE] | {ATTESTATION},
+    Tag.PUBLIC_SUBKEY: frozenset({SUBKEY_BINDING, SUBKEY_REVOCATION}),
+}
+_REVOCATIONS = frozenset({KEY_REVOCATION, SUBKEY_REVOCATION, CERTIFICATION_REVOCATION})
+_SIGNERS = {2: (2, 3, 4), 3: (2, 3, 4), 4: (2, 3, 4), 6: (6,)}
+"""Which versions of signatures a key of each version makes."""
+_ORIGINAL = (2, 3)
+_STRICT = (2, 3, 6)
+"""Versions in which the first octets of the digest must match though the signature verifies."""
+_NEEDS_BACKSIG = 0x03
+"""To certify and to sign. Without the subkey's consent, anybody could adopt it."""
+_UNHASHED_OCTETS_MAX = 1024
+"""Beside what is embedded. Nobody signed that area: it is free room for whoever passes by."""
+
+
+def verify(certificate: Certificate, known: Mapping[Fact, Mark] | None = None) -> Findings:
+    """Look into every signature, once for each place, but for what is `known` of it already.
+
+    Linear in the octets, apart from one verification for each signature in the primary key's
+    name, and one for each subkey's consent.
+
+    Raises:
+        MalformedPrimaryError: the primary key cannot be read (`certificate.group` refuses it).
+        UnsupportedKeyVersionError: as above.
+    """
+    return _Examiner(certificate.primary, known or {}).examine(certificate)
+
+
+def marks_of(findings: Iterable[Findings]) -> dict[Fact, Mark]:
+    """What was found out, as `verify` takes it."""
+    return {
+        (place, finding.packet): finding.mark
+        for one in findings
+        for place, found in one.places()
+        for finding in found
+    }
+
+
+def trust(certificate: Certificate) -> Findings:
+    """The findings of a certificate of which only good signatures were kept, without arithmetic."""
+    primary = parse_key(certificate.primary.body)
+
+    def finding(packet: Packet) -> Finding:
+        claim = read_claim(packet, primary)
+        mark = Mark.VALID if claim.is_self else Mark.PLAUSIBLE
+        return Finding(packet, claim.signature, mark, claim.is_self)
+
+    return Findings(
+        certificate.primary,
+        tuple(finding(packet) for packet in certificate.direct),
+        tuple(
+            Bundle(one.packet, tuple(finding(packet) for packet in one.signatures))
+            for one in certificate.components
+        ),
+    )
+
+
+class _Examiner:
+    """Looks into the signatures of one certificate."""
+
+    def __init__(self, primary: Packet, known: Mapping[Fact, Mark]) -> None:
+        self._primary = primary
+        self._key = parse_key(primary.body)
+        self._versions = _SIGNERS.get(self._key.version, ())
+        self._public: PublicKey | None = None
+        self._known = known
+
+    def examine(self, certificate: Certificate) -> Findings:
+        certificate = fold(certificate)
+        return Findings(
+            certificate.primary,
+            self._at(None, certificate.direct),
+            tuple(
+                Bundle(component.packet, self._at(component.packet, component.signatures))
+                for component in certificate.components
+            ),
+        )
+
+    def _at(self, component: Packet | None, signatures: tuple[Packet, ...]) -> tuple[Finding, ...]:
+        scope = Scope(self._primary, component)
+        place = None if component is None else Tag(component.tag)
+        found: list[Finding] = []
+        for packet in signatures:
+            claim = read_claim(packet, self._key)
+            mark = self._known.get((component, packet)) or self._mark(
+                claim, place, scope, component
+            )
+            found.append(Finding(packet, claim.signature, mark, claim.is_self))
+        return tuple(found)
+
+    def _mark(
+        self, claim: Claim, place: Tag | None, scope: Scope, component: Packet | None
+    ) -> Mark:
+        signature, body = claim.signature, claim.packet.body
+        if signature is None or signature.issuer is None or _is_stuffed(signature):
+            return Mark.MALFORMED
+        is_own = signature.claims(self._key)
+        fault = _fault(signature, (_OWN if is_own else _ANYBODYS)[place])
+        if fault is not None:
+            return fault
+        if not is_own:
+            return _plausible(signature, body, scope)
+        mark = self._verified(signature, body, scope)
+        if mark is Mark.VALID and signature.kind == SUBKEY_BINDING and component is not None:
+            return _consent(signature, component, scope)
+        return mark
+
+    def _verified(self, signature: Signature, body: bytes, scope: Scope) -> Mark:
+        """Whether the primary key made it."""
+        if signature.version not in self._versions:
+            return Mark.BAD
+        if _proves_nothing(signature) and signature.kind not in _REVOCATIONS:
+            return Mark.UNVERIFIABLE
+        if self._public is None:
+            self._public = load_key(self._primary.body)
+        return _check(self._public, signature, body, scope)
+
+
+def _fault(signature: Signature, kinds: frozenset[int]) -> Mark | None:
+    """What is wrong with a signature before anything is hashed."""
+    if not signature.is_exportable:
+        return Mark.LOCAL
+    if signature.kind not in kinds:
+        return Mark.MISPLACED
+    return Mark.UNKNOWN_CRITICAL if signature.has_unknown_critical else None
+
+
+def _check(key: PublicKey, signature: Signature, body: bytes, scope: Scope) -> Mark:
+    digest = scope.digest(signature, body)
+    if digest is None:
+        return Mark.BAD if signature.version in _ORIGINAL else Mark.UNVERIFIABLE
+    if signature.version in _STRICT and not _begins(digest, signature, body):
+        return Mark.BAD
+    material = body[signature.material_at :]
+    match key.verify(signature.algorithm, signature.hash_algorithm, digest, material):
+        case Verdict.VALID:
+            return Mark.VALID
+        case Verdict.BAD:
+            return Mark.BAD
+        case Verdict.UNVERIFIABLE:
+            return Mark.UNVERIFIABLE
+
+
+def _consent(binding: Signature, subkey: Packet, scope: Scope) -> Mark:
+    """Whether a subkey that may sign or certify has signed that it wants to be bound."""
+    if not (binding.flags or 0) & _NEEDS_BACKSIG:
+        return Mark.VALID
+    key: Key = parse_key(subkey.body)
+    for body in binding.embedded:
+        back = read_signature(body)
+        if (
+            back is not None
+            and back.kind == PRIMARY_KEY_BINDING
+            and back.version in _SIGNERS.get(key.version, ())
+            and back.claims(key)
+            and not back.has_unknown_critical
+            and not _proves_nothing(back)
+            and _check(load_key(subkey.body), back, body, scope) is Mark.VALID
+        ):
+            return Mark.VALID
+    return Mark.NO_BACKSIG
+
+
+def _plausible(signature: Signature, body: bytes, scope: Scope) -> Mark:
+    if _proves_nothing(signature) or signature.hash_algorithm == RIPEMD160:
+        return Mark.WEAK
+    digest = scope.digest(signature, body)
+    is_so = digest is not None and _begins(digest, signature, body)
+    return Mark.PLAUSIBLE if is_so else Mark.IMPLAUSIBLE
+
+
+def _begins(digest: bytes, signature: Signature, body: bytes) -> bool:
+    return digest.startswith(body[signature.digest_at : signature.digest_at + 2])
+
+
+def _proves_nothing(signature: Signature) -> bool:
+    """MD5, which was still in use when version 3 was, and is taken by nobody in version 4."""
+    return signature.hash_algorithm == MD5 and signature.version not in _ORIGINAL
+
+
+def _is_stuffed(signature: Signature) -> bool:
+    embedded = sum(map(len, signature.embedded))
+    return signature.unhashed_octets > _UNHASHED_OCTETS_MAX + embedded
