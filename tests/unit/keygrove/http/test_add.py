@@ -125,7 +125,7 @@ UNSIGNED = Certificate(ALICE.primary, (), (Component(ALICE.components[0].packet)
         (form(armored(NEW_VERSION)), 422),
         (form(join([Packet(Tag.USER_ID, b"x")])), 422),
         (form(binary([MANY_NAMES])), 413),
-        (form(binary([costly(5_000)])), 413),
+        (form(binary([costly(20_000)])), 413),
         (form(binary([UNSIGNED])), 422),
         (form(join([Signer(1).sign(0x20, ALICE.primary)])), 422),
         (form(binary([made(n) for n in range(101)])), 413),

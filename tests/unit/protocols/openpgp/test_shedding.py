@@ -82,8 +82,8 @@ def test_attestations_push_no_binding_out() -> None:
     found = kept(alice(*attestations), bounded(own_signatures=2))
     assert on_name(found) == {SELF, *attestations[1:]}
     certificate = found.findings.certificate()
-    assert (
-        keep(marked(certificate), bounded(own_signatures=2)).findings.certificate() == certificate
+    assert keep(marked(certificate), bounded(own_signatures=2)).findings.certificate() == (
+        certificate
     )
 
 
