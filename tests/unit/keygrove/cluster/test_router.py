@@ -13,9 +13,9 @@ from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Form
 from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.messages import Merged, NoSpace
+from keygrove.storage.messages import Administered, Merged, NoSpace, Order, Replayed
 from keygrove.storage.shard import OpenStore, Shard
-from keygrove.storage.store import Cause, Opened, Opening, Term, TermKind
+from keygrove.storage.store import Cause, Effect, Opened, Opening, Term, TermKind
 from keygrove_actors import CalleeExit, ChildSpec, NoProc, SupSpec, run
 from keygrove_chaos.certificates import binary, candidate_of, made, put_of, with_aside
 from keygrove_chaos.node import InlineCompute, LoopClock
@@ -140,6 +140,22 @@ async def test_merges_come_back_in_the_order_given(site: Site) -> None:
             Outcome.UNCHANGED,
             Outcome.ADDED,
         ] * 5
+
+
+async def test_administrators_requests_go_to_the_owner_alone(site: Site) -> None:
+    one, other = put_of(made(1)), put_of(made(1, "Alice"))
+    name = one.fingerprint
+    async with routing(site) as router:
+        await store(router, [made(1)])
+        site.asked.clear()
+        requests = [
+            await router.replace(other, Order(None, "", b"1")),
+            await router.deny(name, Order(None, "", b"2")),
+            await router.allow(name, Order(None, "", b"3")),
+            await router.allow(name, Order(None, "", b"3")),
+        ]
+        assert requests == [*(Administered(Effect.DONE, n) for n in (2, 3, 4)), Replayed()]
+        assert {number for number, _ in site.asked} == {Placement(SHARDS).shard(name)}
 
 
 async def test_a_find_and_a_search_ask_all_shards_and_give_the_first(site: Site) -> None:
