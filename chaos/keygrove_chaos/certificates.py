@@ -104,15 +104,15 @@ def flooded(number: int, signatures: int) -> Certificate:
     """
     certificate = made(number, "Flooded")
     (name,) = certificate.components
+    stranger, primary = Signer(FIRST_STRANGER), certificate.primary
+    real = [
+        stranger.sign(GENERIC, primary, name.packet, created=CREATED + second).body
+        for second in range(-(-signatures // FLOOD_A_SECOND))
+    ]
     some: list[Packet] = []
     for at in range(signatures):
-        second, rest = divmod(at, FLOOD_A_SECOND)
-        if not rest:
-            real = Signer(FIRST_STRANGER).sign(
-                GENERIC, certificate.primary, name.packet, created=CREATED + second
-            )
         issuer = hashlib.sha256(b"%d" % at).digest()
-        body = real.body.replace(Signer(FIRST_STRANGER).key.key_id, issuer[:8])
+        body = real[at // FLOOD_A_SECOND].replace(stranger.key.key_id, issuer[:8])
         some.append(Packet(Tag.SIGNATURE, body[:-28] + issuer[:28]))
     component = Component(name.packet, name.signatures + tuple(some))
     return Certificate(certificate.primary, (), (component,))

@@ -23,6 +23,7 @@ from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import OpenStore
 from keygrove.storage.store import Progress
 from keygrove.telemetry.exchange import Exchange
+from keygrove.telemetry.intake import Intake
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
 from keygrove.tree import LISTENER_STOP_S, STORAGE, Doors, tree
@@ -106,6 +107,11 @@ class _Telemetry(Observer):
         """See `Observer`, and `shard.Watcher`."""
         self._metrics.fault(where, error)
         self._log.fault(where, error)
+
+    def intake(self, intake: Intake) -> None:
+        """See `tree.Watcher`."""
+        self._metrics.intake(intake)
+        self._log.intake(intake)
 
     def progress(self, shard: str, progress: Progress | None) -> None:
         """See `shard.Watcher`."""

@@ -12,6 +12,7 @@ stays up, says that it is not ready, and refuses what only that child could have
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 import msgspec
 
@@ -23,8 +24,10 @@ from keygrove.ingest.pipeline import Ingest
 from keygrove.ingest.policy import policy_of
 from keygrove.ports import Ports
 from keygrove.settings import Settings
+from keygrove.storage import shard
 from keygrove.storage.committer import Means
-from keygrove.storage.shard import OpenStore, Shard, Watcher
+from keygrove.storage.shard import OpenStore, Shard
+from keygrove.telemetry.intake import Intake
 from keygrove_actors import Backoff, Budget, ChildSpec, Jitter, OnBudget, SupSpec
 
 BACKOFF = Backoff(base=0.1, cap=5.0, jitter=Jitter.EQUAL, reset_after=10.0)
@@ -40,6 +43,14 @@ SHARD_STOP_S = 5.0
 """To commit what is queued, and a second for the index."""
 LISTENER_STOP_S = 3.0
 """A second more than the HTTP server gives to requests that have begun."""
+
+
+class Watcher(shard.Watcher, Protocol):
+    """Told what the runtime cannot know of the actors."""
+
+    def intake(self, intake: Intake) -> None:
+        """What a submission came to."""
+        ...
 
 
 class Doors(msgspec.Struct, frozen=True):
@@ -89,6 +100,7 @@ def tree(
             ports.compute,
             policy,
             on_fault=watcher.fault,
+            on_intake=watcher.intake,
             make_pool=pool_of(ports.workers, settings.load.processes),
         ),
         name=INGEST,

@@ -5,8 +5,10 @@ commits are shared; how many bytes may be under way is bounded. What takes more 
 verify is verified elsewhere, and what takes too long there is refused.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias, assert_never
 
 import msgspec
 
@@ -41,6 +43,7 @@ from keygrove.ports import Compute
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import Failed, Merged, NoSpace, Overloaded
+from keygrove.telemetry.intake import Intake
 from keygrove_actors import DEFER, Actor, ActorError, Ctx, Defer, ReplyTo, on
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.certificate import Refused
@@ -52,6 +55,8 @@ UNDER_WAY_MAX = 2_000
 Reply: TypeAlias = Submitted | Rejected | NoSpace | Unavailable | Failed
 OnFault: TypeAlias = Callable[[str, Exception], None]
 """Told of an exception that cost one request only: where, and which."""
+OnIntake: TypeAlias = Callable[[Intake], None]
+"""Told of each submission what it came to."""
 
 _RESULTS = {
     Outcome.ADDED: (Result.INSERTED, "", ""),
@@ -76,6 +81,10 @@ _REFUSALS = {
 }
 
 
+def _nobody_told(_: Intake) -> None:
+    """It is told to whoever submitted, in any case."""
+
+
 class Ingest(Actor[IngestApi]):
     """Takes submissions."""
 
@@ -83,13 +92,14 @@ class Ingest(Actor[IngestApi]):
     _router: Router
     _parsers: Parsers
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its surroundings
         self,
         shards: int,
         compute: Compute,
         policy: Policy,
         *,
         on_fault: OnFault,
+        on_intake: OnIntake = _nobody_told,
         make_pool: MakePool | None = None,
     ) -> None:
         self._shards = shards
@@ -98,6 +108,7 @@ class Ingest(Actor[IngestApi]):
         self._policy = policy
         self._salt = source_salt(policy)
         self._on_fault = on_fault
+        self._on_intake = on_intake
         self._under_way = 0
         self._under_way_bytes = 0
 
@@ -128,17 +139,21 @@ class Ingest(Actor[IngestApi]):
         return DEFER
 
     async def _take(self, message: Submit | Load, size: int, reply_to: ReplyTo[Reply]) -> None:
+        intake = Intake(route="load" if isinstance(message, Load) else "upload", octets=size)
         try:
-            reply_to.send(await self._take_one(message))
+            reply = await self._take_one(message, intake)
+            _account_for(intake, reply)
+            self._on_intake(intake)
+            reply_to.send(reply)
         finally:
             self._under_way -= 1
             self._under_way_bytes -= size
 
-    async def _take_one(self, message: Submit | Load) -> Reply:
+    async def _take_one(self, message: Submit | Load, intake: Intake) -> Reply:
         try:
             if isinstance(message, Load):
-                return await self._take_dump(message.certificates)
-            return await self._take_submission(message.data)
+                return await self._take_dump(message.certificates, intake)
+            return await self._take_submission(message.data, intake)
         except ProtocolError as error:
             return rejected(error)
         except ActorError:
@@ -147,28 +162,40 @@ class Ingest(Actor[IngestApi]):
             self._on_fault("ingest", error)
             return Failed()
 
-    async def _take_submission(self, data: bytes) -> Reply:
-        prepared = await self._look_into(data)
+    async def _take_submission(self, data: bytes, intake: Intake) -> Reply:
+        prepared = await self._look_into(data, intake)
         if not isinstance(prepared, Prepared):
             return prepared
         return await self._store(prepared.ones)
 
-    async def _look_into(self, data: bytes) -> Prepared | Reply:
+    async def _look_into(self, data: bytes, intake: Intake) -> Prepared | Reply:
         is_small = len(data) <= INLINE_BYTES
         reading = read(data) if is_small else await self._compute.run(lambda: read(data))
         if reading.revocation is not None:
             one = await revoke(self._router, reading.revocation, self._policy)
             return one if isinstance(one, Rejected) else Prepared((one,))
-        if is_small and reading.cost_us <= INLINE_US:
-            return look_into(reading, self._policy)
-        if reading.cost_us > HEAVY_US:
-            work = Look(data, self._policy)
-            found = await self._parsers.ask(work, len(data), is_heavy=True)
-            if found is not None:
-                return found
-        return await self._compute.run(lambda: look_into(reading, self._policy))
+        with self._timed(intake):
+            if is_small and reading.cost_us <= INLINE_US:
+                return look_into(reading, self._policy)
+            if reading.cost_us > HEAVY_US:
+                work = Look(data, self._policy)
+                found = await self._parsers.ask(work, len(data), is_heavy=True)
+                if found is not None:
+                    intake.place = "process"
+                    return found
+            intake.place = "thread"
+            return await self._compute.run(lambda: look_into(reading, self._policy))
 
-    async def _take_dump(self, certificates: Sequence[bytes]) -> Reply:
+    @contextmanager
+    def _timed(self, intake: Intake) -> Generator[None, None, None]:
+        """Note how long it takes to verify it, which is done here unless it says otherwise."""
+        before, intake.place = self._ctx.now(), "inline"
+        try:
+            yield
+        finally:
+            intake.verify_s = self._ctx.now() - before
+
+    async def _take_dump(self, certificates: Sequence[bytes], intake: Intake) -> Reply:
         """Pass over what brought about what is held already; the rest is looked into."""
         names = [name_of(octets) for octets in certificates]
         known = dict.fromkeys(name for name in names if name is not None)
@@ -181,9 +208,10 @@ class Ingest(Actor[IngestApi]):
                 fates.append(Fate(Result.IGNORED, name, None, at=at))
             else:
                 rest.append(at)
+        intake.known = len(fates)
         if not rest:
             return Submitted(tuple(fates))
-        prepared = await self._look_into_dump(tuple(certificates[at] for at in rest))
+        prepared = await self._look_into_dump(tuple(certificates[at] for at in rest), intake)
         if not isinstance(prepared, Prepared):
             return prepared
         reply = await self._store(prepared.ones, rest)
@@ -191,14 +219,19 @@ class Ingest(Actor[IngestApi]):
             return Submitted((*fates, *reply.fates))
         return reply
 
-    async def _look_into_dump(self, certificates: tuple[bytes, ...]) -> Prepared | Reply:
+    async def _look_into_dump(
+        self, certificates: tuple[bytes, ...], intake: Intake
+    ) -> Prepared | Reply:
         policy, size = self._policy, sum(map(len, certificates))
-        if size <= INLINE_BYTES:
-            return look_into_dump(certificates, policy)
-        found = await self._parsers.ask(LookIntoDump(certificates, policy), size)
-        if found is not None:
-            return found
-        return await self._compute.run(lambda: look_into_dump(certificates, policy))
+        with self._timed(intake):
+            if size <= INLINE_BYTES:
+                return look_into_dump(certificates, policy)
+            found = await self._parsers.ask(LookIntoDump(certificates, policy), size)
+            if found is not None:
+                intake.place = "process"
+                return found
+            intake.place = "thread"
+            return await self._compute.run(lambda: look_into_dump(certificates, policy))
 
     async def _store(self, ones: Sequence[One], at: Sequence[int] | None = None) -> Reply:
         """Give every candidate to its shard at once, and wait for all.
@@ -215,6 +248,29 @@ class Ingest(Actor[IngestApi]):
         if at is None:
             return Submitted(tuple(fates))
         return Submitted(tuple(_moved(fate, at) for fate in fates))
+
+
+def _account_for(intake: Intake, reply: Reply) -> None:
+    """Put into the account how a submission was answered."""
+    match reply:
+        case Submitted(fates):
+            intake.outcome = "taken"
+            intake.results = dict(Counter(fate.result.value for fate in fates))
+            intake.refused = dict(Counter(fate.error for fate in fates if fate.error))
+            dropped: Counter[str] = Counter()
+            for fate in fates:
+                dropped.update(fate.dropped)
+            intake.dropped = dict(dropped)
+        case Rejected(_, code, _):
+            intake.outcome, intake.refused = "rejected", {code: 1}
+        case NoSpace():
+            intake.outcome = "no space"
+        case Unavailable():
+            intake.outcome = "unavailable"
+        case Failed():
+            intake.outcome = "failed"
+        case _:
+            assert_never(reply)
 
 
 def _fate(one: Candidate, outcome: Outcome) -> Fate:

@@ -13,6 +13,7 @@ from blake3 import blake3
 from structlog.typing import EventDict, Processor
 
 from keygrove.telemetry.exchange import Exchange
+from keygrove.telemetry.intake import Intake
 from keygrove_actors import (
     Breach,
     ChildGivenUp,
@@ -157,6 +158,22 @@ class NodeLog:
             duration_ms=round(exchange.duration_s * 1000, 2),
             body_bytes=exchange.body_bytes,
             client=self._pseudonym(exchange.client),
+        )
+
+    def intake(self, intake: Intake) -> None:
+        """A submission's line; those of a load, which may be many thousands, are for debugging."""
+        write = self._log.debug if intake.route == "load" else self._log.info
+        write(
+            "submission looked into",
+            route=intake.route,
+            outcome=intake.outcome,
+            octets=intake.octets,
+            place=intake.place,
+            verify_ms=round(intake.verify_s * 1000, 2),
+            known=intake.known,
+            results=intake.results,
+            refused=intake.refused,
+            dropped=intake.dropped,
         )
 
     def fault(self, where: str, error: Exception) -> None:

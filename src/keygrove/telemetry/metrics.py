@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from keygrove.telemetry.actors import ActorFigures
 from keygrove.telemetry.exchange import Exchange
+from keygrove.telemetry.intake import Intake
 from keygrove_actors.census import Metric as Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -66,6 +67,42 @@ class _Shards(Collector):
                 yield metric
 
 
+class _Intakes:
+    """Counts what comes in. Labels are from closed sets: codes are constants of the source."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"keygrove_ingest_{name}_total", text, labels, registry=registry)
+
+        self._submissions = counter("submissions", "Submissions.", "route", "outcome")
+        self._certificates = counter("certificates", "Their certificates.", "route", "result")
+        self._known = counter("known", "Of these, passed over unread.", "route")
+        self._refused = counter("refused", "Refused, for this reason.", "route", "code")
+        self._dropped = counter("dropped_packets", "Left out, for this reason.", "route", "code")
+        self._seconds = Histogram(
+            "keygrove_ingest_verify_seconds",
+            "How long it took to verify a submission.",
+            ["route", "place"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    def count(self, intake: Intake) -> None:
+        """Count a submission."""
+        route = intake.route
+        self._submissions.labels(route, intake.outcome).inc()
+        self._known.labels(route).inc(intake.known)
+        for counter, numbers in (
+            (self._certificates, intake.results),
+            (self._refused, intake.refused),
+            (self._dropped, intake.dropped),
+        ):
+            for label, number in numbers.items():
+                counter.labels(route, label).inc(number)
+        if intake.place is not None:
+            self._seconds.labels(route, intake.place).observe(intake.verify_s)
+
+
 class Metrics:
     """Counts what happens in one node."""
 
@@ -76,6 +113,7 @@ class Metrics:
         self._actors = ActorFigures()
         self.registry.register(self._shards)
         self.registry.register(self._actors)
+        self._intakes = _Intakes(self.registry)
         self._requests = Counter(
             "keygrove_http_requests_total",
             "Requests answered.",
@@ -124,6 +162,10 @@ class Metrics:
         requests.inc()
         seconds.observe(exchange.duration_s)
         size.inc(exchange.body_bytes)
+
+    def intake(self, intake: Intake) -> None:
+        """Count a submission."""
+        self._intakes.count(intake)
 
     def fault(self, where: str, _: Exception) -> None:
         """Count a bug."""
