@@ -68,6 +68,11 @@ def measure() -> Report:
     return report("arithmetic", results, versions, load)
 
 
+def rsa4096_per_s() -> float:
+    """How many signatures by RSA-4096 the bare library verifies here, a second of its time."""
+    return _rate(_bare(rsa.generate_private_key(65537, 4096)))
+
+
 def _row(name: str, rates: list[float], beside: dict[str, float]) -> Row:
     return row((name, f"verifications by {name}"), rates, "1/s", beside)
 

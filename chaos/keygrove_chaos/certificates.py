@@ -16,9 +16,11 @@ from keygrove_protocols.openpgp.certificate import (
     Certificate,
     Component,
     canonical,
+    key,
     packets,
     to_bytes,
 )
+from keygrove_protocols.openpgp.crypto.eddsa import ED25519_US
 from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.packets import Packet, Tag
@@ -91,6 +93,18 @@ def large(number: int, size: int) -> Certificate:
     )
     component = Component(name.packet, name.signatures + some)
     return canonical(Certificate(certificate.primary, (), (component,)))
+
+
+def laborious(number: int, us: int) -> Certificate:
+    """A certificate that seems to take so long to verify, and does not.
+
+    Most of it are packets that bear the key's ID as if it had signed them.
+    """
+    certificate = made(number, "Laborious")
+    (name,) = certificate.components
+    seeming = Packet(Tag.SIGNATURE, key(certificate).key_id)
+    component = Component(name.packet, name.signatures + (seeming,) * (us // ED25519_US + 1))
+    return Certificate(certificate.primary, (), (component,))
 
 
 def digest_of(certificate: Certificate) -> Digest:

@@ -150,6 +150,26 @@ def test_the_bug_that_the_page_proposes_is_found(folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_the_mutant_of_the_page_is_found(folder: Path) -> None:
+    (toml,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (folder / "mutants").mkdir()
+    (folder / "mutants" / "counter.toml").write_text(toml)
+    done = ran(folder, "mutate", "--folder", "mutants")
+    assert done.returncode == 0, done.stdout
+    ((command, told),) = re.findall(r"\$ keygrove chaos (mutate.*)\n(.*)\n", PAGE)
+    assert command == "mutate --folder mutants"
+    assert done.stdout.startswith(told)
+
+
+@pytest.mark.slow
+def test_the_mended_service_can_be_watched(folder: Path) -> None:
+    watching = "--watch counter --watch mended"
+    assert watching in PAGE
+    done = ran(folder, *f"simulate --scenario mended:scenario --seeds 2 {watching}".split())
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
 def test_the_tree_of_the_how_to_loses_money_until_it_is_mended(tmp_path: Path) -> None:
     (code,) = PYTHON.findall(ACTORS)
     moves = tmp_path / "moves.py"
@@ -168,23 +188,3 @@ def test_the_tree_of_the_how_to_loses_money_until_it_is_mended(tmp_path: Path) -
     moves.write_text(code.replace(loses + waits, waits + loses))
     mended = ran(tmp_path, *simulate)
     assert mended.returncode == 0, mended.stderr
-
-
-@pytest.mark.slow
-def test_the_mutant_of_the_page_is_found(folder: Path) -> None:
-    (toml,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    (folder / "mutants").mkdir()
-    (folder / "mutants" / "counter.toml").write_text(toml)
-    done = ran(folder, "mutate", "--folder", "mutants")
-    assert done.returncode == 0, done.stdout
-    ((command, told),) = re.findall(r"\$ keygrove chaos (mutate.*)\n(.*)\n", PAGE)
-    assert command == "mutate --folder mutants"
-    assert done.stdout.startswith(told)
-
-
-@pytest.mark.slow
-def test_the_mended_service_can_be_watched(folder: Path) -> None:
-    watching = "--watch counter --watch mended"
-    assert watching in PAGE
-    done = ran(folder, *f"simulate --scenario mended:scenario --seeds 2 {watching}".split())
-    assert done.returncode == 0, done.stderr

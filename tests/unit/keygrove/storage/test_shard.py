@@ -14,6 +14,7 @@ from trio.testing import assert_checkpoints, assert_no_checkpoints
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
+from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import (
     Failed,
@@ -30,7 +31,7 @@ from keygrove.storage.messages import (
 )
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import MERGES_MAX, OpenStore, Shard
-from keygrove.storage.store import Cause, Denial, Opening, Put, Term, TermKind
+from keygrove.storage.store import Denial, Opening, Put, Term, TermKind
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import (
@@ -45,11 +46,20 @@ from keygrove_actors import (
     TerminateError,
     run,
 )
-from keygrove_chaos.certificates import CREATED, binary, digest_of, large, made, put_of
+from keygrove_chaos.certificates import (
+    CREATED,
+    binary,
+    candidate_of,
+    digest_of,
+    large,
+    made,
+    put_of,
+)
 from keygrove_chaos.stores import Hook, HookedOpening, Notes
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
+from keygrove_protocols.openpgp.policy import VERIFIED
 from tests.loops import Backend, virtual_trio
 
 pytestmark = pytest.mark.anyio
@@ -99,8 +109,7 @@ class Subject:
         self.reports = hooks.reports
 
     async def merge(self, certificate: Certificate) -> Merged | NoSpace | Failed:
-        name, digest = fingerprint(certificate), digest_of(certificate)
-        return await self.ref.call(Merge(name, certificate, digest, Cause.UPLOAD))
+        return await self.ref.call(Merge(candidate_of(certificate)))
 
     async def fetch(
         self, certificate: Certificate, form: Form = Form.BINARY
@@ -166,9 +175,8 @@ async def running(
 ) -> AsyncGenerator[Subject, None]:
     hooks = Hooks(open_store)
 
-    start = partial(
-        Shard, hooks.open, Clock(), hooks.compute, cache_bytes=cache_bytes, watcher=hooks.notes
-    )
+    means = Means(Clock(), hooks.compute, VERIFIED)
+    start = partial(Shard, hooks.open, means, cache_bytes=cache_bytes, watcher=hooks.notes)
     child = ChildSpec("shard-0", start, name="shard-0", shutdown=SHUTDOWN_S)
     spec = SupSpec(children=(child,), intensity=5)
     with anyio.fail_after(LIMIT_S):
@@ -535,7 +543,7 @@ async def test_a_store_that_fails_crashes_the_shard_and_all_callers_learn_it(
         "get": Fetch(fingerprint(ALICE), Form.BINARY),
         "find": Find(Term(TermKind.ADDRESS, b"a@x.example"), 5),
         "search": Search(frozenset({"alice"}), 5),
-        "commit": Merge(fingerprint(BOB), BOB, digest_of(BOB), Cause.UPLOAD),
+        "commit": Merge(candidate_of(BOB)),
     }
     async with shard as subject:
         await subject.merge(ALICE)
