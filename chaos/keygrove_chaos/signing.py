@@ -79,7 +79,8 @@ class Signer:
         issuer's name. The signature is of the key's version.
         """
         scope = Scope(primary, component)
-        return self._signed(kind, scope.digest, created, hashed, unhashed)
+        areas = subpacket(2, created.to_bytes(4)) + hashed, unhashed
+        return self._signed(kind, hash_algorithm, areas, scope.digest)
 
     def sign_document(
         self, document: bytes, *, kind: int = 0, created: int = CREATED, hashed: bytes = b""
@@ -89,12 +90,17 @@ class Signer:
         def digest(signature: Signature, body: bytes) -> bytes | None:
             return document_digest(signature, body, document)
 
-        return self._signed(kind, digest, created, hashed, None)
+        areas = subpacket(2, created.to_bytes(4)) + hashed, None
+        return self._signed(kind, SHA256, areas, digest)
 
     def _signed(
-        self, kind: int, digest_of: DigestOf, created: int, hashed: bytes, unhashed: bytes | None
+        self,
+        kind: int,
+        hash_algorithm: int,
+        areas: tuple[bytes, bytes | None],
+        digest_of: DigestOf,
     ) -> Packet:
-        hashed = subpacket(2, created.to_bytes(4)) + hashed
+        hashed, unhashed = areas
         unhashed = self.issuer if unhashed is None else unhashed
         version, algorithm = self.key.version, self.key.algorithm
         width = 4 if version == 6 else 2

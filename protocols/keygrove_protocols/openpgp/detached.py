@@ -51,7 +51,7 @@ _WEAK = frozenset({MD5, SHA1, RIPEMD160})
 _VERSIONS = (4, 6)
 """Of keys, and of the signatures that they make."""
 _SIGNS = 0x02
-_LINE_END = re.compile(rb"\r*+\n")
+_LINE_END = re.compile(rb"(?<!\r)\r*+\n")  # looked for once in a row of CRs: linear
 
 
 class Detached(msgspec.Struct, frozen=True):
@@ -170,8 +170,8 @@ def _digest(one: Detached, document: bytes, packet: Packet, now: int) -> bytes:
         raise BadSignatureError(text)
     if _has_expired(says, now):
         raise BadSignatureError("the signature has expired: sign anew")
-    text = document if says.kind == BINARY else _LINE_END.sub(b"\r\n", document)
-    digest = document_digest(says, one.body, text)
+    octets = document if says.kind == BINARY else _LINE_END.sub(b"\r\n", document)
+    digest = document_digest(says, one.body, octets)
     if digest is None or digest[:2] != one.body[says.digest_at : says.digest_at + 2]:
         raise BadSignatureError("the signature does not hold: sign exactly what is sent")
     return digest

@@ -85,6 +85,15 @@ def test_the_digest_names_what_was_signed_whatever_the_unhashed_area_says() -> N
 
 
 FOREIGN = Signer(3).sign(0x13, ALICE.primary, NAME)
+
+
+def test_carriage_returns_in_a_row_are_one_line_end_and_cost_no_more() -> None:
+    made = ALICE.sign_document(b"one\r\ntwo\rthree\r\n", kind=1)
+    assert check(made, certificate(), b"one\r\r\ntwo\rthree\n").signer
+    with pytest.raises(BadSignatureError):
+        check(made, certificate(), b"\r" * (1 << 20))  # hours, if looked at from each place
+
+
 UNFIT: dict[str, tuple[Certificate, str]] = {
     "revoked": (certificate(b"", ALICE.sign(KEY_REVOCATION, ALICE.primary)), "revoked"),
     "revoked, superseded": (
