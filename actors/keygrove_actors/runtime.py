@@ -231,10 +231,14 @@ class Runtime:
         """Raise what the block's owner has not been told yet."""
         if not self._is_told:
             self._raise_if_ended()
-        if self._late:
-            raise StopOverrun(self._late, deadline or 0.0)
+        self.raise_if_late(deadline)
         if self._hub.observer_error is not None:
             raise self._hub.observer_error
+
+    def raise_if_late(self, deadline: float | None) -> None:
+        """Raise StopOverrun if actors had to be killed for lateness."""
+        if self._late:
+            raise StopOverrun(self._late, deadline or 0.0)
 
     def _raise_if_ended(self) -> None:
         reason = self._root.reason
@@ -294,7 +298,8 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     Raises:
         StartFailed: the tree did not come up.
         TreeEnded: on leaving, if the root gave up and `Runtime.wait` has not said so.
-        StopOverrun: on leaving, if actors had to be killed for lateness.
+        StopOverrun: on leaving, if actors had to be killed for lateness; also when the block is
+            cancelled, be it while the tree starts.
     """
     context = copy_context()
     options = Options(direct, check_replies, kill_grace, gate, seed)
@@ -305,6 +310,11 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     try:
         await runtime.started()
         yield runtime
+    except anyio.get_cancelled_exc_class():
+        # Whoever tells us to stop so has to learn of the late, too.
+        await runtime.stopped(stop_deadline)
+        runtime.raise_if_late(stop_deadline)
+        raise
     finally:
         await runtime.stopped(stop_deadline)
     runtime.verdict(stop_deadline)

@@ -6,7 +6,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from keygrove_bench import campaign, lookup, simulation
+from keygrove_bench import arithmetic, campaign, ingest, lookup, simulation
 from keygrove_bench.actors import measure as actors
 from keygrove_bench.report import Report, table
 from keygrove_bench.simulation import FoundError
@@ -36,6 +36,21 @@ def measure_actors(*, as_json: bool, only: str, quick: bool) -> None:
     except actors.UnknownRowError as error:
         raise click.UsageError(str(error)) from error
     _print(found, as_json=as_json)
+
+
+@main.command("arithmetic")
+@as_json
+def measure_arithmetic(*, as_json: bool) -> None:
+    """Verifications of signatures, by algorithm."""
+    _print(arithmetic.measure(), as_json=as_json)
+
+
+@main.command("ingest")
+@as_json
+@click.option("--quick", is_flag=True, help="One round: to see that it runs.")
+def measure_ingest(*, as_json: bool, quick: bool) -> None:
+    """Taking in Debian's keyring, beside gpg, Sequoia and PGPy."""
+    _print(ingest.measure(quick=quick), as_json=as_json)
 
 
 @main.command("lookup")

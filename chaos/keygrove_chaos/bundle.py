@@ -21,6 +21,7 @@ import msgspec
 from keygrove_chaos.campaign import Verdict, judge, scenario_named
 from keygrove_chaos.errors import ChaosError
 from keygrove_chaos.trace import Trace, line
+from keygrove_chaos.tripwires import WATCHED
 from keygrove_chaos.world import EngineName, Options
 
 SCHEMA: Final = 1
@@ -46,8 +47,10 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     violations: tuple[str, ...]
     digest: str
     events: Annotated[int, msgspec.Meta(ge=0)]
+    watched: tuple[str, ...] = ()
+    """Packages that were watched besides Keygrove's."""
     code: str
-    """A hash of the code that ran."""
+    """A hash of the code that ran: Keygrove's, the scenario's package, and what was watched."""
     versions: dict[str, str]
     plan: msgspec.Raw = msgspec.Raw(b"null")
     last: tuple[str, ...] = ()
@@ -62,14 +65,17 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
-def make_bundle(scenario: str, seed: int, engine: EngineName = "aio") -> Bundle:
+def make_bundle(
+    scenario: str, seed: int, engine: EngineName = "aio", watched: tuple[str, ...] = ()
+) -> Bundle:
     """Run a seed, and put it into a bundle.
 
     Raises:
         UnknownScenarioError: there is no such scenario.
     """
     trace = Trace()
-    verdict = judge(scenario_named(scenario), seed, Options(engine=engine), trace)
+    options = Options(engine=engine, watched=(*WATCHED, *watched))
+    verdict = judge(scenario_named(scenario), seed, options, trace)
     return Bundle(
         scenario=scenario,
         seed=seed,
@@ -77,7 +83,8 @@ def make_bundle(scenario: str, seed: int, engine: EngineName = "aio") -> Bundle:
         violations=verdict.violations,
         digest=verdict.digest,
         events=verdict.events,
-        code=code_digest(),
+        watched=watched,
+        code=code_digest(scenario, watched),
         versions=versions(),
         plan=msgspec.Raw(verdict.plan or b"null"),
         last=tuple(line(event) for event in trace.last(SHOWN)),
@@ -92,14 +99,18 @@ def replay(bundle: Bundle, keep: range | None = None) -> Replayed:
         PlanError: its plan is none of that scenario.
     """
     plan = bytes(bundle.plan)
-    options = Options(engine=bundle.engine, plan=None if plan == b"null" else plan)
+    options = Options(
+        engine=bundle.engine,
+        watched=(*WATCHED, *bundle.watched),
+        plan=None if plan == b"null" else plan,
+    )
     trace = Trace(keep)
     verdict = judge(scenario_named(bundle.scenario), bundle.seed, options, trace)
     return Replayed(verdict=verdict, trace=trace, warnings=tuple(_warnings(bundle, verdict)))
 
 
 def _warnings(bundle: Bundle, verdict: Verdict) -> Iterable[str]:
-    is_same_code = bundle.code == code_digest()
+    is_same_code = bundle.code == code_digest(bundle.scenario, bundle.watched)
     if not is_same_code:
         yield "it was made with other code: what it shows may be another thing now"
     now = versions()
@@ -151,15 +162,31 @@ def versions() -> dict[str, str]:
     return found
 
 
-def code_digest() -> str:
-    """A hash of all modules of the product and of this package: 16 hexadecimal digits."""
+def code_digest(scenario: str, watched: Iterable[str] = ()) -> str:
+    """A hash of all modules of Keygrove, of what the scenario is in, and of what is watched.
+
+    Of a scenario at `package.module:function` that is the whole package. 16 hexadecimal digits.
+    """
+    module = scenario.partition(":")[0]
+    roots = {name: _root(name) for name in (*PACKAGES, *watched)}
+    if (top := module.partition(".")[0]) not in roots:
+        roots[top] = _root(module, module.count("."))
     hashed = hashlib.blake2b(digest_size=8)
-    for package in PACKAGES:
-        spec = find_spec(package)
-        assert spec is not None
-        assert spec.submodule_search_locations is not None
-        (folder,) = map(Path, spec.submodule_search_locations)
-        for path in sorted(folder.rglob("*.py")):
-            hashed.update(f"{package}/{path.relative_to(folder)}\n".encode())
+    for name, root in roots.items():
+        for path in sorted(root.rglob("*.py")) if root.is_dir() else (root,):
+            hashed.update(f"{name}/{path.relative_to(root)}\n".encode())
             hashed.update(hashlib.blake2b(path.read_bytes()).digest())
     return hashed.hexdigest()
+
+
+def _root(module: str, above: int = 0) -> Path:
+    """The folder of a package or the file of a module; so many packages further up."""
+    spec = find_spec(module)
+    assert spec is not None, f"{module} was imported"
+    if spec.origin is None:  # a package without an `__init__`
+        assert spec.submodule_search_locations is not None
+        return Path(next(iter(spec.submodule_search_locations)))
+    path = Path(spec.origin)
+    if spec.submodule_search_locations is not None:
+        path = path.parent
+    return path.parents[above - 1] if above else path

@@ -16,11 +16,13 @@ from keygrove_protocols.openpgp.certificate import (
     Certificate,
     Component,
     canonical,
+    key,
     packets,
     to_bytes,
 )
+from keygrove_protocols.openpgp.crypto.eddsa import ED25519_US
 from keygrove_protocols.openpgp.digest import sks_digest
-from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.keys import Digest, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.policy import VERIFIED
 from keygrove_protocols.openpgp.signatures import DIRECT_KEY
@@ -91,6 +93,28 @@ def large(number: int, size: int) -> Certificate:
     )
     component = Component(name.packet, name.signatures + some)
     return canonical(Certificate(certificate.primary, (), (component,)))
+
+
+def laborious(number: int, us: int) -> Certificate:
+    """A certificate that seems to take so long to verify, and does not.
+
+    Most of it are packets that bear the key's ID as if it had signed them.
+    """
+    certificate = made(number, "Laborious")
+    (name,) = certificate.components
+    seeming = Packet(Tag.SIGNATURE, key(certificate).key_id)
+    component = Component(name.packet, name.signatures + (seeming,) * (us // ED25519_US + 1))
+    return Certificate(certificate.primary, (), (component,))
+
+
+def costly(signatures: int) -> Certificate:
+    """A key that takes milliseconds to verify with, and so many packets that bear its ID."""
+    modulus = (16_384).to_bytes(2) + b"\xff" * 2_048
+    exponent = (64).to_bytes(2) + b"\xff" * 8
+    primary = Packet(Tag.PUBLIC_KEY, b"\x04" + bytes(4) + b"\x01" + modulus + exponent)
+    seeming = Packet(Tag.SIGNATURE, parse_key(primary.body).key_id)
+    name = Component(Packet(Tag.USER_ID, b"Costly"), (seeming,) * signatures)
+    return Certificate(primary, (), (name,))
 
 
 def digest_of(certificate: Certificate) -> Digest:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,7 +17,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from keygrove.cli.console import err, out
+from keygrove.cli.console import err
 from keygrove.cli.options import INTERRUPTED, CouldNotRun, FoundProblems, WrongUse
 from keygrove_chaos.bundle import Bundle, make_bundle, read_bundle, write_bundle
 from keygrove_chaos.bundle import replay as replay_bundle
@@ -26,11 +28,14 @@ from keygrove_chaos.errors import ChaosError, PlanError
 from keygrove_chaos.mutants import Hunt, hunt, read_mutants
 from keygrove_chaos.reach import Reach, reach
 from keygrove_chaos.trace import Trace, line
+from keygrove_chaos.tripwires import WATCHED
 from keygrove_chaos.world import ENGINES, EngineName, Options
 
 F = TypeVar("F", bound=Callable[..., object])
 
 SKELETON: Final = "keygrove_chaos.skeleton:scenario"
+CORPUS: Final = Path("tests/simulation/corpus")
+RUNS: Final = Path("runs")
 EVERYTHING: Final = range(1 << 40)
 
 
@@ -57,12 +62,29 @@ def _of_runs(command: F) -> F:
             default=SKELETON,
             help="What to simulate; three nodes under faults, unless given.",
         ),
+        click.option(
+            "--watch",
+            metavar="PACKAGE",
+            multiple=True,
+            help="Stop what in this package, too, asks for real time, chance, threads or files.",
+        ),
     ):
         command = option(command)
     return command
 
 
-@click.group("chaos", short_help="Simulate nodes under faults.")
+class _Chaos(click.Group):
+    """Its verbs; Ctrl-C ends each of them in the same way."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err().print("interrupted")
+            sys.exit(INTERRUPTED)
+
+
+@click.group("chaos", cls=_Chaos, short_help="Simulate nodes under faults.")
 @click.option("--verbose", is_flag=True, help="Say what is done to make runs repeatable.")
 def chaos(*, verbose: bool) -> None:
     """Simulate whole nodes on a virtual clock, from a seed, under faults.
@@ -71,10 +93,10 @@ def chaos(*, verbose: bool) -> None:
     cannot be written, 7 a seed is not the same run everywhere, 8 faults had no effect or states
     were never reached.
     """
-    if sys.flags.hash_randomization and "PYTHONHASHSEED" not in os.environ:
+    # "random" and the empty word are values of it, too, and mean another seed each time.
+    if sys.flags.hash_randomization and not os.environ.get("PYTHONHASHSEED", "").isdecimal():
         if verbose:
             err().print("starting again with PYTHONHASHSEED=0, so that runs can be repeated")
-        sys.stdout.flush()
         os.execve(  # noqa: S606 - this program
             sys.executable,
             [sys.executable, *sys.orig_argv[1:]],
@@ -89,13 +111,21 @@ def chaos(*, verbose: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One line for each seed, for programs.")
 @_of_runs
 def simulate(
-    *, seeds: int, first_seed: int, jobs: int, as_json: bool, scenario: str, engine: EngineName
+    *,
+    seeds: int,
+    first_seed: int,
+    jobs: int,
+    as_json: bool,
+    scenario: str,
+    engine: EngineName,
+    watch: tuple[str, ...],
 ) -> None:
     """Run seeds, and say what each found; those that did can be replayed."""
     _known(scenario)
+    options = _options(engine, watch)
     begun, totals, done, failed = time.monotonic(), Counter[str](), 0, 0
     wanted = range(first_seed, first_seed + seeds)
-    running = simulate_seeds(scenario, wanted, jobs=jobs, options=Options(engine=engine))
+    running = simulate_seeds(scenario, wanted, jobs=jobs, options=options)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # nobody is left behind
     try:
         for verdict in running:
@@ -103,15 +133,16 @@ def simulate(
             failed += bool(verdict.violations)
             totals.update(verdict.counts | {"events": verdict.events})
             if as_json:
-                click.echo(msgspec.json.encode(_brief(verdict)))
-            _tell(verdict, scenario, engine)
+                _say(msgspec.json.encode(_brief(verdict)).decode())
+            _tell(verdict, _replay(verdict.seed, scenario, engine, watch))
     except KeyboardInterrupt:
-        running.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: there is little left to do
     except OSError as error:
         raise CouldNotRun(
             f"cannot start another process: {error.strerror}; lower --jobs"
         ) from error
     finally:
+        running.close()
         signal.signal(signal.SIGTERM, before)
     took = time.monotonic() - begun
     err().print(
@@ -120,7 +151,7 @@ def simulate(
     )
     if not as_json:
         for what, count in sorted(totals.items()):
-            click.echo(f"{what}: {count}")
+            _say(f"{what}: {count}")
     if done < seeds:
         sys.exit(INTERRUPTED)
     _end(failed, seeds, reach(totals, seeds))
@@ -130,18 +161,21 @@ def simulate(
 @click.argument("run", metavar="SEED|BUNDLE")
 @click.option("--last", type=click.IntRange(1), help="Show so many events before the end, only.")
 @_of_runs
-def replay(*, run: str, last: int | None, scenario: str, engine: EngineName) -> None:
+def replay(
+    *, run: str, last: int | None, scenario: str, engine: EngineName, watch: tuple[str, ...]
+) -> None:
     """Run a seed or a bundle again: its events, what it found, and the hash of its trace.
 
-    A bundle says itself which scenario it is of, and which engine it ran on.
+    A bundle says itself which scenario it is of, which engine it ran on, and what was watched.
     """
     if run.isdecimal():
         trace = Trace(EVERYTHING)
-        verdict = judge(_known(scenario), int(run), Options(engine=engine), trace)
+        verdict = judge(_known(scenario), int(run), _options(engine, watch), trace)
     else:
         bundle = _read(Path(run))
         _refuse_others(bundle)
         _known(bundle.scenario)
+        _options(bundle.engine, bundle.watched)
         try:
             replayed = replay_bundle(bundle, EVERYTHING)
         except PlanError as error:
@@ -150,10 +184,10 @@ def replay(*, run: str, last: int | None, scenario: str, engine: EngineName) -> 
         for warning in replayed.warnings:
             err().print(f"warning: {warning}")
     for event in trace.kept[-last if last else 0 :]:
-        click.echo(line(event))
+        _say(line(event))
     for violation in verdict.violations:
         err().print(f"found: {violation}")
-    click.echo(f"trace {verdict.digest} of {verdict.events} events")
+    _say(f"trace {verdict.digest} of {verdict.events} events")
     if verdict.violations:
         raise FoundProblems(f"seed {verdict.seed} found something")
 
@@ -163,32 +197,43 @@ def replay(*, run: str, last: int | None, scenario: str, engine: EngineName) -> 
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("tests/simulation/corpus"),
-    help="Where bundles are.",
+    help="Where to; ./runs unless given, for Keygrove's own scenarios tests/simulation/corpus.",
 )
 @_of_runs
-def keep(*, seed: int, folder: Path, scenario: str, engine: EngineName) -> None:
+def keep(
+    *,
+    seed: int,
+    folder: Path | None,
+    scenario: str,
+    engine: EngineName,
+    watch: tuple[str, ...],
+) -> None:
     """Run SEED, and write its plan and what it found into a bundle, to be replayed for ever."""
     _known(scenario)
-    bundle = make_bundle(scenario, seed, engine)
+    _options(engine, watch)
+    bundle = make_bundle(scenario, seed, engine, watch)
+    if folder is None:
+        folder = CORPUS if scenario.startswith("keygrove_chaos.") else RUNS
     path = folder / f"{_short(scenario)}-{seed}.json"
     try:
         write_bundle(path, bundle)
     except OSError as error:
         raise CouldNotRun(f"cannot write {path}: {error.strerror}") from error
     found = "; ".join(bundle.violations) or "nothing"
-    out().print(f"{path}: {bundle.events} events, found {found}")
+    _say(f"{path}: {bundle.events} events, found {found}")
 
 
 @chaos.command("determinism", short_help="Is a seed the same run everywhere?")
 @click.option("--seeds", type=click.IntRange(1), default=50, help="How many.")
 @click.option("--first-seed", type=click.IntRange(0), default=0, help="The first of them.")
 @_of_runs
-def determinism(*, seeds: int, first_seed: int, scenario: str, engine: EngineName) -> None:
+def determinism(
+    *, seeds: int, first_seed: int, scenario: str, engine: EngineName, watch: tuple[str, ...]
+) -> None:
     """Run seeds in six variants: fresh, repeated, after others, other hash seeds, with a log."""
     _known(scenario)
     wanted = tuple(range(first_seed, first_seed + seeds))
-    found = differences(scenario, wanted, engine)
+    found = differences(scenario, wanted, engine, _options(engine, watch).watched)
     for one in found:
         err().print(one.text())
     if found:
@@ -219,16 +264,16 @@ def mutate(*, ids: tuple[str, ...], folder: Path, engine: EngineName) -> None:
     for one in ids or mutants:
         hunts.append(found := hunt(mutants[one], engine))
         how = found.problem or f"found after {found.seeds} seeds: {found.found}"
-        out().print(f"{one}  {mutants[one].says}: {how}")
+        _say(f"{one}  {mutants[one].says}: {how}")
     if alive := [found.id for found in hunts if not found.is_killed]:
         raise FoundProblems(f"not found: {', '.join(alive)}")
 
 
-def _tell(verdict: Verdict, scenario: str, engine: EngineName) -> None:
+def _tell(verdict: Verdict, again: str) -> None:
     for violation in verdict.violations:
         err().print(f"seed {verdict.seed}: {violation}")
     if verdict.violations:
-        err().print(f"  to see it again: {_replay(verdict.seed, scenario, engine)}")
+        err().print(f"  to see it again: {again}")
 
 
 def _short(scenario: str) -> str:
@@ -252,6 +297,30 @@ def _known(scenario: str) -> Any:
         raise WrongUse(str(error)) from error
 
 
+def _options(engine: EngineName, watch: tuple[str, ...]) -> Options:
+    """Of a run that watches these packages besides Keygrove's."""
+    for name in watch:
+        try:
+            is_there = find_spec(name) is not None
+        except (ImportError, ValueError):
+            is_there = False
+        if not is_there:
+            raise WrongUse(f"there is no package {name!r} to watch: name one as package.module")
+    return Options(engine=engine, watched=(*WATCHED, *watch))
+
+
+def _say(text: str) -> None:
+    """Print data."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # whoever read it has had enough
+        # What could not be written must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise CouldNotRun(f"cannot write to standard output: {error.strerror}") from error
+
+
 def _read(path: Path) -> Bundle:
     try:
         return read_bundle(path)
@@ -264,10 +333,12 @@ def _read(path: Path) -> Bundle:
 def _refuse_others(bundle: Bundle) -> None:
     """A bundle is of one scenario and one engine: others are not silently left out."""
     context = click.get_current_context()
-    for name, its in (("scenario", bundle.scenario), ("engine", bundle.engine)):
+    its = {"scenario": bundle.scenario, "engine": bundle.engine, "watch": bundle.watched}
+    for name, value in its.items():
         is_given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if is_given and context.params[name] != its:
-            raise WrongUse(f"this bundle is of --{name} {its}: leave that option out")
+        if is_given and context.params[name] != value:
+            says = value if isinstance(value, str) else " ".join(value) or "nothing"
+            raise WrongUse(f"this bundle is of --{name} {says}: leave that option out")
 
 
 def _end(failed: int, seeds: int, reached: Reach) -> None:
@@ -289,10 +360,12 @@ def _brief(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def _replay(seed: int, scenario: str, engine: EngineName) -> str:
+def _replay(seed: int, scenario: str, engine: EngineName, watch: tuple[str, ...]) -> str:
     words = ["keygrove", "chaos", "replay", str(seed)]
     if scenario != SKELETON:
         words += ["--scenario", scenario]
     if engine != "aio":
         words += ["--engine", engine]
+    for name in watch:
+        words += ["--watch", name]
     return " ".join(words)

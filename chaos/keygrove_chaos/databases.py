@@ -7,6 +7,7 @@ what a crash at any point leaves behind. Source: sqlite.org/testing.html, "I/O E
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 import anyio
@@ -97,6 +98,10 @@ class WatchedDatabases:
             finally:
                 self.opened.remove(opened)
 
+    async def holds(self, path: str) -> bool:
+        """See `ports.Databases`."""
+        return await self._databases.holds(path)
+
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
         await self._databases.remove(path)
@@ -109,8 +114,8 @@ class InlineDatabase:
         self._db = sqlite3.connect(":memory:", isolation_level=None)
         self.watch = watch
 
-    async def run(self, work: Callable[[SqlSession], T]) -> T:
-        """See `ports.SqlDatabase`."""
+    async def run(self, work: Callable[[SqlSession], T], *, can_stop: bool = False) -> T:
+        """See `ports.SqlDatabase`. Nobody can be cancelled meanwhile."""
         await anyio.lowlevel.checkpoint()
         try:
             return work(_Session(self._db, lambda sql: self.watch(Statement("", True, sql))))
@@ -129,9 +134,13 @@ class _Database:
         self._database = database
         self._watch = watch
 
-    async def run(self, work: Callable[[SqlSession], T]) -> T:
+    async def run(self, work: Callable[[SqlSession], T], *, can_stop: bool = False) -> T:
         """See `ports.SqlDatabase`."""
-        return await self._database.run(lambda db: work(_Session(db, self._watch)))
+        watched = partial(self._watched, work)
+        return await self._database.run(watched, can_stop=can_stop)
+
+    def _watched(self, work: Callable[[SqlSession], T], db: SqlSession) -> T:
+        return work(_Session(db, self._watch))
 
 
 class _Session:

@@ -16,6 +16,7 @@ import msgspec
 
 from keygrove_chaos.campaign import Verdict, judge, scenario_named
 from keygrove_chaos.trace import BLOCK, Event, Trace, first_difference, line
+from keygrove_chaos.tripwires import WATCHED
 from keygrove_chaos.world import EngineName, Options
 
 CHILD_S: Final = 600.0
@@ -53,6 +54,7 @@ class Task(msgspec.Struct, frozen=True):
     seeds: tuple[int, ...]
     engine: EngineName
     variant: Variant
+    watched: tuple[str, ...] = WATCHED
     keep: tuple[int, int] = (0, 0)
 
 
@@ -85,41 +87,47 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def differences(
-    scenario: str, seeds: tuple[int, ...], engine: EngineName = "aio"
+    scenario: str,
+    seeds: tuple[int, ...],
+    engine: EngineName = "aio",
+    watched: tuple[str, ...] = WATCHED,
 ) -> list[Difference]:
     """Run all seeds in all variants; what differs from a plain run here."""
-    options = Options(engine=engine)
+    options = Options(engine=engine, watched=watched)
     plain = {seed: judge(scenario_named(scenario), seed, options) for seed in seeds}
     found: list[Difference] = []
     for variant in VARIANTS:
-        for answer in _elsewhere(Task(scenario, seeds, engine, variant)):
+        task = Task(scenario, seeds, engine, variant, watched)
+        for answer in _elsewhere(task):
             if answer.digest != plain[answer.seed].digest:
-                found.append(_located(scenario, engine, variant, plain[answer.seed], answer))
+                found.append(_located(task, plain[answer.seed], answer))
     return found
 
 
-def _located(
-    scenario: str, engine: EngineName, variant: Variant, here: Verdict, there: Answer
-) -> Difference:
+def _located(task: Task, here: Verdict, there: Answer) -> Difference:
     place = first_difference(list(here.checkpoints), list(there.checkpoints))
     if place is None:
         start = min(len(here.checkpoints), len(there.checkpoints)) * BLOCK
         place = range(start, start + BLOCK)
-    mine = _events(scenario, here.seed, engine, place)
-    task = Task(scenario, (here.seed,), engine, variant, (place.start, place.stop))
-    its = _elsewhere(task)[0].kept
+    task = msgspec.structs.replace(task, seeds=(here.seed,), keep=(place.start, place.stop))
+    mine, its = _events(task), _elsewhere(task)[0].kept
     for offset in range(max(len(mine), len(its))):
         pair = [events[offset] if offset < len(events) else None for events in (mine, its)]
         if pair[0] != pair[1]:
             shown = ["(the run is over)" if one is None else line(one) for one in pair]
-            return Difference(here.seed, variant.name, place.start + offset, *shown)
-    return Difference(here.seed, variant.name)
+            return Difference(here.seed, task.variant.name, place.start + offset, *shown)
+    return Difference(here.seed, task.variant.name)
 
 
-def _events(scenario: str, seed: int, engine: EngineName, keep: range) -> list[Event]:
-    trace = Trace(keep)
-    judge(scenario_named(scenario), seed, Options(engine=engine), trace)
+def _events(task: Task) -> list[Event]:
+    """What a plain run here keeps."""
+    trace, (seed,) = Trace(range(*task.keep)), task.seeds
+    judge(scenario_named(task.scenario), seed, _options(task), trace)
     return trace.kept
+
+
+def _options(task: Task) -> Options:
+    return Options(engine=task.engine, watched=task.watched)
 
 
 def _elsewhere(task: Task) -> list[Answer]:
@@ -136,7 +144,7 @@ def _elsewhere(task: Task) -> list[Answer]:
 
 def _answer(task: Task) -> list[Answer]:
     """What this process finds; called in the other one."""
-    scenario, options = scenario_named(task.scenario), Options(engine=task.engine)
+    scenario, options = scenario_named(task.scenario), _options(task)
     if task.variant.is_debugging:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     for number in range(task.variant.before):

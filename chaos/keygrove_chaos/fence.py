@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 from keygrove.ports import (
@@ -106,6 +107,11 @@ class _Databases:
         async with self._databases.open(path, attached=attached, writable=writable) as database:
             yield _Database(self._fence, database)
 
+    async def holds(self, path: str) -> bool:
+        """See `ports.Databases`."""
+        self._fence.check()
+        return await self._databases.holds(path)
+
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
         self._fence.check()
@@ -117,10 +123,10 @@ class _Database:
         self._fence = fence
         self._database = database
 
-    async def run(self, work: Callable[[SqlSession], T]) -> T:
+    async def run(self, work: Callable[[SqlSession], T], *, can_stop: bool = False) -> T:
         """See `ports.SqlDatabase`."""
         self._fence.check()
-        done = await self._database.run(lambda session: self._passed(work, session))
+        done = await self._database.run(partial(self._passed, work), can_stop=can_stop)
         self._fence.check()
         return done
 

@@ -71,6 +71,10 @@ class NoDatabases:
         """See `ports.Databases`."""
         raise AssertionError(f"{path} was opened in a node without files")
 
+    async def holds(self, path: str) -> bool:
+        """See `ports.Databases`."""
+        raise AssertionError(f"{path} was looked at in a node without files")
+
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
         raise AssertionError(f"{path} was removed in a node without files")

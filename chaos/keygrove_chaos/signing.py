@@ -65,6 +65,7 @@ class Signer:
         created: int = CREATED,
         hashed: bytes = b"",
         unhashed: bytes | None = None,
+        hash_algorithm: int = SHA256,
     ) -> Packet:
         """A signature of this kind on a component of a certificate, or on its primary key.
 
@@ -75,7 +76,7 @@ class Signer:
         unhashed = self.issuer if unhashed is None else unhashed
         version, algorithm = self.key.version, self.key.algorithm
         width = 4 if version == 6 else 2
-        head = bytes((version, kind, algorithm, SHA256)) + _area(hashed, width)
+        head = bytes((version, kind, algorithm, hash_algorithm)) + _area(hashed, width)
         salt = bytes((len(_SALT),)) + _SALT if version == 6 else b""
         draft = head + _area(unhashed, width) + b"\0\0" + salt + b"\0"
         signature = read_signature(draft)

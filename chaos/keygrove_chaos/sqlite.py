@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import anyio
+import anyio.lowlevel
 import apsw
 
 from keygrove.errors import DamagedError, DiskFullError, KeygroveError, StoreError
@@ -76,11 +77,22 @@ class SimulatedDatabases:
             with anyio.CancelScope(shield=True):
                 await connection.close()
 
+    async def holds(self, path: str) -> bool:
+        """See `ports.Databases`."""
+        await anyio.lowlevel.checkpoint()
+        try:
+            return self._mount.exists(path) and self._mount.open(path).size > 0
+        except OSError as error:
+            raise StoreError(f"cannot look at {path}: {error}") from error
+
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
-        for suffix in ("", "-wal"):
-            if self._mount.exists(f"{path}{suffix}"):
-                self._mount.remove(f"{path}{suffix}")
+        try:
+            for suffix in ("", "-wal"):
+                if self._mount.exists(f"{path}{suffix}"):
+                    self._mount.remove(f"{path}{suffix}")
+        except OSError as error:
+            raise StoreError(f"cannot remove {path}: {error}") from error
         await anyio.sleep(self._mount.disk.take_owed_s())
 
     def _connect(self, path: str, attached: str | None, *, writable: bool) -> apsw.Connection:
@@ -204,14 +216,19 @@ class _Connection:
         self._free_at = anyio.current_time()
         self._queue: deque[_Job[Any]] = deque()  # each of whatever its work returns
 
-    async def run(self, work: Callable[[SqlSession], T]) -> T:
-        """See `ports.SqlDatabase`."""
+    async def run(self, work: Callable[[SqlSession], T], *, can_stop: bool = False) -> T:
+        """See `ports.SqlDatabase`. Work that is broken off costs no time any more."""
         job = _Job(work)
         self._queue.append(job)
-        async with self._turn:
-            while not job.is_done:
-                self._step()
-                await self.rest()
+        try:
+            async with self._turn:
+                while not job.is_done:
+                    self._step()
+                    await self.rest()
+        except anyio.get_cancelled_exc_class():
+            if can_stop:
+                self._free_at = anyio.current_time()
+            raise
         try:
             return job.result()
         except apsw.Error as error:

@@ -1,5 +1,7 @@
 """What can go wrong in the product itself. Catch KeygroveError to catch it all."""
 
+from collections.abc import Sequence
+
 
 class KeygroveError(Exception):
     """The root of every error this package raises."""
@@ -15,6 +17,16 @@ class ListenError(KeygroveError):
     def __init__(self, address: str, key: str, why: str) -> None:
         super().__init__(
             f"cannot listen on {address}: {why}; stop what uses it, or set {key} to another"
+        )
+
+
+class IncapableError(KeygroveError):
+    """The libraries of this machine cannot verify all signatures."""
+
+    def __init__(self, lacking: Sequence[str]) -> None:
+        super().__init__(
+            f"signatures cannot be verified that need {', '.join(lacking)}: install the "
+            "`cryptography` of PyPI, and a Python whose OpenSSL has all hash algorithms"
         )
 
 
@@ -35,6 +47,16 @@ class NodeStartError(KeygroveError):
 
     def __init__(self, child: str, why: str) -> None:
         super().__init__(f"{child} could not start: {why}")
+
+
+class NodeStopError(KeygroveError):
+    """Actors did not stop in time, so they were killed."""
+
+    def __init__(self, late: Sequence[str]) -> None:
+        super().__init__(
+            f"not stopped in order: {', '.join(late)} took too long and was killed; nothing that "
+            "was acknowledged is lost, and the next start goes on from there"
+        )
 
 
 class DiskFullError(KeygroveError):

@@ -71,8 +71,12 @@ class SqlSession(Protocol):
 class SqlDatabase(Protocol):
     """One connection to one SQLite file, outside any transaction between calls."""
 
-    async def run(self, work: Callable[[SqlSession], T]) -> T:
+    async def run(self, work: Callable[[SqlSession], T], *, can_stop: bool = False) -> T:
         """Run `work` on the connection's thread, after all that was asked before.
+
+        Args:
+            can_stop: if the caller is cancelled, have SQLite break `work` off, which may take
+                long; otherwise it is done all the same.
 
         Raises:
             DiskFullError: the disk is full.
@@ -102,8 +106,20 @@ class Databases(Protocol):
         """
         ...
 
+    async def holds(self, path: str) -> bool:
+        """Whether there is something in that file: to be asked before it is opened.
+
+        Raises:
+            StoreError: it cannot be looked at.
+        """
+        ...
+
     async def remove(self, path: str) -> None:
-        """Delete a file that is not open, with what SQLite keeps beside it."""
+        """Delete a file that is not open, with what SQLite keeps beside it.
+
+        Raises:
+            StoreError: it cannot be deleted.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ import anyio
 import msgspec
 
 from keygrove.cluster.router import shard_name
-from keygrove.errors import NodeStartError
+from keygrove.errors import NodeStartError, NodeStopError
 from keygrove.http.app import hkp_app, metrics_app
 from keygrove.http.asgi import Observer, Shared
 from keygrove.http.control import LISTENER, About, control_app
@@ -25,15 +25,19 @@ from keygrove.storage.store import Progress
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
-from keygrove.tree import LISTENER_STOP_S, Doors, tree
+from keygrove.tree import LISTENER_STOP_S, STORAGE, Doors, tree
 from keygrove_actors import (
     ChildSpec,
+    ChildStarted,
     Crash,
+    Killed,
     Report,
     Runtime,
+    ShutdownError,
     SlowTurn,
     StartError,
     StartFailed,
+    StopOverrun,
     run,
 )
 from keygrove_actors import Node as TreeNode
@@ -90,6 +94,8 @@ class _Telemetry(Observer):
         self.repeats = Repeats(self._log.report)
         self.failed_start: StartError | None = None
         """The first start that failed: the others fail because of it."""
+        self._killed: dict[str, None] = {}
+        """Who had to be killed and is not up again, in order."""
 
     def exchange(self, exchange: Exchange) -> None:
         """See `Observer`."""
@@ -112,11 +118,21 @@ class _Telemetry(Observer):
         """What the runtime says of its actors."""
         if isinstance(report, StartError) and self.failed_start is None:
             self.failed_start = report
+        if isinstance(report, ShutdownError | StartError) and isinstance(report.reason, Killed):
+            self._killed[report.path] = None
+        elif isinstance(report, ChildStarted):
+            self._killed.pop(report.path, None)
         self.meter.observe(report)
         if not isinstance(report, SlowTurn):  # told already, if there is anybody who looks
             self.repeats.observe(report)
         if self._observe is not None:
             self._observe(report)
+
+    def raise_if_late(self) -> None:
+        """Raise NodeStopError if shards were killed because they did not stop in time."""
+        late = [path for path in self._killed if path.startswith(f"{STORAGE}/")]
+        if late:
+            raise NodeStopError(late)
 
     def stalled(self, slow: SlowTurn) -> None:
         """Something holds up the loop, perhaps for ever: the thread that looks says so at once."""
@@ -192,7 +208,8 @@ async def open_node(
 
     Raises:
         NodeStartError: an actor could not start.
-        StopOverrun: one did not stop in time and was killed.
+        NodeStopError: one did not stop in time and was killed.
+            Whoever cancels the node is told, too.
     """
     metrics = Metrics()
     telemetry = _Telemetry(site, metrics)
@@ -222,6 +239,13 @@ async def open_node(
             raise
         why = first.reason.text if isinstance(first.reason, Crash) else str(first.reason)
         raise NodeStartError(first.child, why) from error
+    except StopOverrun as error:
+        raise NodeStopError(error.late) from error
+    except anyio.get_cancelled_exc_class():
+        telemetry.raise_if_late()
+        raise
+    else:
+        telemetry.raise_if_late()
     finally:
         telemetry.repeats.flush()
 

@@ -34,6 +34,8 @@ BUDGET = Budget(20, 10.0)
 """Of each child's own, so that the crashes of one do not count against all; and twice what the
 backoff lets happen, so that it is tried for as long as the fault lasts. Only a fault of the
 backoff itself could spend it: then the child stays down, and the node says so."""
+STORAGE = "storage"
+"""The supervisor of the shards."""
 SHARD_STOP_S = 5.0
 """To commit what is queued, and a second for the index."""
 LISTENER_STOP_S = 3.0
@@ -91,7 +93,7 @@ def tree(
         ),
         name=INGEST,
     )
-    storage = ChildSpec("storage", SupSpec(children=tuple(map(_tenacious, shards))))
+    storage = ChildSpec(STORAGE, SupSpec(children=tuple(map(_tenacious, shards))))
     parsers = ChildSpec(PARSERS, SupSpec())
     children = (*doors.monitoring, storage, parsers, ingest, *doors.clients)
     return SupSpec(children=tuple(map(_tenacious, children)))

@@ -31,6 +31,17 @@ async def test_closing_moves_nothing_out_of_the_log(databases: Databases) -> Non
     assert frames > 0
 
 
+async def test_a_file_holds_something_from_its_first_write_until_it_is_removed(
+    databases: Databases,
+) -> None:
+    assert not await databases.holds("folder/some.db")
+    async with databases.open("folder/some.db") as db:
+        await db.run(write)
+    assert await databases.holds("folder/some.db")
+    await databases.remove("folder/some.db")
+    assert not await databases.holds("folder/some.db")
+
+
 async def test_a_log_that_was_emptied_stays_so(databases: Databases) -> None:
     async with databases.open("some.db") as db:
         await db.run(write)

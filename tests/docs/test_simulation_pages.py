@@ -122,7 +122,7 @@ def test_the_mended_service_holds_and_its_seeds_are_the_same_everywhere(folder: 
 @pytest.mark.slow
 def test_a_bundle_of_the_bug_shows_it_again(folder: Path) -> None:
     for words, code in (
-        ("keep 12 --scenario storms:scenario --folder runs", 0),
+        ("keep 12 --scenario storms:scenario", 0),
         ("replay runs/storms-12.json", 1),
     ):
         assert f"keygrove chaos {words}" in PAGE
@@ -147,6 +147,26 @@ def test_the_bug_that_the_page_proposes_is_found(folder: Path, tmp_path: Path) -
     (tmp_path / "storms.py").write_text((folder / "storms.py").read_text())
     found = ran(tmp_path, "simulate", "--scenario", "storms:scenario", "--seeds", "20")
     assert found.stderr.count("to see it again") > 1
+
+
+@pytest.mark.slow
+def test_the_mutant_of_the_page_is_found(folder: Path) -> None:
+    (toml,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (folder / "mutants").mkdir()
+    (folder / "mutants" / "counter.toml").write_text(toml)
+    done = ran(folder, "mutate", "--folder", "mutants")
+    assert done.returncode == 0, done.stdout
+    ((command, told),) = re.findall(r"\$ keygrove chaos (mutate.*)\n(.*)\n", PAGE)
+    assert command == "mutate --folder mutants"
+    assert done.stdout.startswith(told)
+
+
+@pytest.mark.slow
+def test_the_mended_service_can_be_watched(folder: Path) -> None:
+    watching = "--watch counter --watch mended"
+    assert watching in PAGE
+    done = ran(folder, *f"simulate --scenario mended:scenario --seeds 2 {watching}".split())
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

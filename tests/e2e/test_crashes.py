@@ -7,9 +7,10 @@ from threading import Condition, Event, Thread
 import httpx
 import pytest
 
-from tests.e2e.conftest import Server, Servers, armor, eventually, make_certificate
+from tests.e2e.conftest import Server, Servers, armor, eventually, keygrove, make_certificate
 from tests.processes import PATIENCE_S
 
+HELD = "keygrove_shard_certificates"
 SHARDS = ("shard-0", "shard-1", "shard-2", "shard-3")
 RESTARTS = "keygrove_actor_restarts_total"
 ROUNDS = 3
@@ -134,3 +135,29 @@ def test_nobody_can_crash_an_actor_unless_it_was_asked_for(servers: Servers) -> 
     with server.control() as control:
         assert control.post("/debug/crash", params={"child": "ingest"}).status_code == 404
     assert server.metric(RESTARTS, child="ingest") == 0
+
+
+@pytest.mark.slow
+def test_a_heap_that_is_gone_costs_its_shard_and_the_next_start(servers: Servers) -> None:
+    server = servers.start("--debug-crash")
+    some = [make_certificate(f"gone {number}", ["User"]) for number in range(16)]
+    for made in some:
+        assert server.add(made.packets).status_code == 200
+    held = [shard for shard in SHARDS if server.metric(HELD, shard=shard[-1]) > 0]
+    for path in (server.data / held[0]).glob("heap.db*"):
+        path.unlink()
+    with server.control() as control:
+        assert control.post("/debug/crash", params={"child": held[0]}).status_code == 200
+    eventually(lambda: f"{held[0]}/heap.db is gone" in server.log())
+    assert server.http.get("/readyz").status_code == 503
+    assert {server.get(op="get", search=f"0x{made.fingerprint}").status_code for made in some} == {
+        200,
+        503,
+    }
+    assert server.stop() == 0
+    ended = keygrove("serve", "--data", server.data, "--listen", "127.0.0.1:0")
+    assert ended.status == 3
+    assert "restore the shard's folder from a backup" in ended.err.splitlines()[-1]
+    (server.data / held[0] / "index.db").unlink()
+    server.start()
+    assert 0 < server.total() < len(some)

@@ -60,7 +60,7 @@ class Certificate(msgspec.Struct, frozen=True):
     components: tuple[Component, ...] = ()
 
 
-class Refused(msgspec.Struct, frozen=True):
+class Refused(msgspec.Struct, frozen=True, tag=True):
     """A certificate that is not taken, while those next to it are.
 
     `error` is the code of the ProtocolError that says why, `text` its text; what its key is

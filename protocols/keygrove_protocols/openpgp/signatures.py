@@ -49,7 +49,9 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
     key; `embedded` are the bodies of signatures in this one, from both areas. Offsets count
     octets of the body: `hashed_end` ends what is signed, `digest_at` is where the first two
     octets of the digest stand, and `material_at` the material. `has_plain_hints` tells that the
-    unhashed area has nothing but issuers and embedded signatures, each type at most once.
+    unhashed area has nothing but issuers and embedded signatures, each type at most once;
+    `has_one_issuer` that nothing there is said twice, and that all that names the issuer, in
+    either area, names the same key: readers differ in what they look at first.
     """
 
     version: int
@@ -72,6 +74,7 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
     hashed_end: int = 0
     unhashed_octets: int = 0
     has_plain_hints: bool = True
+    has_one_issuer: bool = True
     digest_at: int = 0
     salt: bytes = b""
     material_at: int = 0
@@ -195,6 +198,7 @@ def _signature(body: bytes, area: _Area, hints: _Area, ends: tuple[int, int]) ->
     fingerprint = _fingerprint(said) or _fingerprint(hints.last)
     issuer = said.get(_ISSUER) or hints.last.get(_ISSUER)
     key_expires, reason, flags = said.get(_KEY_EXPIRES), said.get(_REASON), said.get(_FLAGS)
+    key_id = _key_id(body[0], issuer, fingerprint)
     hashed_end, digest_at = ends
     salt_at = digest_at + 3
     salt_end = salt_at + body[digest_at + 2] if body[0] == 6 else digest_at + 2
@@ -209,7 +213,7 @@ def _signature(body: bytes, area: _Area, hints: _Area, ends: tuple[int, int]) ->
         is_primary_user_id=said.get(_PRIMARY_USER_ID, b"\0") != b"\0",
         is_exportable=said.get(_EXPORTABLE, b"\1") != b"\0",
         reason_code=reason[0] if reason else None,
-        issuer=_key_id(body[0], issuer, fingerprint),
+        issuer=key_id,
         issuer_fingerprint=fingerprint,
         has_unknown_critical=area.has_unknown_critical,
         flags=None if flags is None else int.from_bytes(flags[:2], "little"),
@@ -219,6 +223,7 @@ def _signature(body: bytes, area: _Area, hints: _Area, ends: tuple[int, int]) ->
         hashed_end=hashed_end,
         unhashed_octets=digest_at - hashed_end,
         has_plain_hints=hints.count == len(hints.last) and hints.last.keys() <= _HINTS,
+        has_one_issuer=hints.count == len(hints.last) and _has_one_issuer(said, hints.last, key_id),
         digest_at=digest_at,
         salt=body[salt_at:salt_end],
         material_at=salt_end,
@@ -252,9 +257,27 @@ def _fingerprint(area: dict[int, bytes]) -> Fingerprint | None:
 
 
 def _key_id(version: int, said: bytes | None, fingerprint: Fingerprint | None) -> KeyId | None:
-    """The issuer's key ID, as said or by its fingerprint; version 6 knows the latter only."""
-    if said is not None and version != 6:
-        return KeyId(said) if len(said) == 8 else None
-    if fingerprint is None:
+    """The issuer's key ID, by its fingerprint or as said; version 6 knows the former only."""
+    if version == 6:
+        said = None
+    if said is not None and len(said) != 8:
         return None
+    if fingerprint is not None:
+        return _id_of(fingerprint)
+    return None if said is None else KeyId(said)
+
+
+def _id_of(fingerprint: Fingerprint) -> KeyId:
     return KeyId(fingerprint[-8:] if len(fingerprint) == 20 else fingerprint[:8])
+
+
+def _has_one_issuer(
+    hashed: dict[int, bytes], unhashed: dict[int, bytes], issuer: KeyId | None
+) -> bool:
+    """Whether whatever names the issuer agrees with its key ID as it is understood."""
+    name = hashed.get(_ISSUER_FINGERPRINT)
+    return (
+        hashed.get(_ISSUER, issuer) == issuer
+        and unhashed.get(_ISSUER, issuer) == issuer
+        and (name is None or unhashed.get(_ISSUER_FINGERPRINT, name) == name)
+    )

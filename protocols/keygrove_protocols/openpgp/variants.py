@@ -8,10 +8,10 @@ order of arrival ends with the same one.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from keygrove_protocols.openpgp.hashing import Scope
-from keygrove_protocols.openpgp.signatures import Signature
+from keygrove_protocols.openpgp.signatures import Signature, read_signature
 from keygrove_protocols.openpgp.verification import Finding, Mark
 
 _TAIL_OCTETS = 16
@@ -23,9 +23,10 @@ _NUMBERS = frozenset({1, 2, 3, 16, 17, 19, 20, 22})
 def fold_variants(findings: Sequence[Finding], scope: Scope) -> tuple[Finding, ...]:
     """Keep one copy of each signature at one place of a certificate, in the order given.
 
-    First comes the copy that is known to be the primary key's, then one with the right
-    octets of the digest, then one that hints at nothing but the issuer, then the shortest,
-    then the smallest.
+    First comes the copy that is known to be the primary key's, then one that names one issuer,
+    then one with the right octets of the digest, then one that hints at nothing but the issuer,
+    then the shortest, then the smallest. Of somebody else's signature nobody can tell which
+    copy names the right issuer, so there one is kept for each issuer named.
     """
     tails: defaultdict[bytes, list[Finding]] = defaultdict(list)
     for finding in findings:
@@ -37,7 +38,8 @@ def fold_variants(findings: Sequence[Finding], scope: Scope) -> tuple[Finding, .
         copies: defaultdict[bytes, list[Finding]] = defaultdict(list)
         for finding in alike:
             copies[signature_id(finding)].append(finding)
-        kept.update(id(min(some, key=lambda one: _rank(one, scope))) for some in copies.values())
+        for some in copies.values():
+            kept.update(id(one) for one in _best(some, scope))
     return tuple(finding for finding in findings if id(finding) in kept)
 
 
@@ -73,16 +75,37 @@ def _shortest(material: bytes) -> bytes:
     return b"".join(numbers)
 
 
-def _rank(finding: Finding, scope: Scope) -> tuple[bool, bool, bool, int, bytes]:
+def _best(copies: Sequence[Finding], scope: Scope) -> Iterable[Finding]:
+    """The best of the copies; of those by somebody else the best for each issuer named."""
+    by_issuer: dict[bytes | None, Finding] = {}
+    for one in sorted(copies, key=lambda one: _rank(one, scope)):
+        if one.mark is Mark.VALID:
+            return (one,)
+        said = one.signature
+        by_issuer.setdefault((said.issuer_fingerprint or said.issuer) if said else None, one)
+    return by_issuer.values()
+
+
+def _rank(finding: Finding, scope: Scope) -> tuple[bool, bool, bool, bool, int, bytes]:
     """A sort key: the smallest is kept."""
-    signature, body = finding.signature, finding.packet.body
+    body = finding.packet.body
+    said = tuple(_read_all(finding))
     return (
         finding.mark is not Mark.VALID,
-        not (signature and _is_marked_right(signature, body, scope)),
-        not (signature and signature.has_plain_hints),
+        not all(one is not None and one.has_one_issuer for one, _ in said),
+        not all(one is not None and _is_marked_right(one, octets, scope) for one, octets in said),
+        finding.signature is None or not finding.signature.has_plain_hints,
         len(body),
         body,
     )
+
+
+def _read_all(finding: Finding) -> Iterator[tuple[Signature | None, bytes]]:
+    """The signature and those embedded in it, which stand where nobody signed them."""
+    yield finding.signature, finding.packet.body
+    if finding.signature is not None:
+        for body in finding.signature.embedded:
+            yield read_signature(body), body
 
 
 def _is_marked_right(signature: Signature, body: bytes, scope: Scope) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from keygrove.cli.console import counted, out
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.ingest.able import ensure_able
 from keygrove.ingest.policy import policy_of
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.limits import BULK
@@ -88,6 +89,7 @@ def inspect_files(
     revocation that comes alone is held against the certificates of all FILES.
     """
     with errors_worded(debug=debug):
+        ensure_able()
         policy = policy_of(configure(config, data).settings.policy)
         inputs = [(str(path), _read(path)) for path in files]
         targets = [one for _, octets in inputs for one in _certificates(octets)]

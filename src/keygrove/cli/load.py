@@ -32,6 +32,7 @@ from keygrove.cli.version import own_version
 from keygrove.cluster.router import Router, shard_name
 from keygrove.errors import DiskFullError, ReportError, StoreError, UnavailableError
 from keygrove.http.control import Status
+from keygrove.ingest.able import ensure_able
 from keygrove.ingest.loading import Loaded, Loader, Refusal, Sink
 from keygrove.ingest.messages import INGEST, IngestApi, Load, Unavailable
 from keygrove.ingest.pipeline import Reply
@@ -180,6 +181,7 @@ async def _own_node(
     settings: Settings, root: Path, *, debug: bool
 ) -> AsyncGenerator[tuple[Sink, AskShards], None]:
     with owned(root, "keygrove load"):
+        ensure_able()
         check_shards(root, settings.storage.shards)
         level = "debug" if debug else "error"
         site = Site(

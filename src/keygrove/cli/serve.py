@@ -13,6 +13,7 @@ from prometheus_client import disable_created_metrics
 from keygrove.cli.interrupt import run
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.version import own_version
+from keygrove.ingest.able import ensure_able
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
 from keygrove.system.datadir import CONTROL, check_shards, owned
@@ -57,6 +58,7 @@ def serve(
         root = Path(settings.data_dir)
         opened.enter_context(owned(root, "keygrove serve"))
         check_shards(root, settings.storage.shards)
+        ensure_able()
         endpoints = opened.enter_context(_endpoints(settings, root))
         # uvicorn's own words about clients that do not speak HTTP: our answer says enough.
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)

@@ -11,6 +11,9 @@ from keygrove.cluster.placement import Placement
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import (
+    Administered,
+    Allow,
+    Deny,
     Failed,
     Fetch,
     Find,
@@ -18,12 +21,15 @@ from keygrove.storage.messages import (
     Merge,
     Merged,
     NoSpace,
+    Order,
+    Replace,
+    Replayed,
     Search,
     ShardApi,
     ShardStatus,
     Sources,
 )
-from keygrove.storage.store import Term
+from keygrove.storage.store import Put, Term
 from keygrove_actors import ActorError, Call, Ref
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -107,6 +113,28 @@ class Router:
     async def merge_all(self, candidates: Sequence[Candidate]) -> list[Merged | NoSpace | Failed]:
         """Several at once, in the order given."""
         return await _together([partial(self.merge, one) for one in candidates])
+
+    async def deny(
+        self, fingerprint: Fingerprint, order: Order
+    ) -> Administered | Replayed | NoSpace | Failed:
+        """Remove a certificate, and take it no more; it is durable when this returns."""
+        return await self._administer(Deny(fingerprint, order))
+
+    async def allow(
+        self, fingerprint: Fingerprint, order: Order
+    ) -> Administered | Replayed | NoSpace | Failed:
+        """Lift the denial of a certificate; it is durable when this returns."""
+        return await self._administer(Allow(fingerprint, order))
+
+    async def replace(self, put: Put, order: Order) -> Administered | Replayed | NoSpace | Failed:
+        """Hold this instead of what is held; it is durable when this returns."""
+        return await self._administer(Replace(put.fingerprint, put, order))
+
+    async def _administer(
+        self, message: Deny | Allow | Replace
+    ) -> Administered | Replayed | NoSpace | Failed:
+        shard = self._shards[self._placement.shard(message.fingerprint)]
+        return await shard.call(message, timeout=MERGE_S)
 
     async def status(self) -> list[ShardStatus]:
         """The figures of all shards, in order."""

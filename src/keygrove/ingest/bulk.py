@@ -38,7 +38,7 @@ FRAME_BYTES_MAX = 256 << 20
 """What a batch of the smallest packets may grow to on the way back."""
 PROCESSES_MAX = 4
 """Unless the operator wants more: storing takes longer than parsing, so these outrun it."""
-WORTH_BYTES = 32 << 20
+WORTH_BYTES = 4 << 20
 """By measurement: up to here, starting the processes costs as much as they save."""
 PARSE_S = 30.0
 """More than any certificate needs that may be looked into (`steps.COST_US_MAX`)."""
@@ -76,6 +76,8 @@ class Parsers:
         self._pool: Ref[ParserApi] | None = None
         self._seen_bytes = 0
         self._seen_at = ctx.now()
+        self._asking = 0
+        """Callers that wait for an answer."""
         self._is_kept = False
         self._ready = anyio.Event()
         """Set when the processes that are kept have started, or cannot."""
@@ -96,6 +98,7 @@ class Parsers:
             await self._ready.wait()
         if self._pool is None:
             return None
+        self._asking += 1
         try:
             return await self._pool.call(work, timeout=PARSE_S)
         except CallTimeout:
@@ -103,6 +106,7 @@ class Parsers:
         except ActorError:
             return None  # it crashed, or is just restarting: the runtime has told the log
         finally:
+            self._asking -= 1
             self._seen_at = self._ctx.now()
 
     def _count(self, size: int) -> None:
@@ -125,9 +129,13 @@ class Parsers:
                 await supervisor.start_child(self._make_pool())
             self._pool = self._ctx.whereis(POOL, ParserApi)
         self._ready.set()
-        while (left_s := self._seen_at + IDLE_S - self._ctx.now()) > 0:  # noqa: ASYNC110 - it is time itself that is waited for
+        while (left_s := self._idle_for_s()) > 0:  # noqa: ASYNC110 - it is time itself that is waited for
             await anyio.sleep(left_s)
         self._pool = None
         with suppress(ActorError):
             await supervisor.terminate_child(POOL)
         self._seen_bytes, self._is_kept = 0, False
+
+    def _idle_for_s(self) -> float:
+        """How long there must be nothing more to do until the pool is ended."""
+        return IDLE_S if self._asking else self._seen_at + IDLE_S - self._ctx.now()

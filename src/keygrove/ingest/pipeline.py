@@ -27,6 +27,7 @@ from keygrove.ingest.steps import (
     HEAVY_US,
     INLINE_BYTES,
     INLINE_US,
+    One,
     Prepared,
     look_into,
     look_into_dump,
@@ -150,7 +151,7 @@ class Ingest(Actor[IngestApi]):
         prepared = await self._look_into(data)
         if not isinstance(prepared, Prepared):
             return prepared
-        return await self._store(prepared)
+        return await self._store(prepared.ones)
 
     async def _look_into(self, data: bytes) -> Prepared | Reply:
         is_small = len(data) <= INLINE_BYTES
@@ -185,7 +186,7 @@ class Ingest(Actor[IngestApi]):
         prepared = await self._look_into_dump(tuple(certificates[at] for at in rest))
         if not isinstance(prepared, Prepared):
             return prepared
-        reply = await self._store(prepared, rest)
+        reply = await self._store(prepared.ones, rest)
         if isinstance(reply, Submitted):
             return Submitted((*fates, *reply.fates))
         return reply
@@ -199,13 +200,13 @@ class Ingest(Actor[IngestApi]):
             return found
         return await self._compute.run(lambda: look_into_dump(certificates, policy))
 
-    async def _store(self, prepared: Prepared, at: Sequence[int] | None = None) -> Reply:
+    async def _store(self, ones: Sequence[One], at: Sequence[int] | None = None) -> Reply:
         """Give every candidate to its shard at once, and wait for all.
 
         `at` says which certificate of the submission each is, where that is not its place here.
         """
-        fates = [_refused(one) for one in prepared.refused]
-        candidates = prepared.candidates
+        fates = [_refused(one) for one in ones if isinstance(one, Refused)]
+        candidates = [one for one in ones if isinstance(one, Candidate)]
         replies = await self._router.merge_all(candidates)
         for one, reply in zip(candidates, replies, strict=True):
             if not isinstance(reply, Merged):

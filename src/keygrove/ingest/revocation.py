@@ -3,39 +3,39 @@
 GnuPG writes one for each key that it makes, to be sent when the key itself is lost.
 """
 
+from collections.abc import Sequence
+
 from keygrove.cluster.router import Router
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate, candidate
-from keygrove.storage.derive import read
 from keygrove.storage.store import Cause, Term, TermKind
 from keygrove_protocols.openpgp.certificate import Certificate
-from keygrove_protocols.openpgp.packets import Packet
+from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.packets import Packet, Tag, read_header
 from keygrove_protocols.openpgp.policy import Policy
-from keygrove_protocols.openpgp.signatures import read_signature
+from keygrove_protocols.openpgp.signatures import Signature, read_signature
 
+CARRIERS_MAX = 1_000
+"""Certificates with a key of this ID: anybody may bind somebody else's as a subkey of his."""
 NAMESAKES_MAX = 20
-"""Certificates that share a key ID: more than a few are made on purpose."""
+"""Of these, primary keys that share it: more than a few are made on purpose."""
+_V3_OCTETS = 16
 NO_TARGET = "UnknownTarget"
 NOT_ITS_OWN = "BadSelfSig"
 
 
 async def revoke(router: Router, revocation: Packet, policy: Policy) -> Candidate | Rejected:
-    """What is held of the certificate that this revokes, with the revocation."""
+    """The primary key of the certificate that this revokes, with the revocation."""
     signature = read_signature(revocation.body)
     assert signature is not None, "`bare_revocation` read it"
-    if signature.issuer_fingerprint is not None:
-        term = Term(TermKind.FINGERPRINT, signature.issuer_fingerprint)
-    else:
-        term = Term(TermKind.KEY_ID, signature.issuer or b"")
-    names = await router.find(term, NAMESAKES_MAX)
     is_known = False
-    for answer in await router.fetch_all(names, Form.BINARY):
+    for answer in await router.fetch_all(await _named(router, signature), Form.BINARY):
         if not isinstance(answer, Answer) or answer.body is None:
             continue
         is_known = True
-        held = read(answer.body)
-        found = candidate(Certificate(held.primary, (revocation,)), policy, Cause.UPLOAD)
+        revoked = Certificate(_primary(answer.body), (revocation,))
+        found = candidate(revoked, policy, Cause.UPLOAD)
         if found.put is not None:
             return found
     if is_known:
@@ -43,3 +43,23 @@ async def revoke(router: Router, revocation: Packet, policy: Policy) -> Candidat
         return Rejected(Blame.UNACCEPTABLE, NOT_ITS_OWN, text)
     text = "the certificate that it revokes is not held here: send that with it"
     return Rejected(Blame.UNACCEPTABLE, NO_TARGET, text)
+
+
+async def _named(router: Router, revocation: Signature) -> Sequence[Fingerprint]:
+    """The certificates whose primary key it may name, held or not."""
+    if revocation.issuer_fingerprint is not None:
+        return [Fingerprint(revocation.issuer_fingerprint)]
+    key_id = revocation.issuer or b""
+    carriers = await router.find(Term(TermKind.KEY_ID, key_id), CARRIERS_MAX)
+    return [name for name in carriers if _may_have_id(name, key_id)][:NAMESAKES_MAX]
+
+
+def _may_have_id(name: Fingerprint, key_id: bytes) -> bool:
+    """Whether a primary key with this fingerprint can have this ID; of version 3 any can."""
+    return len(name) == _V3_OCTETS or name.endswith(key_id) or name.startswith(key_id)
+
+
+def _primary(body: bytes) -> Packet:
+    """The first packet of a certificate that we hold."""
+    header = read_header(body, 0)
+    return Packet(Tag.PUBLIC_KEY, body[header.start : header.end])

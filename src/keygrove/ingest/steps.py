@@ -5,7 +5,7 @@ certificate stands for itself. A route only accepts or refuses a whole certifica
 of it is for the policy to say, which is the same for all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -47,10 +47,9 @@ One: TypeAlias = Candidate | Refused
 
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):
-    """A submission that was looked into: those of its certificates that go on, and the others."""
+    """A submission that was looked into: its certificates, in its order."""
 
-    candidates: tuple[Candidate, ...]
-    refused: tuple[Refused, ...] = ()
+    ones: tuple[One, ...]
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -58,11 +57,8 @@ class Reading(msgspec.Struct, frozen=True):
 
     certificates: tuple[Certificate | Refused, ...] = ()
     revocation: Packet | None = None
-
-    @property
-    def cost_us(self) -> int:
-        """About how many microseconds it takes to look into it."""
-        return sum(cost_us(one) for one in self.certificates if isinstance(one, Certificate))
+    cost_us: int = 0
+    """About how many microseconds it takes to look into it."""
 
 
 def read(data: bytes) -> Reading:
@@ -75,30 +71,26 @@ def read(data: bytes) -> Reading:
     revocation = bare_revocation(packets)
     if revocation is not None:
         return Reading(revocation=revocation)
-    return Reading(tuple(map(_refuse_old, group(packets, SUBMISSION))))
+    certificates = tuple(map(_refuse_old, group(packets, SUBMISSION)))
+    cost = sum(cost_us(one) for one in certificates if isinstance(one, Certificate))
+    return Reading(certificates, cost_us=cost)
 
 
 def look_into(reading: Reading, policy: Policy) -> Prepared:
     """Verify what was read, and apply the policy to it."""
-    return _sorted(
-        one if isinstance(one, Refused) else _candidate(one, policy, Cause.UPLOAD, at)
-        for at, one in enumerate(reading.certificates)
+    return Prepared(
+        tuple(
+            one if isinstance(one, Refused) else _candidate(one, policy, Cause.UPLOAD, at)
+            for at, one in enumerate(reading.certificates)
+        )
     )
 
 
 def look_into_dump(certificates: Sequence[bytes], policy: Policy) -> Prepared:
     """The same for certificates of a dump, each as its packets."""
     salt = source_salt(policy)
-    return _sorted(
-        _look_into_one(octets, policy, salt, at) for at, octets in enumerate(certificates)
-    )
-
-
-def _sorted(ones: Iterable[One]) -> Prepared:
-    ones = list(ones)
     return Prepared(
-        tuple(one for one in ones if isinstance(one, Candidate)),
-        tuple(one for one in ones if isinstance(one, Refused)),
+        tuple(_look_into_one(octets, policy, salt, at) for at, octets in enumerate(certificates))
     )
 
 
@@ -121,7 +113,7 @@ def _candidate(one: Certificate, policy: Policy, cause: Cause, at: int, source: 
 
 def source_salt(policy: Policy) -> bytes:
     """What makes sources of one policy differ from those of all others."""
-    return msgspec.msgpack.encode((VERSION, policy))
+    return msgspec.msgpack.encode((VERSION, policy), order="deterministic")
 
 
 def source_of(octets: bytes, salt: bytes) -> bytes:
@@ -131,6 +123,8 @@ def source_of(octets: bytes, salt: bytes) -> bytes:
 
 def name_of(octets: bytes) -> Fingerprint | None:
     """Whose certificate begins here, None if that cannot be read."""
+    if not octets:
+        return None
     try:
         header = read_header(octets, 0)
         if header.tag != Tag.PUBLIC_KEY:

@@ -21,7 +21,7 @@ class Outcome(Enum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     REFUSED = "refused"
-    """Nothing can be kept of it alone, and nothing is held that it would add to."""
+    """Nothing can be kept of it: not alone, nor with what is held, if anything is."""
     MISMATCHED = "mismatched"
     """Another primary key with this fingerprint is held; it stays."""
     OVERGROWN = "overgrown"
@@ -93,8 +93,10 @@ def _grow(held: Held, incoming: Sequence[Candidate], policy: Policy, now: int) -
     united = unite([before, *matching])
     kept = keep(united, policy)
     if kept.error is not None:
-        if len(matching) == 1:
-            return Absorbed(_refused(found, before, Outcome.OVERGROWN), held.digest)
+        if len(matching) <= 1:
+            is_grown = kept.error == "TooLarge"
+            outcome = Outcome.OVERGROWN if is_grown else Outcome.REFUSED
+            return Absorbed(_refused(found, before, outcome), held.digest)
         return _one_by_one(held, incoming, policy, now)
     is_alone = len(incoming) == 1
     put = put_of(

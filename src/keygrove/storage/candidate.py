@@ -13,7 +13,7 @@ from keygrove_protocols.openpgp.rules import keep
 from keygrove_protocols.openpgp.verification import Findings, verify
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, tag=True):
     """A certificate that was looked into, on its way to its shard.
 
     `put` is what to write where nothing is held yet, None where nothing can be kept of it

@@ -1,8 +1,13 @@
-"""What a shard commits: the merges that came in together, absorbed and kept in one transaction."""
+"""What a shard commits: the merges that came in together, absorbed and kept in one transaction.
+
+Administrators' requests wait in the same queue, so that what was taken before one of them is
+there for it, and what comes after it meets what it did.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
@@ -10,13 +15,27 @@ from keygrove.errors import DiskFullError
 from keygrove.points import crash_point, sometimes
 from keygrove.ports import Clock, Compute
 from keygrove.storage.absorb import CHANGING, Absorbed, Held, Outcome, absorb
+from keygrove.storage.administration import rule
 from keygrove.storage.candidate import Candidate
-from keygrove.storage.messages import Failed, Merge, Merged, NoSpace
-from keygrove.storage.store import CertificateStore, Put
+from keygrove.storage.messages import (
+    Administered,
+    Allow,
+    Deny,
+    Failed,
+    Merge,
+    Merged,
+    NoSpace,
+    Replace,
+    Replayed,
+)
+from keygrove.storage.store import CertificateStore, Record, Write
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove_actors import ReplyTo
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
+
+Administer: TypeAlias = Deny | Allow | Replace
+"""What administrators ask for."""
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -27,11 +46,18 @@ class Means(msgspec.Struct, frozen=True):
     policy: Policy
 
 
-class Request(msgspec.Struct, frozen=True):
+class MergeRequest(msgspec.Struct, frozen=True):
     """A merge and whom to tell."""
 
     message: Merge
     reply_to: ReplyTo[Merged | NoSpace | Failed]
+
+
+class AdminRequest(msgspec.Struct, frozen=True):
+    """What an administrator asks for, and whom to tell."""
+
+    message: Administer
+    reply_to: ReplyTo[Administered | Replayed | NoSpace | Failed]
 
 
 class Committer:
@@ -51,9 +77,47 @@ class Committer:
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(self, store: CertificateStore, merges: list[Request]) -> None:
-        """Merge and keep a batch; everybody is answered, whatever becomes of it."""
-        by_name: defaultdict[Fingerprint, list[Request]] = defaultdict(list)
+    async def commit(
+        self, store: CertificateStore, requests: Sequence[MergeRequest | AdminRequest]
+    ) -> None:
+        """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
+        merges: list[MergeRequest] = []
+        for request in requests:
+            if isinstance(request, MergeRequest):
+                merges.append(request)
+                continue
+            if merges:
+                await self._merge(store, merges)
+                merges = []
+            await self._administer(store, request)
+        if merges:
+            await self._merge(store, merges)
+
+    async def _administer(self, store: CertificateStore, request: AdminRequest) -> None:
+        """One at a time, because they are few."""
+        message, reply_to = request.message, request.reply_to
+        name = message.fingerprint
+        if await store.are_recorded([(name, message.order.nonce)]) == [True]:
+            sometimes("shard.replayed")
+            reply_to.send(Replayed())
+            return
+        (held,), (denial,) = await store.get_whole([name]), await store.denials_of([name])
+        try:
+            ruling = rule(message, held, denial, self._means.clock.now())
+        except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
+            self._on_fault("administer", error)
+            reply_to.send(Failed())
+            return
+        writes = [] if ruling.write is None else [ruling.write]
+        try:
+            change = await self._keep(store, writes, [ruling.record])
+        except DiskFullError:
+            reply_to.send(NoSpace())
+        else:
+            reply_to.send(Administered(ruling.record.effect, change))
+
+    async def _merge(self, store: CertificateStore, merges: Sequence[MergeRequest]) -> None:
+        by_name: defaultdict[Fingerprint, list[MergeRequest]] = defaultdict(list)
         for merge in merges:
             by_name[merge.message.candidate.fingerprint].append(merge)
         if len(merges) > 1:
@@ -65,9 +129,8 @@ class Committer:
         now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
-            result = await self._absorb(
-                held.get(name), [one.message.candidate for one in some], now, turn
-            )
+            incoming = [one.message.candidate for one in some]
+            result = await self._absorb(held.get(name), incoming, now, turn)
             if result is None:
                 _answer(some, [Failed()] * len(some))
             else:
@@ -98,21 +161,25 @@ class Committer:
             self._on_fault("merge", error)
             return None
 
-    async def _keep(self, store: CertificateStore, puts: list[Put]) -> int:
+    async def _keep(
+        self, store: CertificateStore, writes: Sequence[Write], records: Sequence[Record] = ()
+    ) -> int:
         """Commit; then, before anybody learns of it, forget what was cached."""
-        if not puts:
+        if not writes and not records:
             return store.counts().change
         crash_point("shard.commit.before")
-        change = await store.commit(puts)
+        change = await store.commit(writes, records)
         crash_point("shard.commit.after")
-        for put in puts:
-            self._on_change(put.fingerprint)
+        for write in writes:
+            self._on_change(write.fingerprint)
         self.commits += 1
-        self.committed += len(puts)
+        self.committed += len(writes)
         return change
 
 
-async def _turn_away(store: CertificateStore, by_name: dict[Fingerprint, list[Request]]) -> None:
+async def _turn_away(
+    store: CertificateStore, by_name: dict[Fingerprint, list[MergeRequest]]
+) -> None:
     """Answer for those that are denied, and take them out."""
     names = sorted(by_name)
     for name, denial in zip(names, await store.denials_of(names), strict=True):
@@ -147,6 +214,6 @@ def _replies(
     ]
 
 
-def _answer(merges: list[Request], replies: Sequence[Merged | NoSpace | Failed]) -> None:
+def _answer(merges: list[MergeRequest], replies: Sequence[Merged | NoSpace | Failed]) -> None:
     for merge, reply in zip(merges, replies, strict=True):
         merge.reply_to.send(reply)

@@ -7,7 +7,7 @@ import msgspec
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
-from keygrove.storage.store import Counts, Progress, Term
+from keygrove.storage.store import Counts, Effect, Progress, Put, Term
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
@@ -79,6 +79,52 @@ class Merge(Call[ShardApi, Merged | NoSpace | Failed], frozen=True, tag=True):
 
     errors: ClassVar = (Overloaded, Starting)
     candidate: Candidate
+
+
+class Order(msgspec.Struct, frozen=True):
+    """On whose behalf an administrator's request is carried out, and why."""
+
+    by: Fingerprint | None
+    """The administrator's key; None for whoever works on this machine."""
+    reason: str
+    nonce: bytes
+    """Names the request: for each fingerprint it is carried out once."""
+
+
+class Administered(msgspec.Struct, frozen=True, tag=True):
+    """What became of an administrator's request. It is durable, and in the audit log."""
+
+    effect: Effect
+    change: int
+
+
+class Replayed(msgspec.Struct, frozen=True, tag=True):
+    """This request was carried out before, and is in the audit log; nothing was done."""
+
+
+class Deny(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
+    """Remove what is held of a fingerprint, if anything is, and take nothing of it any more."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    fingerprint: Fingerprint
+    order: Order
+
+
+class Allow(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
+    """Lift a denial. What was removed does not come back by itself."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    fingerprint: Fingerprint
+    order: Order
+
+
+class Replace(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
+    """Hold this in place of what is held of the certificate."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    fingerprint: Fingerprint
+    put: Put
+    order: Order
 
 
 class ShardStatus(msgspec.Struct, frozen=True, tag=True):

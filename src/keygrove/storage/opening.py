@@ -54,7 +54,12 @@ class _Files:
         self._index = f"{folder}/index.db"
 
     async def write_heap(self) -> SqlDatabase:
-        """A connection that writes the heap, made if need be."""
+        """A connection that writes the heap, made if need be.
+
+        Raises:
+            StoreError: there was one, and it is gone.
+        """
+        await _miss_nothing(self._databases, self._heap, self._index)
         return await self._writers.enter_async_context(self._databases.open(self._heap))
 
     async def write_index(self, tip: heap.Tip) -> SqlDatabase:
@@ -83,7 +88,7 @@ class _Files:
             )
             await db.run(lambda session: heap.set_up(session, durable=False))
             await db.run(lambda session: index.create(session, tip.uuid))
-            if not await db.run(lambda session: index.is_usable(session, tip)):
+            if not await db.run(lambda session: index.is_usable(session, tip), can_stop=True):
                 return None
             self._writers.push_async_callback(opened.pop_all().aclose)
             return db
@@ -197,6 +202,7 @@ async def open_reader(
         StoreError: they cannot be read.
     """
     heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
+    await _miss_nothing(databases, heap_path, index_path)
     async with databases.open(heap_path, writable=False) as db:
         tip = await db.run(lambda session: heap.check(session, shard))
     if not await _has_index(databases, heap_path, index_path, shard):
@@ -210,6 +216,20 @@ async def open_reader(
         while await follower.replay(reader):
             pass
         yield SqliteStore(None, reader, follower, tip)
+
+
+async def _miss_nothing(databases: Databases, heap_path: str, index_path: str) -> None:
+    """Refuse to begin empty where a heap was.
+
+    Before it is opened: SQLite makes a file that is missing, and deletes the log that lies
+    beside an empty one. An index is never made before its heap is on the disk.
+    """
+    if await databases.holds(heap_path) or not await databases.holds(index_path):
+        return
+    raise StoreError(
+        f"{heap_path} is gone, but {index_path}, which was made from it, is there: restore the "
+        f"shard's folder from a backup, or remove {index_path}, too, to begin empty"
+    )
 
 
 async def _has_index(databases: Databases, heap_path: str, path: str, shard: str) -> bool:

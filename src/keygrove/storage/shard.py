@@ -20,9 +20,12 @@ import msgspec
 from keygrove.errors import DamagedError, DiskFullError, StartingError
 from keygrove.points import at_once, buggify, sometimes
 from keygrove.storage.cache import Answer, Cache, Form
-from keygrove.storage.committer import Committer, Means, Request
+from keygrove.storage.committer import AdminRequest, Committer, Means, MergeRequest
 from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
+    Administered,
+    Allow,
+    Deny,
     Failed,
     Fetch,
     Find,
@@ -31,6 +34,8 @@ from keygrove.storage.messages import (
     Merged,
     NoSpace,
     Overloaded,
+    Replace,
+    Replayed,
     Search,
     ShardApi,
     ShardStatus,
@@ -106,7 +111,7 @@ class Shard(Actor[ShardApi]):
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes)
         self._reads: Waiting[_Read] = Waiting(READS_MAX)
-        self._merges: Waiting[Request] = Waiting(MERGES_MAX)
+        self._merges: Waiting[MergeRequest | AdminRequest] = Waiting(MERGES_MAX)
         self._is_patient = True
         self._is_committing = False
         self._changed: set[Fingerprint] = set()
@@ -158,9 +163,22 @@ class Shard(Actor[ShardApi]):
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
         """With the next commit."""
-        if not self._merges.put(Request(message, self._ctx.reply_to)):
-            raise Overloaded().error()
-        return DEFER
+        return self._put_off_change(MergeRequest(message, self._ctx.reply_to))
+
+    @on(Deny)
+    def deny(self, message: Deny) -> Administered | Replayed | NoSpace | Failed | Defer:
+        """With a commit, behind all merges that came before."""
+        return self._put_off_change(AdminRequest(message, self._ctx.reply_to))
+
+    @on(Allow)
+    def allow(self, message: Allow) -> Administered | Replayed | NoSpace | Failed | Defer:
+        """As `deny`."""
+        return self._put_off_change(AdminRequest(message, self._ctx.reply_to))
+
+    @on(Replace)
+    def replace(self, message: Replace) -> Administered | Replayed | NoSpace | Failed | Defer:
+        """As `deny`."""
+        return self._put_off_change(AdminRequest(message, self._ctx.reply_to))
 
     @on(GetStatus)
     def get_status(self, message: GetStatus) -> ShardStatus | Defer:
@@ -183,6 +201,11 @@ class Shard(Actor[ShardApi]):
 
     def _put_off_read(self, message: Fetch | Find | Search | Sources | GetStatus) -> Defer:
         if not self._reads.put(_Read(message, self._ctx.reply_to)):
+            raise Overloaded().error()
+        return DEFER
+
+    def _put_off_change(self, request: MergeRequest | AdminRequest) -> Defer:
+        if not self._merges.put(request):
             raise Overloaded().error()
         return DEFER
 
@@ -300,14 +323,14 @@ class Shard(Actor[ShardApi]):
         self._cache.invalidate(fingerprint)
         self._changed.add(fingerprint)
 
-    def _refuse(self, merges: list[Request]) -> None:
-        """There is nothing yet to merge into."""
+    def _refuse(self, requests: list[MergeRequest | AdminRequest]) -> None:
+        """There is nothing yet to change."""
         lacks_room = self._opening.progress().lacks_room
-        for merge in merges:
+        for request in requests:
             if lacks_room:
-                merge.reply_to.send(NoSpace())
+                request.reply_to.send(NoSpace())
             else:
-                merge.reply_to.fail(Starting())
+                request.reply_to.fail(Starting())
 
 
 async def _look_up(

@@ -93,17 +93,17 @@ def check_shards(root: Path, shards: int) -> None:
 def count_shards(root: Path) -> int:
     """How many shards the directory was made with; 0 when it has no store yet.
 
-    The first shard is made first, and knows. Where it cannot be asked, folders are counted.
+    Each of its heaps knows. Where none can be asked, folders are counted.
 
     Raises:
         DataDirError: it cannot be looked into.
     """
-    first = root / f"{SHARD_FOLDER}0" / "heap.db"
     try:
-        told = _told_by(first) if first.exists() else None
-        if told is not None:
-            return told
-        return sum(1 for _ in root.glob(f"{SHARD_FOLDER}*/heap.db"))
+        told = [_told_by(heap) for heap in root.glob(f"{SHARD_FOLDER}*/heap.db")]
+        known = [number for number in told if number is not None]
+        if known:
+            return max(known)
+        return len({path.parent for path in root.glob(f"{SHARD_FOLDER}*/*.db")})
     except OSError as error:
         raise DataDirError(f"cannot read {root}: {error.strerror}") from error
 

@@ -7,10 +7,12 @@ acknowledged pages ("WAL-reset bug", sqlite.org/wal.html), so no connection ever
 itself, and readers are opened read-only.
 """
 
+import asyncio
 import errno
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -35,6 +37,7 @@ _NO_ROOM = {
 }
 """What SQLite also answers when the disk is full. Not a failed sync: that is never harmless."""
 FREE_BYTES_MIN = 1 << 20
+INTERRUPT_EVERY_S = 0.01
 READER_TIMEOUT_S = 5.0
 """How long a reader waits while the writer restarts the log."""
 _ALONE = "&vfs=unix-excl"
@@ -65,14 +68,26 @@ class _Connection(aiosqlite.Connection):
         self._writable = writable
         self._options = ""
 
-    async def run(self, work: Callable[[SqlSession], T]) -> T:
+    async def run(self, work: Callable[[SqlSession], T], *, can_stop: bool = False) -> T:
         """See `ports.SqlDatabase`."""
+        ended = threading.Event()
         try:
             # The only way to ship a callable; aiosqlite leaves it untyped and for subclasses.
-            shipped = self._execute(self._guarded, work)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType]
+            shipped = self._execute(self._guarded, work, ended)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType]
             return cast(T, await shipped)
         except sqlite3.DatabaseError as error:
             raise _told(self._path, error) from error
+        except asyncio.CancelledError:
+            if can_stop:
+                await self._stop(ended)
+            raise
+
+    async def _stop(self, ended: threading.Event) -> None:
+        """Interrupt what is under way, until it has ended: before it begins, that does nothing."""
+        with anyio.CancelScope(shield=True):
+            while not ended.is_set():
+                self._conn.interrupt()
+                await anyio.sleep(INTERRUPT_EVERY_S)
 
     async def opened(self) -> None:
         """Open it; if that fails, its thread is gone, too."""
@@ -111,7 +126,7 @@ class _Connection(aiosqlite.Connection):
             raise
         return guard
 
-    def _guarded(self, work: Callable[[SqlSession], T]) -> T:
+    def _guarded(self, work: Callable[[SqlSession], T], ended: threading.Event) -> T:
         """Run `work`; a transaction that it could not finish is undone here, on its thread."""
         try:
             return work(self._conn)
@@ -119,6 +134,8 @@ class _Connection(aiosqlite.Connection):
             if self._conn.in_transaction:
                 self._conn.rollback()
             raise
+        finally:
+            ended.set()
 
 
 def _connect(
@@ -218,7 +235,23 @@ class SqliteFiles:
             with anyio.CancelScope(shield=True):
                 await db.close_quietly()
 
+    async def holds(self, path: str) -> bool:
+        """See `ports.Databases`."""
+        file = self._root / path
+        try:
+            return (await anyio.Path(file).stat()).st_size > 0
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(f"cannot look at {file}: {error.strerror}") from error
+
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
         for suffix in ("", "-wal", "-shm"):
-            await anyio.Path(f"{self._root / path}{suffix}").unlink(missing_ok=True)
+            file = anyio.Path(f"{self._root / path}{suffix}")
+            try:
+                await file.unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"cannot remove {file}: {error.strerror}; move away what is there instead"
+                ) from error

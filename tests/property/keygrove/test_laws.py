@@ -16,20 +16,25 @@ from keygrove import configuration
 from keygrove.cluster.placement import Placement
 from keygrove.errors import SettingsError
 from keygrove.ingest.files import batches
-from keygrove.ingest.steps import STEPS, draft, prepare
+from keygrove.ingest.steps import look_into, look_into_dump, read
 from keygrove.settings import Settings
-from keygrove.storage.absorb import Held, Incoming, Outcome, absorb
+from keygrove.storage.absorb import Held, Outcome, absorb
 from keygrove.storage.address import SLOTS, slot, tree_key
 from keygrove.storage.cache import OVERHEAD_BYTES, SHARE, Answer, Cache, Form
+from keygrove.storage.candidate import candidate
 from keygrove.storage.derive import derive, digest_terms
+from keygrove.storage.derive import read as stored
 from keygrove.storage.forms import serve_form
 from keygrove.storage.overlay import Entry, Found, Overlay
 from keygrove.storage.store import Cause, Denial, Digests
 from keygrove.storage.tally import Tally
 from keygrove_chaos.certificates import CREATED, armored, binary, digest_of, made, put_of
+from keygrove_chaos.signing import Signer
 from keygrove_protocols.errors import ProtocolError
-from keygrove_protocols.openpgp.certificate import Certificate, to_bytes
+from keygrove_protocols.openpgp.certificate import Certificate, canonical
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.merge import merge
+from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Policy
 
 texts = st.sets(st.sampled_from(["Alice", "Bob <b@x.example>", "Zoë", "jean-luc", ""]))
 
@@ -41,30 +46,71 @@ def state(found: set[str], subkeys: set[int], signatures: int) -> Certificate:
 states = st.builds(state, texts, st.sets(st.integers(2, 4)), st.integers(0, 3))
 
 
-def meet(held: Held | None, certificate: Certificate) -> Held:
-    result = absorb(held, [Incoming(certificate, digest_of(certificate), Cause.UPLOAD)], CREATED)
+policies = st.sampled_from([VERIFIED, MINIMAL, SKS_COMPATIBLE])
+tampered = st.sets(st.integers(0, 2))
+
+
+def tamper(certificate: Certificate, marks: set[int]) -> Certificate:
+    """With signatures of others put where they are forged."""
+    forged = [Signer(60 + mark).sign(0x1F, certificate.primary, unhashed=OWN) for mark in marks]
+    direct = (*certificate.direct, *forged)
+    return canonical(Certificate(certificate.primary, direct, certificate.components))
+
+
+OWN = Signer(1).issuer
+received = st.builds(tamper, states, tampered)
+
+
+def meet(held: Held | None, one: Certificate, policy: Policy) -> Held:
+    result = absorb(held, [candidate(one, policy, Cause.UPLOAD)], policy, CREATED)
     assert (result.put is None) == (result.outcomes == (Outcome.UNCHANGED,))
     if result.put is not None:
-        assert result.put.digest == result.held.digest == digest_of(result.held.read())
-        assert derive(result.put.packets).terms == result.put.terms
-        assert derive(result.put.packets).words == result.put.words
-        return Held(result.held.digest, packets=result.put.packets)
-    return result.held
-
-
-def meet_all(certificates: Sequence[Certificate]) -> bytes:
-    held = reduce(meet, certificates, None)
+        put = result.put
+        assert put.digest == result.digest
+        assert put.aside or put.digest == digest_of(stored(put.packets))
+        assert derive(put.packets).terms == put.terms
+        assert derive(put.packets).words == put.words
+        return Held(put.digest, put.packets, put.aside)
     assert held is not None
-    return to_bytes(held.read())
+    assert result.digest == held.digest
+    return held
 
 
-@given(st.lists(states, min_size=1, max_size=5), st.randoms())
+def meet_all(certificates: Sequence[Certificate], policy: Policy) -> Held:
+    held: Held | None = None
+    for one in certificates:
+        held = meet(held, one, policy)
+    assert held is not None
+    return held
+
+
+@given(st.lists(received, min_size=1, max_size=5), st.randoms(), policies)
 def test_submissions_end_up_the_same_in_any_order_and_number(
-    certificates: list[Certificate], random: Random
+    certificates: list[Certificate], random: Random, policy: Policy
 ) -> None:
     shuffled = [*certificates, *certificates]
     random.shuffle(shuffled)
-    assert meet_all(shuffled) == meet_all(certificates)
+    assert meet_all(shuffled, policy) == meet_all(certificates, policy)
+
+
+@given(st.lists(received, min_size=1, max_size=5), policies)
+def test_submissions_that_come_at_once_end_up_as_one_after_the_other(
+    certificates: list[Certificate], policy: Policy
+) -> None:
+    incoming = [candidate(one, policy, Cause.UPLOAD) for one in certificates]
+    at_once = absorb(None, incoming, policy, CREATED)
+    assert at_once.put is not None
+    put = at_once.put
+    together = Held(put.digest, put.packets, put.aside)
+    assert together == meet_all(certificates, policy)
+
+
+@given(st.lists(received, min_size=1, max_size=4))
+def test_what_is_kept_for_sks_has_the_digest_of_all_that_came(
+    certificates: list[Certificate],
+) -> None:
+    held = meet_all(certificates, SKS_COMPATIBLE)
+    assert held.digest == digest_of(reduce(merge, certificates))
 
 
 @given(states)
@@ -202,27 +248,26 @@ def test_any_file_is_read_or_refused(data: bytes) -> None:
             assert batch.certificates
 
 
-@given(st.binary(max_size=400), st.sampled_from(list(Cause)))
-def test_any_submission_is_prepared_or_refused(data: bytes, cause: Cause) -> None:
+@given(st.binary(max_size=400), policies)
+def test_any_submission_is_looked_into_or_refused(data: bytes, policy: Policy) -> None:
     with suppress(ProtocolError):
-        on = prepare(data, cause)
-        assert len(on.candidates) + len(on.refused) >= 1
+        reading = read(data)
+        prepared = look_into(reading, policy)
+        assert len(prepared.ones) == len(reading.certificates)
+        assert prepared.ones or reading.revocation
+
+
+@given(st.binary(max_size=400), policies)
+def test_any_certificate_of_a_dump_is_looked_into_or_refused(data: bytes, policy: Policy) -> None:
+    one, other = look_into_dump([data, binary([made(1)])], policy).ones
+    assert (one.at, other.at) == (0, 1)
+    assert not other.error
 
 
 @given(st.lists(st.builds(made, st.integers(0, 9), st.sampled_from(["Alice", "Bob"]))))
-def test_a_submission_is_prepared_alike_armored_or_not(certificates: list[Certificate]) -> None:
+def test_a_submission_is_read_alike_armored_or_not(certificates: list[Certificate]) -> None:
     if certificates:
-        raw, armor = binary(certificates), armored(*certificates)
-        assert prepare(raw, Cause.UPLOAD) == prepare(armor, Cause.UPLOAD)
-
-
-@given(st.builds(made, st.integers(0, 9), st.sampled_from(["Alice", "Bob"])))
-def test_a_step_never_looks_back(certificate: Certificate) -> None:
-    on = draft(binary([certificate]), Cause.UPLOAD)
-    for _, step in STEPS:
-        once = step(on)
-        assert step(on) == once
-        on = once
+        assert read(binary(certificates)) == read(armored(*certificates))
 
 
 toml_values = st.recursive(

@@ -91,6 +91,30 @@ async def test_a014_a_late_tree_is_killed_and_the_late_are_named(
     assert dict(ends(reports)) == {"a": Killed(), "sub": Killed(), "sub/x": Killed()}
 
 
+@pytest.mark.parametrize("init_s", [0.0, 60.0], ids=["up", "starting"])
+async def test_a014_who_cancels_the_tree_is_told_of_the_late(
+    running: Running, log: list[str], init_s: float
+) -> None:
+    spec = child("x", log, init_s, end_s=60.0, shutdown="infinity", init_timeout=None)
+
+    async def run_for_a_second() -> None:
+        with anyio.move_on_after(1.0):
+            async with running(spec, stop_deadline=3.0) as runtime:
+                await runtime.wait()
+
+    with pytest.raises(StopOverrun, match="not stopped within 3 s, so killed: x"):
+        await run_for_a_second()
+
+
+async def test_a014_who_cancels_a_tree_that_stops_in_time_is_told_nothing(
+    running: Running, log: list[str]
+) -> None:
+    with anyio.move_on_after(1.0) as scope:
+        async with running(child("x", log, end_s=1.0), stop_deadline=3.0) as runtime:
+            await runtime.wait()
+    assert scope.cancelled_caught
+
+
 async def test_a014_stop_is_idempotent(running: Running, log: list[str]) -> None:
     async with running(child("a", log, end_s=1.0)) as runtime:
         async with anyio.create_task_group() as tasks:

@@ -64,3 +64,11 @@ def test_a_campaign_that_finds_no_bug_says_so() -> None:
     report = bench("campaign", "mutants", "--seeds", "1", "--first-seed", "0", exit_code=1)
     alive = next(row for row in report.results if row.id == "alive")
     assert alive.holds is False
+
+
+@pytest.mark.slow
+def test_arithmetic_is_measured_beside_rsa_4096() -> None:
+    report = bench("arithmetic")
+    rows = {row.id: row for row in report.results}
+    assert {"rsa-4096", "nistp256", "ed448", "slh-dsa-shake-128f", "overhead"} <= rows.keys()
+    assert all(row.peers.keys() == {"rsa4096_per_s"} for row in report.results)

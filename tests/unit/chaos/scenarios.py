@@ -142,3 +142,8 @@ async def odd_facts(world: World) -> Iterable[str]:
 async def finds_numbers(_: World) -> Iterable[Any]:
     """Says what it found in no words."""
     return [1]
+
+
+async def interrupted(_: World) -> Iterable[str]:
+    """Somebody presses Ctrl-C meanwhile."""
+    raise KeyboardInterrupt

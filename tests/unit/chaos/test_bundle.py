@@ -26,7 +26,7 @@ def test_a_bundle_says_what_was_found_and_shows_the_end(made: Bundle) -> None:
     assert made.violations == ("I-01: a number was lost",)
     assert 0 < len(made.last) <= 200
     assert made.versions["python"]
-    assert made.code == bundles.code_digest()
+    assert made.code == bundles.code_digest(made.scenario)
 
 
 def test_c030_a_bundle_is_the_same_run_in_another_process(made: Bundle, tmp_path: Path) -> None:
@@ -89,3 +89,28 @@ def test_a_bundle_of_a_later_program_is_refused(made: Bundle, tmp_path: Path) ->
     write_bundle(path, msgspec.structs.replace(made, schema=2))
     with pytest.raises(ChaosError, match="use the program that made it"):
         read_bundle(path)
+
+
+def test_the_hash_of_the_code_covers_the_scenario_and_what_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "storms_of_one").mkdir()
+    parts = {
+        "the scenario": tmp_path / "storms_of_one" / "sea.py",
+        "beside it": tmp_path / "storms_of_one" / "__init__.py",
+        "what is watched": tmp_path / "service_of_one.py",
+        "another": tmp_path / "other_of_one.py",
+    }
+    for path in parts.values():
+        path.write_text("")
+
+    def digest() -> str:
+        return bundles.code_digest("storms_of_one.sea:scenario", ("service_of_one",))
+
+    changed: dict[str, bool] = {}
+    for name, path in parts.items():
+        before = digest()
+        path.write_text("x = 1\n")
+        changed[name] = digest() != before
+    assert changed == {**dict.fromkeys(parts, True), "another": False}

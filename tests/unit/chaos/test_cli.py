@@ -128,6 +128,7 @@ def test_mutants_are_hunted(new: str, code: int, says: str, tmp_path: Path) -> N
         (("simulate", "--scenario", "x:"), "name one as package.module:function"),
         (("simulate", "--scenario", "tests.unit.chaos.exits:main"), "SystemExit: 3 (exits.py:5)"),
         (("replay", "nowhere.json"), "neither a seed nor a bundle"),
+        (("simulate", "--watch", "nowhere.at"), "there is no package 'nowhere.at' to watch"),
         (("mutate", "--folder", "docs"), "there are no mutants in docs"),
         (("mutate", "M-00", "--folder", "tests/simulation/mutants"), "no such mutant: M-00"),
     ],
@@ -201,6 +202,87 @@ def test_processes_that_cannot_be_started_are_told() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert ran.exit_code == 3
     assert "lower --jobs" in ran.stderr
+
+
+OUTSIDE = "tests.unit.chaos.outside"
+
+
+def test_a_package_of_ones_own_can_be_watched_and_its_replays_and_bundles_watch_it_too(
+    tmp_path: Path,
+) -> None:
+    given = ("--scenario", f"{OUTSIDE}:scenario")
+    assert chaos("simulate", "--seeds", "1", "--jobs", "1", *given).exit_code == 0
+    ran = chaos("simulate", "--seeds", "1", "--jobs", "1", "--watch", OUTSIDE, *given)
+    assert ran.exit_code == 1
+    assert "time.monotonic called at" in ran.stderr
+    assert "outside.py:13: take time from the event loop" in ran.stderr
+    again = f"keygrove chaos replay 0 --scenario {OUTSIDE}:scenario --watch {OUTSIDE}"
+    assert again in ran.stderr
+    assert chaos(*again.split()[2:]).exit_code == 1
+    kept = chaos("keep", "0", "--folder", str(tmp_path), "--watch", OUTSIDE, *given)
+    assert kept.exit_code == 0
+    path = str(tmp_path / "outside-0.json")
+    ran = chaos("replay", path)
+    assert (ran.exit_code, "warning" in ran.stderr) == (1, False)
+    refused = chaos("replay", path, "--watch", "tests")
+    assert f"this bundle is of --watch {OUTSIDE}" in refused.stderr
+
+
+@pytest.mark.slow
+def test_determinism_watches_in_other_processes_as_well() -> None:
+    given = ("--scenario", f"{OUTSIDE}:scenario", "--watch", OUTSIDE)
+    ran = chaos("determinism", "--seeds", "1", *given)
+    assert ran.exit_code == 0, ran.stderr
+
+
+def test_bundles_of_ones_own_go_to_a_folder_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert chaos("keep", "0", "--scenario", f"{HERE}:sound").exit_code == 0
+    assert (tmp_path / "runs" / "scenarios-sound-0.json").exists()
+
+
+def by_shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What comes of `keygrove chaos` in a shell."""
+    program = "import sys; sys.argv[0] = 'keygrove'; from keygrove.cli.main import main; main()"
+    return subprocess.run(
+        ["sh", "-c", f'"$0" -c "{program}" chaos {command}', sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize("verb", ["simulate --seeds 1 --jobs 1", "replay 0"])
+def test_output_that_cannot_be_written_is_told_in_a_line(verb: str) -> None:
+    ran = by_shell(f"{verb} --scenario {HERE}:sound >/dev/full")
+    assert ran.returncode == 3
+    assert ran.stderr.splitlines()[-1] == (
+        "Error: cannot write to standard output: No space left on device"
+    )
+    assert "Traceback" not in ran.stderr
+
+
+def test_without_an_output_the_exit_code_says_it() -> None:
+    ran = by_shell(f"replay 2 --scenario {HERE}:rare_bug >&-")
+    assert (ran.returncode, "Traceback" in ran.stderr) == (1, False)
+    assert "found: I-01: a number was lost" in ran.stderr
+
+
+@pytest.mark.parametrize("value", ["", "random"])
+def test_hash_seeds_that_are_none_are_replaced(value: str) -> None:
+    ran = by_shell(f"--verbose replay 0 --scenario {HERE}:sound", PYTHONHASHSEED=value)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("starting again with PYTHONHASHSEED=0") == 1
+
+
+def test_ctrl_c_ends_a_replay_as_interrupted() -> None:
+    ran = chaos("replay", "0", "--scenario", f"{HERE}:interrupted")
+    assert ran.exit_code == 130
+    assert ran.stderr.splitlines()[-1] == "interrupted"
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

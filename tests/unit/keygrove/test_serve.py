@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from trio.testing import MockClock
 
-from keygrove.errors import StoreError
+from keygrove.errors import NodeStopError, StoreError
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings, StorageSettings
 from keygrove.storage.memory import MemoryStore
@@ -26,6 +27,28 @@ ONE_SHARD = Settings(storage=StorageSettings(shards=1))
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     jumping = {"clock": MockClock(autojump_threshold=0)}
     return request.param, jumping if request.param == "trio" else {}
+
+
+@asynccontextmanager
+async def stuck() -> AsyncGenerator[Opening, None]:
+    """A store whose files take an hour to open, and nobody can stop that."""
+    with anyio.CancelScope(shield=True):
+        await anyio.sleep(3600)
+    await anyio.lowlevel.checkpoint()
+    async with MemoryStore().opened() as opening:
+        yield opening
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
+async def test_a_start_that_could_not_be_stopped_in_order_says_so() -> None:
+    async def run_for_a_second() -> None:
+        with anyio.move_on_after(1.0):
+            async with simulated_node(ONE_SHARD, stores=[stuck]) as node:
+                await node.runtime.wait()
+
+    with pytest.raises(NodeStopError, match="storage/shard-0 took too long and was killed"):
+        await run_for_a_second()
 
 
 class Disk:

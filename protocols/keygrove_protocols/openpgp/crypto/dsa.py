@@ -24,8 +24,9 @@ from keygrove_protocols.openpgp.crypto.public_key import (
 )
 
 MODULUS_BITS_MAX = 4_096
-ORDER_BITS_MAX = 256
-"""The time of a verification grows with the order times the square of the modulus."""
+ORDER_BITS_MIN, ORDER_BITS_MAX = 160, 256
+"""Below, chance signs, and nobody ever made one; above, a hostile key takes too long: time grows
+with the order and with the square of the modulus."""
 
 _LIBRARY_MODULUS_BITS = frozenset({1024, 2048, 3072, 4096})
 _LIBRARY_ORDER_BITS = frozenset({160, 224, 256})
@@ -35,7 +36,7 @@ _ALGORITHMS = (17,)
 def load_dsa(of: KeyMaterial) -> PublicKey:
     """A key of a modulus, an order, a generator and a public value."""
     p, q, g, y = (int.from_bytes(one) for one in of.integers(4))
-    if not (p & q & 1 and 1 < q < p and 1 < g < p and 1 < y < p):
+    if not (p & q & 1 and q < p and q.bit_length() >= ORDER_BITS_MIN and 1 < g < p and 1 < y < p):
         return UselessKey(_ALGORITHMS, Verdict.BAD)
     if p.bit_length() > MODULUS_BITS_MAX or q.bit_length() > ORDER_BITS_MAX:
         return UselessKey(_ALGORITHMS, Verdict.UNVERIFIABLE)
@@ -50,7 +51,7 @@ class _DsaKey(SigningKey):
         order_bits = numbers.parameter_numbers.q.bit_length()
         self._is_for_library = bits in _LIBRARY_MODULUS_BITS and order_bits in _LIBRARY_ORDER_BITS
         slowness = 1 if self._is_for_library else 20
-        super().__init__(_ALGORITHMS, 20 + slowness * bits * bits * order_bits // 2_400_000)
+        super().__init__(_ALGORITHMS, 5 + slowness * bits * bits * order_bits // 4_000_000)
         self._numbers = numbers
         self._order_octets = order_bits + 7 >> 3
         self._is_strict = is_strict

@@ -30,13 +30,13 @@ class Curve(msgspec.Struct, frozen=True, gc=False):
 
 
 CURVES: Mapping[str, Curve] = {
-    "nistp256": Curve(ec.SECP256R1(), 32, 85),
-    "nistp384": Curve(ec.SECP384R1(), 48, 560),
-    "nistp521": Curve(ec.SECP521R1(), 66, 660),
-    "secp256k1": Curve(ec.SECP256K1(), 32, 480),
-    "brainpoolP256r1": Curve(ec.BrainpoolP256R1(), 32, 460),
-    "brainpoolP384r1": Curve(ec.BrainpoolP384R1(), 48, 950),
-    "brainpoolP512r1": Curve(ec.BrainpoolP512R1(), 64, 1_300),
+    "nistp256": Curve(ec.SECP256R1(), 32, 45),
+    "nistp384": Curve(ec.SECP384R1(), 48, 340),
+    "nistp521": Curve(ec.SECP521R1(), 66, 310),
+    "secp256k1": Curve(ec.SECP256K1(), 32, 230),
+    "brainpoolP256r1": Curve(ec.BrainpoolP256R1(), 32, 230),
+    "brainpoolP384r1": Curve(ec.BrainpoolP384R1(), 48, 470),
+    "brainpoolP512r1": Curve(ec.BrainpoolP512R1(), 64, 690),
 }
 """By the name that `keys.CURVES` gives them."""
 

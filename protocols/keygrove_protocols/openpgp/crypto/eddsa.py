@@ -18,8 +18,8 @@ from keygrove_protocols.openpgp.crypto.public_key import (
     Verdict,
 )
 
-ED25519_US = 140
-ED448_US = 260
+ED25519_US = 62
+ED448_US = 145
 
 _LEGACY, _ED25519, _ED448 = (22,), (27,), (28,)
 

@@ -6,8 +6,10 @@ from keygrove_protocols.openpgp.crypto.dsa import load_dsa
 from keygrove_protocols.openpgp.crypto.ecdsa import load_ecdsa
 from keygrove_protocols.openpgp.crypto.eddsa import load_ed448, load_ed25519, load_eddsa_legacy
 from keygrove_protocols.openpgp.crypto.material import KeyMaterial
+from keygrove_protocols.openpgp.crypto.ml_dsa import load_ml_dsa_65, load_ml_dsa_87
 from keygrove_protocols.openpgp.crypto.public_key import PublicKey, UselessKey, Verdict
 from keygrove_protocols.openpgp.crypto.rsa import load_rsa
+from keygrove_protocols.openpgp.crypto.slh_dsa import load_slh_dsa
 
 _MATERIAL_AT = {2: 8, 3: 8, 4: 6, 5: 10, 6: 10}  # version: offset
 _ENCRYPT_ONLY = frozenset({2, 16, 18, 25, 26, 35, 36})
@@ -19,6 +21,11 @@ _LOADERS: Mapping[int, Callable[[KeyMaterial], PublicKey]] = {
     22: load_eddsa_legacy,
     27: load_ed25519,
     28: load_ed448,
+    30: load_ml_dsa_65,
+    31: load_ml_dsa_87,
+    32: load_slh_dsa,
+    33: load_slh_dsa,
+    34: load_slh_dsa,
 }
 
 

@@ -6,8 +6,9 @@ raises ends here: a signature is good, or it is not, or we cannot tell.
 
 from abc import ABC, abstractmethod
 from enum import Enum
+from typing import ClassVar
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 
 from keygrove_protocols.openpgp.crypto.hashes import HASHES, Hash
 
@@ -28,7 +29,8 @@ class PublicKey(ABC):
     """A key that can be asked who signed.
 
     `algorithms` are the numbers that its signatures may name, `cost_us` is about how many
-    microseconds one verification takes.
+    microseconds one verification takes: as `python -m keygrove_bench arithmetic` measured it on
+    a core that does 20,000 verifications by RSA-4096 a second.
     """
 
     __slots__ = ("algorithms", "cost_us")
@@ -68,9 +70,11 @@ class UselessKey(PublicKey):
 
 
 class SigningKey(PublicKey):
-    """A key of an algorithm that signs."""
+    """A key of an algorithm that signs. A digest of fewer than `DIGEST_OCTETS_MIN` is BAD."""
 
     __slots__ = ()
+
+    DIGEST_OCTETS_MIN: ClassVar[int] = 0
 
     def verify(
         self, algorithm: int, hash_algorithm: int, digest: bytes, material: bytes
@@ -81,13 +85,13 @@ class SigningKey(PublicKey):
         hashed = HASHES.get(hash_algorithm)
         if hashed is None:
             return Verdict.UNVERIFIABLE
-        if len(digest) != hashed.octets:
+        if len(digest) != hashed.octets or hashed.octets < self.DIGEST_OCTETS_MIN:
             return Verdict.BAD
         try:
             return Verdict.VALID if self._check(hashed, digest, material) else Verdict.BAD
         except (InvalidSignature, ValueError):
             return Verdict.BAD
-        except UnsupportedAlgorithm:
+        except (UnsupportedAlgorithm, InternalError):
             return Verdict.UNVERIFIABLE
 
     @abstractmethod
@@ -97,5 +101,6 @@ class SigningKey(PublicKey):
         Raises:
             InvalidSignature: it is not.
             ValueError: it is none, or the key is none.
-            UnsupportedAlgorithm: this build of the library cannot tell.
+            UnsupportedAlgorithm: this build of the library does not do it.
+            InternalError: the same, found out late.
         """

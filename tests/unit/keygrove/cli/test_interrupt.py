@@ -1,12 +1,16 @@
 """What commands do that are told to stop."""
 
+import os
+import signal
 from typing import Any
 
 import anyio
 import pytest
 from trio.testing import MockClock
 
-from keygrove.cli.interrupt import FINISH_S, finished
+from keygrove.cli.interrupt import FINISH_S, finished, run
+from keygrove.cli.options import CouldNotRun, errors_worded
+from keygrove.errors import NodeStopError
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +38,21 @@ async def test_what_has_begun_is_finished_within_limits(
         await finished(work)
     assert anyio.current_time() - begun == lasts_s
     assert ends == ([takes_s] if takes_s == lasts_s else [])
+
+
+def test_what_could_not_be_stopped_in_order_is_told_and_no_success() -> None:
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise NodeStopError(["storage/shard-0"])
+
+    with (
+        pytest.raises(CouldNotRun, match=r"storage/shard-0 took too long"),
+        errors_worded(debug=False),
+    ):
+        run(work, tell=lambda _: None)
 
 
 async def test_its_value_and_its_failure_are_passed_on() -> None:

@@ -6,21 +6,22 @@ from functools import partial
 
 import pytest
 
-from keygrove.cluster.candidate import Candidate
 from keygrove.cluster.placement import Placement
 from keygrove.cluster.router import Router, shard_name
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Form
+from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.messages import Merged, NoSpace
+from keygrove.storage.messages import Administered, Merged, NoSpace, Order, Replayed
 from keygrove.storage.shard import OpenStore, Shard
-from keygrove.storage.store import Cause, Opened, Opening, Term, TermKind
+from keygrove.storage.store import Cause, Effect, Opened, Opening, Term, TermKind
 from keygrove_actors import CalleeExit, ChildSpec, NoProc, SupSpec, run
-from keygrove_chaos.certificates import binary, digest_of, made, put_of, with_aside
+from keygrove_chaos.certificates import binary, candidate_of, made, put_of, with_aside
 from keygrove_chaos.node import InlineCompute, LoopClock
 from keygrove_chaos.stores import Hook, HookedStore, Notes
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
+from keygrove_protocols.openpgp.policy import VERIFIED
 from tests.loops import Backend, virtual_trio
 
 pytestmark = pytest.mark.anyio
@@ -66,10 +67,11 @@ def site() -> Site:
 
 @asynccontextmanager
 async def routing(site: Site) -> AsyncGenerator[Router, None]:
+    means = Means(LoopClock(), InlineCompute(), VERIFIED)
     children = tuple(
         ChildSpec(
             shard_name(number),
-            partial(Shard, opener, LoopClock(), InlineCompute(), cache_bytes=0, watcher=Notes()),
+            partial(Shard, opener, means, cache_bytes=0, watcher=Notes()),
             name=shard_name(number),
         )
         for number, opener in enumerate(site.openers())
@@ -79,16 +81,12 @@ async def routing(site: Site) -> AsyncGenerator[Router, None]:
         site.asked.append((-1, "end"))
 
 
-def candidate(certificate: Certificate) -> Candidate:
-    return Candidate(fingerprint(certificate), 4, certificate, digest_of(certificate))
-
-
 def some(number: int, *user_ids: str) -> list[Certificate]:
     return [made(n, *user_ids) for n in range(number)]
 
 
 async def store(router: Router, certificates: Sequence[Certificate]) -> list[object]:
-    return list(await router.merge_all([candidate(one) for one in certificates], Cause.LOAD))
+    return list(await router.merge_all([candidate_of(one, Cause.LOAD) for one in certificates]))
 
 
 async def test_a_certificate_is_merged_at_its_own_shard_alone(site: Site) -> None:
@@ -142,6 +140,22 @@ async def test_merges_come_back_in_the_order_given(site: Site) -> None:
             Outcome.UNCHANGED,
             Outcome.ADDED,
         ] * 5
+
+
+async def test_administrators_requests_go_to_the_owner_alone(site: Site) -> None:
+    one, other = put_of(made(1)), put_of(made(1, "Alice"))
+    name = one.fingerprint
+    async with routing(site) as router:
+        await store(router, [made(1)])
+        site.asked.clear()
+        requests = [
+            await router.replace(other, Order(None, "", b"1")),
+            await router.deny(name, Order(None, "", b"2")),
+            await router.allow(name, Order(None, "", b"3")),
+            await router.allow(name, Order(None, "", b"3")),
+        ]
+        assert requests == [*(Administered(Effect.DONE, n) for n in (2, 3, 4)), Replayed()]
+        assert {number for number, _ in site.asked} == {Placement(SHARDS).shard(name)}
 
 
 async def test_a_find_and_a_search_ask_all_shards_and_give_the_first(site: Site) -> None:

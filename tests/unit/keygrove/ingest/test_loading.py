@@ -1,7 +1,7 @@
 """Loading files into a sink, and the count of what became of them."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import anyio
@@ -20,14 +20,13 @@ from keygrove.ingest.loading import (
 )
 from keygrove.ingest.messages import Fate, Result, Submitted, Unavailable
 from keygrove.ingest.pipeline import Reply
-from keygrove.ingest.steps import prepare
+from keygrove.ingest.steps import look_into_dump
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.messages import Failed, NoSpace
-from keygrove.storage.store import Cause
 from keygrove_chaos.certificates import armored, binary, made
-from keygrove_protocols.errors import ProtocolError
-from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
+from keygrove_protocols.openpgp.certificate import Certificate, Refused, fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
+from keygrove_protocols.openpgp.policy import VERIFIED
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +47,7 @@ class Sink:
         self.dropped: dict[bytes, dict[str, int]] = {}
         self.told: list[Refusal] = []
 
-    async def __call__(self, data: bytes) -> Reply:
+    async def __call__(self, certificates: Sequence[bytes]) -> Reply:
         self.submissions += 1
         self.at_once += 1
         self.at_once_max = max(self.at_once, self.at_once_max)
@@ -59,18 +58,15 @@ class Sink:
         self.at_once -= 1
         if self.replies:
             return self.replies.pop(0)
-        return self.spoils(data) or self._take(data)
+        return self.spoils(b"".join(certificates)) or self._take(certificates)
 
-    def _take(self, data: bytes) -> Reply:
-        try:
-            draft = prepare(data, Cause.LOAD)
-        except ProtocolError as error:
-            return Rejected(Blame.UNACCEPTABLE, error.code, str(error))
-        fates = [
-            Fate(Result.INVALID, one.fingerprint, None, one.error, one.text, one.at)
-            for one in draft.refused
-        ]
-        for one in draft.candidates:
+    def _take(self, certificates: Sequence[bytes]) -> Reply:
+        fates: list[Fate] = []
+        for one in look_into_dump(certificates, VERIFIED).ones:
+            if isinstance(one, Refused):
+                invalid = Result.INVALID
+                fates.append(Fate(invalid, one.fingerprint, None, one.error, one.text, one.at))
+                continue
             result = Result.IGNORED if one.fingerprint in self.held else Result.INSERTED
             self.held.add(one.fingerprint)
             dropped = self.dropped.get(one.fingerprint, {})
@@ -229,13 +225,23 @@ async def test_each_refusal_is_told_with_its_place(sink: Sink, loader: Loader) -
     assert "send one of version 4 or 6" in sink.told[0].text
 
 
-async def test_one_that_spoils_its_batch_is_told_with_its_place(sink: Sink, loader: Loader) -> None:
+async def test_one_with_a_secret_key_is_told_with_its_place(sink: Sink, loader: Loader) -> None:
     secret = binary([made(7)]) + join([Packet(Tag.SECRET_SUBKEY, b"\x04")])
     before = binary(some(5))
     await load(loader, before + secret + binary([made(8)]))
     assert [(one.number, one.offset, one.error) for one in sink.told] == [
         (6, len(before), "SecretKeyMaterial")
     ]
+
+
+async def test_one_that_spoils_its_batch_is_told_with_its_place(sink: Sink, loader: Loader) -> None:
+    first, bad = binary([made(1)]), binary([made(2, "User 2")])
+    refused = Rejected(Blame.TOO_LARGE, "TooCostly", "it takes too long")
+    sink.spoils = lambda data: refused if bad in data else None
+    await load(loader, first + bad + binary([made(3)]))
+    expected = Refusal("file", 2, len(first), None, "invalid", "TooCostly", "it takes too long")
+    assert sink.told == [expected]
+    assert (loader.loaded.inserted, loader.loaded.invalid) == (2, 1)
 
 
 async def test_one_that_met_a_bug_is_told(sink: Sink, loader: Loader) -> None:

@@ -2,20 +2,25 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from keygrove.ingest.steps import (
-    STEPS,
-    draft,
-    group_packets,
-    make_canonical,
-    prepare,
-    refuse_old_versions,
-    split_packets,
-    take_off_armor,
+    COST_US_MAX,
+    SOURCE_OCTETS,
+    TOO_COSTLY,
+    Reading,
+    look_into,
+    look_into_dump,
+    name_of,
+    read,
+    source_of,
+    source_salt,
 )
+from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.store import Cause
-from keygrove_chaos.certificates import armored, binary, digest_of, large, made
+from keygrove_chaos.certificates import armored, binary, candidate_of, costly, large, made
+from keygrove_chaos.signing import Signer
 from keygrove_protocols.errors import (
     FramingError,
     NotACertificateError,
@@ -24,70 +29,150 @@ from keygrove_protocols.errors import (
     TooLargeError,
 )
 from keygrove_protocols.limits import BULK, SUBMISSION
-from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, packets
+from keygrove_protocols.openpgp.certificate import Certificate, Refused, fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
+from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Policy
 
 ALICE, BOB = made(1, "Alice", "Amy", signatures=2), made(2, "Bob")
-
-
-def test_the_steps_are_these_in_this_order() -> None:
-    assert list(STEPS) == [
-        ("take off armor", take_off_armor),
-        ("split packets", split_packets),
-        ("group packets", group_packets),
-        ("make canonical", make_canonical),
-        ("refuse old versions", refuse_old_versions),
-    ]
+REVOCATION = Signer(1).sign(0x20, ALICE.primary)
+SECRET = join([Packet(Tag.SECRET_KEY, b"\x04")])
 
 
 @pytest.mark.parametrize("form", [armored(ALICE, BOB), binary([ALICE, BOB])], ids=["armor", "raw"])
-def test_armor_is_taken_off_and_packets_are_left_alone(form: bytes) -> None:
-    assert take_off_armor(draft(form, Cause.UPLOAD)).data == binary([ALICE, BOB])
+def test_a_submission_is_read_armored_or_not(form: bytes) -> None:
+    assert read(form).certificates == (ALICE, BOB)
+    assert read(form).revocation is None
 
 
-def test_packets_are_split_and_the_octets_let_go() -> None:
-    on = split_packets(draft(binary([ALICE, BOB]), Cause.UPLOAD))
-    assert on.packets == (*packets(ALICE), *packets(BOB))
-    assert on.data == b""
+def test_bad_certificates_are_set_aside_when_it_is_read() -> None:
+    first, bad, last = read(binary([ALICE, made(9, version=5), BOB])).certificates
+    assert (first, last) == (ALICE, BOB)
+    assert isinstance(bad, Refused)
+    assert (bad.error, bad.at) == ("UnsupportedKeyVersion", 1)
 
 
-def test_packets_are_grouped_and_bad_certificates_set_aside() -> None:
-    on = draft(binary([ALICE, made(9, version=5), BOB]), Cause.UPLOAD)
-    on = group_packets(split_packets(on))
-    assert on.certificates == (ALICE, BOB)
-    assert [one.error for one in on.refused] == ["UnsupportedKeyVersion"]
-    assert on.packets == ()
+def test_a_revocation_that_comes_alone_is_read_as_one() -> None:
+    assert read(join([REVOCATION])) == Reading(revocation=REVOCATION)
+    assert read(join([Packet(Tag.MARKER, b"PGP"), REVOCATION])).revocation == REVOCATION
+    other = ALICE.components[0].signatures[0]
+    for packets in ([other], [REVOCATION, REVOCATION]):
+        with pytest.raises(NotACertificateError):
+            read(join(packets))
 
 
-def test_certificates_become_canonical_candidates() -> None:
+@pytest.mark.parametrize("policy", [VERIFIED, MINIMAL, SKS_COMPATIBLE], ids=lambda one: one.preset)
+def test_certificates_become_candidates_of_the_policy_in_their_order(policy: Policy) -> None:
     shuffled = Certificate(ALICE.primary, (), ALICE.components[::-1] * 2)
-    on = draft(binary([shuffled]), Cause.UPLOAD)
-    on = make_canonical(group_packets(split_packets(on)))
-    (one,) = on.candidates
-    assert (one.certificate, one.digest) == (ALICE, digest_of(ALICE))
-    assert (one.fingerprint, one.version) == (fingerprint(ALICE), 4)
-    assert on.certificates == ()
+    prepared = look_into(read(binary([shuffled, BOB])), policy)
+    assert prepared.ones == (
+        candidate(ALICE, policy, Cause.UPLOAD),
+        candidate(BOB, policy, Cause.UPLOAD, at=1),
+    )
+
+
+def test_what_was_set_aside_when_it_was_read_is_passed_on() -> None:
+    reading = read(binary([made(9, version=5), ALICE]))
+    refused, alice = look_into(reading, VERIFIED).ones
+    assert refused == reading.certificates[0]
+    assert isinstance(alice, Candidate)
+    assert alice.at == 1
 
 
 def test_version_3_is_refused_from_clients_and_taken_from_dumps(
     vector: Callable[[str], bytes],
 ) -> None:
-    old = vector("v3-rsa.pgp") + binary([BOB])
-    uploaded, loaded = prepare(old, Cause.UPLOAD), prepare(old, Cause.LOAD)
-    assert [one.version for one in uploaded.candidates] == [4]
-    (refused,) = uploaded.refused
-    assert refused.error == "UnsupportedKeyVersion"
-    assert refused.fingerprint == loaded.candidates[0].fingerprint
-    assert [one.version for one in loaded.candidates] == [3, 4]
-    assert loaded.refused == ()
+    old = vector("v3-rsa.pgp")
+    refused, bob = look_into(read(old + binary([BOB])), VERIFIED).ones
+    assert isinstance(refused, Refused)
+    assert isinstance(bob, Candidate)
+    assert (refused.error, refused.version) == ("UnsupportedKeyVersion", 3)
+    (taken,) = look_into_dump([old], VERIFIED).ones
+    assert isinstance(taken, Candidate)
+    assert taken.put is not None
+    assert (taken.version, taken.fingerprint) == (3, refused.fingerprint)
+
+
+def test_each_certificate_of_a_dump_stands_for_itself() -> None:
+    two = binary([ALICE, BOB])
+    some = [binary([ALICE]), b"\x00junk", SECRET, binary([made(9, version=5)]), binary([BOB])]
+    ones = look_into_dump(some, VERIFIED).ones
+    assert [one.at for one in ones] == [0, 1, 2, 3, 4]
+    assert [one.error for one in ones] == [
+        "",
+        "BadPacketHeader",
+        "SecretKeyMaterial",
+        "UnsupportedKeyVersion",
+        "",
+    ]
+    assert [one.fingerprint for one in ones][::4] == [fingerprint(ALICE), fingerprint(BOB)]
+    with pytest.raises(ValueError, match="unpack"):
+        look_into_dump([two], VERIFIED)
+
+
+def test_candidates_of_a_dump_say_so_and_where_they_come_from() -> None:
+    octets = binary([ALICE])
+    (one,) = look_into_dump([octets], VERIFIED).ones
+    source = source_of(octets, source_salt(VERIFIED))
+    assert one == candidate(ALICE, VERIFIED, Cause.LOAD, source=source)
+    assert len(source) == SOURCE_OCTETS
+    assert isinstance(one, Candidate)
+    assert one.put is not None
+    assert one.put.source == source
+
+
+def test_a_source_is_of_octets_and_of_a_policy() -> None:
+    blocking = msgspec.structs.replace(VERIFIED, blocked=frozenset({fingerprint(ALICE)}))
+    octets = (binary([ALICE]), binary([BOB]))
+    salts = [source_salt(one) for one in (VERIFIED, MINIMAL, SKS_COMPATIBLE, blocking)]
+    assert len({source_of(one, salt) for one in octets for salt in salts}) == 8
+    assert source_salt(Policy()) == source_salt(VERIFIED)
+
+
+def test_the_order_of_what_is_blocked_makes_no_other_source() -> None:
+    names = [fingerprint(made(number)) for number in range(40)]
+    salts = {source_salt(Policy(blocked=frozenset(order))) for order in (names, names[::-1])}
+    assert len(salts) == 1
+
+
+def test_whose_a_certificate_is_stands_at_its_beginning() -> None:
+    octets = binary([ALICE])
+    assert name_of(octets) == fingerprint(ALICE)
+    assert name_of(octets[:60]) == fingerprint(ALICE)
+    for junk in (b"", b"\x00", SECRET, octets[:20], binary([made(9, version=5)])[:20]):
+        assert name_of(junk) is None
 
 
 def test_dumps_may_be_larger_than_submissions() -> None:
-    assert draft(b"", Cause.UPLOAD).limits == SUBMISSION
-    assert draft(b"", Cause.LOAD).limits == BULK
-    data = binary([large(3, 1 << 20)])
-    assert prepare(data, Cause.UPLOAD).refused[0].error == "TooLarge"
-    assert len(prepare(data, Cause.LOAD).candidates) == 1
+    data = binary([large(3, SUBMISSION.body_bytes_max)])
+    assert BULK.body_bytes_max > len(data) > SUBMISSION.body_bytes_max
+    with pytest.raises(TooLargeError):
+        read(data)
+    (one,) = look_into_dump([data], VERIFIED).ones
+    assert isinstance(one, Candidate)
+    assert one.put is not None
+    assert len(one.put.packets) < len(data), "what is kept of it is for the policy to say"
+
+
+def test_what_costs_too_much_is_refused_before_anything_is_verified() -> None:
+    octets = binary([costly(1)])
+    one_us = read(octets).cost_us
+    number = COST_US_MAX // one_us + 1
+    assert number < SUBMISSION.input_packets_max, "or nobody could have us do so much"
+    refused, bob = look_into(read(binary([costly(number), BOB])), VERIFIED).ones
+    assert isinstance(refused, Refused)
+    assert (refused.error, refused.at) == (TOO_COSTLY, 0)
+    assert refused.fingerprint == fingerprint(costly(1))
+    assert isinstance(bob, Candidate)
+    (dumped,) = look_into_dump([binary([costly(number)])], VERIFIED).ones
+    assert dumped.error == TOO_COSTLY
+    (taken,) = look_into(read(octets), VERIFIED).ones
+    assert taken.error == "NoValidSelfSig"
+
+
+def test_the_cost_is_that_of_all_certificates() -> None:
+    each = [read(binary([one])).cost_us for one in (ALICE, BOB)]
+    assert read(binary([ALICE, made(9, version=5), BOB])).cost_us == sum(each)
+    assert read(join([REVOCATION])).cost_us == 0
 
 
 @pytest.mark.parametrize(
@@ -98,7 +183,7 @@ def test_dumps_may_be_larger_than_submissions() -> None:
         (b"\xc6\x05abc", FramingError),
         (armored(ALICE)[:-40], FramingError),
         (join([Packet(Tag.USER_ID, b"Alice")]), NotACertificateError),
-        (binary([ALICE]) + join([Packet(Tag.SECRET_KEY, b"\x04")]), SecretKeyMaterialError),
+        (binary([ALICE]) + SECRET, SecretKeyMaterialError),
         (bytes(SUBMISSION.body_bytes_max + 1), TooLargeError),
         (binary([made(n) for n in range(101)]), TooLargeError),
     ],
@@ -108,11 +193,9 @@ def test_what_cannot_be_taken_is_refused_as_a_whole(
     data: bytes, error: type[ProtocolError]
 ) -> None:
     with pytest.raises(error):
-        prepare(data, Cause.UPLOAD)
+        read(data)
 
 
-def test_preparing_is_all_steps_in_a_row() -> None:
-    on = draft(armored(ALICE), Cause.UPLOAD)
-    for _, step in STEPS:
-        on = step(on)
-    assert on == prepare(armored(ALICE), Cause.UPLOAD)
+def test_a_candidate_of_a_submission_is_what_a_shard_is_asked_to_merge() -> None:
+    (one,) = look_into(read(armored(ALICE)), VERIFIED).ones
+    assert one == candidate_of(ALICE)

@@ -15,7 +15,7 @@ from keygrove.storage.store import CertificateStore, Put, Term, TermKind
 from keygrove_chaos.certificates import made, put_of
 from keygrove_chaos.databases import Statement, WatchedDatabases, ignore
 from keygrove_chaos.disk import Disk
-from keygrove_chaos.disk_faults import Slow
+from keygrove_chaos.disk_faults import Operation, Slow
 from keygrove_chaos.sqlite import SimulatedDatabases
 from keygrove_protocols.openpgp.keys import Fingerprint
 from tests.simulation.timelines import SeededTimeline
@@ -44,11 +44,16 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def files() -> Iterator[WatchedDatabases]:
-    """On a disk that takes a millisecond for all that is asked of it."""
-    timeline = SeededTimeline(0)
-    disk = Disk(timeline, "node")
+def disk() -> Disk:
+    """It takes a millisecond for all that is asked of it."""
+    disk = Disk(SeededTimeline(0), "node")
     disk.push("slow", Slow(delay_s=0.001))
+    return disk
+
+
+@pytest.fixture
+def files(disk: Disk) -> Iterator[WatchedDatabases]:
+    timeline = SeededTimeline(0)
     simulated = SimulatedDatabases(timeline, "node", disk.boot(), timeline.now)
     yield WatchedDatabases(simulated)
     simulated.close()
@@ -124,6 +129,29 @@ async def test_an_index_that_cannot_be_written_is_read_and_followed_in_memory(
         await assert_whole(store)
         with pytest.raises(DiskFullError):
             await store.settle()
+    files.watch = ignore
+    async with opened(files) as opening:
+        await assert_whole(await opening.finish())
+
+
+async def test_a_stop_breaks_the_check_of_the_index_off(
+    files: WatchedDatabases, disk: Disk
+) -> None:
+    await fill(files)
+
+    def watch(statement: Statement) -> None:
+        if statement.sql.startswith(CHECK):
+            disk.push("slower", Slow(operations=(Operation.READ,), delay_s=3600.0))
+            told.cancel()
+
+    begun = anyio.current_time()
+    with anyio.CancelScope() as told:
+        async with opened(files) as opening:
+            files.watch = watch
+            await opening.finish()
+    assert told.cancelled_caught
+    assert anyio.current_time() - begun < 3600
+    disk.pop("slower")
     files.watch = ignore
     async with opened(files) as opening:
         await assert_whole(await opening.finish())

@@ -14,6 +14,8 @@ from trio.testing import assert_checkpoints, assert_no_checkpoints
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
+from keygrove.storage.candidate import candidate
+from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import (
     Failed,
@@ -45,11 +47,21 @@ from keygrove_actors import (
     TerminateError,
     run,
 )
-from keygrove_chaos.certificates import CREATED, binary, digest_of, large, made, put_of
+from keygrove_chaos.certificates import (
+    CREATED,
+    binary,
+    candidate_of,
+    digest_of,
+    large,
+    made,
+    put_of,
+)
 from keygrove_chaos.stores import Hook, HookedOpening, Notes
-from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
+from keygrove_protocols.openpgp.certificate import Certificate, Component, fingerprint
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
+from keygrove_protocols.openpgp.packets import Packet, Tag
+from keygrove_protocols.openpgp.policy import SKS_COMPATIBLE, VERIFIED, Policy
 from tests.loops import Backend, virtual_trio
 
 pytestmark = pytest.mark.anyio
@@ -99,8 +111,7 @@ class Subject:
         self.reports = hooks.reports
 
     async def merge(self, certificate: Certificate) -> Merged | NoSpace | Failed:
-        name, digest = fingerprint(certificate), digest_of(certificate)
-        return await self.ref.call(Merge(name, certificate, digest, Cause.UPLOAD))
+        return await self.ref.call(Merge(candidate_of(certificate)))
 
     async def fetch(
         self, certificate: Certificate, form: Form = Form.BINARY
@@ -162,13 +173,12 @@ def open_it(kind: str, tmp_path: Path) -> OpenStore:
 
 @asynccontextmanager
 async def running(
-    open_store: OpenStore, cache_bytes: int = 1 << 20
+    open_store: OpenStore, cache_bytes: int = 1 << 20, policy: Policy = VERIFIED
 ) -> AsyncGenerator[Subject, None]:
     hooks = Hooks(open_store)
 
-    start = partial(
-        Shard, hooks.open, Clock(), hooks.compute, cache_bytes=cache_bytes, watcher=hooks.notes
-    )
+    means = Means(Clock(), hooks.compute, policy)
+    start = partial(Shard, hooks.open, means, cache_bytes=cache_bytes, watcher=hooks.notes)
     child = ChildSpec("shard-0", start, name="shard-0", shutdown=SHUTDOWN_S)
     spec = SupSpec(children=(child,), intensity=5)
     with anyio.fail_after(LIMIT_S):
@@ -256,6 +266,38 @@ async def test_what_was_acknowledged_is_seen_by_every_kind_of_read(
         term = Term(TermKind.ADDRESS, b"a@x.example")
         assert await subject.ref.call(Find(term, 5)) == (fingerprint(ALICE),)
         assert await subject.ref.call(Search(frozenset({"alice"}), 5)) == (fingerprint(ALICE),)
+
+
+UNSIGNED = Certificate(ALICE.primary, (), (Component(Packet(Tag.USER_ID, b"Mallory")),))
+
+
+async def test_what_nothing_can_be_kept_of_is_refused_and_not_committed(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        assert await subject.merge(UNSIGNED) == Merged(Outcome.REFUSED, Digest(b""), 0)
+        assert await subject.fetch(ALICE) is None
+        assert "commit" not in subject.hooks.seen
+
+
+async def test_what_only_sks_keeps_is_found_by_its_digest_and_not_served(
+    open_it: OpenStore,
+) -> None:
+    everything = merge(ALICE, UNSIGNED)
+    async with running(open_it, policy=SKS_COMPATIBLE) as subject:
+        await subject.ref.call(Merge(candidate(ALICE, SKS_COMPATIBLE, Cause.UPLOAD)))
+        more = Merge(candidate(UNSIGNED, SKS_COMPATIBLE, Cause.UPLOAD))
+        assert await subject.ref.call(more) == Merged(Outcome.CHANGED, digest_of(everything), 2)
+        assert await subject.ref.call(more) == Merged(Outcome.UNCHANGED, digest_of(everything), 2)
+        assert body(await subject.fetch(ALICE)) == binary([ALICE])
+        name = fingerprint(ALICE)
+        by_digest = Find(Term(TermKind.DIGEST, digest_of(everything)), 5)
+        assert await subject.ref.call(by_digest) == (name,)
+        assert await subject.ref.call(Search(frozenset({"mallory"}), 5)) == ()
+        bound = candidate(made(1, "Mallory"), SKS_COMPATIBLE, Cause.UPLOAD)
+        await subject.ref.call(Merge(bound))
+        whole = merge(ALICE, made(1, "Mallory"))
+        assert body(await subject.fetch(ALICE)) == binary([whole])
 
 
 async def test_a_search_alone_asks_the_store_for_no_certificate(
@@ -535,7 +577,7 @@ async def test_a_store_that_fails_crashes_the_shard_and_all_callers_learn_it(
         "get": Fetch(fingerprint(ALICE), Form.BINARY),
         "find": Find(Term(TermKind.ADDRESS, b"a@x.example"), 5),
         "search": Search(frozenset({"alice"}), 5),
-        "commit": Merge(fingerprint(BOB), BOB, digest_of(BOB), Cause.UPLOAD),
+        "commit": Merge(candidate_of(BOB)),
     }
     async with shard as subject:
         await subject.merge(ALICE)

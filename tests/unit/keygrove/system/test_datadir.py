@@ -61,4 +61,11 @@ def test_shards_are_counted_where_the_first_cannot_be_read(tmp_path: Path) -> No
         shard(tmp_path, number, 3)
     (tmp_path / "shard-0" / "heap.db").write_bytes(b"damaged" * 1000)
     assert count_shards(tmp_path) == 3
+    (tmp_path / "shard-0" / "heap.db").unlink()
+    assert count_shards(tmp_path) == 3
+    for number in range(2):
+        (tmp_path / f"shard-{number}" / "index.db").touch()
+    (tmp_path / "shard-1" / "heap.db").unlink()
+    (tmp_path / "shard-2" / "heap.db").write_bytes(b"damaged" * 1000)
+    assert count_shards(tmp_path) == 3
     assert count_shards(tmp_path / "none") == 0

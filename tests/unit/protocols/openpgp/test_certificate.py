@@ -126,7 +126,6 @@ def test_p044_an_unknown_critical_packet_refuses_its_certificate_only(tag: int) 
         pytest.param(b"\x07" + key_body(1)[1:], "UnsupportedKeyVersion", id="p031-v7"),
         pytest.param(key_body(1) + b"\x00", "MalformedPrimary", id="trailing"),
         pytest.param(b"", "MalformedPrimary", id="empty"),
-        pytest.param(b"\x04" + bytes(4) + b"\x63" + bytes(9000), "TooLarge", id="p098-oversize"),
     ],
 )
 def test_a_bad_primary_key_refuses_its_certificate_only(body: bytes, code: str) -> None:
@@ -180,50 +179,6 @@ def test_p055_a_v3_certificate_has_no_subkeys() -> None:
 def test_a_subkey_that_is_none_is_left_out_with_its_signatures(body: bytes) -> None:
     bad = Packet(Tag.PUBLIC_SUBKEY, body)
     assert only([PRIMARY, ALICE, S1, bad, S2]) == only([PRIMARY, ALICE, S1])
-
-
-@pytest.mark.parametrize(
-    ("component", "limits"),
-    [
-        (ALICE, Limits(user_id_bytes_max=4)),
-        (PHOTO, Limits(user_attribute_bytes_max=2)),
-        (
-            Packet(Tag.PUBLIC_SUBKEY, b"\x04" + bytes(4) + b"\x63" + bytes(40)),
-            Limits(packet_bytes_max=45),
-        ),
-    ],
-    ids=["user-id", "user-attribute", "subkey"],
-)
-def test_p098_a_component_above_its_limit_is_left_out_with_its_signatures(
-    component: Packet, limits: Limits
-) -> None:
-    assert only([PRIMARY, BOB, S1, component, S2], limits) == only([PRIMARY, BOB, S1])
-    assert len(only([PRIMARY, BOB, S1, component, S2]).components) == 2
-
-
-@pytest.mark.parametrize(("size", "count"), [(2048, 1), (2049, 0)])
-def test_p054_a_user_id_at_its_limit_is_kept_and_one_above_is_not(size: int, count: int) -> None:
-    assert len(only([PRIMARY, Packet(Tag.USER_ID, bytes(size))]).components) == count
-
-
-def test_p098_a_signature_above_its_limit_is_left_out_alone() -> None:
-    limits = Limits(signature_bytes_max=len(S1.body))
-    large = Packet(Tag.SIGNATURE, S1.body + b"\x00")
-    assert only([PRIMARY, ALICE, large, S1], limits) == only([PRIMARY, ALICE, S1])
-
-
-def test_p098_a_certificate_at_its_limits_is_taken_and_one_above_is_refused() -> None:
-    sequence = [PRIMARY, ALICE, S1]
-    octets = sum(len(packet.body) for packet in sequence)
-    assert codes(sequence, Limits(certificate_bytes_max=octets)) == [""]
-    assert codes([*sequence, OTHER], Limits(certificate_bytes_max=octets - 1)) == ["TooLarge", ""]
-    assert codes(sequence, Limits(packets_max=3)) == [""]
-    assert codes([*sequence, OTHER], Limits(packets_max=2)) == ["TooLarge", ""]
-
-
-def test_p098_what_is_left_out_does_not_count() -> None:
-    limits = Limits(packets_max=2)
-    assert codes([PRIMARY, MARKER, PADDING, PRIVATE_USE, S1, ALICE], limits) == [""]
 
 
 def test_p046_equal_components_and_signatures_are_folded() -> None:

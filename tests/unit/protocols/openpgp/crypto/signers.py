@@ -7,9 +7,20 @@ be written down in a line.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import (
+    dsa,
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    padding,
+    rsa,
+    utils,
+)
 
 CREATED = bytes.fromhex("5f5e1000")
 
@@ -36,6 +47,7 @@ OIDS = {
 }
 ED25519_LEGACY = bytes.fromhex("092b06010401da470f01")
 SEED = bytes(range(57))
+SLH_DSA_VECTORS = Path(__file__).parents[4] / "vectors" / "slh_dsa"
 
 
 @dataclass(frozen=True)
@@ -201,3 +213,62 @@ def ed448_signer(version: int = 4) -> Signer:
     key = ed448.Ed448PrivateKey.from_private_bytes(SEED)
     body = key_body(version, 28, key.public_key().public_bytes_raw())
     return Signer(body, 28, lambda _, digest: key.sign(digest))
+
+
+@cache
+def ml_dsa_65_signer(version: int = 6) -> Signer:
+    """ML-DSA-65+Ed25519."""
+    return _composite(
+        30,
+        ed25519.Ed25519PrivateKey.from_private_bytes(SEED[:32]),
+        mldsa.MLDSA65PrivateKey.from_seed_bytes(SEED[:32]),
+        version,
+    )
+
+
+@cache
+def ml_dsa_87_signer(version: int = 6) -> Signer:
+    """ML-DSA-87+Ed448."""
+    return _composite(
+        31,
+        ed448.Ed448PrivateKey.from_private_bytes(SEED),
+        mldsa.MLDSA87PrivateKey.from_seed_bytes(SEED[:32]),
+        version,
+    )
+
+
+def _composite(
+    algorithm: int,
+    one: ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey,
+    other: mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey,
+    version: int,
+) -> Signer:
+    octets = one.public_key().public_bytes_raw() + other.public_key().public_bytes_raw()
+    body = key_body(version, algorithm, octets)
+    return Signer(body, algorithm, lambda _, digest: one.sign(digest) + other.sign(digest))
+
+
+class Signed(msgspec.Struct):
+    """A line of `signed.json`."""
+
+    algorithm: int
+    key: bytes
+    message: bytes
+    signature: bytes
+
+
+@cache
+def slh_dsa_signer(algorithm: int, version: int = 6) -> Signer:
+    """A key that signed one digest once: signing takes a while, and another program."""
+    (one,) = (one for one in _slh_dsa_signed() if one.algorithm == algorithm)
+
+    def sign(hash_id: int, over: bytes) -> bytes:
+        assert (hash_id, over) == (10, one.message)
+        return one.signature
+
+    return Signer(key_body(version, algorithm, one.key), algorithm, sign)
+
+
+@cache
+def _slh_dsa_signed() -> list[Signed]:
+    return msgspec.json.decode((SLH_DSA_VECTORS / "signed.json").read_bytes(), type=list[Signed])

@@ -134,6 +134,16 @@ def test_p071_halves_with_zeros_in_front_verify() -> None:
     assert seen == {"r", "s"}, "no half came out short"
 
 
+def test_halves_of_more_than_32_octets_are_bad_unless_they_are_zeros() -> None:
+    of, over = legacy_signer(), digest(64)
+    plain = ed25519_signer().sign(SHA512, over)
+    key = load_key(of.body)
+    for front, verdict in ((b"\0", Verdict.VALID), (bytes(9), Verdict.VALID), (b"\1", Verdict.BAD)):
+        for halves_of in ((front + plain[:32], plain[32:]), (plain[:32], front + plain[32:])):
+            material = b"".join((8 * len(one)).to_bytes(2) + one for one in halves_of)
+            assert key.verify(22, SHA512, over, material) is verdict
+
+
 def test_version_6_has_no_legacy_form() -> None:
     of = legacy_signer(version=6)
     material = of.sign(SHA512, digest(64))

@@ -21,7 +21,10 @@ from tests.unit.protocols.openpgp.crypto.signers import (
     ed25519_signer,
     hashed,
     legacy_signer,
+    ml_dsa_65_signer,
+    ml_dsa_87_signer,
     rsa_signer,
+    slh_dsa_signer,
 )
 
 SHA256, SHA512 = 8, 10
@@ -43,6 +46,11 @@ SIGNERS: dict[str, Callable[[], Signer]] = {
     "ed25519-v6": lambda: ed25519_signer(version=6),
     "ed448-v4": ed448_signer,
     "ed448-v6": lambda: ed448_signer(version=6),
+    "ml-dsa-65": ml_dsa_65_signer,
+    "ml-dsa-87": ml_dsa_87_signer,
+    "slh-dsa-128s": partial(slh_dsa_signer, 32),
+    "slh-dsa-128f": partial(slh_dsa_signer, 33),
+    "slh-dsa-256s": partial(slh_dsa_signer, 34),
 }
 
 every_signer = pytest.mark.parametrize("signer", SIGNERS.values(), ids=SIGNERS)

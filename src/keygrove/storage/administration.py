@@ -1,0 +1,56 @@
+"""What an administrator's request does to a certificate: pure, one at a time."""
+
+import msgspec
+
+from keygrove.storage.messages import Allow, Deny, Replace
+from keygrove.storage.store import (
+    Action,
+    Cause,
+    Denial,
+    Effect,
+    Lift,
+    Record,
+    Whole,
+    Write,
+)
+from keygrove_protocols.openpgp.keys import Digest
+
+
+class Ruling(msgspec.Struct, frozen=True):
+    """What has to be written for a request: a record always, for it must not be done twice."""
+
+    record: Record
+    write: Write | None
+
+
+def rule(
+    message: Deny | Allow | Replace, held: Whole | None, denial: Denial | None, now: int
+) -> Ruling:
+    """What becomes of a request for a certificate that is held, or denied, or neither."""
+    name, order = message.fingerprint, message.order
+    effect = Effect.DONE
+    write: Write | None = None
+    match message:
+        case Deny():
+            action = Action.DENY
+            write = Denial(name, order.reason, now, _digests(held, denial))
+        case Allow():
+            action = Action.ALLOW
+            if denial is None:
+                effect = Effect.NOT_DENIED
+            else:
+                write = Lift(name, now)
+        case Replace(_, put):
+            action = Action.REPLACE
+            if denial is None:
+                write = msgspec.structs.replace(put, cause=Cause.ADMIN, at=now)
+            else:
+                effect = Effect.DENIED
+    return Ruling(Record(order.by, action, effect, name, order.reason, now, order.nonce), write)
+
+
+def _digests(held: Whole | None, denial: Denial | None) -> tuple[Digest, ...]:
+    """All states that are known, those of an earlier denial first."""
+    known = () if denial is None else denial.digests
+    there = () if held is None else (held.digest, held.sks_digest)
+    return tuple(dict.fromkeys((*known, *there)))
