@@ -95,7 +95,7 @@ def test_workers_killed_during_a_load_cost_nothing(tmp_path: Path, files: list[P
     assert (loaded["certificates"], loaded["invalid"]) == (TIMES * CERTIFICATES, 0)
     assert (loaded["inserted"], loaded["ignored"]) == (CERTIFICATES, (TIMES - 1) * CERTIFICATES)
     digests = keygrove("digests", "--data", tmp_path / "data").out.splitlines()
-    undisturbed = ["--data", tmp_path / "other"]
+    undisturbed: list[str | Path] = ["--data", tmp_path / "other"]
     assert keygrove("load", *undisturbed, DEBIAN_KEYRING).status == 0
     assert digests == keygrove("digests", *undisturbed).out.splitlines()
 

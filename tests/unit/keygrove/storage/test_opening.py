@@ -33,7 +33,7 @@ CAROL = Term(TermKind.ADDRESS, b"c@x.example")
 UNKNOWN = Fingerprint(bytes(20))
 CHECK = "PRAGMA main.quick_check"
 LIST = "INSERT OR REPLACE INTO temp.newest"
-REPLAY = "SELECT seq, n, k, h, fp, md5, old"
+REPLAY = "SELECT seq, n, k, h, fp, md5, sks"
 FLUSH = "INSERT OR REPLACE INTO key"
 """Each phase of bringing a store up has a statement that no other has."""
 
