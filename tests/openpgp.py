@@ -1,5 +1,7 @@
 """Keys and certificates that tests of certificates share, and what may happen to signatures."""
 
+from typing import TypedDict, Unpack
+
 from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.certificate import Certificate, Component
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -15,9 +17,20 @@ CERTIFIES, SIGNS, ENCRYPTS = 0x01, 0x02, 0x0C
 LOCAL = subpacket(4, b"\0")
 
 
-def signed(signer: Signer, kind: int, component: Packet | None = None, **said: object) -> Packet:
-    """A signature on Alice's certificate; `said` is as in `Signer.sign`."""
-    return signer.sign(kind, ALICE.primary, component, **said)  # type: ignore[arg-type]
+class Said(TypedDict, total=False):
+    """What a signature says, as in `Signer.sign`."""
+
+    created: int
+    hashed: bytes
+    unhashed: bytes
+    hash_algorithm: int
+
+
+def signed(
+    signer: Signer, kind: int, component: Packet | None = None, **said: Unpack[Said]
+) -> Packet:
+    """A signature on Alice's certificate."""
+    return signer.sign(kind, ALICE.primary, component, **said)
 
 
 def named_by(signer: Signer) -> bytes:
@@ -81,3 +94,16 @@ def findings_on_name(*packets: Packet) -> tuple[Finding, ...]:
     """What is found out about signatures on Alice's user ID."""
     whole = Certificate(ALICE.primary, (), (Component(NAME, packets),))
     return verify(whole).bundles[0].findings
+
+
+def mark(packet: Packet, component: Packet | None = NAME) -> Mark:
+    """What is found out about a signature on Alice's key, or on something of hers."""
+    if component is None:
+        return marks(verify(Certificate(ALICE.primary, (packet,))))[0]
+    whole = Certificate(ALICE.primary, (), (Component(component, (packet,)),))
+    return marks(verify(whole))[0]
+
+
+def stuffing(octets: int) -> bytes:
+    """Subpackets of so many octets in all."""
+    return subpacket(100, bytes(octets - 3))

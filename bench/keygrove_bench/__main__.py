@@ -8,6 +8,7 @@ from rich.console import Console
 
 from keygrove_bench import arithmetic, campaign, ingest, lookup, simulation
 from keygrove_bench.actors import measure as actors
+from keygrove_bench.fuzz.measure import fuzz
 from keygrove_bench.report import Report, table
 from keygrove_bench.simulation import FoundError
 
@@ -74,7 +75,7 @@ def measure_simulation(*, as_json: bool, quick: bool) -> None:
 
 @main.group("campaign")
 def campaigns() -> None:
-    """Longer runs of simulations, for developers."""
+    """Longer runs of simulations and of fuzzing, for developers."""
 
 
 def _campaign(name: str, run: Callable[[range], Report], seeds: int, says: str) -> None:
@@ -83,14 +84,27 @@ def _campaign(name: str, run: Callable[[range], Report], seeds: int, says: str) 
     @click.option("--seeds", type=click.IntRange(1), default=seeds, help="How many.")
     @first_seed
     def command(*, as_json: bool, seeds: int, first_seed: int) -> None:
-        found = run(range(first_seed, first_seed + seeds))
-        _print(found, as_json=as_json)
-        if any(one.holds is False for one in found.results):
-            raise click.exceptions.Exit(1)
+        _conclude(run(range(first_seed, first_seed + seeds)), as_json=as_json)
+
+
+def _conclude(found: Report, *, as_json: bool) -> None:
+    _print(found, as_json=as_json)
+    if any(one.holds is False for one in found.results):
+        raise click.exceptions.Exit(1)
 
 
 _campaign("determinism", campaign.determinism, 50, "Is each seed the same run in six variants?")
 _campaign("seeds", campaign.seeds, 2_000, "Many seeds of real nodes, on both engines.")
+
+
+@campaigns.command("fuzz")
+@as_json
+@click.option("--seconds", type=click.IntRange(2), default=3_600, help="How long.")
+def fuzz_certificates(*, as_json: bool, seconds: int) -> None:
+    """What takes certificates apart, with inputs made to break it."""
+    _conclude(fuzz(seconds), as_json=as_json)
+
+
 _campaign("mutants", campaign.mutants, 200, "How many seeds does each planted bug take?")
 
 

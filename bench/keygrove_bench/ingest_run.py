@@ -4,10 +4,13 @@ import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import msgspec
 from click.testing import CliRunner
@@ -165,10 +168,9 @@ def _pysequoia(file: Path) -> None:
 
 
 def _pgpy(file: Path) -> None:
-    from pgpy import PGPKey  # noqa: PLC0415 - a peer that need not be there
-
+    pgpy: Any = import_module("pgpy")  # it has no types
     for octets in _cut(file):
-        key, _ = PGPKey.from_blob(octets)
+        key, _ = pgpy.PGPKey.from_blob(octets)
         for name in key.userids:
             key.verify(name)
 
@@ -179,19 +181,27 @@ def _gpg(home: Path, file: Path) -> None:
     subprocess.run(command, check=False, capture_output=True)
 
 
-WORKS: dict[str, Callable[..., Measured]] = {
-    "library": lambda file: _measured(lambda: _library(Path(file))),
-    "workers": lambda file: _measured(lambda: _workers(Path(file))),
-    "load": lambda data, file: _measured(lambda: _load(Path(data), Path(file)), with_memory=True),
-    "make": lambda file, size: _measured(lambda: _make(Path(file), int(size))),
-    "merge": lambda: _measured(_merge()),
-    "pysequoia": lambda file: _measured(lambda: _pysequoia(Path(file))),
-    "pgpy": lambda file: _measured(lambda: _pgpy(Path(file))),
-    "gpg": lambda home, file: _measured(lambda: _gpg(Path(home), Path(file))),
+def _chosen(what: str, arguments: Sequence[str]) -> Callable[[], object]:
+    """What is to be measured; its arguments are those of the command line."""
+    paths = [Path(one) for one in arguments]
+    if what == "merge":
+        return _merge()
+    if what == "make":
+        return partial(_make, paths[0], int(arguments[1]))
+    return partial(_WORKS[what], *paths)
+
+
+_WORKS: dict[str, Callable[..., None]] = {
+    "library": _library,
+    "workers": _workers,
+    "load": _load,
+    "pysequoia": _pysequoia,
+    "pgpy": _pgpy,
+    "gpg": _gpg,
 }
-"""What can be measured, by its name; each takes arguments of the command line."""
 
 
 if __name__ == "__main__":
-    measured = WORKS[sys.argv[1]](*sys.argv[2:])
+    work = _chosen(sys.argv[1], sys.argv[2:])
+    measured = _measured(work, with_memory=sys.argv[1] == "load")
     sys.stdout.buffer.write(msgspec.json.encode(measured) + b"\n")

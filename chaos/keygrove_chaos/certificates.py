@@ -22,7 +22,7 @@ from keygrove_protocols.openpgp.certificate import (
 )
 from keygrove_protocols.openpgp.crypto.eddsa import ED25519_US
 from keygrove_protocols.openpgp.digest import sks_digest
-from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.keys import Digest, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.policy import VERIFIED
 from keygrove_protocols.openpgp.signatures import DIRECT_KEY
@@ -105,6 +105,16 @@ def laborious(number: int, us: int) -> Certificate:
     seeming = Packet(Tag.SIGNATURE, key(certificate).key_id)
     component = Component(name.packet, name.signatures + (seeming,) * (us // ED25519_US + 1))
     return Certificate(certificate.primary, (), (component,))
+
+
+def costly(signatures: int) -> Certificate:
+    """A key that takes milliseconds to verify with, and so many packets that bear its ID."""
+    modulus = (16_384).to_bytes(2) + b"\xff" * 2_048
+    exponent = (64).to_bytes(2) + b"\xff" * 8
+    primary = Packet(Tag.PUBLIC_KEY, b"\x04" + bytes(4) + b"\x01" + modulus + exponent)
+    seeming = Packet(Tag.SIGNATURE, parse_key(primary.body).key_id)
+    name = Component(Packet(Tag.USER_ID, b"Costly"), (seeming,) * signatures)
+    return Certificate(primary, (), (name,))
 
 
 def digest_of(certificate: Certificate) -> Digest:

@@ -185,10 +185,26 @@ def test_gpg_learns_of_a_revocation_by_refreshing(server: Server, gpg_homes: Hom
 
     listing = other.do("--with-colons", "--list-keys")
     assert [line.split(":")[1] for line in _pub_lines(listing)] == ["r"]
-    found = other.do(
-        "--with-colons", "--keyserver", server.hkp, "--search-keys", "heidi@gpg.example"
-    )
+    found = other.do("--with-colons", "--keyserver", server.hkp, "--search-keys", fingerprint)
     assert [line.split(":")[6] for line in _pub_lines(found)] == ["r"]
+
+
+def test_gpg_revokes_with_what_it_put_by_when_it_made_the_key(
+    server: Server, gpg_homes: Homes
+) -> None:
+    """Without the certificate, as somebody must who lost all but the revocation."""
+    owner, other = gpg_homes(), gpg_homes()
+    fingerprint = owner.make("Judy Lost <judy@gpg.example>")
+    owner.do("--keyserver", server.hkp, "--send-keys", fingerprint)
+    other.do("--keyserver", server.hkp, "--recv-keys", fingerprint)
+    put_by = (owner.home / "openpgp-revocs.d" / f"{fingerprint}.rev").read_bytes()
+
+    reply = server.add(put_by.replace(b":-----BEGIN", b"-----BEGIN").decode())
+
+    assert reply.status_code == 200, reply.text
+    other.do("--keyserver", server.hkp, "--refresh-keys")
+    listing = other.do("--with-colons", "--list-keys")
+    assert [line.split(":")[1] for line in _pub_lines(listing)] == ["r"]
 
 
 def test_gpg_locates_a_key_by_its_address(server: Server, gpg_homes: Homes) -> None:

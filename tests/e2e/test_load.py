@@ -20,6 +20,7 @@ from tests.e2e.conftest import (
     armor,
     environment,
     eventually,
+    join,
     keygrove,
     make_certificate,
 )
@@ -176,6 +177,21 @@ def test_what_is_refused_is_reported_line_by_line(tmp_path: Path) -> None:
     assert (refused["result"], refused["error"]) == ("invalid", "MalformedPrimary")
     assert unread["file"] == str(second)
     assert (unread["number"], unread["result"]) == (None, "unreadable")
+
+
+def test_what_was_left_out_of_one_that_was_taken_is_reported(tmp_path: Path) -> None:
+    file, report = tmp_path / "dump.pgp", tmp_path / "report.jsonl"
+    unsigned = join([(13, b"Mallory <mallory@load.example>")])
+    file.write_bytes(made(1) + made(2) + unsigned + made(3))
+    found = loaded(tmp_path / "data", "--report", report, file)
+    assert (found["inserted"], found["reasons"]) == (3, {})
+    (line,) = (json.loads(line) for line in report.read_bytes().splitlines())
+    assert (line["number"], line["result"], line["dropped"]) == (2, "inserted", {"Unbound": 1})
+    out = tmp_path / "out"
+    assert keygrove("dump", "--data", tmp_path / "data", out).status == 0
+    dumped = (out / "dump-0000.pgp").read_bytes()
+    assert b"l2@load.example" in dumped
+    assert b"mallory" not in dumped
 
 
 def test_a_report_that_cannot_be_begun_is_told_before_anything_is_loaded(tmp_path: Path) -> None:

@@ -138,8 +138,10 @@ def attested_digest(algorithm: int, signature: Signature, body: bytes) -> bytes 
     hasher = _new(algorithm)
     if hasher is None:
         return None
-    width = 4 if signature.version == 6 else 2
-    emptied = body[: signature.hashed_end] + bytes(width) + body[signature.digest_at :]
+    emptied = body
+    if signature.version not in _OLD:  # which have no areas
+        width = 4 if signature.version == 6 else 2
+        emptied = body[: signature.hashed_end] + bytes(width) + body[signature.digest_at :]
     hasher.update(b"\x88" + len(emptied).to_bytes(4) + emptied)
     return hasher.digest()
 

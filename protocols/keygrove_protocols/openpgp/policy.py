@@ -25,13 +25,14 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     user_id_octets: int = 2_048
     user_attribute_octets: int = 65_536
     certificate_octets: int = 1 << 20
-    """Of all bodies but those of the primary key's revocations, which nothing may keep out."""
+    """Of all bodies but those of the primary key's revocations, which nothing may keep out.
+    The last of others' signatures may end beyond it."""
     packets: int = 20_000
     user_ids: int = 1_000
     """With user attributes."""
     subkeys: int = 1_000
     own_signatures: int = 2_000
-    """At one place, beside revocations: the latest."""
+    """At one place, beside revocations: the latest; so many attestations beside them."""
     third_party_signatures: int = 5_000
     """At one place: the oldest."""
 

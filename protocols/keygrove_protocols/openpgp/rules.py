@@ -3,8 +3,12 @@
 A rule never looks at the time, at where something comes from, or at anything but the
 certificate, and keeps of a union what it would keep of what it kept of the parts:
 F(A + B) = F(F(A) + F(B)). So two servers with the same policy end with the same octets, in
-whatever order they got the parts. One exception is inherent: what is on a component falls
-with it while nobody has bound that component, and comes back when it comes again.
+whatever order they got the parts. One exception is inherent: what is kept for the sake of
+another packet falls while that is missing, and is kept when it comes again. So falls what is
+on a component that nobody has bound yet; where not all of others' signatures are kept, what
+no attestation lists yet, and the revocation by somebody whom the owner did not name yet; and
+where there is more than the bounds let in, what an altered copy of another packet left no room
+for.
 
 Source: the filters that Hockeypuck announces to its peers, by the names in `Rule.filter`;
 RFC 9580, section 5.2.3.31; draft-dkg-openpgp-1pa3pc.
@@ -18,7 +22,14 @@ from keygrove_protocols.openpgp.hashing import SHA1, Scope
 from keygrove_protocols.openpgp.keys import parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.policy import Policy
-from keygrove_protocols.openpgp.shedding import is_too_large, within_places, within_total
+from keygrove_protocols.openpgp.shedding import (
+    age,
+    apart,
+    is_too_large,
+    may_go,
+    within_places,
+    within_total,
+)
 from keygrove_protocols.openpgp.signatures import (
     CERTIFICATION_REVOCATION,
     CERTIFICATIONS,
@@ -26,9 +37,9 @@ from keygrove_protocols.openpgp.signatures import (
     KEY_REVOCATION,
     SOFT_REASONS,
     SUBKEY_BINDING,
-    SUBKEY_REVOCATION,
+    is_row_of_subpackets,
 )
-from keygrove_protocols.openpgp.thirdparty import approved, named_revokers
+from keygrove_protocols.openpgp.thirdparty import approved, is_by_one_of, named_revokers
 from keygrove_protocols.openpgp.variants import fold_variants
 from keygrove_protocols.openpgp.verification import Bundle, Finding, Findings, Mark
 
@@ -148,6 +159,16 @@ def _without_nul(findings: Findings, _: Policy) -> Left:
     )
 
 
+def _readable_attributes(findings: Findings, _: Policy) -> Left:
+    return _select(
+        findings,
+        lambda bundle: (
+            bundle.packet.tag != Tag.USER_ATTRIBUTE or is_row_of_subpackets(bundle.packet.body)
+        ),
+        "MalformedPacket",
+    )
+
+
 def _within_packets(findings: Findings, policy: Policy) -> Left:
     bounds = policy.bounds
     octets: Mapping[int, int] = {
@@ -185,11 +206,15 @@ def _bound(findings: Findings, _: Policy) -> Left:
     """Components that the primary key signed for.
 
     A revocation binds a name too, for losing one is unsafe. It does not bind a subkey: anybody
-    may revoke somebody else's as if it were his own, and would be found by it.
+    may revoke somebody else's as if it were his own, and would be found by it. A subkey is of
+    the primary key's version (RFC 9580, section 10.1).
     """
 
     def is_bound(bundle: Bundle) -> bool:
-        kinds = (SUBKEY_BINDING,) if bundle.packet.tag == Tag.PUBLIC_SUBKEY else _NAMES
+        is_subkey = bundle.packet.tag == Tag.PUBLIC_SUBKEY
+        if is_subkey and bundle.packet.body[0] != findings.primary.body[0]:
+            return False
+        kinds = (SUBKEY_BINDING,) if is_subkey else _NAMES
         return any(finding.is_own(*kinds) for finding in bundle.findings)
 
     return _select(findings, is_bound, "Unbound")
@@ -210,34 +235,23 @@ def _revoked(findings: Findings, _: Policy) -> Left:
 
 
 _SLH_DSA = (32, 33, 34)
-_REVOCATIONS = (KEY_REVOCATION, SUBKEY_REVOCATION, CERTIFICATION_REVOCATION)
 
 
 def _latest_large(findings: Findings, _: Policy) -> Left:
-    """Of own SLH-DSA signatures, which are huge, the latest at each place, beside revocations."""
+    """Of own SLH-DSA signatures, which are huge, the latest at each place, beside revocations.
 
-    def age(finding: Finding) -> tuple[int, bytes]:
-        return (finding.signature.created if finding.signature else 0, finding.packet.body)
-
-    latest: dict[Packet | None, Finding] = {}
-    for place, found in findings.places():
-        large = [finding for finding in found if _is_large(finding)]
-        if large:
-            latest[place] = max(large, key=age)
-    if not latest:
-        return Left(findings)
-    left = _sift(findings, lambda place, one: not _is_large(one) or one is latest[place])
-    return Left(left.findings)
+    The latest attestation is kept beside it, for it binds nothing.
+    """
+    gone: set[int] = set()
+    for _place, found in findings.places():
+        for some in apart(one for one in found if _is_large(one)):
+            gone.update(map(id, sorted(some, key=age)[:-1]))
+    return Left(findings.without(gone) if gone else findings)
 
 
 def _is_large(finding: Finding) -> bool:
     signature = finding.signature
-    return (
-        finding.mark is Mark.VALID
-        and signature is not None
-        and signature.algorithm in _SLH_DSA
-        and signature.kind not in _REVOCATIONS
-    )
+    return may_go(finding) and signature is not None and signature.algorithm in _SLH_DSA
 
 
 def _strong(findings: Findings, policy: Policy) -> Left:
@@ -265,13 +279,8 @@ def _third_party(findings: Findings, policy: Policy) -> Left:
     wanted = approved(findings) if policy.third_party == "attested" else frozenset[int]()
 
     def is_kept(_: Packet | None, finding: Finding) -> bool:
-        if finding.mark is Mark.VALID or id(finding) in wanted:
-            return True
-        signature = finding.signature
         return (
-            signature is not None
-            and signature.kind in (KEY_REVOCATION, SUBKEY_REVOCATION)
-            and signature.issuer_fingerprint in revokers
+            finding.mark is Mark.VALID or id(finding) in wanted or is_by_one_of(finding, revokers)
         )
 
     return Left(_sift(findings, is_kept).findings)
@@ -292,6 +301,7 @@ RULES = (
     ),
     Rule("plausible signatures", "drop:implausible", _drop(Mark.IMPLAUSIBLE)),
     Rule("user IDs without NUL", "drop:unparseable", _without_nul),
+    Rule("readable user attributes", "drop:unparseable", _readable_attributes),
     Rule("packets within bounds", "", _within_packets),
     Rule("one copy of each signature", "yminsky.dedup", _folded),
     Rule("bound components", "drop:unbound", _bound),

@@ -7,10 +7,12 @@ choose the dates in what they sign, so this bounds the damage of a flood and doe
 """
 
 from collections import Counter
+from collections.abc import Iterable
 
 from keygrove_protocols.openpgp.packets import Tag
 from keygrove_protocols.openpgp.policy import Bounds, Policy
 from keygrove_protocols.openpgp.signatures import (
+    ATTESTATION,
     CERTIFICATION_REVOCATION,
     KEY_REVOCATION,
     SUBKEY_REVOCATION,
@@ -31,22 +33,27 @@ def is_too_large(findings: Findings, bounds: Bounds) -> bool:
 
 
 def within_places(findings: Findings, policy: Policy) -> Findings:
-    """At each place at most so many of others' signatures, and so many own ones."""
+    """At each place so many of others' signatures, so many own bindings, and attestations."""
     gone: set[int] = set()
     for _, found in findings.places():
         others = [finding for finding in found if finding.mark is not Mark.VALID]
         if len(others) > policy.bounds.third_party_signatures:
-            others.sort(key=_age)
+            others.sort(key=age)
             gone.update(id(one) for one in others[policy.bounds.third_party_signatures :])
-        own = [finding for finding in found if _may_go(finding)]
+        own = [finding for finding in found if may_go(finding)]
         if len(own) > policy.bounds.own_signatures:
-            own.sort(key=_age, reverse=True)
-            gone.update(id(one) for one in own[policy.bounds.own_signatures :])
+            for some in apart(own):
+                some.sort(key=age, reverse=True)
+                gone.update(id(one) for one in some[policy.bounds.own_signatures :])
     return findings.without(gone) if gone else findings
 
 
 def within_total(findings: Findings, policy: Policy) -> Findings:
-    """Of others' signatures as many as there is room for beside everything else."""
+    """Of others' signatures those that begin in the room that everything else leaves.
+
+    The last of them may end beyond it: were it left out for its size, a shorter one after it
+    would come in or not by what had come before.
+    """
     room = _room(findings, policy.bounds)
     others = [
         finding
@@ -56,12 +63,12 @@ def within_total(findings: Findings, policy: Policy) -> Findings:
     ]
     if room.octets >= sum(len(one.packet.body) for one in others) and room.packets >= len(others):
         return findings
-    others.sort(key=_age)
+    others.sort(key=age)
     octets, kept = 0, 0
     for one in others:
-        octets += len(one.packet.body)
-        if octets > room.octets or kept == max(room.packets, 0):
+        if octets >= room.octets or kept >= room.packets:
             break
+        octets += len(one.packet.body)
         kept += 1
     return findings.without({id(one) for one in others[kept:]})
 
@@ -81,18 +88,29 @@ def _room(findings: Findings, bounds: Bounds) -> _Room:
         octets += len(component.body) if component else 0
         packets += component is not None
         for finding in found:
-            if _may_go(finding):
+            if may_go(finding):
                 octets += len(finding.packet.body)
                 packets += 1
     return _Room(bounds.certificate_octets - octets, bounds.packets - packets)
 
 
-def _may_go(finding: Finding) -> bool:
+def may_go(finding: Finding) -> bool:
     """Whether it is the primary key's own, and no revocation."""
     return finding.mark is Mark.VALID and not finding.is_own(
         KEY_REVOCATION, SUBKEY_REVOCATION, CERTIFICATION_REVOCATION
     )
 
 
-def _age(finding: Finding) -> tuple[int, bytes]:
-    return (finding.signature.created if finding.signature else 0, signature_id(finding))
+def apart(own: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """What binds, and attestations, which do not: neither may push out the other."""
+    binding: list[Finding] = []
+    attesting: list[Finding] = []
+    for finding in own:
+        (attesting if finding.is_own(ATTESTATION) else binding).append(finding)
+    return binding, attesting
+
+
+def age(finding: Finding) -> tuple[int, bytes, bytes]:
+    """A sort key: when it was made; then which it is, whatever copy; then which copy."""
+    created = finding.signature.created if finding.signature else 0
+    return (created, signature_id(finding), finding.packet.body)

@@ -116,6 +116,11 @@ def read_signature(body: bytes) -> Signature | None:
             return None
 
 
+def is_row_of_subpackets(octets: bytes) -> bool:
+    """Whether these are subpackets and nothing else, as in an area or a user attribute."""
+    return bool(octets) and _read_area(octets) is not None
+
+
 def _read_v3(body: bytes) -> Signature | None:
     if len(body) < 19 or body[1] != 5:
         return None

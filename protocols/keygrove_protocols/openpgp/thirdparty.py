@@ -1,13 +1,15 @@
 """Others' signatures that the owner of a certificate asked for.
 
 Approved are those that the latest attestation on a component lists by digest; of several made
-in the same second all count, and one without a digest approves nothing. A revocation of an
-approved certification is approved with it.
+in the same second all count, and one without a digest approves nothing. An attestation with a
+hash algorithm weaker than SHA-256 does not count: others could make what it lists. A revocation
+of an approved certification is approved with it.
 
 Source: draft-dkg-openpgp-1pa3pc; RFC 9580, section 5.2.3.23 (revokers).
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 from keygrove_protocols.openpgp.hashing import attested_digest, digest_octets
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -15,9 +17,13 @@ from keygrove_protocols.openpgp.signatures import (
     ATTESTATION,
     CERTIFICATION_REVOCATION,
     CERTIFICATIONS,
+    KEY_REVOCATION,
+    SUBKEY_REVOCATION,
     Signature,
 )
 from keygrove_protocols.openpgp.verification import Finding, Findings, Mark
+
+_DIGEST_OCTETS_MIN = 32
 
 
 def named_revokers(findings: Findings) -> frozenset[Fingerprint]:
@@ -29,6 +35,16 @@ def named_revokers(findings: Findings) -> frozenset[Fingerprint]:
         if finding.mark is Mark.VALID and finding.signature is not None
         for revoker in finding.signature.revokers
     )
+
+
+def is_by_one_of(finding: Finding, revokers: frozenset[Fingerprint]) -> bool:
+    """Whether one of those whom the owner named signed it, as far as it says itself."""
+    signature = finding.signature
+    if signature is None or signature.kind not in (KEY_REVOCATION, SUBKEY_REVOCATION):
+        return False
+    if signature.issuer_fingerprint is not None:
+        return signature.issuer_fingerprint in revokers
+    return any(revoker.endswith(signature.issuer or revoker) for revoker in revokers)
 
 
 def approved(findings: Findings) -> frozenset[int]:
@@ -44,12 +60,17 @@ def _approved_of(findings: Iterable[Finding]) -> set[int]:
     attestations = [
         finding.signature
         for finding in findings
-        if finding.signature is not None and finding.is_own(ATTESTATION)
+        if finding.signature is not None
+        and finding.is_own(ATTESTATION)
+        and digest_octets(finding.signature.hash_algorithm) >= _DIGEST_OCTETS_MIN
     ]
     if not attestations:
         return set()
     latest = max(one.created for one in attestations)
-    lists = [_list(one) for one in attestations if one.created == latest]
+    lists: defaultdict[int, set[bytes]] = defaultdict(set)
+    for one in attestations:
+        if one.created == latest:
+            lists[one.hash_algorithm].update(_digests(one))
     certifications = {
         id(finding): finding.signature.issuer
         for finding in findings
@@ -58,7 +79,7 @@ def _approved_of(findings: Iterable[Finding]) -> set[int]:
         and finding.signature.kind in CERTIFICATIONS
         and any(
             attested_digest(algorithm, finding.signature, finding.packet.body) in digests
-            for algorithm, digests in lists
+            for algorithm, digests in lists.items()
         )
     }
     issuers = set(certifications.values())
@@ -72,12 +93,9 @@ def _approved_of(findings: Iterable[Finding]) -> set[int]:
     }
 
 
-def _list(attestation: Signature) -> tuple[int, frozenset[bytes | None]]:
-    """The hash algorithm, and the digests made with it."""
+def _digests(attestation: Signature) -> Iterator[bytes]:
     octets = digest_octets(attestation.hash_algorithm)
     data = attestation.attested or b""
-    if not octets or len(data) % octets:
-        return attestation.hash_algorithm, frozenset()
-    return attestation.hash_algorithm, frozenset(
-        data[at : at + octets] for at in range(0, len(data), octets)
-    )
+    if len(data) % octets == 0:
+        for at in range(0, len(data), octets):
+            yield data[at : at + octets]

@@ -176,7 +176,7 @@ _STRICT = (2, 3, 6)
 _NEEDS_BACKSIG = 0x03
 """To certify and to sign. Without the subkey's consent, anybody could adopt it."""
 _UNHASHED_OCTETS_MAX = 1024
-"""Beside what is embedded. Nobody signed that area: it is free room for whoever passes by."""
+"""Beside a subkey's consent. Nobody signed that area: it is free room for whoever passes by."""
 
 
 def verify(certificate: Certificate, known: Mapping[Fact, Mark] | None = None) -> Findings:
@@ -391,5 +391,7 @@ def _proves_nothing(signature: Signature) -> bool:
 
 
 def _is_stuffed(signature: Signature) -> bool:
-    embedded = sum(map(len, signature.embedded))
-    return signature.unhashed_octets > _UNHASHED_OCTETS_MAX + embedded
+    consent = 0
+    if signature.kind == SUBKEY_BINDING:
+        consent = max(map(len, signature.embedded), default=0)
+    return signature.unhashed_octets > _UNHASHED_OCTETS_MAX + consent

@@ -12,12 +12,13 @@ from keygrove.http.errors import BUG, BUSY, NO_SPACE, Failure, HttpError
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.messages import Fate, IngestApi, Result, Submit, Submitted, Unavailable
-from keygrove.ingest.steps import INLINE_BYTES
+from keygrove.ingest.steps import INLINE_BYTES, TOO_COSTLY
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove.web.pages import Pages
 from keygrove_actors import Ref
+from keygrove_protocols.errors import TooLargeError
 from keygrove_protocols.hkp.index import write_index, write_json
 from keygrove_protocols.hkp.v1 import (
     AddEntry,
@@ -144,7 +145,7 @@ class Hkp:
     def _word_fates(self, request: Request, fates: tuple[Fate, ...], *, as_json: bool) -> Response:
         status = 200
         if all(fate.result is Result.INVALID for fate in fates):
-            status = 413 if all(fate.error == "TooLarge" for fate in fates) else 422
+            status = 413 if all(fate.error in _TOO_MUCH for fate in fates) else 422
         if not as_json and "text/html" in (request.header("accept") or ""):
             return Response(status, self._pages.submitted(fates), HTML)
         lists = {
@@ -158,6 +159,7 @@ ONLY_NEW = (
     "only certificates of version 5 or newer were found, which clients of this protocol "
     "cannot read: ask with options=bin"
 )
+_TOO_MUCH = frozenset({TooLargeError.code, TOO_COSTLY})
 _BLAMES = {Blame.MALFORMED: 400, Blame.UNACCEPTABLE: 422, Blame.TOO_LARGE: 413}
 
 

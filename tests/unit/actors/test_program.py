@@ -82,7 +82,8 @@ def test_a_signal_stops_the_tree_in_order(backend: str, kind: type[Signalled]) -
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_signal_stops_a_start(backend: str) -> None:
     reports: list[Report] = []
-    serve(tree(Endless), observe=reports.append, stop_deadline=0.0, backend=backend)
+    with pytest.raises(SystemExit, match=r"^not stopped within 0 s, so killed: a;"):
+        serve(tree(Endless), observe=reports.append, stop_deadline=0.0, backend=backend)
     assert any(isinstance(report, StartError) for report in reports)
 
 

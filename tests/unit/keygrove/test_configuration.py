@@ -9,7 +9,10 @@ import pytest
 from keygrove import configuration
 from keygrove.configuration import FILE_BYTES_MAX, FORMS, OPTIONS, Configuration, flatten
 from keygrove.errors import SettingsError
+from keygrove.ingest.policy import policy_of
 from keygrove.settings import ReconPartner, Settings
+from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Policy
 
 
 def load(
@@ -46,6 +49,7 @@ def test_defaults_are_safe_to_run_with() -> None:
     assert settings.storage.shards == 4
     assert not settings.http.short_ids
     assert settings.recon.listen == ()
+    assert policy_of(settings.policy) == VERIFIED
 
 
 def test_the_fixed_names_are_read_from_a_file(tmp_path: Path) -> None:
@@ -146,6 +150,38 @@ def test_an_unknown_variable_is_named(name: str, hint: str) -> None:
     assert hint in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("", VERIFIED),
+        ('preset = "minimal"', MINIMAL),
+        ('preset = "sks-compatible"', SKS_COMPATIBLE),
+        ('third_party = "attested"', Policy(third_party="attested")),
+        ('preset = "minimal"\nthird_party = "all"', Policy(preset="minimal")),
+        ("user_attributes = true", Policy(user_attributes=True)),
+        ('sha1_until = "1970-01-02"', Policy(weak_third_party_until=2 * 86_400 - 1)),
+        (
+            f'blocked = ["{"aB" * 20}", "{"C0" * 32}"]',
+            Policy(blocked=frozenset({Fingerprint(b"\xab" * 20), Fingerprint(b"\xc0" * 32)})),
+        ),
+    ],
+)
+def test_the_policy_is_the_preset_and_what_is_set_apart_from_it(
+    tmp_path: Path, text: str, policy: Policy
+) -> None:
+    assert policy_of(load(f"[policy]\n{text}", folder=tmp_path).settings.policy) == policy
+
+
+def test_a_day_that_there_is_not_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="sha1_until is no day: 2019-02-29; write it as"):
+        load('[policy]\nsha1_until = "2019-02-29"', folder=tmp_path)
+
+
+def test_a_day_in_the_environment_is_text() -> None:
+    loaded = load(environment={"KEYGROVE_POLICY__SHA1_UNTIL": "2019-01-19"})
+    assert loaded.settings.policy.sha1_until == "2019-01-19"
+
+
 HOSTS = 'write a list of HOST:PORT, for example ["127.0.0.1:11371"]'
 SECONDS = "write a number of seconds, above 0 and up to 86400, for example 60"
 
@@ -167,6 +203,13 @@ SECONDS = "write a number of seconds, above 0 and up to 86400, for example 60"
         ("[recon]\ngossip_interval = 86401", SECONDS),
         ("[recon]\ngossip_interval = nan", f"recon.gossip_interval: nan will not do; {SECONDS}"),
         ("http = 3", "http: 3 will not do; it is a table"),
+        ('[policy]\npreset = "sks"', "preset: 'sks' will not do; write \"verified\", "),
+        ('[policy]\nthird_party = "some"', "third_party: 'some' will not do; write \"preset\","),
+        ('[policy]\nsha1_until = "2019"', "sha1_until: '2019' will not do; write a day, or empty"),
+        (
+            '[policy]\nblocked = ["AB"]',
+            "blocked[0]: 'AB' will not do; write a list of fingerprints",
+        ),
         ('[http]\nlisten = "127.0.0.1:1"', f"http.listen: '127.0.0.1:1' will not do; {HOSTS}"),
         ('[http]\nlisten = ["h:1", "nowhere"]', f"http.listen[1]: 'nowhere' will not do; {HOSTS}"),
         ('[http]\nlisten = ["h:65536"]', HOSTS),

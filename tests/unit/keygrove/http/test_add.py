@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from keygrove.http.asgi import BODY_DEADLINE_S
-from keygrove_chaos.certificates import armored, binary, large, made
+from keygrove_chaos.certificates import armored, binary, costly, made
 from keygrove_chaos.node import SimulatedNode
 from keygrove_chaos.servers import NoReplyError, Reply, chunks
+from keygrove_chaos.signing import Signer
 from keygrove_protocols.limits import SUBMISSION
-from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
+from keygrove_protocols.openpgp.certificate import Certificate, Component, fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +107,10 @@ async def test_a_browser_gets_a_page_and_a_program_json(node: SimulatedNode) -> 
         assert reply.headers["content-type"] == "application/json"
 
 
+MANY_NAMES = made(3, *(f"User {number}" for number in range(1_001)))
+UNSIGNED = Certificate(ALICE.primary, (), (Component(ALICE.components[0].packet),))
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -119,7 +124,10 @@ async def test_a_browser_gets_a_page_and_a_program_json(node: SimulatedNode) -> 
         (form(SECRET), 422),
         (form(armored(NEW_VERSION)), 422),
         (form(join([Packet(Tag.USER_ID, b"x")])), 422),
-        (form(binary([large(3, 1 << 20)])), 413),
+        (form(binary([MANY_NAMES])), 413),
+        (form(binary([costly(20_000)])), 413),
+        (form(binary([UNSIGNED])), 422),
+        (form(join([Signer(1).sign(0x20, ALICE.primary)])), 422),
         (form(binary([made(n) for n in range(101)])), 413),
         (b"keytext=" + bytes(SUBMISSION.body_bytes_max), 413),
         (b"&".join([b"a=b"] * 200), 400),
@@ -136,6 +144,9 @@ async def test_a_browser_gets_a_page_and_a_program_json(node: SimulatedNode) -> 
         "version 5",
         "no certificate",
         "large certificate",
+        "costly certificate",
+        "unsigned certificate",
+        "revocation of what is not held",
         "many certificates",
         "large body",
         "many fields",

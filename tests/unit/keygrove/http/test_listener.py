@@ -22,6 +22,7 @@ from keygrove.http.errors import (
     HttpError,
     failure_of,
 )
+from keygrove.ingest.messages import Result, Submitted
 from keygrove.ratelimit.admission import Allowed, Facts, Refused, Verdict
 from keygrove.settings import Settings
 from keygrove.storage.memory import MemoryStore
@@ -449,9 +450,12 @@ async def test_the_control_socket_shows_a_shard_that_is_down(
 async def test_the_control_socket_takes_dumps(
     node: SimulatedNode, vector: Callable[[str], bytes]
 ) -> None:
-    reply = await node.control.ask("POST", "/load", vector("v3-rsa.pgp"))
+    dump = msgspec.msgpack.encode([vector("v3-rsa.pgp"), b"junk"])
+    reply = await node.control.ask("POST", "/load", dump)
     assert reply.status == 200
-    assert msgspec.json.decode(reply.body)["fates"][0]["result"] == "inserted"
+    fates = msgspec.json.decode(reply.body, type=Submitted).fates
+    assert {fate.at: fate.result for fate in fates} == {0: Result.INSERTED, 1: Result.INVALID}
+    assert (await node.control.ask("POST", "/load", b"junk")).status == 400
 
 
 async def test_the_control_socket_crashes_actors_for_tests(node: SimulatedNode) -> None:

@@ -9,17 +9,16 @@ from keygrove.http.hkp import GET_MAX, INDEX_MAX
 from keygrove_chaos.certificates import CREATED, armored, binary, digest_of, made
 from keygrove_chaos.node import SimulatedNode
 from keygrove_chaos.servers import Reply
+from keygrove_chaos.signing import Signer
 from keygrove_protocols.hkp.index import parse_index
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import (
     Certificate,
     Component,
-    canonical,
     fingerprint,
     key,
 )
-from keygrove_protocols.openpgp.packets import Packet, Tag
 
 pytestmark = pytest.mark.anyio
 
@@ -307,22 +306,20 @@ async def test_v6_is_left_out_where_others_match_too(node: SimulatedNode) -> Non
 
 
 async def test_v6_parts_of_an_old_certificate_are_left_out(node: SimulatedNode) -> None:
-    new_subkey = made(0, version=4, subkeys=[8]).components[0].packet
-    subkey = Packet(Tag.PUBLIC_SUBKEY, made(8, version=6).primary.body)
-    signature = Packet(Tag.SIGNATURE, b"\x06" + bytes(40))
-    old = made(9, "Mixed")
-    mixed = canonical(
-        Certificate(
-            old.primary,
-            (signature,),
-            (*old.components, Component(subkey), Component(new_subkey)),
-        )
-    )
-    await add(node, mixed)
+    signer, new = Signer(9), Signer(8, version=6)
+    old = made(9, "Mixed", subkeys=[8])
+    binding = signer.bind(old.primary, new, 0x0C)
+    (name, subkey) = old.components
+    signature = new.sign(0x10, old.primary, name.packet)
+    named = Component(name.packet, (*name.signatures, signature))
+    bound = Component(new.subkey, (binding,))
+    await add(node, Certificate(old.primary, (), (named, subkey, bound)))
+    whole = await look(node, f"op=get&options=bin&search=0x{hexed(old)}")
     got = await look(node, f"op=get&search=0x{hexed(old)}")
-    assert subkey.body not in packets_in(got)
+    assert signature.body in whole.body
     assert signature.body not in packets_in(got)
-    assert new_subkey.body in packets_in(got)
+    assert new.subkey.body not in whole.body, "a key of version 4 has subkeys of version 4"
+    assert subkey.packet.body in packets_in(got)
 
 
 async def test_a_change_is_seen_at_once(filled: SimulatedNode) -> None:

@@ -19,7 +19,7 @@ from keygrove.ingest.steps import (
 )
 from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.store import Cause
-from keygrove_chaos.certificates import armored, binary, candidate_of, large, made
+from keygrove_chaos.certificates import armored, binary, candidate_of, costly, large, made
 from keygrove_chaos.signing import Signer
 from keygrove_protocols.errors import (
     FramingError,
@@ -29,24 +29,13 @@ from keygrove_protocols.errors import (
     TooLargeError,
 )
 from keygrove_protocols.limits import BULK, SUBMISSION
-from keygrove_protocols.openpgp.certificate import Certificate, Component, Refused, fingerprint
+from keygrove_protocols.openpgp.certificate import Certificate, Refused, fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
 from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Policy
 
 ALICE, BOB = made(1, "Alice", "Amy", signatures=2), made(2, "Bob")
 REVOCATION = Signer(1).sign(0x20, ALICE.primary)
 SECRET = join([Packet(Tag.SECRET_KEY, b"\x04")])
-
-
-def costly(number: int) -> Certificate:
-    """A key that is slow to verify with, and so many signatures that seem to be its own."""
-    modulus = (16_384).to_bytes(2) + b"\xff" * 2_048
-    exponent = (64).to_bytes(2) + b"\xff" * 8
-    primary = Packet(Tag.PUBLIC_KEY, b"\x04" + bytes(4) + b"\x01" + modulus + exponent)
-    key_id = fingerprint(Certificate(primary))[-8:]
-    seeming = Packet(Tag.SIGNATURE, key_id)
-    alice = Component(Packet(Tag.USER_ID, b"Alice"), (seeming,) * number)
-    return Certificate(primary, (), (alice,))
 
 
 @pytest.mark.parametrize("form", [armored(ALICE, BOB), binary([ALICE, BOB])], ids=["armor", "raw"])

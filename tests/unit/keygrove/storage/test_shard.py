@@ -14,6 +14,7 @@ from trio.testing import assert_checkpoints, assert_no_checkpoints
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
+from keygrove.storage.candidate import candidate
 from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import (
@@ -31,7 +32,7 @@ from keygrove.storage.messages import (
 )
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import MERGES_MAX, OpenStore, Shard
-from keygrove.storage.store import Denial, Opening, Put, Term, TermKind
+from keygrove.storage.store import Cause, Denial, Opening, Put, Term, TermKind
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import (
@@ -56,10 +57,11 @@ from keygrove_chaos.certificates import (
     put_of,
 )
 from keygrove_chaos.stores import Hook, HookedOpening, Notes
-from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
+from keygrove_protocols.openpgp.certificate import Certificate, Component, fingerprint
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
-from keygrove_protocols.openpgp.policy import VERIFIED
+from keygrove_protocols.openpgp.packets import Packet, Tag
+from keygrove_protocols.openpgp.policy import SKS_COMPATIBLE, VERIFIED, Policy
 from tests.loops import Backend, virtual_trio
 
 pytestmark = pytest.mark.anyio
@@ -171,11 +173,11 @@ def open_it(kind: str, tmp_path: Path) -> OpenStore:
 
 @asynccontextmanager
 async def running(
-    open_store: OpenStore, cache_bytes: int = 1 << 20
+    open_store: OpenStore, cache_bytes: int = 1 << 20, policy: Policy = VERIFIED
 ) -> AsyncGenerator[Subject, None]:
     hooks = Hooks(open_store)
 
-    means = Means(Clock(), hooks.compute, VERIFIED)
+    means = Means(Clock(), hooks.compute, policy)
     start = partial(Shard, hooks.open, means, cache_bytes=cache_bytes, watcher=hooks.notes)
     child = ChildSpec("shard-0", start, name="shard-0", shutdown=SHUTDOWN_S)
     spec = SupSpec(children=(child,), intensity=5)
@@ -266,6 +268,38 @@ async def test_what_was_acknowledged_is_seen_by_every_kind_of_read(
         assert await subject.ref.call(Search(frozenset({"alice"}), 5)) == (fingerprint(ALICE),)
 
 
+UNSIGNED = Certificate(ALICE.primary, (), (Component(Packet(Tag.USER_ID, b"Mallory")),))
+
+
+async def test_what_nothing_can_be_kept_of_is_refused_and_not_committed(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        assert await subject.merge(UNSIGNED) == Merged(Outcome.REFUSED, Digest(b""), 0)
+        assert await subject.fetch(ALICE) is None
+        assert "commit" not in subject.hooks.seen
+
+
+async def test_what_only_sks_keeps_is_found_by_its_digest_and_not_served(
+    open_it: OpenStore,
+) -> None:
+    everything = merge(ALICE, UNSIGNED)
+    async with running(open_it, policy=SKS_COMPATIBLE) as subject:
+        await subject.ref.call(Merge(candidate(ALICE, SKS_COMPATIBLE, Cause.UPLOAD)))
+        more = Merge(candidate(UNSIGNED, SKS_COMPATIBLE, Cause.UPLOAD))
+        assert await subject.ref.call(more) == Merged(Outcome.CHANGED, digest_of(everything), 2)
+        assert await subject.ref.call(more) == Merged(Outcome.UNCHANGED, digest_of(everything), 2)
+        assert body(await subject.fetch(ALICE)) == binary([ALICE])
+        name = fingerprint(ALICE)
+        by_digest = Find(Term(TermKind.DIGEST, digest_of(everything)), 5)
+        assert await subject.ref.call(by_digest) == (name,)
+        assert await subject.ref.call(Search(frozenset({"mallory"}), 5)) == ()
+        bound = candidate(made(1, "Mallory"), SKS_COMPATIBLE, Cause.UPLOAD)
+        await subject.ref.call(Merge(bound))
+        whole = merge(ALICE, made(1, "Mallory"))
+        assert body(await subject.fetch(ALICE)) == binary([whole])
+
+
 async def test_a_search_alone_asks_the_store_for_no_certificate(
     shard: AbstractAsyncContextManager[Subject],
 ) -> None:
@@ -288,7 +322,7 @@ async def test_what_is_denied_is_not_taken_and_others_beside_it_are() -> None:
     async with running(store.opened) as subject:
         replies = await merge_together(subject, [ALICE, OTHER, BOB])
         assert outcomes(replies) == [Outcome.DENIED, Outcome.ADDED, Outcome.DENIED]
-        assert replies[0] == Merged(Outcome.DENIED, digest_of(ALICE), 1)
+        assert replies[0] == Merged(Outcome.DENIED, Digest(b""), 1)
         assert await subject.fetch(ALICE) is None
         assert (await subject.status()).counts.certificates == 1
         subject.hooks.seen.clear()

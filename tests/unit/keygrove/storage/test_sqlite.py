@@ -487,8 +487,8 @@ async def test_a_long_log_is_moved_into_the_heap_between_commits(
 ) -> None:
     async with opened(files, durable=False) as store:
         sizes: list[int] = []
-        for number in range(4):
-            await store.commit([put_of(large(number, WAL_BYTES // 2))])
+        for number in range(2 * WAL_BYTES >> 20):
+            await store.commit([put_of(large(number, 1 << 20))])
             sizes.append(size(heap_path))
         assert sizes[0] < WAL_BYTES // 2 < sizes[-1]
 
