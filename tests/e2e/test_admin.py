@@ -36,6 +36,7 @@ class Office:
         env = {
             "KEYGROVE_ADMIN__KEYS": json.dumps([self.key]),
             "KEYGROVE_ADMIN__SERVER": HOST,
+            "KEYGROVE_ADMIN__HOCKEYPUCK_FORM": "true",
         }
         self.server = servers.start(env=env)
         assert self.server.add(gpg.export(self.key)).status_code == 200
@@ -118,6 +119,16 @@ def test_an_administrator_replaces_a_certificate(office: Office, tmp_path: Path)
     assert sorted(split(office.server.certificate(ALICE.fingerprint))) == sorted(
         split(smaller.packets)
     )
+
+
+def test_h080_requests_in_hockeypucks_form_are_carried_out(office: Office) -> None:
+    for path, status in (("replace", 200), ("delete", 200), ("delete", 404)):
+        file = office.folder / path
+        file.write_text(f"/pks/{path}\n{armor(ALICE.packets)}")
+        office.gpg.do("--yes", "--armor", "--textmode", "--detach-sign", file)
+        form = {"keytext": file.read_text(), "keysig": Path(f"{file}.asc").read_text()}
+        assert office.server.http.post(f"/pks/{path}", data=form).status_code == status
+    assert office.server.certificate(ALICE.fingerprint) == b""
 
 
 def test_p101_a_revoked_administrator_is_refused(office: Office) -> None:

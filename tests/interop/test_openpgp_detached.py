@@ -61,7 +61,7 @@ def test_a_signature_by_gpg_holds(gpg: Gpg, algorithm: str, options: tuple[str, 
     signed = verify_detached(made, DOCUMENT, [signer], LATE)
 
     assert signed.signer == fingerprint(signer)
-    assert made[0].says.kind == ("--textmode" in options)
+    assert made.says.kind == ("--textmode" in options)
     with pytest.raises(BadSignatureError):
         verify_detached(made, DOCUMENT.replace(b"two", b"too"), [signer], LATE)
 
@@ -114,6 +114,6 @@ def test_a_signature_by_sequoia_holds(tmp_path: Path) -> None:
     assert isinstance(signer, Certificate)
     run = ["sq", "sign", "--detached", "--signer-key", str(key), str(document)]
     made = read_detached(subprocess.run(run, check=True, capture_output=True).stdout)
-    assert verify_detached(made, DOCUMENT, [signer], made[0].says.created).signer == fingerprint(
+    assert verify_detached(made, DOCUMENT, [signer], made.says.created).signer == fingerprint(
         signer
     )

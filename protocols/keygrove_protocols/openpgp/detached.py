@@ -43,9 +43,8 @@ from keygrove_protocols.openpgp.verification import Finding, Findings, verify
 BINARY, TEXT = 0x00, 0x01
 SKEW_S = 3_600
 """How far ahead of ours the clock may be where a signature was made."""
-SIGNATURES_MAX = 8
-LIMITS = Limits(body_bytes_max=64 << 10, input_packets_max=SIGNATURES_MAX)
-"""Of a signature or a few: post-quantum ones reach 50 kB."""
+LIMITS = Limits(body_bytes_max=64 << 10, input_packets_max=8)
+"""Of a signature: post-quantum ones take 40 kB in armor."""
 
 _WEAK = frozenset({MD5, SHA1, RIPEMD160})
 _VERSIONS = (4, 6)
@@ -73,14 +72,16 @@ class Signed(msgspec.Struct, frozen=True):
     digest: bytes
 
 
-def read_detached(data: bytes) -> tuple[Detached, ...]:
-    """Read detached signatures, armored or binary.
+def read_detached(data: bytes) -> Detached:
+    """Read a detached signature, armored or binary.
+
+    There has to be one: with two, each could be sent without the other.
 
     Raises:
         FramingError: it is neither armor nor packets.
-        TooLargeError: there is more of it than of a few signatures.
-        BadSignatureError: it is something else, or a signature that is malformed or over
-            something else than a document.
+        TooLargeError: there is far more of it than of a signature.
+        BadSignatureError: it is something else or several, or a signature that is malformed
+            or over something else than a document.
     """
     try:
         packets = split(dearmor(data, LIMITS).data, LIMITS)
@@ -88,7 +89,9 @@ def read_detached(data: bytes) -> tuple[Detached, ...]:
         raise BadSignatureError(_NOT_DETACHED) from error
     if not packets or any(packet.tag != Tag.SIGNATURE for packet in packets):
         raise BadSignatureError(_NOT_DETACHED)
-    return tuple(_read(packet) for packet in packets)
+    if len(packets) > 1:
+        raise BadSignatureError("there is more than one signature: sign with one key")
+    return _read(packets[0])
 
 
 _NOT_DETACHED = "this is no detached signature: make one by gpg --armor --detach-sign"
@@ -104,39 +107,35 @@ def _read(packet: Packet) -> Detached:
 
 
 def verify_detached(
-    signatures: Sequence[Detached], document: bytes, signers: Iterable[Certificate], now: int
+    signature: Detached, document: bytes, signers: Iterable[Certificate], now: int
 ) -> Signed:
-    """The first of the signatures that one of the signers made, who may sign `now`.
+    """Whether one of the signers made this, and may sign `now`.
 
-    A signature is checked before its signer, and only against the key that it names, so that
-    it costs strangers more to ask than us to refuse.
+    A signature is checked before its signer, and only against a key that it names, so that it
+    costs little to refuse what a stranger sends.
 
     Raises:
-        UnknownSignerError: none names a key of any signer.
-        BadSignatureError: one does, and does not hold.
+        UnknownSignerError: it names a key of none of the signers.
+        BadSignatureError: it does, and does not hold.
         UnfitSignerError: it holds, by a key that is revoked, expired, or not for signing.
     """
-    signers = tuple(signers)
     fault: UnacceptableError = UnknownSignerError(
         "the signature is by none of the keys that may sign this: sign with another key"
     )
-    for one in signatures:
-        for signer in signers:
-            try:
-                signed = _verify(one, document, signer, now)
-            except UnacceptableError as error:
-                fault = error
-                continue
-            if signed is not None:
-                return signed
+    for signer in signers:
+        packet = _named(signature.says, signer)
+        if packet is None:
+            continue
+        try:
+            return _verify(signature, document, packet, signer, now)
+        except UnacceptableError as error:
+            fault = error  # a key ID may be that of another signer's key, too
     raise fault
 
 
-def _verify(one: Detached, document: bytes, signer: Certificate, now: int) -> Signed | None:
-    """None if the signature names no key of this signer."""
-    packet = _named(one.says, signer)
-    if packet is None:
-        return None
+def _verify(
+    one: Detached, document: bytes, packet: Packet, signer: Certificate, now: int
+) -> Signed:
     digest = _digest(one, document, packet, now)
     material = one.body[one.says.material_at :]
     verdict = load_key(packet.body).verify(

@@ -119,12 +119,12 @@ class Admin:
 
     async def _verified(self, signature: bytes, text: bytes) -> Signed:
         """Who signed this, if that was an administrator."""
-        signatures = read_detached(signature)
+        one = read_detached(signature)
         found = await self._router.fetch_all(self._keys, Form.BINARY)
         bodies = [one.body for one in found if isinstance(one, Answer) and one.body is not None]
         signers = [read_stored(body) for body in bodies]
         now = self._clock.now()
-        work = partial(verify_detached, signatures, text, signers, now)
+        work = partial(verify_detached, one, text, signers, now)
         return await self._compute.run(work)
 
     async def _replacement(self, wanted: AdminRequest, name: Fingerprint, keytext: bytes) -> Put:

@@ -17,7 +17,6 @@ from keygrove_protocols.errors import (
 from keygrove_protocols.openpgp.armor import armor
 from keygrove_protocols.openpgp.certificate import Certificate, Component
 from keygrove_protocols.openpgp.detached import (
-    SIGNATURES_MAX,
     SKEW_S,
     Signed,
     read_detached,
@@ -194,11 +193,10 @@ def test_p101_a_signature_that_lies_about_its_hash_is_refused() -> None:
             check(weak, certificate())
 
 
-def test_the_one_good_signature_among_others_counts() -> None:
-    made = join([OTHER.sign_document(DOCUMENT), ALICE.sign_document(DOCUMENT)])
+def test_the_one_signer_among_others_counts() -> None:
+    made = read_detached(join([ALICE.sign_document(DOCUMENT)]))
     signers = [certificate(signer=Signer(4)), certificate()]
-    found = verify_detached(read_detached(made), DOCUMENT, signers, NOW)
-    assert found.signer == ALICE.key.fingerprint
+    assert verify_detached(made, DOCUMENT, signers, NOW).signer == ALICE.key.fingerprint
 
 
 ONE = ALICE.sign_document(DOCUMENT)
@@ -212,7 +210,7 @@ UNREADABLE: dict[str, tuple[bytes, type[ProtocolError]]] = {
     "malformed": (join([Packet(Tag.SIGNATURE, b"\x04\x00")]), BadSignatureError),
     "text": (b"signed, Alice", NotOpenPGPError),
     "cut off": (join([ONE])[:-1], TruncatedError),
-    "many": (join([ONE] * (SIGNATURES_MAX + 1)), TooLargeError),
+    "two": (join([ONE, OTHER.sign_document(DOCUMENT)]), BadSignatureError),
     "long": (join([ONE]) * 1_000, TooLargeError),
 }
 
