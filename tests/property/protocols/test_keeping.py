@@ -29,7 +29,7 @@ from keygrove_protocols.openpgp.rules import keep
 from keygrove_protocols.openpgp.signatures import KEY_REVOCATION, read_signature
 from keygrove_protocols.openpgp.thirdparty import approved
 from keygrove_protocols.openpgp.variants import fold_variants, signature_id
-from keygrove_protocols.openpgp.verification import Mark, marks_of, trust, verify
+from keygrove_protocols.openpgp.verification import Mark, marked, marks_of, unite, verify
 from tests.openpgp import (
     ALICE,
     ATTESTS,
@@ -313,7 +313,7 @@ def test_p094_what_is_served_is_trusted_and_kept_again_unchanged(
     form = found.findings.certificate()
     (served,) = read(to_bytes(form))
     assert served == form
-    trusted = trust(served)
+    trusted = marked(served)
     assert trusted == verify(served)
     again = keep(trusted, policy)
     assert (again.findings.certificate(), again.pruned, again.error) == (form, {}, found.error)
@@ -323,7 +323,7 @@ def test_p094_what_is_served_is_trusted_and_kept_again_unchanged(
 def test_p094_verifying_a_merge_by_what_is_known_is_verifying_it(
     parts: list[Certificate],
 ) -> None:
-    known = marks_of(map(verify, parts))
+    known = marks_of(unite([*map(verify, parts)]))
     assert verify(reduce(merge, parts), known) == verify(reduce(merge, parts))
 
 
