@@ -177,16 +177,16 @@ def test_on_the_machine_nothing_has_to_be_signed(server: Server) -> None:
     assert (done.status, done.out) == (0, f"{BOB.fingerprint} done\n")
     assert server.certificate(BOB.fingerprint) == b""
     listed = keygrove("admin", "blocked", *data)
-    assert BOB.fingerprint in listed.out
-    assert "spam" in listed.out
+    (row,) = [line.split("\t") for line in listed.out.splitlines()]
+    assert (row[0], row[2]) == (BOB.fingerprint, "spam")
     assert keygrove("admin", "unblock", *data, BOB.fingerprint).status == 0
     again = keygrove("admin", "unblock", *data, BOB.fingerprint)
     assert (again.status, again.out) == (1, f"{BOB.fingerprint} not-blocked\n")
     log = keygrove("admin", "audit", *data)
-    assert [line.split()[1:4] for line in log.out.splitlines()[1:]] == [
-        ["local", "block", "done"],
-        ["local", "unblock", "done"],
-        ["local", "unblock", "not-blocked"],
+    assert [line.split("\t")[1:] for line in log.out.splitlines()] == [
+        ["local", "block", "done", BOB.fingerprint, "spam"],
+        ["local", "unblock", "done", BOB.fingerprint, ""],
+        ["local", "unblock", "not-blocked", BOB.fingerprint, ""],
     ]
 
 

@@ -297,8 +297,15 @@ def _print_lines(values: Sequence[Entry] | Sequence[Blocked]) -> None:
 
 
 def _print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """For people; in a pipe whole lines, with tabs between."""
     screen = out()
-    table = Table(*names, box=rich.box.SIMPLE if screen.is_terminal else None, pad_edge=False)
+    if not screen.is_terminal:
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    table = Table(box=rich.box.SIMPLE, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
     screen.print(table)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keygrove_chaos.signing import CREATED, Signer, subpacket
 from keygrove_protocols.errors import (
@@ -220,3 +222,14 @@ def test_what_is_no_detached_signature_is_refused(case: str) -> None:
     data, error = UNREADABLE[case]
     with pytest.raises(error):
         read_detached(data)
+
+
+@given(st.integers(0, len(ONE.body) - 1), st.integers(1, 255))
+def test_a_signature_with_a_changed_octet_is_refused_or_says_the_same(at: int, bits: int) -> None:
+    body = bytearray(ONE.body)
+    body[at] ^= bits
+    try:
+        found = check(Packet(ONE.tag, bytes(body)), certificate())
+    except ProtocolError:
+        return
+    assert found == check(ONE, certificate())
