@@ -31,6 +31,7 @@ CREATED = signing.CREATED
 GENERIC, POSITIVE, ENCRYPTS = 0x10, 0x13, 0x0C
 FIRST_STRANGER = 1_000_000
 NOTE_OCTETS = 8_000
+FLOOD_A_SECOND = 1_000
 LARGE_OCTETS = 64_000
 """Of one of others' signatures: just below what one may be."""
 
@@ -93,6 +94,28 @@ def large(number: int, size: int) -> Certificate:
     )
     component = Component(name.packet, name.signatures + some)
     return canonical(Certificate(certificate.primary, (), (component,)))
+
+
+def flooded(number: int, signatures: int) -> Certificate:
+    """A certificate with so many of others' signatures on its user ID, as floods have them.
+
+    Each names somebody else, and bears the first octets of the right digest: that they were made
+    by nobody is not to be seen. Later ones are of a later second.
+    """
+    certificate = made(number, "Flooded")
+    (name,) = certificate.components
+    some: list[Packet] = []
+    for at in range(signatures):
+        second, rest = divmod(at, FLOOD_A_SECOND)
+        if not rest:
+            real = Signer(FIRST_STRANGER).sign(
+                GENERIC, certificate.primary, name.packet, created=CREATED + second
+            )
+        issuer = hashlib.sha256(b"%d" % at).digest()
+        body = real.body.replace(Signer(FIRST_STRANGER).key.key_id, issuer[:8])
+        some.append(Packet(Tag.SIGNATURE, body[:-28] + issuer[:28]))
+    component = Component(name.packet, name.signatures + tuple(some))
+    return Certificate(certificate.primary, (), (component,))
 
 
 def laborious(number: int, us: int) -> Certificate:

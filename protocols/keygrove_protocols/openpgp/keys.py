@@ -20,7 +20,8 @@
 
 An MPI is u16 bits and as many octets as these need. Leading zero bits are malformed in
 version 6; older keys with such an MPI are about, and the fingerprint covers the octets as
-they stand. Material of algorithms not named here is taken as it is.
+they stand. SKS servers hold them; GnuPG and Sequoia refuse them. Material of algorithms not
+named here is taken as it is.
 
 The key itself is not looked into: an RSA modulus may be even, a point off its curve.
 
@@ -107,8 +108,10 @@ _FIXED = {  # algorithm: octets of material, size
 }
 
 
-def parse_key(body: bytes) -> Key:
+def parse_key(body: bytes, *, is_strict: bool = False) -> Key:
     """Read the body of a key packet, of a primary key or a subkey.
+
+    Strictly read, leading zero bits are malformed in keys of any version.
 
     Raises:
         MalformedPrimaryError: the octets do not fit the version and the algorithm.
@@ -116,9 +119,9 @@ def parse_key(body: bytes) -> Key:
     """
     match body[0] if body else None:
         case 2 | 3:
-            return _parse_v3(body)
+            return _parse_v3(body, is_strict=is_strict)
         case 4:
-            return _parse_v4(body)
+            return _parse_v4(body, is_strict=is_strict)
         case 5 | 6:
             return _parse_v6(body)
         case None:
@@ -128,8 +131,8 @@ def parse_key(body: bytes) -> Key:
             raise UnsupportedKeyVersionError(text, offset=0)
 
 
-def _parse_v3(body: bytes) -> Key:
-    reader = _Reader(body, 8)
+def _parse_v3(body: bytes, *, is_strict: bool) -> Key:
+    reader = _Reader(body, 8, is_strict=is_strict)
     if body[7] not in _RSA:
         raise MalformedPrimaryError("a key of version 2 or 3 that is not RSA", offset=7)
     modulus, exponent = reader.integer(), reader.integer()
@@ -146,8 +149,8 @@ def _parse_v3(body: bytes) -> Key:
     )
 
 
-def _parse_v4(body: bytes) -> Key:
-    size = _read_material(_Reader(body, 6), body)
+def _parse_v4(body: bytes, *, is_strict: bool) -> Key:
+    size = _read_material(_Reader(body, 6, is_strict=is_strict), body)
     if len(body) > 0xFFFF:
         raise MalformedPrimaryError("a key of version 4 ends within 65535 octets")
     framed = b"\x99" + len(body).to_bytes(2) + body
@@ -156,7 +159,7 @@ def _parse_v4(body: bytes) -> Key:
 
 
 def _parse_v6(body: bytes) -> Key:
-    reader = _Reader(body, 10)
+    reader = _Reader(body, 10, is_strict=body[0] == 6)
     if int.from_bytes(body[6:10]) != len(body) - 10:
         raise MalformedPrimaryError("a key states another length than it has", offset=6)
     size = _read_material(reader, body)
@@ -203,11 +206,12 @@ def _read_material(reader: "_Reader", body: bytes) -> Size:
 class _Reader:
     """Takes fields off a key's body, and refuses what is not there."""
 
-    def __init__(self, body: bytes, start: int) -> None:
+    def __init__(self, body: bytes, start: int, *, is_strict: bool) -> None:
         if len(body) < start:
             raise MalformedPrimaryError("a key ends within its first fields", offset=len(body))
         self._body = body
         self._at = start
+        self._is_strict = is_strict
 
     def octets(self, count: int) -> bytes:
         start, self._at = self._at, self._at + count
@@ -219,7 +223,7 @@ class _Reader:
         start = self._at
         bits = int.from_bytes(self.octets(2))
         value = self.octets(bits + 7 >> 3)
-        if self._body[0] == 6 and int.from_bytes(value).bit_length() != bits:
+        if self._is_strict and int.from_bytes(value).bit_length() != bits:
             raise MalformedPrimaryError("a number has leading zero bits", offset=start)
         return value
 

@@ -13,7 +13,11 @@ import msgspec
 
 from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.store import Cause
-from keygrove_protocols.errors import ProtocolError, UnsupportedKeyVersionError
+from keygrove_protocols.errors import (
+    MalformedPrimaryError,
+    ProtocolError,
+    UnsupportedKeyVersionError,
+)
 from keygrove_protocols.limits import BULK, SUBMISSION
 from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import (
@@ -71,7 +75,8 @@ def read(data: bytes) -> Reading:
     revocation = bare_revocation(packets)
     if revocation is not None:
         return Reading(revocation=revocation)
-    certificates = tuple(map(_refuse_old, group(packets, SUBMISSION)))
+    found = group(packets, SUBMISSION)
+    certificates = tuple(_refuse_disused(one, at) for at, one in enumerate(found))
     cost = sum(cost_us(one) for one in certificates if isinstance(one, Certificate))
     return Reading(certificates, cost_us=cost)
 
@@ -134,12 +139,18 @@ def name_of(octets: bytes) -> Fingerprint | None:
         return None
 
 
-def _refuse_old(one: Certificate | Refused) -> Certificate | Refused:
+def _refuse_disused(one: Certificate | Refused, at: int) -> Certificate | Refused:
+    """Refuse what is about in dumps, and what nobody should send any more."""
     if isinstance(one, Refused):
         return one
     name = key(one)
-    if name.version >= OLDEST_SUBMITTED:
-        return one
-    text = f"a key of version {name.version} is taken from dumps only: make a new key"
-    code = UnsupportedKeyVersionError.code
-    return Refused(name.fingerprint, code, text, name.key_id, name.version)
+    if name.version < OLDEST_SUBMITTED:
+        code = UnsupportedKeyVersionError.code
+        text = f"a key of version {name.version} is taken from dumps only: make a new key"
+        return Refused(name.fingerprint, code, text, name.key_id, name.version, at)
+    try:
+        parse_key(one.primary.body, is_strict=True)
+    except MalformedPrimaryError as error:
+        text = f"{error}, and so programs refuse the key: make a new one"
+        return Refused(name.fingerprint, error.code, text, name.key_id, name.version, at)
+    return one

@@ -255,8 +255,11 @@ FLOOD = [
     signed(one, GENERIC, NAME, created=CREATED + at, hashed=subpacket(20, bytes(40 * (at * 7 % 5))))
     for at, one in enumerate([BOB, CAROL, SUBKEY] * 3)
 ]
-OWN = [signed(ALICE, POSITIVE, NAME, created=CREATED + at) for at in range(3)]
-OWN += [signed(ALICE, ATTESTS, NAME, created=CREATED + 5 + at) for at in range(3)]
+OWN = [
+    signed(ALICE, kind, NAME, created=CREATED + at)
+    for kind in (POSITIVE, ATTESTS)
+    for at in range(3)
+]
 
 
 @given(

@@ -82,14 +82,30 @@ def test_version_3_is_refused_from_clients_and_taken_from_dumps(
     vector: Callable[[str], bytes],
 ) -> None:
     old = vector("v3-rsa.pgp")
-    refused, bob = look_into(read(old + binary([BOB])), VERIFIED).ones
+    bob, refused = look_into(read(binary([BOB]) + old), VERIFIED).ones
     assert isinstance(refused, Refused)
     assert isinstance(bob, Candidate)
-    assert (refused.error, refused.version) == ("UnsupportedKeyVersion", 3)
+    assert (refused.error, refused.version, refused.at) == ("UnsupportedKeyVersion", 3, 1)
     (taken,) = look_into_dump([old], VERIFIED).ones
     assert isinstance(taken, Candidate)
     assert taken.put is not None
     assert (taken.version, taken.fingerprint) == (3, refused.fingerprint)
+
+
+def test_p033_leading_zeros_are_refused_from_clients_and_taken_from_dumps(
+    vector: Callable[[str], bytes],
+) -> None:
+    padded = vector("mpi-leading-zero.pgp")
+    bob, refused = look_into(read(binary([BOB]) + padded), VERIFIED).ones
+    assert isinstance(bob, Candidate)
+    assert isinstance(refused, Refused)
+    assert (refused.error, refused.version, refused.at) == ("MalformedPrimary", 4, 1)
+    assert "leading zero bits" in refused.text
+    assert "make a new one" in refused.text
+    (taken,) = look_into_dump([padded], VERIFIED).ones
+    assert isinstance(taken, Candidate)
+    assert taken.put is not None
+    assert taken.fingerprint == refused.fingerprint
 
 
 def test_each_certificate_of_a_dump_stands_for_itself() -> None:

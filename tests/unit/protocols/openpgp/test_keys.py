@@ -143,10 +143,34 @@ def test_a_malformed_key_is_refused_with_its_place(body: bytes) -> None:
     assert caught.value.offset is None or 0 <= caught.value.offset <= len(body)
 
 
-def test_p033_leading_zeros_count_for_the_fingerprint() -> None:
-    plain = v4(1, b"\x00\x48" + MODULUS[1:] + b"\x00\x01\x01")
-    padded = v4(1, b"\x00\x50\x00" + MODULUS[1:] + b"\x00\x01\x01")
-    assert parse_key(plain).fingerprint != parse_key(padded).fingerprint
+ONE_MORE = b"\x00\x51\x00" + MODULUS + b"\x00\x11" + EXPONENT
+"""Its modulus is said to have a bit more than it has, and so takes another octet."""
+PADDED = {3: v3(ONE_MORE), 4: v4(1, ONE_MORE)}
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_p033_leading_zeros_count_for_the_fingerprint(version: int) -> None:
+    plain = parse_key({3: v3(RSA), 4: v4(1, RSA)}[version])
+    padded = parse_key(PADDED[version])
+    assert padded.fingerprint != plain.fingerprint
+    assert padded.bits == plain.bits
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_p033_leading_zeros_are_malformed_where_keys_are_read_strictly(version: int) -> None:
+    with pytest.raises(MalformedPrimaryError, match="leading zero bits"):
+        parse_key(PADDED[version], is_strict=True)
+    with pytest.raises(MalformedPrimaryError, match="leading zero bits"):
+        parse_key(v6(1, ONE_MORE))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [v3(RSA), v4(1, RSA), v4(22, ED25519 + POINT), v6(1, RSA), v6(1, ONE_MORE, version=5)],
+    ids=["v3", "v4 RSA", "v4 EdDSA", "v6", "v5, where they are as they come"],
+)
+def test_p033_what_has_none_is_strictly_read_the_same(body: bytes) -> None:
+    assert parse_key(body, is_strict=True) == parse_key(body)
 
 
 def test_p033_a_v6_number_without_leading_zeros_is_read() -> None:
