@@ -10,14 +10,12 @@ what a sender had bound must not appear in the receiver.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, Protocol, TypeVar
 
-import trio
-
 from keygrove_actors.backend_asyncio import AsyncioBackend
-from keygrove_actors.backend_trio import TrioBackend
 
 T = TypeVar("T")
 
@@ -106,10 +104,14 @@ class Backend(Protocol):
 def current_backend(context: Context) -> Backend:
     """The loop this runs in. Whoever asks must await `drained` in the end."""
     if in_trio():
+        # Half of what it takes to import this package, and a worker process never needs it.
+        from keygrove_actors.backend_trio import TrioBackend  # noqa: PLC0415
+
         return TrioBackend(context)
     return AsyncioBackend(asyncio.get_running_loop(), context)
 
 
 def in_trio() -> bool:
     """Whether the caller runs on trio; if not, it is asyncio."""
-    return trio.lowlevel.in_trio_task()
+    trio = sys.modules.get("trio")  # who runs on it has imported it
+    return trio is not None and bool(trio.lowlevel.in_trio_task())

@@ -104,7 +104,7 @@ def _id_of(staff: Staff, child: str | Ref[Any]) -> str:
     post = None if cell is None else cell.parent
     if cell is None or not isinstance(post, Post) or post.owner is not staff:
         raise NotFound(child.label)
-    if post.incarnation != cell.incarnation:
+    if cell.incarnation < post.lived:  # until then it means the child, whose restarts may fail
         raise NotFound(child.label)
     return post.id
 

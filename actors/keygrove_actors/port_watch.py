@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import trio
+import anyio
 
 from keygrove_actors.backend import in_trio
 from keygrove_actors.cell import Cell
@@ -31,9 +31,9 @@ class Watch:
         self._function = function
         self._is_writer = is_writer
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._scope: trio.CancelScope | None = None
+        self._scope: anyio.CancelScope | None = None
         if in_trio():
-            self._scope = trio.CancelScope()
+            self._scope = anyio.CancelScope()
             ctx.start_soon(self._serve, self._scope)
         else:
             self._loop = asyncio.get_running_loop()
@@ -57,8 +57,8 @@ class Watch:
             self.close()
             self._cell.task_failed(error)
 
-    async def _serve(self, scope: trio.CancelScope) -> None:
-        wait = trio.lowlevel.wait_writable if self._is_writer else trio.lowlevel.wait_readable
+    async def _serve(self, scope: anyio.CancelScope) -> None:
+        wait = anyio.wait_writable if self._is_writer else anyio.wait_readable
         with scope:
             while self._scope is not None:
                 await wait(self._fd)

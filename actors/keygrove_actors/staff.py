@@ -31,7 +31,7 @@ _AWAITED: Final = frozenset({State.STARTING, State.STOPPING})
 class Post:
     """The place of one child, and what its incarnations know as their parent."""
 
-    __slots__ = ("alarm", "args", "cell", "id", "incarnation", "owner")
+    __slots__ = ("alarm", "args", "cell", "id", "incarnation", "lived", "owner")
 
     def __init__(self, owner: Staff, child_id: str, args: tuple[Any, ...] = ()) -> None:
         self.owner = owner
@@ -39,6 +39,7 @@ class Post:
         self.args = args
         self.cell: Cell | None = None
         self.incarnation = 0
+        self.lived = 0  # the last incarnation that was up: failed starts count in `incarnation`
         self.alarm: Alarm | None = None
 
     def arm(self, alarm: Alarm | None) -> None:
@@ -49,6 +50,7 @@ class Post:
 
     def child_started(self, cell: Cell) -> None:
         """Its `init` returned."""
+        self.lived = cell.incarnation
         self.owner.child_up(self, cell)
 
     def child_ended(self, cell: Cell) -> None:

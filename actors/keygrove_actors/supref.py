@@ -170,10 +170,11 @@ class SupRef(Generic[P]):
     ) -> None:
         """Stop a child, and return when it is down. It is not restarted.
 
-        Its spec stays, save a temporary or dynamic child's. Dynamic children go by ref.
+        Its spec stays, save a temporary or dynamic child's. Dynamic children go by ref, which is
+        good while a restart is due, or fails, and no longer once one has succeeded (A-083).
 
         Raises:
-            NotFound: there is no such child.
+            NotFound: there is no such child, or `child` is the ref of a former incarnation.
             BadSpec: an id for a dynamic supervisor, or a ref for another.
         """
         await self._ask(TerminateChild(child), timeout)

@@ -164,6 +164,13 @@ BUGS = (
     ),
     _bug("A-041 one restart too few", "strategy", "_restart", "used > limit", "used >= limit"),
     _bug(
+        "A-045 a failed restart takes a child's address",
+        "child_calls",
+        "_id_of",
+        "cell.incarnation < post.lived",
+        "cell.incarnation < post.incarnation",
+    ),
+    _bug(
         "A-046 a round goes on after a failed start",
         "strategy",
         "_again",
@@ -219,6 +226,13 @@ BUGS = (
         "SupervisorCell.kill",
         "self.note(KillAsked())",
         "self.note(StopAsked(Killed()))",
+    ),
+    _bug(
+        "A-083 a ref reaches a later incarnation",
+        "child_calls",
+        "_id_of",
+        "cell.incarnation < post.lived",
+        "False",
     ),
 )
 

@@ -104,16 +104,15 @@ def flooded(number: int, signatures: int) -> Certificate:
     """
     certificate = made(number, "Flooded")
     (name,) = certificate.components
-    stranger, primary = Signer(FIRST_STRANGER), certificate.primary
-    real = [
-        stranger.sign(GENERIC, primary, name.packet, created=CREATED + second).body
-        for second in range(-(-signatures // FLOOD_A_SECOND))
-    ]
+    stranger = Signer(FIRST_STRANGER)
     some: list[Packet] = []
-    for at in range(signatures):
-        issuer = hashlib.sha256(b"%d" % at).digest()
-        body = real[at // FLOOD_A_SECOND].replace(stranger.key.key_id, issuer[:8])
-        some.append(Packet(Tag.SIGNATURE, body[:-28] + issuer[:28]))
+    for first in range(0, signatures, FLOOD_A_SECOND):
+        created = CREATED + first // FLOOD_A_SECOND
+        real = stranger.sign(GENERIC, certificate.primary, name.packet, created=created)
+        for at in range(first, min(first + FLOOD_A_SECOND, signatures)):
+            issuer = hashlib.sha256(b"%d" % at).digest()
+            body = real.body.replace(stranger.key.key_id, issuer[:8])
+            some.append(Packet(Tag.SIGNATURE, body[:-28] + issuer[:28]))
     component = Component(name.packet, name.signatures + tuple(some))
     return Certificate(certificate.primary, (), (component,))
 

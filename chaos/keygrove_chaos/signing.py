@@ -6,20 +6,26 @@ GnuPG 2.2 reads, version 6 keys of the newer one (27).
 """
 
 import hashlib
+from collections.abc import Callable
 from functools import cached_property
+from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from keygrove_protocols.openpgp.hashing import Scope
+from keygrove_protocols.openpgp.hashing import Scope, document_digest
 from keygrove_protocols.openpgp.keys import Key, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
-from keygrove_protocols.openpgp.signatures import SUBKEY_BINDING, read_signature
+from keygrove_protocols.openpgp.signatures import SUBKEY_BINDING, Signature, read_signature
 
 CREATED = 1_700_000_000
 SHA256 = 8
 _OID = bytes.fromhex("092b06010401da470f01")
 _LEGACY, _NATIVE = 22, 27
 _SALT = bytes(16)
+
+
+DigestOf: TypeAlias = Callable[[Signature, bytes], bytes | None]
+"""What a signature is made over: from what it says, and its body up to the digest."""
 
 
 def subpacket(kind: int, data: bytes, *, critical: bool = False) -> bytes:
@@ -72,7 +78,29 @@ class Signer:
         `hashed` are subpackets beside the time of creation; `unhashed` are instead of the
         issuer's name. The signature is of the key's version.
         """
-        hashed = subpacket(2, created.to_bytes(4)) + hashed
+        scope = Scope(primary, component)
+        areas = subpacket(2, created.to_bytes(4)) + hashed, unhashed
+        return self._signed(kind, hash_algorithm, areas, scope.digest)
+
+    def sign_document(
+        self, document: bytes, *, kind: int = 0, created: int = CREATED, hashed: bytes = b""
+    ) -> Packet:
+        """A detached signature over octets; `hashed` is as in `sign`."""
+
+        def digest(signature: Signature, body: bytes) -> bytes | None:
+            return document_digest(signature, body, document)
+
+        areas = subpacket(2, created.to_bytes(4)) + hashed, None
+        return self._signed(kind, SHA256, areas, digest)
+
+    def _signed(
+        self,
+        kind: int,
+        hash_algorithm: int,
+        areas: tuple[bytes, bytes | None],
+        digest_of: DigestOf,
+    ) -> Packet:
+        hashed, unhashed = areas
         unhashed = self.issuer if unhashed is None else unhashed
         version, algorithm = self.key.version, self.key.algorithm
         width = 4 if version == 6 else 2
@@ -81,7 +109,7 @@ class Signer:
         draft = head + _area(unhashed, width) + b"\0\0" + salt + b"\0"
         signature = read_signature(draft)
         assert signature is not None
-        digest = Scope(primary, component).digest(signature, draft)
+        digest = digest_of(signature, draft)
         assert digest is not None
         signed = draft[: signature.digest_at] + digest[:2] + salt
         return Packet(Tag.SIGNATURE, signed + self._material(digest, version))

@@ -99,6 +99,30 @@ class PrimaryMismatchError(UnacceptableError):
     """Two certificates to be merged have different primary keys."""
 
 
+class BadSignatureError(UnacceptableError):
+    """A signature over a document does not hold, or proves nothing."""
+
+
+class UnknownSignerError(UnacceptableError):
+    """A signature over a document is by nobody who may make it."""
+
+
+class UnfitSignerError(UnacceptableError):
+    """Who signed a document could have, but the key is revoked, expired, or not for signing."""
+
+
+class StaleRequestError(UnacceptableError):
+    """A signed request is dated too far from now."""
+
+
+class OtherServerError(UnacceptableError):
+    """A signed request is meant for another server."""
+
+
+class OtherCertificateError(UnacceptableError):
+    """A certificate is not the one that a signed request is about."""
+
+
 class TooLargeError(ProtocolError):
     """The input is beyond one of the `Limits` (413)."""
 

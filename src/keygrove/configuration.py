@@ -42,6 +42,11 @@ FORMS = {
     "policy.blocked": Form(
         "a list of fingerprints in hexadecimal", '["0123456789ABCDEF0123456789ABCDEF01234567"]'
     ),
+    "admin.keys": Form(
+        "a list of fingerprints in hexadecimal", '["0123456789ABCDEF0123456789ABCDEF01234567"]'
+    ),
+    "admin.server": Form("the name of this server, or empty text", '"keys.example.org"'),
+    "admin.hockeypuck_form": Form("true or false", "false"),
     "recon.listen": Form("a list of HOST:PORT", '["0.0.0.0:11370"]'),
     "recon.gossip_interval": Form("a number of seconds, above 0 and up to 86400", "60"),
     "recon.partner": Form(
@@ -63,6 +68,7 @@ _TEXTS = {
     "policy.preset",
     "policy.third_party",
     "policy.sha1_until",
+    "admin.server",
 }
 """Keys whose value is text, even where that reads as a number."""
 
@@ -106,6 +112,7 @@ def load(
         _merge(merged, layer, origin, origins)
     settings = _check(merged, "settings")
     _check_distinct(settings)
+    _check_admin(settings)
     policy_of(settings.policy)
     return Configuration(settings, origins)
 
@@ -257,3 +264,12 @@ def _check_distinct(settings: Settings) -> None:
     for name in names:
         if names.count(name) > 1:
             raise SettingsError(f"recon.partner: two partners are called {name!r}; rename one")
+
+
+def _check_admin(settings: Settings) -> None:
+    if settings.admin.keys and not settings.admin.server:
+        form = FORMS["admin.server"]
+        raise SettingsError(
+            "admin.server: is empty, and requests by admin.keys have to name this server; "
+            f"write {form.words.removesuffix(', or empty text')}, for example {form.example}"
+        )

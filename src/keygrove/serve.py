@@ -22,6 +22,7 @@ from keygrove.settings import Settings
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import OpenStore
 from keygrove.storage.store import Progress
+from keygrove.telemetry.administration import Administered, AdminRefusal
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
 from keygrove.telemetry.log import Log, NodeLog
@@ -112,6 +113,16 @@ class _Telemetry(Observer):
         """See `tree.Watcher`."""
         self._metrics.intake(intake)
         self._log.intake(intake)
+
+    def administered(self, done: Administered) -> None:
+        """See `Observer`."""
+        self._metrics.administered(done)
+        self._log.administered(done)
+
+    def refused(self, refusal: AdminRefusal) -> None:
+        """See `Observer`."""
+        self._metrics.refused(refusal)
+        self._log.refused(refusal)
 
     def progress(self, shard: str, progress: Progress | None) -> None:
         """See `shard.Watcher`."""
@@ -262,7 +273,7 @@ def _monitoring(
     """The listener that is first up and last down."""
     facts = _facts(settings, site)
     # Whoever looks after the server is never turned away.
-    shared = Shared(admit_all, telemetry, site.ports.clock, site.ports.compute)
+    shared = _shared(site, telemetry, admit_all)
     app = metrics_app(settings.storage.shards, facts, metrics, shared, insight)
     return _listener(site, "metrics", app, site.endpoints.metrics)
 
@@ -271,7 +282,7 @@ def _clients(
     settings: Settings, site: Site, telemetry: _Telemetry, insight: Insight
 ) -> tuple[ChildSpec, ...]:
     """The listeners that let clients and commands in."""
-    open_to_all = Shared(site.admit, telemetry, site.ports.clock, site.ports.compute)
+    open_to_all = _shared(site, telemetry, site.admit)
     hkp = hkp_app(settings, _facts(settings, site), open_to_all, insight)
     about = About(
         version=site.version,
@@ -283,12 +294,17 @@ def _clients(
         durability=settings.storage.durability,
     )
     shards = settings.storage.shards
-    own = Shared(admit_all, telemetry, site.ports.clock, site.ports.compute)
+    own = _shared(site, telemetry, admit_all)
     control = control_app(about, insight, shards, own, may_crash=site.may_crash)
     return (
         *_listener(site, LISTENER, hkp, site.endpoints.http),
         *_listener(site, "control", control, site.endpoints.control),
     )
+
+
+def _shared(site: Site, telemetry: _Telemetry, admit: Admit) -> Shared:
+    ports = site.ports
+    return Shared(admit, telemetry, ports.clock, ports.compute, ports.entropy.token)
 
 
 def _listener(

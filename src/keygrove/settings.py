@@ -74,6 +74,19 @@ class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fingerprints of certificates that are not taken."""
 
 
+class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may block and replace certificates by signed requests. Nobody may without keys."""
+
+    keys: tuple[
+        Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})\Z")], ...
+    ] = ()
+    """Fingerprints of primary keys whose certificates are held here."""
+    server: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.\-]{0,252})?\Z")] = ""
+    """What requests have to call this server; needed where there are keys."""
+    hockeypuck_form: bool = False
+    """Take Hockeypuck's requests, too, which name no server and no time."""
+
+
 class ReconPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server we reconcile with: where its recon and its HTTP listen."""
 
@@ -100,4 +113,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     storage: StorageSettings = StorageSettings()
     load: LoadSettings = LoadSettings()
     policy: PolicySettings = PolicySettings()
+    admin: AdminSettings = AdminSettings()
     recon: ReconSettings = ReconSettings()

@@ -15,22 +15,39 @@ from tests.e2e.conftest import (
     COMMAND,
     COMMAND_S,
     DEBIAN_KEYRING,
-    VECTORS,
     Servers,
     environment,
     eventually,
+    join,
     keygrove,
     needs_debian_keyring,
+    split,
 )
 from tests.processes import children_of, has_ended, is_gone, opened
 
 CERTIFICATES = 905
 TIMES = 6
 """So often the keyring is loaded: 170 MB."""
-FILES = [DEBIAN_KEYRING] * TIMES
 ENV = {"KEYGROVE_LOAD__PROCESSES": "2"}
 
 pytestmark = [pytest.mark.slow, needs_debian_keyring]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The keyring several times, each time with other things in it that nobody signed for.
+
+    The same octets again would be passed over before anything is looked into.
+    """
+    folder = tmp_path_factory.mktemp("keyrings")
+    found = split(DEBIAN_KEYRING.read_bytes())
+    starts = [at for at, (tag, _) in enumerate(found) if tag == 6]
+    each = [join(found[a:b]) for a, b in zip(starts, [*starts[1:], len(found)], strict=True)]
+    paths = [folder / f"{number}.pgp" for number in range(TIMES)]
+    for path in paths:
+        unsigned = join([(13, path.name.encode())])
+        path.write_bytes(b"".join(one + unsigned for one in each))
+    return paths
 
 
 def children(pid: int) -> list[int]:
@@ -39,10 +56,12 @@ def children(pid: int) -> list[int]:
 
 
 @contextmanager
-def loading(data: Path, *options: str) -> Generator["subprocess.Popen[bytes]", None, None]:
+def loading(
+    data: Path, files: list[Path], *options: str
+) -> Generator["subprocess.Popen[bytes]", None, None]:
     """A load under way, with its workers up."""
     load = subprocess.Popen(
-        [COMMAND, "load", *options, "--data", data, *FILES],
+        [COMMAND, "load", *options, "--data", data, *files],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(ENV),
@@ -65,9 +84,8 @@ def kill_some(pid: int, times: int) -> Iterator[int]:
         yield victim
 
 
-def test_workers_killed_during_a_load_cost_nothing(tmp_path: Path) -> None:
-    known = json.loads((VECTORS / "digests.json").read_text())
-    with loading(tmp_path / "data", "--json") as load:
+def test_workers_killed_during_a_load_cost_nothing(tmp_path: Path, files: list[Path]) -> None:
+    with loading(tmp_path / "data", files, "--json") as load:
         killed = list(kill_some(load.pid, 3))
         told, complaints = load.communicate(timeout=COMMAND_S)
     assert len(set(killed)) == 3
@@ -77,15 +95,17 @@ def test_workers_killed_during_a_load_cost_nothing(tmp_path: Path) -> None:
     assert (loaded["certificates"], loaded["invalid"]) == (TIMES * CERTIFICATES, 0)
     assert (loaded["inserted"], loaded["ignored"]) == (CERTIFICATES, (TIMES - 1) * CERTIFICATES)
     digests = keygrove("digests", "--data", tmp_path / "data").out.splitlines()
-    assert digests == sorted(known.values())
+    undisturbed: list[str | Path] = ["--data", tmp_path / "other"]
+    assert keygrove("load", *undisturbed, DEBIAN_KEYRING).status == 0
+    assert digests == keygrove("digests", *undisturbed).out.splitlines()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=str)
 def test_a_load_that_is_interrupted_leaves_no_process_behind(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, files: list[Path], number: signal.Signals
 ) -> None:
-    with loading(tmp_path / "data") as load, ExitStack() as files:
-        workers = [files.enter_context(opened(pid)) for pid in children(load.pid)]
+    with loading(tmp_path / "data", files) as load, ExitStack() as watched:
+        workers = [watched.enter_context(opened(pid)) for pid in children(load.pid)]
         load.send_signal(number)
         _, complaints = load.communicate(timeout=COMMAND_S)
         assert all(map(has_ended, workers))
@@ -95,11 +115,11 @@ def test_a_load_that_is_interrupted_leaves_no_process_behind(
 
 
 def test_a_server_that_is_loaded_has_workers_until_it_stops(
-    servers: Servers, tmp_path: Path
+    servers: Servers, files: list[Path]
 ) -> None:
     server = servers.start(env=ENV)
     assert children(server.pid) == []
-    arguments: list[str | Path] = [COMMAND, "load", "--json", "--data", server.data, *FILES]
+    arguments: list[str | Path] = [COMMAND, "load", "--json", "--data", server.data, *files]
     load = subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment())
     killed = list(kill_some(server.pid, 2))
     assert server.http.get("/healthz").status_code == 200
@@ -121,10 +141,10 @@ def test_a_server_that_is_loaded_has_workers_until_it_stops(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
 def test_a_load_that_is_interrupted_says_how_far_it_came(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, files: list[Path], number: signal.Signals
 ) -> None:
     options = ("--json",) if number is signal.SIGTERM else ()
-    with loading(tmp_path / "data", *options) as load:
+    with loading(tmp_path / "data", files, *options) as load:
         load.send_signal(number)
         told, advice = load.communicate(timeout=COMMAND_S)
     assert load.returncode == 130
@@ -138,9 +158,11 @@ def test_a_load_that_is_interrupted_says_how_far_it_came(
         assert b"load the same again to go on" in advice
 
 
-def test_workers_end_when_there_is_nothing_left_to_load(servers: Servers) -> None:
+def test_workers_end_when_there_is_nothing_left_to_load(
+    servers: Servers, files: list[Path]
+) -> None:
     server = servers.start(env=ENV)
-    assert keygrove("load", "--data", server.data, *FILES[:3]).status == 0
+    assert keygrove("load", "--data", server.data, *files[:3]).status == 0
     first, second = children(server.pid)
     with opened(first) as one, opened(second) as other:
         assert has_ended(one)

@@ -89,10 +89,14 @@ class AddEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AddResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to a submission, as JSON has it; what is empty is left out."""
+    """The answer to a submission, as JSON has it; what is empty is left out.
+
+    `deleted` is for administrators.
+    """
 
     inserted: tuple[AddEntry, ...] = ()
     updated: tuple[AddEntry, ...] = ()
+    deleted: tuple[AddEntry, ...] = ()
     ignored: tuple[AddEntry, ...] = ()
     invalid: tuple[AddEntry, ...] = ()
 

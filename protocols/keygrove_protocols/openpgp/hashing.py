@@ -37,6 +37,7 @@ _OCTETS = {MD5: 16, SHA1: 20, RIPEMD160: 20, 8: 32, 9: 48, 10: 64, 11: 28, 12: 3
 _KEY_FRAMES = {5: b"\x9a", 6: b"\x9b"}
 _FRAMES = {Tag.USER_ID: b"\xb4", Tag.USER_ATTRIBUTE: b"\xd1"}
 _OLD = (2, 3)
+_OF_DOCUMENTS = (4, 6)
 
 
 class Hasher(Protocol):
@@ -87,10 +88,7 @@ class Scope:
         hasher = self._salted(signature) if signature.salt else self._begin(signature)
         if hasher is None:
             return None
-        end = signature.hashed_end
-        octets = 8 if signature.version == 5 else 4
-        trailer = bytes((signature.version, 0xFF)) + end.to_bytes(octets)
-        hasher.update(body[:end] + trailer)
+        hasher.update(_trailer(signature, body))
         return hasher.digest()
 
     def _begin(self, signature: Signature) -> Hasher | None:
@@ -117,6 +115,20 @@ class Scope:
         return hasher.digest()
 
 
+def document_digest(signature: Signature, body: bytes, document: bytes) -> bytes | None:
+    """The digest that a signature over a document is made over; None where there is no such thing.
+
+    Of a text the line ends have to be CR LF already. Only versions 4 and 6.
+    """
+    hasher = _new(signature.hash_algorithm)
+    if hasher is None or signature.version not in _OF_DOCUMENTS:
+        return None
+    hasher.update(signature.salt)
+    hasher.update(document)
+    hasher.update(_trailer(signature, body))
+    return hasher.digest()
+
+
 def attested_digest(algorithm: int, signature: Signature, body: bytes) -> bytes | None:
     """How an attestation made with this hash algorithm names a certification.
 
@@ -138,6 +150,13 @@ def _new(algorithm: int) -> Hasher | None:
     """A hash object; None for an algorithm that is unknown."""
     name = _NAMES.get(algorithm)
     return None if name is None else hashlib.new(name, usedforsecurity=False)
+
+
+def _trailer(signature: Signature, body: bytes) -> bytes:
+    """What follows on what is signed, from version 4 on."""
+    end = signature.hashed_end
+    octets = 8 if signature.version == 5 else 4
+    return body[:end] + bytes((signature.version, 0xFF)) + end.to_bytes(octets)
 
 
 def _old_frame(primary: bytes, component: Packet) -> bytes | None:

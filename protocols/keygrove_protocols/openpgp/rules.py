@@ -7,8 +7,8 @@ whatever order they got the parts. One exception is inherent: what is kept for t
 another packet falls while that is missing, and is kept when it comes again. So falls what is
 on a component that nobody has bound yet; where not all of others' signatures are kept, what
 no attestation lists yet, and the revocation by somebody whom the owner did not name yet; and
-where there is more than the bounds let in, what an altered copy of another packet, longer than
-the original, left no room for.
+where there is more than the bounds let in, what an altered copy of another packet left no room
+for.
 
 Source: the filters that Hockeypuck announces to its peers, by the names in `Rule.filter`;
 RFC 9580, section 5.2.3.31; draft-dkg-openpgp-1pa3pc.

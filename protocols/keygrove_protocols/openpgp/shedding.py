@@ -110,6 +110,7 @@ def apart(own: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
     return binding, attesting
 
 
-def age(finding: Finding) -> tuple[int, bytes]:
-    """A sort key: when it was made; the same for all copies of a signature."""
-    return (finding.signature.created if finding.signature else 0, signature_id(finding))
+def age(finding: Finding) -> tuple[int, bytes, bytes]:
+    """A sort key: when it was made; then which it is, whatever copy; then which copy."""
+    created = finding.signature.created if finding.signature else 0
+    return (created, signature_id(finding), finding.packet.body)

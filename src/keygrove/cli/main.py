@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
+from keygrove.cli.admin import admin
 from keygrove.cli.config import config
 from keygrove.cli.digests import digests
 from keygrove.cli.dump import dump
@@ -58,5 +59,5 @@ def main() -> None:
     """Run and look after an OpenPGP keyserver."""
 
 
-for verb in (serve, load, dump, digests, inspect_files, status, config, version):
+for verb in (serve, load, dump, digests, inspect_files, status, admin, config, version):
     main.add_command(verb)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from keygrove.cluster.router import Router, Whereis, shard_name
+from keygrove.http.admin import Admin
 from keygrove.http.asgi import HTML, TEXT, App, Request, Resource, Response, Shared
 from keygrove.http.facts import NodeFacts
 from keygrove.http.hkp import Hkp
@@ -11,6 +12,7 @@ from keygrove.http.listener import MakeApp
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.messages import INGEST, IngestApi
+from keygrove.ingest.policy import policy_of
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardStatus
 from keygrove.telemetry.metrics import CONTENT_TYPE, Metrics, ShardFigures
@@ -89,11 +91,24 @@ def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared, insight: Insig
             "/pks/lookup": Resource(get=hkp.lookup),
             "/pks/add": Resource(post=hkp.add, accepts=FORMS),
             "/pks/stats": Resource(get=statistics.page),
+            **_admin(router, settings, shared),
             **_probes(router, facts, insight),
         }
         return App("hkp", resources, shared, pages.error)
 
     return make
+
+
+def _admin(router: Router, settings: Settings, shared: Shared) -> dict[str, Resource]:
+    """The paths of administrators, where there are any."""
+    if not settings.admin.keys:
+        return {}
+    admin = Admin(router, settings.admin, policy_of(settings.policy), shared)
+    offered = {"/pks/admin": Resource(post=admin.signed, accepts=FORMS)}
+    if settings.admin.hockeypuck_form:
+        resource = Resource(post=admin.hockeypuck, accepts=FORMS)
+        offered |= {"/pks/delete": resource, "/pks/replace": resource}
+    return offered
 
 
 def _probes(router: Router, facts: NodeFacts, insight: Insight) -> dict[str, Resource]:

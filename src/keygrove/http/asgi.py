@@ -23,6 +23,7 @@ from keygrove.http.errors import (
 )
 from keygrove.ports import Clock, Compute, Receive, Scope, Send
 from keygrove.ratelimit.admission import Admit, Facts, Refused
+from keygrove.telemetry.administration import Administered, AdminRefusal
 from keygrove.telemetry.exchange import Exchange
 
 BODY_DEADLINE_S = 60.0
@@ -183,6 +184,14 @@ class Observer(Protocol):
         """An exception that cost one request."""
         ...
 
+    def administered(self, done: Administered) -> None:
+        """An administrator's request was carried out, for one certificate."""
+        ...
+
+    def refused(self, refusal: AdminRefusal) -> None:
+        """One was not."""
+        ...
+
 
 class Shared(msgspec.Struct, frozen=True):
     """What all apps of a node have in common."""
@@ -191,6 +200,8 @@ class Shared(msgspec.Struct, frozen=True):
     observer: Observer
     clock: Clock
     compute: Compute
+    token: Callable[[int], bytes]
+    """Random octets that nobody can guess, so many."""
 
 
 class App:

@@ -12,6 +12,7 @@ from keygrove.http.asgi import JSON, App, Request, Resource, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
+from keygrove.http.orders import LocalAdmin
 from keygrove.ingest.messages import INGEST, IngestApi, Load
 from keygrove.storage.messages import ShardApi, ShardStatus
 from keygrove_actors import Crash, Node
@@ -77,6 +78,7 @@ def control_app(
     def make(whereis: Whereis) -> App:
         router = Router(whereis, shards)
         ingest = whereis(INGEST, IngestApi)
+        local = LocalAdmin(router, shared.observer, shared.token)
 
         async def show(_: Request) -> Response:
             shards = tuple(await router.each_status())
@@ -102,6 +104,7 @@ def control_app(
             "/status": Resource(get=show),
             "/tree": Resource(get=tree),
             "/load": Resource(post=load),
+            "/admin": Resource(post=local.administer),
         }
         if may_crash:
             resources["/debug/crash"] = Resource(post=crash)

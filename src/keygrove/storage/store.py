@@ -6,7 +6,7 @@ SQLite: change numbers count commits, and a cursor means something to its store 
 """
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import NewType, Protocol, TypeAlias
 
 import msgspec
@@ -16,7 +16,7 @@ from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 Cursor = NewType("Cursor", bytes)
 
 
-class TermKind(Enum):
+class TermKind(IntEnum):
     """What a certificate can be found by, apart from its fingerprint and its words."""
 
     FINGERPRINT = 1

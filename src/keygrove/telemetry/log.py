@@ -12,6 +12,7 @@ import structlog
 from blake3 import blake3
 from structlog.typing import EventDict, Processor
 
+from keygrove.telemetry.administration import Administered, AdminRefusal
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
 from keygrove_actors import (
@@ -179,6 +180,26 @@ class NodeLog:
     def fault(self, where: str, error: Exception) -> None:
         """A bug of ours that cost one request."""
         self._log.error("request failed by a bug", where=where, exc_info=error)
+
+    def administered(self, done: Administered) -> None:
+        """What was done to a certificate on request."""
+        self._log.info(
+            "certificate administered",
+            action=done.action,
+            result=done.result,
+            fingerprint=done.fingerprint,
+            by=done.by or "local",
+            nonce=done.nonce,
+        )
+
+    def refused(self, refusal: AdminRefusal) -> None:
+        """A signed request that was not carried out: somebody may be trying."""
+        self._log.warning(
+            "admin request refused",
+            code=refusal.code,
+            why=refusal.text,
+            client=self._pseudonym(refusal.client),
+        )
 
     def bringing_up(self, shard: str, progress: str, *, lacks_room: bool) -> None:
         """A shard whose store takes long to be up."""

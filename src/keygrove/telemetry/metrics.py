@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from keygrove.telemetry.actors import ActorFigures
+from keygrove.telemetry.administration import Administered, AdminRefusal
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
 from keygrove_actors.census import Metric as Sample
@@ -140,6 +141,19 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._administered = Counter(
+            "keygrove_admin_actions_total",
+            "What administrators had done, for each certificate.",
+            ["action", "result"],
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "keygrove_admin_refusals_total",
+            "Signed requests that were not carried out.",
+            ["code"],
+            registry=self.registry,
+        )
+
     def expect(self, faults: Sequence[str]) -> None:
         """Show zero for these: an alarm on a rise would miss a first event otherwise."""
         for where in faults:
@@ -170,6 +184,14 @@ class Metrics:
     def fault(self, where: str, _: Exception) -> None:
         """Count a bug."""
         self._faults.labels(where).inc()
+
+    def administered(self, done: Administered) -> None:
+        """Count what was done."""
+        self._administered.labels(done.action, done.result).inc()
+
+    def refused(self, refusal: AdminRefusal) -> None:
+        """Count what was not."""
+        self._refused.labels(refusal.code).inc()
 
     def render(self, figures: Sequence[ShardFigures], samples: Sequence[Sample]) -> bytes:
         """The exposition, with these figures of the shards and samples of the actor runtime."""

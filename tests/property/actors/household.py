@@ -20,6 +20,8 @@ class Kid:
     state: str = "down"
     """down, starting, up, dying (by itself, slowly), dead (its exit is news), restarting, failed"""
     incarnation: int = 0
+    lived: list[int] = field(default_factory=list[int])
+    """The incarnations that were up."""
     life: int = 0
     reason: str = ""
     dies_at: float = 0.0
@@ -188,6 +190,7 @@ class Household:
         outcome = yield from self.start_sub(kid) if kid.rule.sub else self.start_worker(kid)
         if outcome == "up":
             kid.state, kid.up_since = "up", self.world.now
+            kid.lived.append(kid.incarnation)
         else:
             kid.state = "down"
         if outcome == "ignored" and not self.keeps(kid):

@@ -160,7 +160,7 @@ class Sup(Household):
             yield from self.add(subject, tell)
         elif verb == "spawn":
             yield from self.spawn(tell)
-        elif (kid := self.kids.get(subject)) is None:
+        elif (kid := self.addressed(subject)) is None:
             tell("NotFound")
         elif verb == "terminate":
             self.asked = (kid, tell)
@@ -171,6 +171,12 @@ class Sup(Household):
             yield from self.start_again(kid, tell)
         else:
             self.delete(kid, tell)
+
+    def addressed(self, subject: str | tuple[str, int]) -> Kid | None:
+        """By id; or by id and incarnation, which finds none once a later one has been up."""
+        child, incarnation = (subject, None) if isinstance(subject, str) else subject
+        kid = self.kids.get(child)
+        return kid if kid is not None and incarnation in {None, *kid.lived[-1:]} else None
 
     def retry(self, kid: Kid, token: int) -> Steps:
         if self.kids.get(kid.id) is kid and (kid.state, kid.token) == ("restarting", token):

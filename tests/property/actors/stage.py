@@ -193,6 +193,9 @@ class Stage:
         self.answers: dict[int, str] = {}
         self.views: dict[int, list[tuple[str, str]]] = {}
         self.troubles = Troubles()
+        self.runtime: Runtime | None = None
+        self.refs: dict[tuple[str, tuple[str, int]], Ref[Any]] = {}
+        """Of whatever was started while it ran, by supervisor, child and incarnation."""
 
     def observe(self, report: Report) -> None:
         path: str = getattr(report, "path", "")
@@ -201,6 +204,9 @@ class Stage:
             kind, detail = KINDS[type(report)]
             seen = kind, child, detail(report)
             self.traces.setdefault(parent, []).append((self.clock(), seen))
+        if isinstance(report, ChildStarted) and self.runtime is not None:
+            ref = self.ref(self.runtime, f"{parent}/{child}")
+            self.refs[parent, (child, report.incarnation)] = ref
 
     async def play(self, ops: list[tuple[float, Op]]) -> None:
         async with leak_gate() as gate, anyio.create_task_group() as tasks:
@@ -208,6 +214,7 @@ class Stage:
                 spec = sup_spec(self.plan, "root", self.troubles)
                 async with run(spec, observe=self.observe) as runtime:
                     gate.append(runtime)
+                    self.runtime = runtime
                     for number, (at, op) in enumerate(ops):
                         await anyio.sleep(at - self.clock())
                         self.act(runtime, number, op, tasks)
@@ -248,22 +255,13 @@ class Stage:
                     await sup.start_child(spec_of(subject, key, self.troubles))
                 case "spawn":
                     await sup.spawn()
-                case "terminate" if subject in {i.id for i in sup.which_children()}:
-                    infos = {i.id: i for i in sup.which_children()}
-                    ref = infos[subject].ref
-                    is_dynamic = self.is_dynamic(path)
-                    await sup.terminate_child(ref if is_dynamic and ref else subject)
+                case "terminate" if not isinstance(subject, str):
+                    await sup.terminate_child(self.refs[path, subject])
                 case _:
                     await getattr(sup, f"{verb}_child")(subject)
         except ActorError as error:
             outcome = type(error).__name__
         self.answers[number] = outcome
-
-    def is_dynamic(self, path: str) -> bool:
-        plan = self.plan
-        for step in path.split("/")[1:]:
-            plan = next(r.sub for r in plan.rules if r.id == step and r.sub)
-        return plan.strategy == "dynamic"
 
 
 def inner(path: str) -> str:

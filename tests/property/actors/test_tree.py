@@ -122,8 +122,7 @@ class Tree(RuleBasedStateMachine):
         self.pass_time(pick % 2)
         if found := self.pick(self.workers(), pick):
             sup, kid = found
-            self.ops.append((self.world.now, ("inits", kid.key, faults)))
-            self.world.inits[kid.key] = list(faults)
+            self.plan_inits(kid.key, faults)
             self.end_now(sup, kid, how)
 
     @rule(pick=st.integers(0, 99), fault=st.sampled_from(["hang", "hang", "fail", ""]))
@@ -135,8 +134,7 @@ class Tree(RuleBasedStateMachine):
         for sup, kid in [(s, k) for s, k in workers if s is chosen][:3]:
             self.pass_time(0)
             if kid.state == "up" and not sup.is_dead:
-                self.ops.append((self.world.now, ("inits", kid.key, [fault])))
-                self.world.inits[kid.key] = [fault]
+                self.plan_inits(kid.key, [fault])
                 self.end_now(sup, kid, "boom")
 
     @rule(pick=st.integers(0, 99))
@@ -159,8 +157,7 @@ class Tree(RuleBasedStateMachine):
     def inits_fail(self, pick: int, faults: list[str]) -> None:
         self.pass_time(0)
         key = self.pick(self.keys(), pick)
-        self.ops.append((self.world.now, ("inits", key, faults)))
-        self.world.inits[str(key)] = list(faults)
+        self.plan_inits(str(key), faults)
 
     @rule(pick=st.integers(0, 99), fault=st.sampled_from(["hang", "crash", ""]))
     def ends_fail(self, pick: int, fault: str) -> None:
@@ -195,12 +192,25 @@ class Tree(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 99), other=st.integers(0, 99))
     def dismiss(self, pick: int, other: int) -> None:
-        """Terminate a dynamic child."""
+        """Terminate a dynamic child, by the ref of its present or a former incarnation."""
         self.pass_time(pick % 3)
         sup = self.pick([s for s in self.sups() if s.is_dynamic], pick)
-        up = [k.id for k in sup.kids.values() if k.state == "up"] if sup else []
-        if sup is not None and up:
-            self.request(sup, "terminate", self.pick(up, other))
+        known = [(k.id, n) for k in sup.kids.values() for n in k.lived] if sup else []
+        if sup is not None and known:
+            self.request(sup, "terminate", self.pick(known, other))
+
+    @rule(pick=st.integers(0, 99), faults=faults, seconds=st.integers(0, 3))
+    def fail_and_dismiss(self, pick: int, faults: list[str], seconds: int) -> None:
+        """Terminate a dynamic child by a ref from before it crashed."""
+        self.pass_time(0)
+        if found := self.pick([(s, k) for s, k in self.workers() if s.is_dynamic], pick):
+            sup, kid = found
+            former = kid.id, kid.lived[-1]
+            self.plan_inits(kid.key, faults)
+            self.end_now(sup, kid, "boom")
+            self.pass_time(seconds)
+            if sup in self.sups():
+                self.request(sup, "terminate", former)
 
     @rule(pick=st.integers(0, 99), seconds=st.integers(0, 7))
     def look(self, pick: int, seconds: int) -> None:
@@ -227,6 +237,11 @@ class Tree(RuleBasedStateMachine):
             compare(path, trace, stage.traces.get(path, []))
         assert stage.answers == self.answers
         assert stage.views == self.views
+
+    def plan_inits(self, key: str, faults: list[str]) -> None:
+        """Have the next inits of a child go wrong."""
+        self.ops.append((self.world.now, ("inits", key, faults)))
+        self.world.inits[key] = list(faults)
 
     def end_now(self, sup: Household, kid: Kid, how: str) -> None:
         path = f"{sup.path}/{kid.id}"
@@ -288,6 +303,20 @@ def compare(path: str, expected: list[tuple[float, Entry | frozenset[Entry]]], s
             f"{path}: {what} came at {some[0][0]:.2f}, expected at {when:.2f}"
         )
     assert seen[at:] == [], f"{path}: nothing more was expected"
+
+
+@pytest.mark.parametrize("is_on_trio", [False, True])
+@pytest.mark.parametrize("other", [0, 1], ids=["restart failed", "restarted"])
+def test_a_ref_is_good_until_a_later_incarnation_was_up(other: int, *, is_on_trio: bool) -> None:
+    dynamic = Plan("dynamic", (Rule("w", has_task=True),), period=1.52)
+    tree = Tree()
+    tree.boot(Plan("one_for_one", (Rule("s", sub=dynamic),)), is_on_trio=is_on_trio)
+    tree.spawn(pick=0, number=2)
+    tree.end_and_fail(pick=0, faults=["hang"], how="boom")
+    tree.dismiss(pick=0, other=other)  # waits until the init that hangs is given up
+    tree.kill(pick=1)
+    tree.teardown()
+    assert set(tree.answers.values()) == ({"ok"} if other == 0 else {"ok", "NotFound"})
 
 
 LIVED = settings(

@@ -19,6 +19,7 @@ from keygrove_actors import (
     ChildRestarting,
     ChildSpec,
     ChildTerminated,
+    Ctx,
     Jitter,
     Killed,
     NoProc,
@@ -205,6 +206,27 @@ async def test_a030_only_the_latest_incarnation_is_terminated_by_ref(running: Ru
             with pytest.raises(NotFound):
                 await peers.terminate_child(stranger)
         assert peers.count_children() == ChildCounts(1, 1, 0, 1)
+
+
+async def test_a045_a_child_whose_restarts_fail_is_terminated_by_its_last_ref(
+    running: Running_, reports: list[Report]
+) -> None:
+    class Flaky(Peer):
+        def init(self, ctx: Ctx) -> None:
+            if ctx.incarnation > 1:
+                raise OSError("no disk")
+
+    backoff = Backoff(base=1.0, first=1.0, cap=1.0, jitter=Jitter.NONE)
+    async with running(dynamic(Flaky, intensity=2, backoff=backoff)) as runtime:
+        peers = runtime.supervisor("peers", PeerApi)
+        peer = await peers.spawn()
+        peer.cast(Crashes())
+        await anyio.sleep(1.5)
+        assert [c.state for c in peers.which_children()] == [State.RESTARTING]
+        await peers.terminate_child(peer)
+        await anyio.sleep(60.0)
+        assert peers.which_children() == ()
+    assert len([r for r in reports if isinstance(r, StartError)]) == 1
 
 
 async def test_a030_a_static_supervisor_knows_ids_not_refs(running: Running_) -> None:

@@ -320,4 +320,14 @@ def test_every_example_can_be_written(tmp_path: Path) -> None:
     for key, form in FORMS.items():
         value = f"[{form.example}]" if key == "recon.partner" else form.example
         if not key.startswith("recon.partner."):
-            load(f"{key} = {value}", folder=tmp_path)
+            name = 'admin.server = "keys.example.org"\n' if key == "admin.keys" else ""
+            load(f"{name}{key} = {value}", folder=tmp_path)
+
+
+def test_administrators_need_the_name_of_the_server(tmp_path: Path) -> None:
+    keys = f'admin.keys = ["{"ab" * 20}"]'
+    told = refusal(keys, tmp_path)
+    assert told.startswith("admin.server: is empty")
+    assert told.endswith('write the name of this server, for example "keys.example.org"')
+    named = {"KEYGROVE_ADMIN__SERVER": "1234"}
+    assert load(keys, named, folder=tmp_path).settings.admin.server == "1234"

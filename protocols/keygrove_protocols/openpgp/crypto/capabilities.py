@@ -8,7 +8,8 @@ operating system may forbid that while they let us verify:
 
 - DSA and ECDSA by the private key 1 with the nonce 1 over a digest of zeros: the public key
   is the generator, and r and s are the same number;
-- RSA with a modulus that is prime, 2**1279 - 1, so that the private exponent is at hand;
+- RSA with a modulus of two Mersenne primes, so that the private exponent is at hand, and
+  with the Chinese remainder theorem, so that it does not take long;
 - EdDSA and ML-DSA by a fixed seed, which no policy forbids.
 """
 
@@ -73,12 +74,15 @@ def _probes() -> Iterator[tuple[str, Callable[[], bool]]]:
 
 
 def _verifies_rsa(hash_algorithm: int) -> bool:
-    bits, e = 1279, 65537
-    n = (1 << bits) - 1
+    p, q, e = (1 << 607) - 1, (1 << 521) - 1, 65537
+    n = p * q
+    bits = n.bit_length()
     of = HASHES[hash_algorithm]
     info = of.digest_info + bytes(of.octets)
     encoded = b"\0\1" + b"\xff" * ((bits + 7 >> 3) - 3 - len(info)) + b"\0" + info
-    signature = pow(int.from_bytes(encoded), pow(e, -1, n - 1), n)
+    message = int.from_bytes(encoded)
+    by_p, by_q = (pow(message % r, pow(e, -1, r - 1), r) for r in (p, q))
+    signature = by_q + q * ((by_p - by_q) * pow(q, -1, p) % p)
     key = load_rsa(KeyMaterial(4, 1, _mpi(n) + _mpi(e)))
     return key.verify(1, hash_algorithm, bytes(of.octets), _mpi(signature)) is Verdict.VALID
 

@@ -32,6 +32,7 @@ from tests.openpgp import (
     alice,
     on_subkey,
     signed,
+    with_hints,
 )
 
 
@@ -216,3 +217,10 @@ def test_bounds_of_user_attributes_count_with_user_ids() -> None:
     assert kept(whole, policy).error == "TooLarge"
     smaller = msgspec.structs.replace(bounded(user_attribute_octets=3), user_attributes=True)
     assert kept(whole, smaller).dropped == ("Oversize",)
+
+
+def test_of_copies_in_several_names_the_same_go_whichever_came_first() -> None:
+    theirs = signed(BOB, GENERIC, NAME)
+    copy = with_hints(theirs, CAROL.issuer)
+    policy = bounded(third_party_signatures=1)
+    assert kept(alice(theirs, copy), policy).findings == kept(alice(copy, theirs), policy).findings

@@ -1,15 +1,16 @@
 """What is found out about each signature of a certificate."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from keygrove_chaos.signing import CREATED, Signer, subpacket
-from keygrove_protocols.openpgp.certificate import Certificate, Component, canonical
+from keygrove_protocols.limits import BULK
+from keygrove_protocols.openpgp.certificate import Certificate, Component, canonical, group
 from keygrove_protocols.openpgp.hashing import MD5, RIPEMD160, SHA1
 from keygrove_protocols.openpgp.keys import parse_key
-from keygrove_protocols.openpgp.packets import Packet, Tag
+from keygrove_protocols.openpgp.packets import Packet, Tag, split
 from keygrove_protocols.openpgp.policy import VERIFIED
 from keygrove_protocols.openpgp.rules import keep
 from keygrove_protocols.openpgp.verification import Fact, Mark, marked, marks_of, verify
@@ -341,3 +342,14 @@ def test_p081_the_work_for_a_flood_is_linear(flood: list[Packet]) -> None:
 
 def test_findings_on_one_place_come_in_their_order() -> None:
     assert [one.packet for one in findings_on_name(SELF, THEIRS)] == [SELF, THEIRS]
+
+
+@pytest.mark.parametrize(
+    "file", ["v4-ed25519-native.pgp", "v4-ed448-native.pgp", "v6-ed448.pgp", "v3-rsa.pgp"]
+)
+def test_p057_p076_keys_of_every_version_sign_in_their_way(
+    vector: Callable[[str], bytes], file: str
+) -> None:
+    (certificate,) = group(split(vector(file), BULK), BULK)
+    assert isinstance(certificate, Certificate)
+    assert set(marks(verify(certificate))) == {Mark.VALID}

@@ -1,0 +1,163 @@
+"""What an administrator has done to certificates, on whoever's request: each at its shard."""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Annotated, Literal, TypeAlias, assert_never
+
+import msgspec
+
+from keygrove.cluster.router import Router
+from keygrove.http.asgi import JSON, Observer, Request, Response
+from keygrove.http.errors import BUG, NO_SPACE, HttpError
+from keygrove.settings import HexFingerprint
+from keygrove.storage.messages import Administered, Failed, NoSpace, Order, Replayed
+from keygrove.storage.store import Effect, Put
+from keygrove.telemetry.administration import Administered as Told
+from keygrove_protocols.hkp.admin import (
+    FINGERPRINTS_MAX,
+    NONCE_OCTETS,
+    REASON_CHARS_MAX,
+    TEXT_BYTES_MAX,
+    AdminAction,
+)
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+
+class Result(Enum):
+    """What became of a request, for one certificate."""
+
+    DONE = "done"
+    BLOCKED = "blocked"
+    """It is not replaced, because it is blocked."""
+    NOT_BLOCKED = "not-blocked"
+    """There is nothing to unblock."""
+    REPEATED = "repeated"
+    """The request was carried out before."""
+
+
+_RESULTS = {
+    Effect.DONE: Result.DONE,
+    Effect.DENIED: Result.BLOCKED,
+    Effect.NOT_DENIED: Result.NOT_BLOCKED,
+}
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What is to be done, for each of these certificates, and on whose behalf.
+
+    `by` is None for whoever works on this machine; `puts` has what replaces which.
+    """
+
+    action: AdminAction
+    names: tuple[Fingerprint, ...]
+    reason: str
+    nonce: bytes
+    by: Fingerprint | None = None
+    puts: Mapping[Fingerprint, Put] = {}
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What became of a request for one certificate, as JSON has it."""
+
+    fingerprint: str
+    result: Result
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The answer to a request, as JSON has it."""
+
+    action: AdminAction
+    results: tuple[Line, ...]
+
+
+Results: TypeAlias = dict[Fingerprint, Result]
+
+
+class LocalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What whoever works on this machine asks for, without a signature."""
+
+    action: Literal["block", "unblock"]
+    fingerprints: Annotated[
+        tuple[HexFingerprint, ...], msgspec.Meta(min_length=1, max_length=FINGERPRINTS_MAX)
+    ]
+    reason: Annotated[str, msgspec.Meta(max_length=REASON_CHARS_MAX)] = ""
+
+
+class LocalAdmin:
+    """The handler of the control socket. `token` gives random octets."""
+
+    def __init__(self, router: Router, observer: Observer, token: Callable[[int], bytes]) -> None:
+        self._router = router
+        self._observer = observer
+        self._token = token
+
+    async def administer(self, request: Request) -> Response:
+        """POST /admin."""
+        body = await request.body(TEXT_BYTES_MAX)
+        try:
+            wanted = msgspec.json.decode(body, type=LocalRequest)
+        except msgspec.DecodeError as error:
+            raise HttpError(400, f"no request: {error}") from error
+        names = tuple(Fingerprint(bytes.fromhex(one)) for one in wanted.fingerprints)
+        nonce = self._token(NONCE_OCTETS)
+        job = Job(AdminAction(wanted.action), names, wanted.reason, nonce)
+        return answer(job.action, await carry_out(self._router, job, self._observer))
+
+
+async def carry_out(router: Router, job: Job, observer: Observer) -> Results:
+    """Do it, one certificate after the other; each is durable, and in the audit log.
+
+    What was done before something went wrong stays, and the same request does the rest.
+
+    Raises:
+        ActorError: a shard does not answer.
+        HttpError: the disk is full, or a bug of ours.
+    """
+    results: Results = {}
+    for name in job.names:
+        results[name] = _result(await _ask(router, job, name))
+        by = None if job.by is None else job.by.hex()
+        told = Told(job.action.value, results[name].value, name.hex(), by, job.nonce.hex())
+        observer.administered(told)
+    return results
+
+
+async def _ask(
+    router: Router, job: Job, name: Fingerprint
+) -> Administered | Replayed | NoSpace | Failed:
+    order = Order(job.by, job.reason, job.nonce)
+    match job.action:
+        case AdminAction.BLOCK | AdminAction.DELETE:
+            return await router.deny(name, order)
+        case AdminAction.UNBLOCK:
+            return await router.allow(name, order)
+        case AdminAction.REPLACE:
+            return await router.replace(job.puts[name], order)
+        case _:
+            assert_never(job.action)
+
+
+def _result(reply: Administered | Replayed | NoSpace | Failed) -> Result:
+    match reply:
+        case Administered(effect):
+            return _RESULTS[effect]
+        case Replayed():
+            return Result.REPEATED
+        case NoSpace():
+            raise HttpError(NO_SPACE.status, NO_SPACE.text)
+        case Failed():
+            raise HttpError(BUG.status, BUG.text)
+        case _:
+            assert_never(reply)
+
+
+def answer(action: AdminAction, results: Results) -> Response:
+    """What to say: 409 where nothing was done."""
+    lines = tuple(Line(name.hex().upper(), result) for name, result in results.items())
+    return worded(Report(action, lines), results)
+
+
+def worded(value: object, results: Results) -> Response:
+    """The same, in another shape."""
+    status = 200 if Result.DONE in results.values() else 409
+    return Response(status, msgspec.json.encode(value) + b"\n", JSON)

@@ -1,0 +1,206 @@
+"""Administrators with GnuPG, a server, and a machine that they may work on."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import (
+    Gpg,
+    Server,
+    Servers,
+    armor,
+    keygrove,
+    make_certificate,
+    needs,
+    split,
+)
+
+pytestmark = needs("gpg")
+
+HOST = "keys.example.org"
+ALICE = make_certificate("alice", ["Alice <alice@admin.example>", "Private <p@admin.example>"])
+BOB = make_certificate("bob", ["Bob <bob@admin.example>"])
+
+
+class Office:
+    """An administrator's desk: a GnuPG home, and a server that knows the key."""
+
+    def __init__(self, gpg: Gpg, servers: Servers, folder: Path) -> None:
+        self.gpg = gpg
+        self.folder = folder
+        self.key = gpg.make("Admin <admin@admin.example>")
+        env = {
+            "KEYGROVE_ADMIN__KEYS": json.dumps([self.key]),
+            "KEYGROVE_ADMIN__SERVER": HOST,
+            "KEYGROVE_ADMIN__HOCKEYPUCK_FORM": "true",
+        }
+        self.server = servers.start(env=env)
+        assert self.server.add(gpg.export(self.key)).status_code == 200
+        assert self.server.add(ALICE.packets).status_code == 200
+
+    def request(self, action: str, *certificates: str | Path, reason: str = "asked for") -> Path:
+        """A request that was written and signed as the how-to says."""
+        arguments = ["--server", HOST, "--reason", reason, action, *certificates]
+        written = keygrove("admin", "request", *arguments)
+        assert written.status == 0, written.err
+        file = self.folder / f"request-{len(list(self.folder.iterdir()))}"
+        file.write_text(written.out)
+        self.gpg.do("--armor", "--local-user", self.key, "--detach-sign", file)
+        return file
+
+    def send(self, request: Path, **fields: str) -> httpx.Response:
+        form = {
+            "request": request.read_text(),
+            "signature": request.with_name(f"{request.name}.asc").read_text(),
+        }
+        return self.server.http.post("/pks/admin", data=form | fields)
+
+    def listed(self, what: str) -> list[dict[str, Any]]:
+        """What a command lists, beside the running server."""
+        ended = keygrove("admin", what, "--data", self.server.data, "--json")
+        assert ended.status == 0, ended.err
+        return [json.loads(line) for line in ended.out.splitlines()]
+
+
+@pytest.fixture
+def office(gpg: Gpg, servers: Servers, tmp_path: Path) -> Office:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    return Office(gpg, servers, folder)
+
+
+def results(answer: httpx.Response) -> list[str]:
+    return [one["result"] for one in answer.json()["results"]]
+
+
+def test_p100_what_an_administrator_deletes_stays_away_until_it_is_unblocked(
+    office: Office, tmp_path: Path
+) -> None:
+    server, file = office.server, tmp_path / "alice.pgp"
+    file.write_bytes(ALICE.packets)
+    deletion = office.request("delete", ALICE.fingerprint)
+
+    answer = office.send(deletion)
+    assert (answer.status_code, results(answer)) == (200, ["done"])
+    assert server.certificate(ALICE.fingerprint) == b""
+    assert server.get(op="index", search="alice@admin.example").status_code == 404
+    assert server.add(ALICE.packets).status_code == 422
+    assert keygrove("load", "--data", server.data, file).status == 1
+
+    server.stop()
+    assert keygrove("load", "--data", server.data, file).status == 1
+    server.start()
+    assert server.certificate(ALICE.fingerprint) == b""
+    assert [one["fingerprint"] for one in office.listed("blocked")] == [ALICE.fingerprint]
+
+    assert office.send(office.request("unblock", ALICE.fingerprint)).status_code == 200
+    assert server.add(ALICE.packets).status_code == 200
+    again = office.send(deletion)
+    assert (again.status_code, results(again)) == (409, ["repeated"])
+    assert server.certificate(ALICE.fingerprint)
+    assert office.listed("blocked") == []
+    told = [(one["by"], one["action"], one["result"]) for one in office.listed("audit")]
+    assert told == [(office.key, "block", "done"), (office.key, "unblock", "done")]
+    assert server.metric("keygrove_admin_actions_total", result="repeated") == 1
+
+
+def test_an_administrator_replaces_a_certificate(office: Office, tmp_path: Path) -> None:
+    smaller = make_certificate("alice", ["Alice <alice@admin.example>"])
+    file = tmp_path / "smaller.asc"
+    file.write_text(armor(smaller.packets))
+
+    answer = office.send(office.request("replace", file), keytext=file.read_text())
+
+    assert (answer.status_code, results(answer)) == (200, ["done"])
+    assert sorted(split(office.server.certificate(ALICE.fingerprint))) == sorted(
+        split(smaller.packets)
+    )
+
+
+def test_h080_requests_in_hockeypucks_form_are_carried_out(office: Office) -> None:
+    for path, status in (("replace", 200), ("delete", 200), ("delete", 404)):
+        file = office.folder / path
+        file.write_text(f"/pks/{path}\n{armor(ALICE.packets)}")
+        office.gpg.do("--yes", "--armor", "--textmode", "--detach-sign", file)
+        form = {"keytext": file.read_text(), "keysig": Path(f"{file}.asc").read_text()}
+        assert office.server.http.post(f"/pks/{path}", data=form).status_code == status
+    assert office.server.certificate(ALICE.fingerprint) == b""
+
+
+def test_p101_a_revoked_administrator_is_refused(office: Office) -> None:
+    request = office.request("block", ALICE.fingerprint)
+    revocation = (office.gpg.home / "openpgp-revocs.d" / f"{office.key}.rev").read_text()
+    assert office.server.add(revocation.replace(":-----BEGIN", "-----BEGIN")).status_code == 200
+
+    answer = office.send(request)
+
+    assert (answer.status_code, "revoked" in answer.text) == (422, True)
+    assert office.server.certificate(ALICE.fingerprint)
+    assert office.server.metric("keygrove_admin_refusals_total", code="UnfitSigner") == 1
+
+
+def test_p101_what_is_not_signed_as_it_should_be_is_refused(
+    office: Office, gpg_homes: Callable[[], Gpg]
+) -> None:
+    request = office.request("block", ALICE.fingerprint)
+    text = request.read_text()
+    changed = request.with_name("changed")
+    changed.write_text(text.replace(ALICE.fingerprint, BOB.fingerprint))
+    changed.with_name("changed.asc").write_text(
+        request.with_name(f"{request.name}.asc").read_text()
+    )
+    stranger = gpg_homes()
+    stranger.make("Stranger <s@admin.example>")
+    forged = request.with_name("forged")
+    forged.write_text(text)
+    stranger.do("--armor", "--detach-sign", forged)
+    elsewhere = request.with_name("elsewhere")
+    elsewhere.write_text(text.replace(HOST, "other.example"))
+    office.gpg.do("--armor", "--detach-sign", elsewhere)
+
+    answers = [office.send(one) for one in (changed, forged, elsewhere)]
+
+    assert [one.status_code for one in answers] == [422, 422, 422]
+    assert office.server.certificate(ALICE.fingerprint)
+    assert office.listed("audit") == []
+
+
+def test_on_the_machine_nothing_has_to_be_signed(server: Server) -> None:
+    assert server.add(BOB.packets).status_code == 200
+    data = ("--data", server.data)
+
+    done = keygrove("admin", "block", *data, "--reason", "spam", BOB.fingerprint)
+    assert (done.status, done.out) == (0, f"{BOB.fingerprint} done\n")
+    assert server.certificate(BOB.fingerprint) == b""
+    listed = keygrove("admin", "blocked", *data)
+    (row,) = [line.split("\t") for line in listed.out.splitlines()]
+    assert (row[0], row[2]) == (BOB.fingerprint, "spam")
+    assert keygrove("admin", "unblock", *data, BOB.fingerprint).status == 0
+    again = keygrove("admin", "unblock", *data, BOB.fingerprint)
+    assert (again.status, again.out) == (1, f"{BOB.fingerprint} not-blocked\n")
+    log = keygrove("admin", "audit", *data)
+    assert [line.split("\t")[1:] for line in log.out.splitlines()] == [
+        ["local", "block", "done", BOB.fingerprint, "spam"],
+        ["local", "unblock", "done", BOB.fingerprint, ""],
+        ["local", "unblock", "not-blocked", BOB.fingerprint, ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("request", "--server", HOST, "delete", "0123456789ABCDEF"),
+        ("request", "--server", HOST, "--reason", "two\nlines", "delete", "AB" * 20),
+        ("request", "delete", "AB" * 20),
+        ("request", "--server", HOST, "replace", "/nowhere"),
+        ("block", "alice"),
+    ],
+    ids=["a key ID", "two lines", "no server", "no file", "no fingerprint"],
+)
+def test_what_no_server_would_take_is_not_written(arguments: tuple[str, ...]) -> None:
+    ended = keygrove("admin", *arguments)
+    assert (ended.status, ended.out) == (2, "")
