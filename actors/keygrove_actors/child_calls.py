@@ -26,7 +26,7 @@ from keygrove_actors.failures import (
 )
 from keygrove_actors.messages import BadSpec, Shutdown, SpecError, StartFailed
 from keygrove_actors.ref import Ref
-from keygrove_actors.specs import SupSpec, check_pair
+from keygrove_actors.specs import ChildSpec, SupSpec, check_pair
 from keygrove_actors.staff import Post, Staff
 from keygrove_actors.supref import (
     DeleteChild,
@@ -52,6 +52,7 @@ def event_of(staff: Staff, message: Any) -> Request:
     Raises:
         SpecError: it cannot be asked of this supervisor.
     """
+    _check_kind(message)
     model = staff.model
     match message:
         case Spawn(args):
@@ -66,6 +67,24 @@ def event_of(staff: Staff, message: Any) -> Request:
             return ReconcileAsked()
         case _:
             return _static_event_of(staff, message)
+
+
+def _check_kind(message: Any) -> None:
+    """See that it is about what it should be, so that a caller's mistake costs no supervisor."""
+    match message:
+        case StartChild(ChildSpec()) | ReplaceSpec(SupSpec()) | TerminateChild(str() | Ref()):
+            return
+        case RestartChild(str()) | DeleteChild(str()) | Spawn() | Reconcile():
+            return
+        case StartChild(what):
+            wanted = "write ChildSpec(id, start)"
+        case ReplaceSpec(what):
+            wanted = "write SupSpec(children=…)"
+        case TerminateChild(what):
+            wanted = "give its id, or the ref of a dynamic one"
+        case _:
+            what, wanted = message.id, "give its id"
+    raise BadSpec(f"{type(message).__name__} is given {type(what).__name__}: {wanted}")
 
 
 def _static_event_of(staff: Staff, message: Any) -> Request:

@@ -16,6 +16,7 @@ from keygrove_actors.cell import Cell
 from keygrove_actors.hub import Counters, Gate, Hub, Options
 from keygrove_actors.messages import (
     ActorId,
+    BadSpec,
     Shutdown,
     StartFailed,
     StopOverrun,
@@ -296,11 +297,15 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     where nodes must not fall in step.
 
     Raises:
+        BadSpec: `spec` is no `SupSpec`.
         StartFailed: the tree did not come up.
         TreeEnded: on leaving, if the root gave up and `Runtime.wait` has not said so.
         StopOverrun: on leaving, if actors had to be killed for lateness; also when the block is
             cancelled, be it while the tree starts.
     """
+    if not isinstance(spec, SupSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        given = spec.__name__ if isinstance(spec, type) else type(spec).__name__
+        raise BadSpec(f"a tree is a supervisor, not {given}: write SupSpec(children=(…,))")
     context = copy_context()
     options = Options(direct, check_replies, kill_grace, gate, seed)
     hub = Hub(current_backend(context), context, observe, options)

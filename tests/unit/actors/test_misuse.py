@@ -19,6 +19,8 @@ from keygrove_actors import (
     Requests,
     Runtime,
     StartFailed,
+    Strategy,
+    SupRef,
     SupSpec,
     multi_call,
     on,
@@ -115,3 +117,36 @@ async def test_a143_code_is_a_class_of_actors(running: Running, kind: Any) -> No
         ref.cast(Add(1))
         await anyio.sleep(0.1)
         assert await ref.call(Read()) == (1,)
+
+
+@pytest.mark.parametrize(
+    "spec", [None, Timed, ChildSpec("a", Timed)], ids=["none", "class", "child"]
+)
+async def test_a_tree_is_a_supervisor(spec: Any) -> None:
+    with pytest.raises(BadSpec, match=r"^a tree is a supervisor, not \w+: write SupSpec"):
+        async with run(spec):
+            raise AssertionError("it was started")
+
+
+NO: Any = []
+ASKED_OF_SUPERVISOR: dict[str, Callable[[SupRef[Any]], Awaitable[Any]]] = {
+    "StartChild": lambda sup: sup.start_child(NO),
+    "ReplaceSpec": lambda sup: sup.replace_spec(NO),
+    "TerminateChild": lambda sup: sup.terminate_child(NO),
+    "RestartChild": lambda sup: sup.restart_child(NO),
+    "DeleteChild": lambda sup: sup.delete_child(NO),
+}
+
+
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ONE, Strategy.DYNAMIC])
+@pytest.mark.parametrize("request_", ASKED_OF_SUPERVISOR)
+async def test_a007_a_supervisor_outlives_a_request_that_is_none(
+    running: Running, request_: str, strategy: Strategy
+) -> None:
+    template = ChildSpec("t", Timed) if strategy is Strategy.DYNAMIC else None
+    sub = ChildSpec("sub", SupSpec(strategy=strategy, template=template))
+    async with running(sub) as runtime:
+        sup = runtime.supervisor("sub")
+        with pytest.raises(BadSpec, match=f"^{request_} is given list: "):
+            await ASKED_OF_SUPERVISOR[request_](sup)
+        assert sup.which_children() == ()
