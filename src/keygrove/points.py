@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 BUGGIFIED: Final = {
     "heap.checkpoint": "the heap is checkpointed before a commit, however short its log",
+    "index.distrusted": "an index is made anew, though it is that of its heap and whole",
     "index.flush": "the index is given one entry at a time",
     "shard.commit": "a commit takes one merge, however many wait",
     "shard.linger": "what was read waits before it is made ready to be served",

@@ -189,7 +189,7 @@ def test_what_was_left_out_of_one_that_was_taken_is_reported(tmp_path: Path) -> 
     assert (line["number"], line["result"], line["dropped"]) == (2, "inserted", {"Unbound": 1})
     out = tmp_path / "out"
     assert keygrove("dump", "--data", tmp_path / "data", out).status == 0
-    dumped = (out / "dump-0000.pgp").read_bytes()
+    dumped = (out / "sks-dump-0000.pgp").read_bytes()
     assert b"l2@load.example" in dumped
     assert b"mallory" not in dumped
 
@@ -244,3 +244,11 @@ def test_a_terminal_shows_rate_and_time_left(tmp_path: Path) -> None:
     last = shown.decode().rsplit("loading", 1)[1]
     assert "100%" in last
     assert "40 certificates" in last
+
+
+def test_a_file_without_a_certificate_is_told_of(tmp_path: Path) -> None:
+    vectors = Path(__file__).parents[1] / "vectors" / "openpgp"
+    revocation = vectors / "bare-revocation.asc"
+    ended = keygrove("load", "--data", tmp_path / "data", revocation)
+    assert ended.status == 1
+    assert "there is no certificate in it; a revocation that comes alone" in ended.err

@@ -35,7 +35,7 @@ from keygrove_protocols.openpgp.order import (
     signature_place,
 )
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
-from keygrove_protocols.openpgp.signatures import KEY_REVOCATION, read_signature
+from keygrove_protocols.openpgp.signatures import KEY_REVOCATION, kind_of, read_signature
 
 _SECRET = frozenset({Tag.SECRET_KEY, Tag.SECRET_SUBKEY})
 _PASSED_OVER = frozenset({Tag.MARKER, Tag.TRUST, Tag.PADDING})
@@ -173,14 +173,19 @@ def _check_version(primary: Key) -> None:
 
 
 def _attach(run: list[Packet], primary: Key) -> Certificate:
-    """Attach signatures to what they follow; to nothing, where that was left out."""
+    """Attach signatures to what they follow; to nothing, where that was left out.
+
+    A revocation of the key is the primary key's wherever it stands: it says what it revokes,
+    and `cat certificate revocation` puts it last.
+    """
     direct: list[Packet] = []
     components: list[tuple[Packet, list[Packet]]] = []
     current: list[Packet] | None = direct
     for packet in run[1:]:
         if packet.tag == Tag.SIGNATURE:
-            if current is not None:
-                current.append(packet)
+            place = direct if kind_of(packet.body) == KEY_REVOCATION else current
+            if place is not None:
+                place.append(packet)
         elif packet.tag in _COMPONENTS:
             current = None
             if _is_taken(packet, primary):

@@ -103,6 +103,12 @@ _REVOKER_CLASS = 0x80
 _SALT_OCTETS = {8: 16, 9: 24, 10: 32, 11: 16, 12: 16, 14: 32}  # hash algorithm: RFC 9580, 9.5
 
 
+def kind_of(body: bytes) -> int | None:
+    """The kind that a signature says to be of, without reading more of it."""
+    at = 2 if body[:1] in (b"\x02", b"\x03") else 1
+    return body[at] if len(body) > at else None
+
+
 def read_signature(body: bytes) -> Signature | None:
     """Read the body of a signature packet; None if it is malformed."""
     match body[0] if body else None:

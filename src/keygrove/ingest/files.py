@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from keygrove.ingest.unpacking import MAGIC_BYTES, form_of, unpacked
-from keygrove_protocols.errors import NotOpenPGPError, ProtocolError
+from keygrove_protocols.errors import NotACertificateError, NotOpenPGPError, ProtocolError
 from keygrove_protocols.limits import BULK, SUBMISSION
 from keygrove_protocols.openpgp.armor import dearmor, dearmored, is_binary
 from keygrove_protocols.openpgp.packets import CertificateSplitter, Cut, Place
@@ -26,6 +26,9 @@ class Readable(Protocol):
     """A file, as far as it is needed here: `read` gives nothing at its end only."""
 
     def read(self, size: int, /) -> bytes: ...  # noqa: D102 - as files have it
+
+
+VOID = "there is no certificate in it; a revocation that comes alone is sent to a running server"
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -105,19 +108,24 @@ def _split(chunks: Iterable[bytes], source: _Source) -> Iterator[Batch]:
     splitter = CertificateSplitter(BULK)
     waiting: list[Cut] = []
     error: ProtocolError | OSError | None = None
+    is_void = True
     try:
         for chunk in chunks:
             waiting += splitter.feed(chunk)
             while len(waiting) > BATCH_CERTIFICATES or _size(waiting) > BATCH_BYTES:
+                is_void = False
                 yield _take(waiting, source, splitter)
         waiting += splitter.close()
     except (ProtocolError, OSError) as found:
         error = found
         waiting += splitter.rest()
     while waiting or splitter.skipped:
+        is_void = False
         yield _take(waiting, source, splitter)
     if error is not None:
         raise error
+    if is_void and source.read_bytes:
+        raise NotACertificateError(VOID)
 
 
 def _size(cuts: list[Cut]) -> int:

@@ -121,6 +121,10 @@ class Loader:
                     self.loaded.bytes = read_before + batch.read_bytes
             except (ProtocolError, OSError) as error:
                 self._note_unreadable(name, error)
+            except anyio.get_cancelled_exc_class():
+                # What is under way is finished, so that it is counted; nothing is tried again.
+                self._failure = self._failure or UnavailableError("interrupted")
+                raise
         if self._failure is not None:
             raise self._failure
 
@@ -128,7 +132,8 @@ class Loader:
         try:
             for place in batch.skipped:
                 self._note_fate(name, place, _refused(TooLargeError.code, TOO_LARGE))
-            await self._submit_all(name, batch.certificates)
+            with anyio.CancelScope(shield=True):
+                await self._submit_all(name, batch.certificates)
         except (DiskFullError, UnavailableError) as error:
             self._failure = self._failure or error
         finally:

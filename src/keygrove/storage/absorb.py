@@ -96,7 +96,7 @@ def _grow(held: Held, incoming: Sequence[Candidate], policy: Policy, now: int) -
         if len(matching) <= 1:
             is_grown = kept.error == "TooLarge"
             outcome = Outcome.OVERGROWN if is_grown else Outcome.REFUSED
-            return Absorbed(_refused(found, before, outcome), held.digest)
+            return Absorbed(_each(found, before, outcome), held.digest)
         return _one_by_one(held, incoming, policy, now)
     is_alone = len(incoming) == 1
     put = put_of(
@@ -108,9 +108,11 @@ def _grow(held: Held, incoming: Sequence[Candidate], policy: Policy, now: int) -
         source=incoming[0].put.source if is_alone and incoming[0].put else b"",
     )
     if put.digest == held.digest:
-        return Absorbed(_refused(found, before, Outcome.UNCHANGED), held.digest)
+        return Absorbed(_each(found, before, Outcome.UNCHANGED), held.digest)
     new = stored(kept, united, policy).facts() - before.facts()
     outcomes = tuple(_outcome(one, before, new) for one in found)
+    if Outcome.CHANGED not in outcomes:  # something went: the policy is another than it was
+        outcomes = _each(found, before, Outcome.CHANGED)
     return Absorbed(outcomes, put.digest, put)
 
 
@@ -120,7 +122,7 @@ def _outcome(found: Findings, before: Findings, new: set[Fact]) -> Outcome:
     return Outcome.UNCHANGED if new.isdisjoint(found.facts()) else Outcome.CHANGED
 
 
-def _refused(found: Sequence[Findings], before: Findings, outcome: Outcome) -> tuple[Outcome, ...]:
+def _each(found: Sequence[Findings], before: Findings, outcome: Outcome) -> tuple[Outcome, ...]:
     return tuple(outcome if one.primary == before.primary else Outcome.MISMATCHED for one in found)
 
 

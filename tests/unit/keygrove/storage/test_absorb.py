@@ -311,3 +311,13 @@ def test_of_keys_of_all_versions_something_is_kept(vector: Callable[[str], bytes
     for name in ("v3-rsa.pgp", "v4-ed25519-native.pgp", "v6-ed448.pgp"):
         put = written(meet(None, read(vector(name))))
         assert leaves(held_of(put), read(vector(name))) is Outcome.UNCHANGED
+
+
+def test_what_another_policy_takes_away_is_a_change() -> None:
+    certificate = made(1, "Alice", signatures=3)
+    put = put_of(certificate)
+    held = Held(put.digest, put.packets, put.aside)
+    absorbed = absorb(held, [candidate(certificate, MINIMAL, Cause.LOAD)], MINIMAL, CREATED)
+    assert absorbed.outcomes == (Outcome.CHANGED,)
+    assert absorbed.put is not None
+    assert len(absorbed.put.packets) < len(put.packets)
