@@ -15,6 +15,7 @@ Source: RFC 9580, sections 5.2.4 and 9.5.
 """
 
 import hashlib
+from functools import cached_property
 from typing import Protocol, Self
 
 from keygrove_protocols.openpgp.packets import Packet, Tag
@@ -33,6 +34,8 @@ _NAMES = {
     12: "sha3_256",
     14: "sha3_512",
 }
+HASHES_MAX = len(_NAMES)
+"""How many hash algorithms there are."""
 _OCTETS = {MD5: 16, SHA1: 20, RIPEMD160: 20, 8: 32, 9: 48, 10: 64, 11: 28, 12: 32, 14: 64}
 _KEY_FRAMES = {5: b"\x9a", 6: b"\x9b"}
 _FRAMES = {Tag.USER_ID: b"\xb4", Tag.USER_ATTRIBUTE: b"\xd1"}
@@ -70,16 +73,24 @@ class Scope:
     """What signatures at one place of a certificate are made over.
 
     What stands in front of each signature is hashed once for each algorithm. `component` is
-    None for signatures on the primary key itself.
+    None for signatures on the primary key itself. Where nothing is signed nothing is copied.
     """
 
     def __init__(self, primary: Packet, component: Packet | None = None) -> None:
-        self._framed = _frame_key(primary.body)
-        self._old_framed: bytes | None = self._framed
-        if component is not None:
-            self._old_framed = _old_frame(self._framed, component)
-            self._framed += _frame(component)
+        self._primary = primary
+        self._component = component
         self._begun: dict[int, Hasher] = {}
+
+    @cached_property
+    def _framed(self) -> bytes:
+        framed = _frame_key(self._primary.body)
+        return framed if self._component is None else framed + _frame(self._component)
+
+    @cached_property
+    def _old_framed(self) -> bytes | None:
+        """What version 3 signatures are made over, where there is such a thing."""
+        framed = _frame_key(self._primary.body)
+        return framed if self._component is None else _old_frame(framed, self._component)
 
     def digest(self, signature: Signature, body: bytes) -> bytes | None:
         """The digest that a signature is made over; None where there is no such thing."""

@@ -43,7 +43,7 @@ from keygrove_protocols.openpgp.thirdparty import approved, is_by_one_of, named_
 from keygrove_protocols.openpgp.variants import fold_variants
 from keygrove_protocols.openpgp.verification import Bundle, Finding, Findings, Mark
 
-VERSION = 1
+VERSION = 2
 """Of the rules: another where one of them keeps anything else of any certificate."""
 
 

@@ -179,7 +179,7 @@ class _Area(msgspec.Struct, frozen=True, gc=False):
 def _read_area(area: bytes) -> _Area | None:
     """Read an area; None if a subpacket is empty, or beyond the end, or one too many."""
     last: dict[int, bytes] = {}
-    repeated: tuple[tuple[int, bytes], ...] = ()
+    repeated: list[tuple[int, bytes]] = []
     at, size, count, has_unknown_critical = 0, len(area), 0, False
     while at < size:
         if count == SUBPACKETS_MAX:
@@ -198,10 +198,10 @@ def _read_area(area: bytes) -> _Area | None:
             has_unknown_critical |= kind not in _UNDERSTOOD
         last[kind] = area[at + 1 : end]
         if kind in _REPEATED:
-            repeated += ((kind, last[kind]),)
+            repeated.append((kind, last[kind]))
         count += 1
         at = end
-    return _Area(last, count, has_unknown_critical, repeated)
+    return _Area(last, count, has_unknown_critical, tuple(repeated))
 
 
 def _signature(body: bytes, area: _Area, hints: _Area, ends: tuple[int, int]) -> Signature:

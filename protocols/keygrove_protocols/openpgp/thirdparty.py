@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from keygrove_protocols.openpgp.hashing import attested_digest, digest_octets
-from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.keys import Fingerprint, KeyId
 from keygrove_protocols.openpgp.signatures import (
     ATTESTATION,
     CERTIFICATION_REVOCATION,
@@ -26,25 +26,24 @@ from keygrove_protocols.openpgp.verification import Finding, Findings, Mark
 _DIGEST_OCTETS_MIN = 32
 
 
-def named_revokers(findings: Findings) -> frozenset[Fingerprint]:
-    """Whom the owner lets revoke the certificate."""
+def named_revokers(findings: Findings) -> frozenset[Fingerprint | KeyId]:
+    """Whom the owner lets revoke the certificate, by all that they are called."""
     return frozenset(
-        revoker
+        name
         for _, found in findings.places()
         for finding in found
         if finding.mark is Mark.VALID and finding.signature is not None
         for revoker in finding.signature.revokers
+        for name in (revoker, KeyId(revoker[-8:]))
     )
 
 
-def is_by_one_of(finding: Finding, revokers: frozenset[Fingerprint]) -> bool:
+def is_by_one_of(finding: Finding, revokers: frozenset[Fingerprint | KeyId]) -> bool:
     """Whether one of those whom the owner named signed it, as far as it says itself."""
     signature = finding.signature
     if signature is None or signature.kind not in (KEY_REVOCATION, SUBKEY_REVOCATION):
         return False
-    if signature.issuer_fingerprint is not None:
-        return signature.issuer_fingerprint in revokers
-    return any(revoker.endswith(signature.issuer or revoker) for revoker in revokers)
+    return (signature.issuer_fingerprint or signature.issuer) in revokers
 
 
 def approved(findings: Findings) -> frozenset[int]:

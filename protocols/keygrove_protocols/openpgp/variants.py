@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from keygrove_protocols.openpgp.hashing import Scope
-from keygrove_protocols.openpgp.signatures import Signature, read_signature
+from keygrove_protocols.openpgp.signatures import SUBKEY_BINDING, Signature, read_signature
 from keygrove_protocols.openpgp.verification import Finding, Mark
 
 _TAIL_OCTETS = 16
@@ -24,9 +24,10 @@ def fold_variants(findings: Sequence[Finding], scope: Scope) -> tuple[Finding, .
     """Keep one copy of each signature at one place of a certificate, in the order given.
 
     First comes the copy that is known to be the primary key's, then one that names one issuer,
-    then one with the right octets of the digest, then one that hints at nothing but the issuer,
-    then the shortest, then the smallest. Of somebody else's signature nobody can tell which
-    copy names the right issuer, so there one is kept for each issuer named.
+    then one with the right octets of the digest, then one whose numbers have the bits that they
+    say, for Sequoia reads no others, then one that hints at nothing but the issuer, then the
+    shortest, then the smallest. Of somebody else's signature nobody can tell which copy names
+    the right issuer, so there one is kept for each issuer named.
     """
     tails: defaultdict[bytes, list[Finding]] = defaultdict(list)
     for finding in findings:
@@ -62,7 +63,7 @@ def signature_id(finding: Finding) -> bytes:
 
 
 def _shortest(material: bytes) -> bytes:
-    """The numbers without leading zeros; material that is no row of numbers as it is."""
+    """The numbers as short as they can be; material that is no row of numbers as it is."""
     numbers: list[bytes] = []
     at = 0
     while at < len(material):
@@ -71,7 +72,7 @@ def _shortest(material: bytes) -> bytes:
         if at > len(material):
             return material
         number = material[start:at].lstrip(b"\0")
-        numbers.append(len(number).to_bytes(2) + number)
+        numbers.append(int.from_bytes(number).bit_length().to_bytes(2) + number)
     return b"".join(numbers)
 
 
@@ -86,7 +87,7 @@ def _best(copies: Sequence[Finding], scope: Scope) -> Iterable[Finding]:
     return by_issuer.values()
 
 
-def _rank(finding: Finding, scope: Scope) -> tuple[bool, bool, bool, bool, int, bytes]:
+def _rank(finding: Finding, scope: Scope) -> tuple[bool, bool, bool, bool, bool, int, bytes]:
     """A sort key: the smallest is kept."""
     body = finding.packet.body
     said = tuple(_read_all(finding))
@@ -94,6 +95,7 @@ def _rank(finding: Finding, scope: Scope) -> tuple[bool, bool, bool, bool, int, 
         finding.mark is not Mark.VALID,
         not all(one is not None and one.has_one_issuer for one, _ in said),
         not all(one is not None and _is_marked_right(one, octets, scope) for one, octets in said),
+        not all(one is not None and _has_exact_numbers(one, octets) for one, octets in said),
         finding.signature is None or not finding.signature.has_plain_hints,
         len(body),
         body,
@@ -101,11 +103,20 @@ def _rank(finding: Finding, scope: Scope) -> tuple[bool, bool, bool, bool, int, 
 
 
 def _read_all(finding: Finding) -> Iterator[tuple[Signature | None, bytes]]:
-    """The signature and those embedded in it, which stand where nobody signed them."""
-    yield finding.signature, finding.packet.body
-    if finding.signature is not None:
-        for body in finding.signature.embedded:
+    """The signature, and the subkey's consent in it, which may stand where nobody signed it.
+
+    Of several that is the last; a copy in which it is not alone there comes later anyway.
+    """
+    signature = finding.signature
+    yield signature, finding.packet.body
+    if signature is not None and signature.kind == SUBKEY_BINDING:
+        for body in signature.embedded[-1:]:
             yield read_signature(body), body
+
+
+def _has_exact_numbers(signature: Signature, body: bytes) -> bool:
+    material = body[signature.material_at :]
+    return signature.algorithm not in _NUMBERS or material == _shortest(material)
 
 
 def _is_marked_right(signature: Signature, body: bytes, scope: Scope) -> bool:

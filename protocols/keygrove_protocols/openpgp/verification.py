@@ -24,8 +24,8 @@ from keygrove_protocols.openpgp.certificate import Certificate, arranged, fold
 from keygrove_protocols.openpgp.claims import Claim, read_claim
 from keygrove_protocols.openpgp.crypto.loading import load_key
 from keygrove_protocols.openpgp.crypto.public_key import PublicKey, Verdict
-from keygrove_protocols.openpgp.hashing import MD5, RIPEMD160, Scope
-from keygrove_protocols.openpgp.keys import Key, parse_key
+from keygrove_protocols.openpgp.hashing import HASHES_MAX, MD5, RIPEMD160, Scope
+from keygrove_protocols.openpgp.keys import Key, KeyId, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.signatures import (
     ATTESTATION,
@@ -243,28 +243,57 @@ def unite(these: Sequence[Findings]) -> Findings:
 
 
 SIGNATURE_US = 10
-"""What reading and hashing a signature takes, about."""
+"""What reading a signature and hashing a few octets takes, about."""
+_OCTETS_HASHED_PER_MS = 300_000
+"""By the slowest hash there is."""
 
 
 def cost_us(certificate: Certificate) -> int:
     """About how many microseconds `verify` would take, without doing it."""
     primary = parse_key(certificate.primary.body)
     each = load_key(certificate.primary.body).cost_us
-    cost = _cost_us(certificate.direct, primary, each)
+    signers = {primary.key_id: each}
+    octets = len(certificate.primary.body)
+    cost = _cost_us(certificate.direct, primary.key_id, signers, octets)
     for component in certificate.components:
-        backs = 0
+        body = component.packet.body
         if component.packet.tag == Tag.PUBLIC_SUBKEY:
-            backs = load_key(component.packet.body).cost_us
-        cost += _cost_us(component.signatures, primary, each + backs)
+            back = SIGNATURE_US + load_key(body).cost_us + _hashing_us(octets + len(body))
+            signers = {primary.key_id: each, parse_key(body).key_id: back}
+        else:
+            signers = {primary.key_id: each}
+        cost += SIGNATURE_US
+        cost += _cost_us(component.signatures, primary.key_id, signers, octets + len(body))
     return cost
 
 
-def _cost_us(signatures: Iterable[Packet], primary: Key, each_us: int) -> int:
-    """Those with the primary key's ID in them may be its own."""
-    return sum(
-        SIGNATURE_US + (each_us if packet.body.find(primary.key_id) >= 0 else 0)
-        for packet in signatures
-    )
+def _cost_us(
+    signatures: Sequence[Packet], primary: KeyId, signers: Mapping[KeyId, int], octets: int
+) -> int:
+    """Of signatures at one place, in front of each of which `octets` are hashed.
+
+    Those with the primary key's ID in them may be its own, and may hold as many consents of a
+    subkey as there are of its ID. The octets are hashed once for each algorithm; again and again
+    for version 3, and where a salt stands before them.
+    """
+    cost, hashed, plain = 0, 0, 0
+    for packet in signatures:
+        body = packet.body
+        cost += SIGNATURE_US
+        if body.find(primary) >= 0:
+            cost += sum(body.count(name) * us for name, us in signers.items() if name != primary)
+            cost += signers[primary]
+        hashed += len(body)
+        if body[:1] == b"\4":
+            plain += 1
+        else:
+            hashed += octets
+    hashed += min(plain, HASHES_MAX) * octets
+    return cost + _hashing_us(hashed)
+
+
+def _hashing_us(octets: int) -> int:
+    return octets * 1_000 // _OCTETS_HASHED_PER_MS
 
 
 class _Examiner:

@@ -172,7 +172,7 @@ class Ingest(Actor[IngestApi]):
         is_small = len(data) <= INLINE_BYTES
         reading = read(data) if is_small else await self._compute.run(lambda: read(data))
         if reading.revocation is not None:
-            one = await revoke(self._router, reading.revocation, self._policy)
+            one = await revoke(self._router, reading.revocation, self._policy, self._compute)
             return one if isinstance(one, Rejected) else Prepared((one,))
         with self._timed(intake):
             if is_small and reading.cost_us <= INLINE_US:

@@ -4,9 +4,11 @@ GnuPG writes one for each key that it makes, to be sent when the key itself is l
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from keygrove.cluster.router import Router
 from keygrove.ingest.verdicts import Blame, Rejected
+from keygrove.ports import Compute
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.store import Cause, Term, TermKind
@@ -25,8 +27,13 @@ NO_TARGET = "UnknownTarget"
 NOT_ITS_OWN = "BadSelfSig"
 
 
-async def revoke(router: Router, revocation: Packet, policy: Policy) -> Candidate | Rejected:
-    """The primary key of the certificate that this revokes, with the revocation."""
+async def revoke(
+    router: Router, revocation: Packet, policy: Policy, compute: Compute
+) -> Candidate | Rejected:
+    """The primary key of the certificate that this revokes, with the revocation.
+
+    It is verified in a thread: whoever made the key decides how long that takes.
+    """
     signature = read_signature(revocation.body)
     assert signature is not None, "`bare_revocation` read it"
     is_known = False
@@ -35,7 +42,7 @@ async def revoke(router: Router, revocation: Packet, policy: Policy) -> Candidat
             continue
         is_known = True
         revoked = Certificate(_primary(answer.body), (revocation,))
-        found = candidate(revoked, policy, Cause.UPLOAD)
+        found = await compute.run(partial(candidate, revoked, policy, Cause.UPLOAD))
         if found.put is not None:
             return found
     if is_known:

@@ -7,6 +7,7 @@ import pytest
 
 from keygrove.ingest.steps import (
     COST_US_MAX,
+    INLINE_US,
     SOURCE_OCTETS,
     TOO_COSTLY,
     Reading,
@@ -20,7 +21,7 @@ from keygrove.ingest.steps import (
 from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.store import Cause
 from keygrove_chaos.certificates import armored, binary, candidate_of, costly, large, made
-from keygrove_chaos.signing import Signer
+from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.errors import (
     FramingError,
     NotACertificateError,
@@ -30,6 +31,7 @@ from keygrove_protocols.errors import (
 )
 from keygrove_protocols.limits import BULK, SUBMISSION
 from keygrove_protocols.openpgp.certificate import Certificate, Refused, fingerprint
+from keygrove_protocols.openpgp.crypto.eddsa import ED25519_US
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
 from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Policy
 
@@ -171,7 +173,7 @@ def test_dumps_may_be_larger_than_submissions() -> None:
 
 def test_what_costs_too_much_is_refused_before_anything_is_verified() -> None:
     octets = binary([costly(1)])
-    one_us = read(octets).cost_us
+    one_us = read(binary([costly(2)])).cost_us - read(octets).cost_us
     number = COST_US_MAX // one_us + 1
     assert number < SUBMISSION.input_packets_max, "or nobody could have us do so much"
     refused, bob = look_into(read(binary([costly(number), BOB])), VERIFIED).ones
@@ -183,6 +185,34 @@ def test_what_costs_too_much_is_refused_before_anything_is_verified() -> None:
     assert dumped.error == TOO_COSTLY
     (taken,) = look_into(read(octets), VERIFIED).ones
     assert taken.error == "NoValidSelfSig"
+
+
+def test_the_cost_counts_every_consent_in_a_binding() -> None:
+    primary, subkey = Signer(1), Signer(2)
+
+    def cost_us(consents: int) -> int:
+        back = subkey.sign(0x19, primary.primary, subkey.subkey)
+        hashed = subpacket(27, b"\2") + subpacket(32, back.body) * consents
+        binding = primary.sign(0x18, primary.primary, subkey.subkey, hashed=hashed)
+        return read(join([primary.primary, subkey.subkey, binding])).cost_us
+
+    assert cost_us(101) - cost_us(1) >= 100 * ED25519_US
+
+
+@pytest.mark.parametrize("version", [3, 6])
+def test_the_cost_counts_what_is_hashed_again_for_each_signature(version: int) -> None:
+    salt = b"" if version == 3 else b"\x20" + bytes(32)
+    areas = bytes(13) if version == 3 else b"\x0e" + bytes(8)
+    head = b"\3\5\x10" if version == 3 else b"\6\x10\x1b"
+    signature = Packet(Tag.SIGNATURE, head + areas + bytes(2) + salt + bytes(64))
+    large_id = Packet(Tag.USER_ID, bytes(300_000))
+    reading = read(join([Signer(1).primary, large_id, *[signature] * 50]))
+    assert reading.cost_us >= 50_000, "a millisecond for each"
+
+
+def test_the_cost_counts_components_without_signatures() -> None:
+    names = [Packet(Tag.USER_ID, number.to_bytes(2)) for number in range(1_000)]
+    assert read(join([Signer(1).primary, *names])).cost_us > INLINE_US
 
 
 def test_the_cost_is_that_of_all_certificates() -> None:

@@ -189,4 +189,4 @@ def test_p093_only_the_owner_names_revokers(naming: Packet) -> None:
 
 def test_p093_a_revoker_is_named_in_any_own_signature() -> None:
     named = signed(ALICE, 0x13, NAME, hashed=revoker(BOB.key.fingerprint))
-    assert named_revokers(verify(alice(named))) == {BOB.key.fingerprint}
+    assert named_revokers(verify(alice(named))) == {BOB.key.fingerprint, BOB.key.key_id}

@@ -27,6 +27,7 @@ from tests.openpgp import (
     SUBKEY,
     alice,
     findings_on_name,
+    marks,
     named_by,
     on_subkey,
     signed,
@@ -131,6 +132,38 @@ def test_p085_zeros_in_front_of_a_number_make_no_other_signature() -> None:
     padded = (8 * octets + 8).to_bytes(2) + b"\0" + number
     longer = Packet(Tag.SIGNATURE, SELF.body[:at] + padded + SELF.body[at + 2 + octets :])
     assert kept(SELF, longer) == {SELF}
+
+
+def with_fewer_bits(packet: Packet) -> Packet:
+    """Its numbers say the fewest bits that need as many octets: Sequoia reads no such signature."""
+    signature = read_signature(packet.body)
+    assert signature is not None
+    body, at = bytearray(packet.body), signature.material_at
+    while at < len(body):
+        octets = int.from_bytes(body[at : at + 2]) + 7 >> 3
+        body[at : at + 2] = (8 * octets - 7).to_bytes(2)
+        at += 2 + octets
+    return Packet(packet.tag, bytes(body))
+
+
+def test_p085_a_number_of_fewer_bits_than_it_has_does_not_win() -> None:
+    altered = with_fewer_bits(SELF)
+    assert altered.body < SELF.body
+    assert marks(verify(alice(altered))) == [Mark.VALID, Mark.VALID]
+    assert kept(SELF, altered) == {SELF}
+    assert kept(THEIRS, with_fewer_bits(THEIRS)) == {THEIRS}
+
+
+def test_p085_nor_does_one_in_a_backsig() -> None:
+    back = SUBKEY.sign(CONSENTS, ALICE.primary, SUBKEY.subkey)
+    right, altered = (
+        with_hints(BINDING, ISSUER + subpacket(32, one.body))
+        for one in (back, with_fewer_bits(back))
+    )
+    assert altered.body < right.body
+    for order in ((right, altered), (altered, right)):
+        found = keep(verify(on_subkey(*order)), VERIFIED).findings
+        assert [finding.packet for finding in found.bundles[-1].findings] == [right]
 
 
 def test_p085_a_copy_without_its_backsig_never_wins() -> None:
