@@ -28,6 +28,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 SUBMISSION = Limits()
 """For certificates that anybody may send."""
 
+OWN = Limits(
+    body_bytes_max=1 << 40,
+    input_packets_max=1 << 40,
+    certificates_max=None,
+    certificate_bytes_max=1 << 40,
+)
+"""For what we wrote ourselves: what was stored must be readable, whatever it grew to."""
+
 BULK = Limits(
     body_bytes_max=64 << 20,
     input_packets_max=1_000_000,

@@ -3,7 +3,7 @@
 They are started when so much came in that a load is under way, and while they start the
 work goes on without them; or for one submission that would keep a thread busy for long. When
 nothing came for a while they are ended. Whatever keeps them from answering, the caller does the
-work itself, as it would without them; but for work that took them too long.
+work itself, as it would without them; but for work that they had no time for.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ import msgspec
 
 from keygrove.ingest import parsing
 from keygrove.ingest.parsing import Look, LookIntoDump, ParserApi
-from keygrove.ingest.steps import TOO_COSTLY, Prepared
-from keygrove.ingest.verdicts import Blame, Rejected
+from keygrove.ingest.steps import Prepared
+from keygrove.ingest.verdicts import Rejected
 from keygrove.ports import Workers
 from keygrove_actors import (
     ActorError,
@@ -90,6 +90,9 @@ class Parsers:
         """The outcome, or None: then the caller has to do it. Heavy work waits for processes.
 
         `size` is in octets.
+
+        Raises:
+            CallTimeout: the processes had too much to do.
         """
         self._count(size)
         if is_heavy and self._make_pool is not None and not self._is_kept:
@@ -102,7 +105,7 @@ class Parsers:
         try:
             return await self._pool.call(work, timeout=PARSE_S)
         except CallTimeout:
-            return Rejected(Blame.TOO_LARGE, TOO_COSTLY, "it takes too long to verify: send less")
+            raise  # they are busy with what others sent: it is for the sender to come again
         except ActorError:
             return None  # it crashed, or is just restarting: the runtime has told the log
         finally:

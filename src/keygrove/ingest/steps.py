@@ -16,6 +16,7 @@ from keygrove.storage.store import Cause
 from keygrove_protocols.errors import (
     MalformedPrimaryError,
     ProtocolError,
+    TooLargeError,
     UnsupportedKeyVersionError,
 )
 from keygrove_protocols.limits import BULK, SUBMISSION
@@ -41,6 +42,8 @@ INLINE_US = 2_000
 """What is read and verified at once holds up the event loop for a few milliseconds at most."""
 HEAVY_US = 100_000
 """What takes longer would be felt by others even in a thread."""
+SUBMISSION_US_MAX = 5_000_000
+"""Of several certificates that one client sends: others wait meanwhile."""
 COST_US_MAX = 20_000_000
 """Of one certificate. Poisoned ones with 150,000 signatures take two seconds; whoever makes the
 primary key can have us do arithmetic on thousands of signatures of the slowest kind."""
@@ -77,7 +80,10 @@ def read(data: bytes) -> Reading:
         return Reading(revocation=revocation)
     found = group(packets, SUBMISSION)
     certificates = tuple(_refuse_disused(one, at) for at, one in enumerate(found))
-    cost = sum(cost_us(one) for one in certificates if isinstance(one, Certificate))
+    costs = [cost_us(one) for one in certificates if isinstance(one, Certificate)]
+    cost = sum(one for one in costs if one <= COST_US_MAX)  # others are not looked into
+    if cost > SUBMISSION_US_MAX and len(certificates) > 1:
+        raise TooLargeError("the certificates take too long to verify together: send fewer at once")
     return Reading(certificates, cost_us=cost)
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from keygrove.storage.address import text_hash
 from keygrove.storage.store import Term, TermKind
-from keygrove_protocols.limits import BULK
+from keygrove_protocols.limits import OWN
 from keygrove_protocols.openpgp.certificate import Certificate, group
 from keygrove_protocols.openpgp.packets import split
 from keygrove_protocols.openpgp.terms import terms
@@ -23,7 +23,7 @@ def read(packets: bytes) -> Certificate:
     Raises:
         AssertionError: these are not bytes that we ever stored.
     """
-    (certificate,) = group(split(packets, BULK), BULK)
+    (certificate,) = group(split(packets, OWN), OWN)
     assert isinstance(certificate, Certificate), certificate
     return certificate
 

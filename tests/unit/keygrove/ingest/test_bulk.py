@@ -9,19 +9,18 @@ import msgspec
 import pytest
 
 from keygrove.ingest.bulk import IDLE_S, PARSE_S, PARSERS, PROCESSES_MAX, WORTH_BYTES, pool_of
-from keygrove.ingest.messages import INGEST, IngestApi, Load, Result, Submit, Submitted
+from keygrove.ingest.messages import INGEST, IngestApi, Load, Result, Submit, Submitted, Unavailable
 from keygrove.ingest.parsing import Look, LookIntoDump, look, look_at_dump
 from keygrove.ingest.pipeline import Reply
 from keygrove.ingest.steps import (
     HEAVY_US,
     INLINE_BYTES,
-    TOO_COSTLY,
     Prepared,
     look_into,
     look_into_dump,
     read,
 )
-from keygrove.ingest.verdicts import Blame, Rejected
+from keygrove.ingest.verdicts import Rejected
 from keygrove.ports import Workers
 from keygrove.settings import LoadSettings, Settings, StorageSettings
 from keygrove_actors import Crash, Ctx, PortSpec, State, SupSpec
@@ -182,7 +181,7 @@ async def test_without_processes_it_is_verified_where_it_came_in() -> None:
         assert place.asked == 0
 
 
-async def test_what_takes_processes_too_long_is_refused_and_not_done_again() -> None:
+async def test_who_meets_processes_that_are_busy_is_told_to_come_again() -> None:
     place = Workplace()
 
     @asynccontextmanager
@@ -195,8 +194,7 @@ async def test_what_takes_processes_too_long_is_refused_and_not_done_again() -> 
     async with loading(place, launch=launch) as node:
         begun = anyio.current_time()
         reply = await submit(node, HEAVY)
-        assert isinstance(reply, Rejected)
-        assert (reply.blame, reply.code) == (Blame.TOO_LARGE, TOO_COSTLY)
+        assert reply == Unavailable()
         assert anyio.current_time() - begun == pytest.approx(PARSE_S, abs=1.0)
 
 

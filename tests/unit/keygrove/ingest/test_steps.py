@@ -9,6 +9,7 @@ from keygrove.ingest.steps import (
     COST_US_MAX,
     INLINE_US,
     SOURCE_OCTETS,
+    SUBMISSION_US_MAX,
     TOO_COSTLY,
     Reading,
     look_into,
@@ -20,7 +21,15 @@ from keygrove.ingest.steps import (
 )
 from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.store import Cause
-from keygrove_chaos.certificates import armored, binary, candidate_of, costly, large, made
+from keygrove_chaos.certificates import (
+    armored,
+    binary,
+    candidate_of,
+    costly,
+    laborious,
+    large,
+    made,
+)
 from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.errors import (
     FramingError,
@@ -185,6 +194,13 @@ def test_what_costs_too_much_is_refused_before_anything_is_verified() -> None:
     assert dumped.error == TOO_COSTLY
     (taken,) = look_into(read(octets), VERIFIED).ones
     assert taken.error == "NoValidSelfSig"
+
+
+def test_several_that_cost_too_much_together_are_refused_together() -> None:
+    one = laborious(1, SUBMISSION_US_MAX // 2)
+    assert read(binary([one])).cost_us < SUBMISSION_US_MAX
+    with pytest.raises(TooLargeError):
+        read(binary([one, laborious(2, SUBMISSION_US_MAX // 2)]))
 
 
 def test_the_cost_counts_every_consent_in_a_binding() -> None:
