@@ -26,7 +26,7 @@ def draw(watch: Watch, seconds: float) -> None:
 
 
 def _draw_round(watch: Watch, mutator: Mutator, starts: Sequence[bytes], number: int) -> None:
-    broken = b""
+    broken: tuple[bytes, Exception] | None = None
 
     @seed(number)
     @settings(
@@ -42,11 +42,13 @@ def _draw_round(watch: Watch, mutator: Mutator, starts: Sequence[bytes], number:
         data = mutator.mutate(data, random)
         try:
             watch.attempt(data)
-        except Exception:
-            broken = data
+        except Exception as error:
+            broken = data, error
             raise
 
     try:
         mutation()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
-        watch.keep(broken, error)  # the last to break is the smallest
+    except Exception:
+        if broken is None:
+            raise
+        watch.keep(*broken)  # the last to break is the smallest

@@ -27,6 +27,17 @@ ARMORED_SHARE = 0.05
 _RUNS = (0, 1, 2, 8, 191, 192, 255, 256, 4_096, 8_383, 8_384)
 """Octets to be put in at once: those at which a length is written in another way are among it."""
 _WIDTHS = (1, 2, 4)
+_EMBEDDED = 32
+_KINDS = (
+    *range(2, 40),
+    60,
+    100,
+    110,
+    127,
+    *(kind | 0x80 for kind in (2, 9, 16, 20, 27, 32, 33, 127)),
+)
+"""Of subpackets: all that have a meaning, some that have none, and some of them critical."""
+_FLOOD = 100
 
 Packets: TypeAlias = list[Packet]
 
@@ -106,14 +117,24 @@ class Mutator:
         """Subpackets: one more, one that holds another signature, or their octets."""
         match random.randrange(4):
             case 0:
-                return area + _subpacket(random.randrange(256), _octets(random))
+                return _beside(area, _subpacket(random.choice(_KINDS), _octets(random)), random)
             case 1:
-                nested = [one.body for one in self._packets if one.tag == Tag.SIGNATURE]
-                return area + _subpacket(32, random.choice(nested))
+                return _beside(area, _subpacket(_EMBEDDED, self._nested(random)), random)
             case 2:
                 return area * 2
             case _:
                 return _mutate_octets(area, random)
+
+    def _nested(self, random: Random) -> bytes:
+        """A signature to be embedded: a real one, one that is damaged, or its beginning."""
+        body = random.choice([one.body for one in self._packets if one.tag == Tag.SIGNATURE])
+        match random.randrange(3):
+            case 0:
+                return body
+            case 1:
+                return _mutate_octets(body, random)
+            case _:
+                return body[: random.randrange(40)]
 
 
 def _packets(data: bytes) -> Packets | None:
@@ -122,6 +143,10 @@ def _packets(data: bytes) -> Packets | None:
         return split(dearmor(data, BULK).data, BULK) or None
     except ProtocolError:
         return None
+
+
+def _beside(area: bytes, subpacket: bytes, random: Random) -> bytes:
+    return subpacket + area if random.randrange(2) else area + subpacket
 
 
 def _leave_out(some: Packets, at: int, _: Random) -> None:
@@ -151,6 +176,14 @@ def _retag(some: Packets, at: int, random: Random) -> None:
     some[at] = Packet(random.choice(tuple(Tag)), some[at].body)
 
 
+def _flood(some: Packets, at: int, random: Random) -> None:
+    """Many that differ in their end only, or in an octet somewhere else."""
+    tag, body = some[at].tag, some[at].body
+    place = random.choice((len(body), random.randrange(len(body) + 1)))
+    head, rest = body[: max(place - 1, 0)], body[place:]
+    some[at:at] = [Packet(tag, head + bytes((octet,)) + rest) for octet in range(_FLOOD)]
+
+
 _MOVES: Final[tuple[Callable[[Packets, int, Random], None], ...]] = (
     _leave_out,
     _double,
@@ -158,6 +191,7 @@ _MOVES: Final[tuple[Callable[[Packets, int, Random], None], ...]] = (
     _swap_bodies,
     _repeat_run,
     _retag,
+    _flood,
 )
 
 

@@ -11,11 +11,13 @@ from keygrove_bench.fuzz import drawn, measure
 from keygrove_bench.fuzz.findings import Tally, Watch
 from keygrove_bench.fuzz.laws import EACH_S, SLACK_S, LawError, check
 from keygrove_bench.fuzz.mutation import CORPUS, Mutator, seeds
+from keygrove_chaos.certificates import laborious
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.armor import dearmor
-from keygrove_protocols.openpgp.certificate import Certificate, group
+from keygrove_protocols.openpgp.certificate import Certificate, group, to_bytes
 from keygrove_protocols.openpgp.packets import split
+from keygrove_protocols.openpgp.verification import cost_us
 
 ALICE = (CORPUS / "v4-eddsa-cv25519.pgp").read_bytes()
 
@@ -79,6 +81,17 @@ def test_what_takes_too_long_each_time_breaks_the_law_and_what_did_once_does_not
     check(ALICE, spend=lambda _: next(once))
     with pytest.raises(LawError, match="linear time"):
         check(ALICE, spend=lambda _: limit_s * 2)
+
+
+def test_the_arithmetic_that_ingest_expects_is_allowed() -> None:
+    """DSA in Python is the slowest for its size: a hundred of these found the law too narrow."""
+    certificate = laborious(1, 1_000_000)
+    data = to_bytes(certificate)
+    limit_s = SLACK_S + EACH_S * len(data)
+    expected_s = cost_us(certificate) / 1e6
+    check(data, spend=lambda _: limit_s + expected_s)
+    with pytest.raises(LawError, match="linear time"):
+        check(data, spend=lambda _: limit_s + 10 * expected_s)
 
 
 @pytest.mark.slow
