@@ -32,6 +32,8 @@ from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.databases import FailAt, Statement, WatchedDatabases
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = range(5)
 USER_IDS = ("Alice <a@x.example>", "Jean-Luc Ä <a@x.example>", "alice bob", "Bob <b@x.example>")
 WORDS = ("alice", "bob", "jean-luc", "luc", "ä", "nobody")

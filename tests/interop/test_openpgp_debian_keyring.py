@@ -23,9 +23,12 @@ from keygrove_protocols.openpgp.terms import terms
 KEYRING = Path("/usr/share/keyrings/debian-keyring.gpg")
 PIECE_BYTES = 1 << 20
 
-pytestmark = pytest.mark.skipif(
-    not KEYRING.exists(), reason="the Debian package debian-keyring is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not KEYRING.exists(), reason="the Debian package debian-keyring is not installed"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

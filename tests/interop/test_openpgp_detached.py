@@ -15,7 +15,7 @@ from keygrove_protocols.openpgp.detached import read_detached, verify_detached
 from keygrove_protocols.openpgp.packets import split
 from tests.e2e.conftest import Gpg, needs
 
-pytestmark = needs("gpg")
+pytestmark = [pytest.mark.slow, needs("gpg")]
 
 DOCUMENT = b"one \t \ntwo\r\nthree"
 LATE = 1 << 31

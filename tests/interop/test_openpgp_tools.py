@@ -23,6 +23,8 @@ from keygrove_protocols.openpgp.certificate import (
 from keygrove_protocols.openpgp.packets import split
 from keygrove_protocols.openpgp.summary import summary
 
+pytestmark = pytest.mark.slow
+
 VECTORS = Path(__file__).parents[1] / "vectors" / "openpgp"
 SHARED = [
     "v4-rsa2048.pgp",

@@ -28,6 +28,8 @@ from keygrove_chaos.sqlite import SimulatedDatabases
 from tests.simulation.lives import Node
 from tests.simulation.timelines import SeededTimeline
 
+pytestmark = pytest.mark.slow
+
 TIMES_MAX = 400
 """More than a short life has operations of a kind."""
 MEDDLING: dict[str, DiskFault] = {

@@ -12,6 +12,8 @@ from keygrove_chaos.powercuts import MissingError, scenario
 from keygrove_chaos.world import ENGINES, EngineName, Options
 from tests.simulation.lives import Node
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 120))]
 
 

@@ -16,6 +16,8 @@ from keygrove_chaos.skeleton import scenario
 from keygrove_chaos.swarm import plan_for
 from keygrove_chaos.world import ENGINES, EngineName, Options, World
 
+pytestmark = pytest.mark.slow
+
 SKELETON = "keygrove_chaos.skeleton:scenario"
 PATIENCE_S = 600.0
 """A machine that others keep busy takes long."""

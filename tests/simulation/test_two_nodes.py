@@ -19,7 +19,7 @@ from keygrove_chaos.servers import Reply
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, key
 from tests.loops import Backend, virtual_trio
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 Ask: TypeAlias = Callable[[str, str, bytes], Awaitable[Reply]]
 

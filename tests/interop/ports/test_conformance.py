@@ -307,7 +307,7 @@ async def test_p14_lines_are_reported_and_a_flood_is_cut(starting: Any, reports:
     async with starting() as (_, port):
         assert await port.call(Print(b"3")) == b"3"
         await reports.until(lambda: sum(isinstance(r, WorkerPrinted) for r in reports) == 6)
-        assert await port.call(Print(b"100000")) == b"100000"
+        assert await port.call(Print(b"100000"), timeout=PATIENCE_S) == b"100000"
     printed = [r for r in reports if isinstance(r, WorkerPrinted)]
     assert len(printed) <= 800
     dropped = sum(r.lines for r in reports if isinstance(r, WorkerLinesDropped))

@@ -42,7 +42,7 @@ from tests.interop.ports.kit import (
 )
 from tests.processes import PATIENCE_S, descendants, has_ended, is_gone, opened, parent_of, reap
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 
 def test_p03_p04_no_worker_outlives_a_killed_runtime(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from keygrove_actors.port_conform import Ask, ConformApi, Echo, Lookup, Sleep, S
 from tests.interop.ports.kit import Reports, crashes, gone, tree, zygote
 from tests.processes import PATIENCE_S, children_of, parent_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 POOLED = PortSpec(
     api=ConformApi,

@@ -51,7 +51,7 @@ from tests.interop.ports.kit import (
 )
 from tests.processes import PATIENCE_S, parent_of, status_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 
 def limits_of(pid: int) -> dict[str, list[str]]:

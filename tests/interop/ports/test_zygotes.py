@@ -33,7 +33,7 @@ from keygrove_actors.zygote_api import Refresh, ZygoteApi
 from tests.interop.ports.kit import SPEC, Reports, gone, sockets_of, tree
 from tests.processes import PATIENCE_S, children_of, descendants, is_gone, parent_of, status_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 
 async def test_p17_a_killed_zygote_takes_its_workers_along_and_all_come_back(

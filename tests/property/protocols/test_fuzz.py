@@ -2,11 +2,14 @@
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keygrove_bench.fuzz.laws import check
 from keygrove_bench.fuzz.mutation import Mutator, findings, seeds
+
+pytestmark = pytest.mark.slow
 
 SEEDS = seeds()
 MUTATOR = Mutator(SEEDS)

@@ -8,6 +8,8 @@ import pytest
 
 from keygrove_bench.report import Report
 
+pytestmark = pytest.mark.slow
+
 
 def bench(*words: str, exit_code: int = 0) -> Report:
     ran = subprocess.run(

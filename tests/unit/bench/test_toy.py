@@ -7,6 +7,8 @@ from keygrove_chaos.campaign import Scenario, judge
 from keygrove_chaos.mutants import Mutant, hunt
 from keygrove_chaos.world import ENGINES, EngineName, Options
 
+pytestmark = pytest.mark.slow
+
 FORGETS = Mutant(
     id="toy-1",
     says="what is put is acknowledged and not kept",

@@ -14,6 +14,8 @@ from click.testing import CliRunner, Result
 from keygrove.cli.main import main
 from keygrove_chaos.bundle import read_bundle
 
+pytestmark = pytest.mark.slow
+
 HERE = "tests.unit.chaos.scenarios"
 MUTANT = """
 [[mutant]]

@@ -10,6 +10,8 @@ from keygrove_chaos.net_faults import Flap, LinkFault, Partition, Swizzle
 from keygrove_chaos.plan import CrashAt, Plan
 from keygrove_chaos.swarm import CALM, FEATURES, MODES, ORDERLY, SETTINGS, plan_for
 
+pytestmark = pytest.mark.slow
+
 SEEDS = 1000
 
 

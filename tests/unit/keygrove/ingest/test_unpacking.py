@@ -12,6 +12,8 @@ import zstandard
 
 from keygrove.ingest.unpacking import MEMORY_BYTES_MAX, BadCompressionError, form_of, unpacked
 
+pytestmark = pytest.mark.slow
+
 DATA = b"".join(bytes([n % 251, n // 251 % 256]) * 5 for n in range(60_000))
 PACKERS: list[Callable[[bytes], bytes]] = [
     gzip.compress,

@@ -19,6 +19,8 @@ from keygrove_protocols.openpgp.policy import MINIMAL, VERIFIED, Bounds, Policy
 from keygrove_protocols.openpgp.rules import Kept, keep
 from keygrove_protocols.openpgp.verification import verify
 
+pytestmark = pytest.mark.slow
+
 FLOOD = 100_000
 FEW, MANY = 500, 2_000
 TIGHT = Policy(bounds=Bounds(third_party_signatures=100))
