@@ -61,10 +61,17 @@ def _guide(seconds: int, folder: Path, temporary: Path) -> tuple[Tally, str]:
         stderr=subprocess.PIPE,
         check=False,
     )
-    said = ended.stderr.decode(errors="replace").splitlines()
-    summary = [line for line in said if line.startswith("SUMMARY")] or said[-1:]
-    problem = " ".join(summary) if ended.returncode else ""
+    problem = _problem(ended.returncode, ended.stderr.decode(errors="replace"))
     return msgspec.json.decode(told.read_bytes(), type=Tally), problem
+
+
+def _problem(status: int, said: str) -> str:
+    """Why libFuzzer ended before its time: a hang, too much memory, or somebody stopped it."""
+    if not status:
+        return ""
+    lines = said.splitlines()
+    why = [line for line in lines if "libFuzzer:" in line] or lines[-1:]
+    return f"ended with {status}: {' '.join(why)}"
 
 
 def _rows(engine: str, tally: Tally, problem: str = "") -> list[Row]:
