@@ -123,7 +123,8 @@ def _run(what: str, *arguments: str | Path) -> Measured:
     command = [sys.executable, "-m", "keygrove_bench.ingest_run", what, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, timeout=RUN_S, check=False)
     if done.returncode:
-        raise SystemExit(f"{what} failed: {done.stderr.decode()}")
+        last = done.stderr.decode().strip().rpartition("\n")[2]
+        raise SystemExit(f"{what} failed: {last}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Measured)
 
 
@@ -153,7 +154,7 @@ def _peers(folder: Path, rounds: int) -> tuple[dict[str, float | str], dict[str,
     wall: dict[str, float | str] = {}
     runs: dict[str, Callable[[int], Measured]] = {
         "pysequoia": lambda _: _run("pysequoia", KEYRING),
-        "pgpy": lambda _: _run("pgpy", KEYRING),
+        "pgpy, reading only": lambda _: _run("pgpy", KEYRING),
         "gpg --import": lambda at: _run("gpg", folder / f"gnupg-{at}", KEYRING),
     }
     for name, run in runs.items():

@@ -168,11 +168,9 @@ def _pysequoia(file: Path) -> None:
 
 
 def _pgpy(file: Path) -> None:
-    pgpy: Any = import_module("pgpy")  # it has no types
+    pgpy: Any = import_module("pgpy")  # it has no types, and gives up on RIPEMD-160 in `verify`
     for octets in _cut(file):
-        key, _ = pgpy.PGPKey.from_blob(octets)
-        for name in key.userids:
-            key.verify(name)
+        pgpy.PGPKey.from_blob(octets)
 
 
 def _gpg(home: Path, file: Path) -> None:
