@@ -36,7 +36,6 @@ _NAMES = {
 }
 HASHES_MAX = len(_NAMES)
 """How many hash algorithms there are."""
-_OCTETS = {MD5: 16, SHA1: 20, RIPEMD160: 20, 8: 32, 9: 48, 10: 64, 11: 28, 12: 32, 14: 64}
 _KEY_FRAMES = {5: b"\x9a", 6: b"\x9b"}
 _FRAMES = {Tag.USER_ID: b"\xb4", Tag.USER_ATTRIBUTE: b"\xd1"}
 _OLD = (2, 3)
@@ -62,11 +61,6 @@ class Hasher(Protocol):
 def missing_hashes() -> tuple[str, ...]:
     """The hash algorithms that this build of Python lacks, of those that signatures use."""
     return tuple(name for name in _NAMES.values() if name not in hashlib.algorithms_available)
-
-
-def digest_octets(algorithm: int) -> int:
-    """The size of a hash algorithm's digests; 0 for an algorithm that is unknown."""
-    return _OCTETS.get(algorithm, 0)
 
 
 class Scope:

@@ -10,9 +10,9 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+from keygrove_protocols.openpgp.findings import Finding, Mark
 from keygrove_protocols.openpgp.hashing import Scope
 from keygrove_protocols.openpgp.signatures import SUBKEY_BINDING, Signature, read_signature
-from keygrove_protocols.openpgp.verification import Finding, Mark
 
 _TAIL_OCTETS = 16
 """Copies of a signature end alike; others practically never do."""

@@ -21,6 +21,7 @@ from keygrove_protocols.openpgp.certificate import (
     group,
     to_bytes,
 )
+from keygrove_protocols.openpgp.findings import Mark, marked, marks_of, unite
 from keygrove_protocols.openpgp.hashing import Scope, attested_digest
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag, split
@@ -29,7 +30,7 @@ from keygrove_protocols.openpgp.rules import keep
 from keygrove_protocols.openpgp.signatures import KEY_REVOCATION, read_signature
 from keygrove_protocols.openpgp.thirdparty import approved
 from keygrove_protocols.openpgp.variants import fold_variants, signature_id
-from keygrove_protocols.openpgp.verification import Mark, marked, marks_of, unite, verify
+from keygrove_protocols.openpgp.verification import verify
 from tests.openpgp import (
     ALICE,
     ATTESTS,

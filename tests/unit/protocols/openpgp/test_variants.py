@@ -6,6 +6,7 @@ import pytest
 
 from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.certificate import Certificate, Component
+from keygrove_protocols.openpgp.findings import Mark
 from keygrove_protocols.openpgp.hashing import Scope
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag
@@ -13,7 +14,7 @@ from keygrove_protocols.openpgp.policy import VERIFIED
 from keygrove_protocols.openpgp.rules import keep
 from keygrove_protocols.openpgp.signatures import read_signature
 from keygrove_protocols.openpgp.variants import fold_variants, signature_id
-from keygrove_protocols.openpgp.verification import Mark, verify
+from keygrove_protocols.openpgp.verification import verify
 from tests.openpgp import (
     ALICE,
     BINDING,
