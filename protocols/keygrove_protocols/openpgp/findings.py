@@ -27,7 +27,8 @@ class Mark(Enum):
     BAD = "BadSelfSig"
     """In the primary key's name, and not made by it."""
     NO_BACKSIG = "NoBacksig"
-    """It binds a signing subkey that did not sign that it wants this."""
+    """It binds a signing subkey that did not sign that it wants this, or any subkey with a
+    forged back-signature where nobody signed it."""
     UNVERIFIABLE = "Unverifiable"
     """In the primary key's name, made in a way that we cannot check, or that proves nothing."""
     UNKNOWN_CRITICAL = "UnknownCriticalSubpacket"

@@ -63,6 +63,11 @@ def missing_hashes() -> tuple[str, ...]:
     return tuple(name for name in _NAMES.values() if name not in hashlib.algorithms_available)
 
 
+def proves_nothing(signature: Signature) -> bool:
+    """MD5, which was still in use when version 3 was, and is taken by nobody in version 4."""
+    return signature.hash_algorithm == MD5 and signature.version not in _OLD
+
+
 class Scope:
     """What signatures at one place of a certificate are made over.
 
@@ -72,19 +77,19 @@ class Scope:
 
     def __init__(self, primary: Packet, component: Packet | None = None) -> None:
         self._primary = primary
-        self._component = component
+        self.component = component
         self._begun: dict[int, Hasher] = {}
 
     @cached_property
     def _framed(self) -> bytes:
         framed = _frame_key(self._primary.body)
-        return framed if self._component is None else framed + _frame(self._component)
+        return framed if self.component is None else framed + _frame(self.component)
 
     @cached_property
     def _old_framed(self) -> bytes | None:
         """What version 3 signatures are made over, where there is such a thing."""
         framed = _frame_key(self._primary.body)
-        return framed if self._component is None else _old_frame(framed, self._component)
+        return framed if self.component is None else _old_frame(framed, self.component)
 
     def digest(self, signature: Signature, body: bytes) -> bytes | None:
         """The digest that a signature is made over; None where there is no such thing."""

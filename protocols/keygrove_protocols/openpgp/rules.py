@@ -43,7 +43,7 @@ from keygrove_protocols.openpgp.signatures import (
 from keygrove_protocols.openpgp.thirdparty import approved, is_by_one_of, named_revokers
 from keygrove_protocols.openpgp.variants import fold_variants
 
-VERSION = 2
+VERSION = 3
 """Of the rules: another where one of them keeps anything else of any certificate."""
 
 

@@ -46,12 +46,13 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
 
     `flags` is what the key may be used for, None where nothing is said about it; `attested`
     the digests that an attestation approves, one behind the other; `revokers` may revoke the
-    key; `embedded` are the bodies of signatures in this one, from both areas. Offsets count
-    octets of the body: `hashed_end` ends what is signed, `digest_at` is where the first two
-    octets of the digest stand, and `material_at` the material. `has_plain_hints` tells that the
-    unhashed area has nothing but issuers and embedded signatures, each type at most once;
-    `has_one_issuer` that nothing there is said twice, and that all that names the issuer, in
-    either area, names the same key: readers differ in what they look at first.
+    key; `embedded` are the bodies of signatures in this one, of which the last `attached` stand
+    in the unhashed area. Offsets count octets of the body: `hashed_end` ends what is signed,
+    `digest_at` is where the first two octets of the digest stand, and `material_at` the
+    material. `has_plain_hints` tells that the unhashed area has nothing but issuers and embedded
+    signatures, each type at most once; `has_one_issuer` that nothing there is said twice, and
+    that all that names the issuer, in either area, names the same key: readers differ in what
+    they look at first.
     """
 
     version: int
@@ -71,6 +72,7 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
     attested: bytes | None = None
     revokers: tuple[Fingerprint, ...] = ()
     embedded: tuple[bytes, ...] = ()
+    attached: int = 0
     hashed_end: int = 0
     unhashed_octets: int = 0
     has_plain_hints: bool = True
@@ -85,7 +87,12 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
             return self.issuer_fingerprint == key.fingerprint
         return self.issuer == key.key_id
 
+    def fits(self, key: Key) -> bool:
+        """Whether keys of this key's version make signatures of its version."""
+        return self.version in _MADE_BY.get(key.version, ())
 
+
+_MADE_BY = {2: (2, 3, 4), 3: (2, 3, 4), 4: (2, 3, 4), 6: (6,)}
 _CREATED, _EXPIRES, _EXPORTABLE, _KEY_EXPIRES = 2, 3, 4, 9
 _REVOKER, _ISSUER, _NOTATION, _PRIMARY_USER_ID, _FLAGS, _REASON = 12, 16, 20, 25, 27, 29
 _EMBEDDED, _ISSUER_FINGERPRINT, _ATTESTED = 32, 33, 37
@@ -231,6 +238,7 @@ def _signature(body: bytes, area: _Area, hints: _Area, ends: tuple[int, int]) ->
         attested=_attested(area),
         revokers=_revokers(area) if area.repeated else (),
         embedded=_embedded(area, hints) if area.repeated or hints.repeated else (),
+        attached=len(_embedded(hints)) if hints.repeated else 0,
         hashed_end=hashed_end,
         unhashed_octets=digest_at - hashed_end,
         has_plain_hints=hints.count == len(hints.last) and hints.last.keys() <= _HINTS,

@@ -16,13 +16,14 @@ Sequoia and Hockeypuck agree on.
 
 from collections.abc import Mapping, Sequence
 
+from keygrove_protocols.openpgp.backsigs import backsigs
 from keygrove_protocols.openpgp.certificate import Certificate, fold
 from keygrove_protocols.openpgp.claims import Claim, read_claim
 from keygrove_protocols.openpgp.crypto.loading import load_key
 from keygrove_protocols.openpgp.crypto.public_key import PublicKey, Verdict
 from keygrove_protocols.openpgp.findings import Bundle, Fact, Finding, Findings, Mark
-from keygrove_protocols.openpgp.hashing import HASHES_MAX, MD5, RIPEMD160, Scope
-from keygrove_protocols.openpgp.keys import Key, KeyId, parse_key
+from keygrove_protocols.openpgp.hashing import HASHES_MAX, RIPEMD160, Scope, proves_nothing
+from keygrove_protocols.openpgp.keys import KeyId, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.signatures import (
     ATTESTATION,
@@ -30,11 +31,9 @@ from keygrove_protocols.openpgp.signatures import (
     CERTIFICATIONS,
     DIRECT_KEY,
     KEY_REVOCATION,
-    PRIMARY_KEY_BINDING,
     SUBKEY_BINDING,
     SUBKEY_REVOCATION,
     Signature,
-    read_signature,
 )
 
 _ANYBODYS = {
@@ -50,8 +49,6 @@ _OWN = {
     Tag.PUBLIC_SUBKEY: frozenset({SUBKEY_BINDING, SUBKEY_REVOCATION}),
 }
 _REVOCATIONS = frozenset({KEY_REVOCATION, SUBKEY_REVOCATION, CERTIFICATION_REVOCATION})
-_SIGNERS = {2: (2, 3, 4), 3: (2, 3, 4), 4: (2, 3, 4), 6: (6,)}
-"""Which versions of signatures a key of each version makes."""
 _ORIGINAL = (2, 3)
 _STRICT = (2, 3, 6)
 """Versions in which the first octets of the digest must match though the signature verifies."""
@@ -134,7 +131,6 @@ class _Examiner:
     def __init__(self, primary: Packet, known: Mapping[Fact, Mark]) -> None:
         self._primary = primary
         self._key = parse_key(primary.body)
-        self._versions = _SIGNERS.get(self._key.version, ())
         self._public: PublicKey | None = None
         self._known = known
 
@@ -180,9 +176,9 @@ class _Examiner:
 
     def _verified(self, signature: Signature, body: bytes, scope: Scope) -> Mark:
         """Whether the primary key made it."""
-        if signature.version not in self._versions:
+        if not signature.fits(self._key):
             return Mark.BAD
-        if _proves_nothing(signature) and signature.kind not in _REVOCATIONS:
+        if proves_nothing(signature) and signature.kind not in _REVOCATIONS:
             return Mark.UNVERIFIABLE
         if self._public is None:
             self._public = load_key(self._primary.body)
@@ -215,27 +211,25 @@ def _check(key: PublicKey, signature: Signature, body: bytes, scope: Scope) -> M
 
 
 def _consent(binding: Signature, subkey: Packet, scope: Scope) -> Mark:
-    """Whether a subkey that may sign or certify has signed that it wants to be bound."""
-    if not (binding.flags or 0) & _NEEDS_BACKSIG:
-        return Mark.VALID
-    key: Key = parse_key(subkey.body)
-    for body in binding.embedded:
-        back = read_signature(body)
-        if (
-            back is not None
-            and back.kind == PRIMARY_KEY_BINDING
-            and back.version in _SIGNERS.get(key.version, ())
-            and back.claims(key)
-            and not back.has_unknown_critical
-            and not _proves_nothing(back)
-            and _check(load_key(subkey.body), back, body, scope) is Mark.VALID
-        ):
-            return Mark.VALID
-    return Mark.NO_BACKSIG
+    """Whether a subkey that may sign or certify has signed that it wants to be bound.
+
+    What was attached in any subkey's name has to be by that, too: so the best of the copies of a
+    binding is found later without arithmetic, and one with a forged back-signature is not it.
+    """
+    is_wanted = bool((binding.flags or 0) & _NEEDS_BACKSIG)
+    for back in backsigs(binding, subkey):
+        if not back.is_attached and not is_wanted:
+            continue
+        mark = _check(load_key(subkey.body), back.signature, back.body, scope)
+        if back.is_attached and mark is Mark.BAD:
+            return Mark.NO_BACKSIG
+        if mark is Mark.VALID:
+            is_wanted = False
+    return Mark.NO_BACKSIG if is_wanted else Mark.VALID
 
 
 def _plausible(signature: Signature, body: bytes, scope: Scope) -> Mark:
-    if _proves_nothing(signature) or signature.hash_algorithm == RIPEMD160:
+    if proves_nothing(signature) or signature.hash_algorithm == RIPEMD160:
         return Mark.WEAK
     digest = scope.digest(signature, body)
     is_so = digest is not None and _begins(digest, signature, body)
@@ -244,11 +238,6 @@ def _plausible(signature: Signature, body: bytes, scope: Scope) -> Mark:
 
 def _begins(digest: bytes, signature: Signature, body: bytes) -> bool:
     return digest.startswith(body[signature.digest_at : signature.digest_at + 2])
-
-
-def _proves_nothing(signature: Signature) -> bool:
-    """MD5, which was still in use when version 3 was, and is taken by nobody in version 4."""
-    return signature.hash_algorithm == MD5 and signature.version not in _ORIGINAL
 
 
 def _is_stuffed(signature: Signature) -> bool:
