@@ -21,7 +21,7 @@ Source: RFC 9580, section 5.2.
 
 import msgspec
 
-from keygrove_protocols.limits import SUBPACKETS_MAX
+from keygrove_protocols.limits import EMBEDDED_MAX, SUBPACKETS_MAX
 from keygrove_protocols.openpgp.keys import Fingerprint, Key, KeyId
 
 CERTIFICATIONS = frozenset({0x10, 0x11, 0x12, 0x13})
@@ -32,6 +32,8 @@ DIRECT_KEY = 0x1F
 KEY_REVOCATION = 0x20
 SUBKEY_REVOCATION = 0x28
 CERTIFICATION_REVOCATION = 0x30
+
+SUBPACKET_OCTETS_MIN = 2
 
 SOFT_REASONS = frozenset({1, 3, 32})
 """Superseded, retired, no longer valid: what was signed before stays good (section 5.2.3.31)."""
@@ -129,6 +131,16 @@ def read_signature(body: bytes) -> Signature | None:
             return None
 
 
+def areas_octets(body: bytes) -> int:
+    """How many octets of a signature are subpackets, about, as its lengths say; none is read."""
+    width = {4: 2, 5: 2, 6: 4}.get(body[0] if body else 0)
+    if width is None:
+        return 0
+    hashed_end = 4 + width + int.from_bytes(body[4 : 4 + width])
+    unhashed = int.from_bytes(body[hashed_end : hashed_end + width])
+    return min(hashed_end + unhashed, len(body))
+
+
 def is_row_of_subpackets(octets: bytes) -> bool:
     """Whether these are subpackets and nothing else, as in an area or a user attribute."""
     return bool(octets) and _read_area(octets) is not None
@@ -161,6 +173,8 @@ def _read_areas(body: bytes, width: int) -> Signature | None:
     hashed = _read_area(body[hashed_at:hashed_end])
     unhashed = _read_area(body[unhashed_at:unhashed_end])
     if hashed is None or unhashed is None or hashed.count + unhashed.count > SUBPACKETS_MAX:
+        return None
+    if (hashed.repeated or unhashed.repeated) and len(_embedded(hashed, unhashed)) > EMBEDDED_MAX:
         return None
     if any(len(data) != _OCTETS.get(kind, len(data)) for kind, data in hashed.last.items()):
         return None

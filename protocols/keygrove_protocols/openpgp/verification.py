@@ -16,6 +16,7 @@ Sequoia and Hockeypuck agree on.
 
 from collections.abc import Mapping, Sequence
 
+from keygrove_protocols.limits import EMBEDDED_MAX, SUBPACKETS_MAX
 from keygrove_protocols.openpgp.backsigs import backsigs
 from keygrove_protocols.openpgp.certificate import Certificate, fold
 from keygrove_protocols.openpgp.claims import Claim, read_claim
@@ -33,7 +34,10 @@ from keygrove_protocols.openpgp.signatures import (
     KEY_REVOCATION,
     SUBKEY_BINDING,
     SUBKEY_REVOCATION,
+    SUBPACKET_OCTETS_MIN,
     Signature,
+    areas_octets,
+    kind_of,
 )
 
 _ANYBODYS = {
@@ -73,6 +77,8 @@ def verify(certificate: Certificate, known: Mapping[Fact, Mark] | None = None) -
 
 SIGNATURE_US = 10
 """What reading a signature and hashing a few octets takes, about."""
+_SUBPACKETS_US = 100
+"""What reading as many subpackets takes as a signature may have."""
 _OCTETS_HASHED_PER_MS = 300_000
 """By the slowest hash there is."""
 
@@ -108,10 +114,13 @@ def _cost_us(
     cost, hashed, plain = 0, 0, 0
     for packet in signatures:
         body = packet.body
-        cost += SIGNATURE_US
+        cost += SIGNATURE_US + _reading_us(body)
         if body.find(primary) >= 0:
-            cost += sum(body.count(name) * us for name, us in signers.items() if name != primary)
-            cost += signers[primary]
+            cost += signers[primary] + sum(
+                min(body.count(name), EMBEDDED_MAX) * us
+                for name, us in signers.items()
+                if name != primary
+            )
         hashed += len(body)
         if body[:1] == b"\4":
             plain += 1
@@ -119,6 +128,19 @@ def _cost_us(
             hashed += octets
     hashed += min(plain, HASHES_MAX) * octets
     return cost + _hashing_us(hashed)
+
+
+def _reading_us(body: bytes) -> int:
+    """Of the subpackets in a signature.
+
+    In a binding also of those in what is embedded in it, once when it is verified and once when
+    copies of it are compared.
+    """
+    subpackets = areas_octets(body) // SUBPACKET_OCTETS_MIN
+    read = min(subpackets, SUBPACKETS_MAX)
+    if kind_of(body) == SUBKEY_BINDING:
+        read += 2 * min(subpackets, EMBEDDED_MAX * SUBPACKETS_MAX)
+    return read * _SUBPACKETS_US // SUBPACKETS_MAX
 
 
 def _hashing_us(octets: int) -> int:
