@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from keygrove.cli.inspect import REASONS
-from keygrove_protocols.openpgp.verification import GOOD, Mark
+from keygrove_protocols.openpgp.findings import GOOD, Mark
 from tests.e2e.conftest import keygrove
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "openpgp"

@@ -65,7 +65,7 @@ class Reading(msgspec.Struct, frozen=True):
     certificates: tuple[Certificate | Refused, ...] = ()
     revocation: Packet | None = None
     cost_us: int = 0
-    """About how many microseconds it takes to look into it."""
+    """About how many microseconds it takes to look into it; what takes too long is refused."""
 
 
 def read(data: bytes) -> Reading:
@@ -79,9 +79,13 @@ def read(data: bytes) -> Reading:
     if revocation is not None:
         return Reading(revocation=revocation)
     found = group(packets, SUBMISSION)
-    certificates = tuple(_refuse_disused(one, at) for at, one in enumerate(found))
-    costs = [cost_us(one) for one in certificates if isinstance(one, Certificate)]
-    cost = sum(one for one in costs if one <= COST_US_MAX)  # others are not looked into
+    usable = [_refuse_disused(one, at) for at, one in enumerate(found)]
+    costs = [cost_us(one) if isinstance(one, Certificate) else 0 for one in usable]
+    certificates = tuple(
+        _refuse_costly(one, cost, at)
+        for at, (one, cost) in enumerate(zip(usable, costs, strict=True))
+    )
+    cost = sum(one for one in costs if one <= COST_US_MAX)
     if cost > SUBMISSION_US_MAX and len(certificates) > 1:
         raise TooLargeError("the certificates take too long to verify together: send fewer at once")
     return Reading(certificates, cost_us=cost)
@@ -91,7 +95,7 @@ def look_into(reading: Reading, policy: Policy) -> Prepared:
     """Verify what was read, and apply the policy to it."""
     return Prepared(
         tuple(
-            one if isinstance(one, Refused) else _candidate(one, policy, Cause.UPLOAD, at)
+            one if isinstance(one, Refused) else candidate(one, policy, Cause.UPLOAD, at=at)
             for at, one in enumerate(reading.certificates)
         )
     )
@@ -110,16 +114,18 @@ def _look_into_one(octets: bytes, policy: Policy, salt: bytes, at: int) -> One:
         (one,) = group(split(octets, BULK), BULK)
     except ProtocolError as error:
         return Refused(None, error.code, str(error), at=at)
+    if isinstance(one, Certificate):
+        one = _refuse_costly(one, cost_us(one), at)
     if isinstance(one, Refused):
         return msgspec.structs.replace(one, at=at)
-    return _candidate(one, policy, Cause.LOAD, at, source_of(octets, salt))
+    return candidate(one, policy, Cause.LOAD, at=at, source=source_of(octets, salt))
 
 
-def _candidate(one: Certificate, policy: Policy, cause: Cause, at: int, source: bytes = b"") -> One:
-    if cost_us(one) > COST_US_MAX:
-        text = "it takes too long to verify: leave out old signatures of its own"
-        return Refused(key(one).fingerprint, TOO_COSTLY, text, at=at)
-    return candidate(one, policy, cause, at=at, source=source)
+def _refuse_costly(one: Certificate | Refused, cost: int, at: int) -> Certificate | Refused:
+    if cost <= COST_US_MAX or isinstance(one, Refused):
+        return one
+    text = "it takes too long to verify: leave out old signatures of its own"
+    return Refused(key(one).fingerprint, TOO_COSTLY, text, at=at)
 
 
 def source_salt(policy: Policy) -> bytes:

@@ -8,10 +8,10 @@ import msgspec
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.state import findings_of, put_of, stored
 from keygrove.storage.store import Cause, Put
+from keygrove_protocols.openpgp.findings import Fact, Findings, unite
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.rules import keep
-from keygrove_protocols.openpgp.verification import Fact, Findings, unite
 
 
 class Outcome(Enum):

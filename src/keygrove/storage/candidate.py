@@ -7,10 +7,11 @@ import msgspec
 from keygrove.storage.state import findings_of, pack, put_of, unpack
 from keygrove.storage.store import Cause, Put
 from keygrove_protocols.openpgp.certificate import Certificate, key
+from keygrove_protocols.openpgp.findings import Findings
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.rules import keep
-from keygrove_protocols.openpgp.verification import Findings, verify
+from keygrove_protocols.openpgp.verification import verify
 
 
 class Candidate(msgspec.Struct, frozen=True, tag=True):

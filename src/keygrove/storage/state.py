@@ -11,9 +11,9 @@ from keygrove.storage.derive import derive_from, read
 from keygrove.storage.store import Cause, Put
 from keygrove_protocols.openpgp.certificate import fingerprint, packets, to_bytes
 from keygrove_protocols.openpgp.digest import sks_digest
+from keygrove_protocols.openpgp.findings import Findings, Mark, marked
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.rules import Kept
-from keygrove_protocols.openpgp.verification import Findings, Mark, marked
 
 _MARKS = tuple(Mark)
 _OCTETS = {mark: at for at, mark in enumerate(_MARKS)}
