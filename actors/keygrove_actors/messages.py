@@ -90,7 +90,7 @@ class Crash(msgspec.Struct, frozen=True, tag=True):
     id: str = ""
 
     def __str__(self) -> str:
-        return f"crashed with {self.exc}: {self.text[:80]}"
+        return f"crashed with {self.exc}: {self.text}"
 
 
 class GoneReason(msgspec.Struct, frozen=True, tag="NoProc"):

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import time
 from collections.abc import Generator, Iterable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -87,6 +87,7 @@ def judge(
     begun = time.perf_counter()
     trace, worlds = Trace(options.keep) if trace is None else trace, list[World]()
 
+    @wraps(scenario)
     async def main(world: World) -> tuple[str, ...]:
         worlds.append(world)
         return _findings(await scenario(world))
