@@ -10,7 +10,7 @@ import importlib
 import inspect
 import time
 from collections.abc import Generator, Iterable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -89,6 +89,7 @@ def judge(
     # Not the world itself: a run is cleaned up at its end, and must not be held until later.
     left: list[tuple[dict[str, int], bytes | None]] = []
 
+    @wraps(scenario)
     async def main(world: World) -> tuple[str, ...]:
         try:
             return _findings(await scenario(world))

@@ -8,6 +8,7 @@ anyio but threads, sockets, files and processes.
 from __future__ import annotations
 
 import gc
+import inspect
 import signal
 import threading
 import traceback
@@ -21,9 +22,18 @@ import msgspec
 from keygrove_chaos.engine_aio import run_on_aio
 from keygrove_chaos.engine_trio import run_on_trio
 from keygrove_chaos.errors import first, place
+from keygrove_chaos.program import program_of
 from keygrove_chaos.trace import Trace, line
-from keygrove_chaos.tripwires import replaced, tripwires
-from keygrove_chaos.world import EngineName, LivelockError, Main, Options, UnsupportedError
+from keygrove_chaos.tripwires import THREADS, NondeterminismError, blamed, replaced, tripwires
+from keygrove_chaos.world import (
+    DeadlockError,
+    EngineName,
+    LivelockError,
+    Main,
+    Options,
+    TimeUpError,
+    UnsupportedError,
+)
 
 T = TypeVar("T")
 
@@ -60,23 +70,29 @@ def run(
     Whatever it raises carries the seed and the last events as notes. A `trace` of the caller's
     has them all, also then.
 
+    The program of `main` is watched besides `options.watched`.
+
     Raises:
         LivelockError: virtual time stood still, or `options.cpu_s` were over.
         DeadlockError: nothing was left that could happen.
         TimeUpError: it was not over after `options.limit_s` virtual seconds.
-        NondeterminismError: a package of `options.watched` reached past its ports.
+        NondeterminismError: what is watched reached past its ports, or anybody waited for a thread.
     """
     trace = Trace(options.keep) if trace is None else trace
     with (
         _no_collector(),
         _alarm(options.cpu_s) as rung,
-        tripwires(options.watched) as hits,
-        _threads_end_with_the_program(),
+        _threads() as started,
+        tripwires((*options.watched, *program_of(main))) as hits,
     ):
         try:
             try:
                 run_on = run_on_trio if options.engine == "trio" else run_on_aio
                 result, virtual_s = run_on(main, seed, trace, options)
+            except (DeadlockError, TimeUpError) as waiting:
+                for thread in started:
+                    raise thread from waiting
+                raise
             finally:
                 # Whoever was running may have swallowed it, as a server does with a bug.
                 for error in (*rung, *hits):
@@ -118,16 +134,23 @@ def _no_collector() -> Generator[None, None, None]:
 
 
 @contextmanager
-def _threads_end_with_the_program() -> Generator[None, None, None]:
-    """Let no thread that a scenario starts keep this process alive."""
+def _threads() -> Generator[list[NondeterminismError], None, None]:
+    """Let no thread that is started keep this process alive; yields where that was done.
+
+    Modules that nobody watches may start some: whoever waits for one is in vain, though.
+    """
     real: Callable[[threading.Thread], None] = threading.Thread.start
+    started: list[NondeterminismError] = []
 
     def start(thread: threading.Thread) -> None:
+        frame = inspect.currentframe()
+        assert frame is not None
+        started.append(blamed("Thread.start", frame.f_back or frame, THREADS))
         thread.daemon = True
         real(thread)
 
     with replaced(threading.Thread, "start", start):
-        yield
+        yield started
 
 
 class _Alarm(KeyboardInterrupt):

@@ -162,7 +162,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float = CPU_S
     order: Callable[[Random], Order] = order_for
     watched: tuple[str, ...] = WATCHED
-    """Packages that tripwires watch; see `tripwires`."""
+    """Packages that tripwires watch besides the program of the scenario; see `tripwires`."""
     keep: range | None = None
     plan: bytes | None = None
     """In place of what the seed would draw; see `World.planned`."""
