@@ -35,6 +35,11 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """At one place, beside revocations: the latest; so many attestations beside them."""
     third_party_signatures: int = 5_000
     """At one place: the oldest."""
+    aside_packets: int = 200_000
+    """Stored, with those that are not served, where these are set aside. The largest certificates
+    known in the network, all of them poisoned, hold 150,000."""
+    aside_octets: int = 64 << 20
+    """Of their bodies: as much as is taken of one certificate on any way in."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

@@ -99,17 +99,18 @@ def _grow(held: Held, incoming: Sequence[Candidate], policy: Policy, now: int) -
             return Absorbed(_each(found, before, outcome), held.digest)
         return _one_by_one(held, incoming, policy, now)
     is_alone = len(incoming) == 1
+    whole = stored(kept, united, policy)
     put = put_of(
         kept,
         united,
-        policy,
+        whole,
         cause=Cause.UPLOAD if any(one.cause is Cause.UPLOAD for one in incoming) else Cause.LOAD,
         at=now,
         source=incoming[0].put.source if is_alone and incoming[0].put else b"",
     )
     if put.digest == held.digest:
         return Absorbed(_each(found, before, Outcome.UNCHANGED), held.digest)
-    new = stored(kept, united, policy).facts() - before.facts()
+    new = whole.facts() - before.facts()
     outcomes = tuple(_outcome(one, before, new) for one in found)
     if Outcome.CHANGED not in outcomes:  # something went: the policy is another than it was
         outcomes = _each(found, before, Outcome.CHANGED)

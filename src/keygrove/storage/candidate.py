@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 
-from keygrove.storage.state import findings_of, pack, put_of, unpack
+from keygrove.storage.state import findings_of, pack, put_of, stored, unpack
 from keygrove.storage.store import Cause, Put
 from keygrove_protocols.openpgp.certificate import Certificate, key
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -52,10 +52,11 @@ def candidate(
     name = key(certificate)
     findings = verify(certificate)
     kept = keep(findings, policy)
+    whole = stored(kept, findings, policy)
     put: Put | None = None
     if kept.error is None:
-        put = put_of(kept, findings, policy, cause=cause, at=0, source=source)
-    is_whole = put is not None and (not kept.pruned or bool(put.aside))
+        put = put_of(kept, findings, whole, cause=cause, at=0, source=source)
+    is_whole = put is not None and whole is findings
     return Candidate(
         fingerprint=name.fingerprint,
         version=name.version,

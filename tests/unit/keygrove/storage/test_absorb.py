@@ -8,6 +8,7 @@ import pytest
 from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb
 from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.derive import derive, read
+from keygrove.storage.state import findings_of
 from keygrove.storage.store import Cause, Put, TermKind
 from keygrove_chaos.certificates import CREATED, candidate_of, digest_of, made, put_of
 from keygrove_chaos.signing import Signer
@@ -186,6 +187,32 @@ def test_what_sks_would_keep_is_set_aside_and_served_is_what_is_verified() -> No
     assert put.aside
     assert FORGED.body in put.aside
     assert (put.terms, put.words) == (derive(put.packets).terms, frozenset({"alice"}))
+
+
+def test_a_flood_does_not_grow_for_ever() -> None:
+    """Whatever was sent before, the next merge has a bounded number of packets to look at."""
+    policy = msgspec.structs.replace(SKS_COMPATIBLE, bounds=Bounds(aside_packets=20))
+    held = stored(ALICE, policy)
+    for first in range(0, 90, 15):
+        junk = tuple(Packet(Tag.SIGNATURE, bytes((at,))) for at in range(first, first + 15))
+        absorbed = meet(held, Certificate(ALICE.primary, junk, ALICE.components), policy)
+        held = held_of(absorbed.put) if absorbed.put else held
+    found = findings_of(held.packets, held.aside)
+    assert found.number() == 20
+    assert read(held.packets) == ALICE
+    assert held.digest == digest_of(found.certificate())
+
+
+def test_a_candidate_too_large_to_be_set_aside_brings_all_to_the_merge() -> None:
+    """What others signed of a user ID that is bound here only is not lost on the way."""
+    policy = msgspec.structs.replace(SKS_COMPATIBLE, bounds=Bounds(aside_packets=5))
+    (name,) = made(1, "Bob", signatures=4).components
+    unbound = Component(name.packet, name.signatures[1:])
+    one = candidate(
+        Certificate(ALICE.primary, (), (*ALICE.components, unbound)), policy, Cause.LOAD
+    )
+    put = written(absorb(stored(BOB, policy), [one], policy, CREATED))
+    assert read(put.packets) == merge(ALICE, made(1, "Bob", signatures=4))
 
 
 def test_where_nothing_is_pruned_nothing_is_set_aside() -> None:
