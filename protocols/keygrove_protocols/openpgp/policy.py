@@ -9,6 +9,7 @@ import msgspec
 
 from keygrove_protocols.openpgp.keys import Fingerprint
 
+Preset: TypeAlias = Literal["verified", "minimal", "sks-compatible"]
 ThirdParty: TypeAlias = Literal["all", "attested", "none"]
 
 
@@ -45,7 +46,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Which preset, and what is set apart from it."""
 
-    preset: Literal["verified", "minimal", "sks-compatible"] = "verified"
+    preset: Preset = "verified"
     third_party: ThirdParty = "all"
     user_attributes: bool = False
     weak_third_party_until: int | None = None

@@ -184,7 +184,7 @@ class Loader:
         setattr(loaded, result, getattr(loaded, result) + 1)
         if fate.error:
             loaded.reasons[fate.error] = loaded.reasons.get(fate.error, 0) + 1
-        if fate.error or fate.dropped:
+        if fate.error or fate.dropped or fate.comment:
             self._tell(_refusal(name, place, fate))
 
     def _note_unreadable(self, name: str, error: ProtocolError | OSError) -> None:

@@ -26,9 +26,11 @@ from keygrove.ingest.messages import (
 from keygrove.ingest.parsing import Look, LookIntoDump
 from keygrove.ingest.revocation import revoke
 from keygrove.ingest.steps import (
+    COSTLY,
     HEAVY_US,
     INLINE_BYTES,
     INLINE_US,
+    TOO_COSTLY,
     One,
     Prepared,
     look_into,
@@ -58,6 +60,7 @@ OnFault: TypeAlias = Callable[[str, Exception], None]
 OnIntake: TypeAlias = Callable[[Intake], None]
 """Told of each submission what it came to."""
 
+ONLY_REVOKED = "only the revocation of the key was taken: the rest of it is too much"
 _RESULTS = {
     Outcome.ADDED: (Result.INSERTED, "", ""),
     Outcome.CHANGED: (Result.UPDATED, "", ""),
@@ -72,11 +75,13 @@ _RESULTS = {
         "TooLarge",
         "merged with what is held here it would be too large",
     ),
+    Outcome.REVOKED: (Result.UPDATED, "", ONLY_REVOKED),
     Outcome.DENIED: (Result.INVALID, "Denied", "this certificate is not taken here"),
 }
 _REFUSALS = {
     "NoValidSelfSig": "its key has signed for none of its user IDs and subkeys: export it again",
     "TooLarge": "it is larger than what is kept of a certificate: leave out user IDs or subkeys",
+    TOO_COSTLY: COSTLY,
     "Blocked": "the operator of this server does not keep it",
 }
 
@@ -274,6 +279,8 @@ def _account_for(intake: Intake, reply: Reply) -> None:
 
 
 def _fate(one: Candidate, outcome: Outcome) -> Fate:
+    if one.error == TOO_COSTLY:  # there is nothing in it but a revocation, which may be known
+        outcome = Outcome.REVOKED if outcome is Outcome.CHANGED else Outcome.REFUSED
     if outcome is Outcome.REFUSED:
         text = _REFUSALS[one.error]
         return Fate(Result.INVALID, one.fingerprint, one.version, one.error, text, one.at)

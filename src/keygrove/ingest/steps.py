@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from keygrove.storage.candidate import Candidate, candidate
+from keygrove.storage.candidate import Candidate, candidate, revocations
 from keygrove.storage.store import Cause
 from keygrove_protocols.errors import (
     MalformedPrimaryError,
@@ -28,10 +28,12 @@ from keygrove_protocols.openpgp.certificate import (
     group,
     key,
 )
+from keygrove_protocols.openpgp.claims import read_claim
 from keygrove_protocols.openpgp.keys import Fingerprint, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag, read_header, split
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.rules import VERSION
+from keygrove_protocols.openpgp.signatures import KEY_REVOCATION
 from keygrove_protocols.openpgp.verification import cost_us
 
 OLDEST_SUBMITTED = 4
@@ -47,7 +49,10 @@ SUBMISSION_US_MAX = 5_000_000
 COST_US_MAX = 20_000_000
 """Of one certificate. Poisoned ones with 150,000 signatures take two seconds; whoever makes the
 primary key can have us do arithmetic on thousands of signatures of the slowest kind."""
+REVOCATIONS_US_MAX = 2_000_000
+"""Of one certificate that takes longer than it may: what is looked for in it nevertheless."""
 TOO_COSTLY = "TooCostly"
+COSTLY = "it takes too long to verify: leave out old signatures of its own"
 
 One: TypeAlias = Candidate | Refused
 """What became of one certificate before it met its shard."""
@@ -80,8 +85,7 @@ def read(data: bytes) -> Reading:
         return Reading(revocation=revocation)
     found = group(packets, SUBMISSION)
     certificates = tuple(_refuse_disused(one, at) for at, one in enumerate(found))
-    costs = [cost_us(one) for one in certificates if isinstance(one, Certificate)]
-    cost = sum(one for one in costs if one <= COST_US_MAX)  # others are not looked into
+    cost = sum(_cost_us(one) for one in certificates if isinstance(one, Certificate))
     if cost > SUBMISSION_US_MAX and len(certificates) > 1:
         raise TooLargeError("the certificates take too long to verify together: send fewer at once")
     return Reading(certificates, cost_us=cost)
@@ -115,11 +119,34 @@ def _look_into_one(octets: bytes, policy: Policy, salt: bytes, at: int) -> One:
     return _candidate(one, policy, Cause.LOAD, at, source_of(octets, salt))
 
 
+def _cost_us(one: Certificate) -> int:
+    """What it takes to look into it; of one that takes too long into its revocations only."""
+    us = cost_us(one)
+    return us if us <= COST_US_MAX else cost_us(_revocations_in(one))
+
+
 def _candidate(one: Certificate, policy: Policy, cause: Cause, at: int, source: bytes = b"") -> One:
-    if cost_us(one) > COST_US_MAX:
-        text = "it takes too long to verify: leave out old signatures of its own"
-        return Refused(key(one).fingerprint, TOO_COSTLY, text, at=at)
-    return candidate(one, policy, cause, at=at, source=source)
+    if cost_us(one) <= COST_US_MAX:
+        return candidate(one, policy, cause, at=at, source=source)
+    found = revocations(_revocations_in(one), cause, error=TOO_COSTLY, at=at)
+    return found or Refused(key(one).fingerprint, TOO_COSTLY, COSTLY, at=at)
+
+
+def _revocations_in(one: Certificate) -> Certificate:
+    """Of a certificate that takes too long to verify its revocations, as far as there is time.
+
+    Others may put in as many as they like that are none; one alone is always taken.
+    """
+    primary, spent_us = key(one), 0
+    some: list[Packet] = []
+    for packet in dict.fromkeys(one.direct):
+        claim = read_claim(packet, primary)
+        if claim.is_self and claim.signature is not None and claim.signature.kind == KEY_REVOCATION:
+            spent_us += cost_us(Certificate(one.primary, (packet,)))
+            if spent_us > REVOCATIONS_US_MAX:
+                break
+            some.append(packet)
+    return Certificate(one.primary, tuple(some))
 
 
 def source_salt(policy: Policy) -> bytes:

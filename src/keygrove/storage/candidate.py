@@ -9,7 +9,7 @@ from keygrove.storage.store import Cause, Put
 from keygrove_protocols.openpgp.certificate import Certificate, key
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
-from keygrove_protocols.openpgp.rules import keep
+from keygrove_protocols.openpgp.rules import keep, own_revocations
 from keygrove_protocols.openpgp.verification import Findings, verify
 
 
@@ -43,6 +43,29 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
             return unpack(self.packed)
         assert self.put is not None
         return findings_of(self.put.packets, self.put.aside)
+
+
+def revocations(
+    certificate: Certificate, cause: Cause, *, error: str, at: int = 0
+) -> Candidate | None:
+    """What its key says against itself in a certificate that is refused for `error`, if anything.
+
+    It is taken where the certificate is held: nobody may keep a revocation out by what he
+    puts beside it.
+    """
+    name = key(certificate)
+    own = own_revocations(verify(certificate))
+    if not own.direct:
+        return None
+    return Candidate(
+        fingerprint=name.fingerprint,
+        version=name.version,
+        cause=cause,
+        put=None,
+        packed=pack(own),
+        error=error,
+        at=at,
+    )
 
 
 def candidate(

@@ -19,7 +19,13 @@ from keygrove.ingest.messages import (
     Submitted,
     Unavailable,
 )
-from keygrove.ingest.pipeline import UNDER_WAY_BYTES_MAX, UNDER_WAY_MAX, Ingest, Reply
+from keygrove.ingest.pipeline import (
+    ONLY_REVOKED,
+    UNDER_WAY_BYTES_MAX,
+    UNDER_WAY_MAX,
+    Ingest,
+    Reply,
+)
 from keygrove.ingest.steps import COST_US_MAX, HEAVY_US, INLINE_BYTES, INLINE_US, TOO_COSTLY
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.cache import Answer, Form
@@ -37,7 +43,7 @@ from keygrove_protocols.limits import SUBMISSION
 from keygrove_protocols.openpgp.armor import armor
 from keygrove_protocols.openpgp.certificate import Certificate, Component, fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, join, split
-from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Policy
+from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Bounds, Policy
 
 pytestmark = pytest.mark.anyio
 
@@ -431,6 +437,42 @@ async def test_what_takes_too_long_to_verify_is_refused(
         reply = await on.load(binary([laborious(1, COST_US_MAX)]), binary([BOB]))
         assert results(reply) == [(Result.INVALID, TOO_COSTLY), (Result.INSERTED, "")]
         assert fates(reply)[0].comment
+
+
+def with_direct(certificate: Certificate, *signatures: Packet) -> Certificate:
+    return Certificate(certificate.primary, signatures, certificate.components)
+
+
+TOO_MUCH = laborious(1, COST_US_MAX)
+
+
+async def test_the_revocation_in_what_takes_too_long_is_taken_where_its_key_is_held(
+    subject: AbstractAsyncContextManager[Subject],
+) -> None:
+    revoked = binary([with_direct(TOO_MUCH, WRONG, REVOCATION, REVOCATION)])
+    async with subject as on:
+        assert results(await on.load(revoked)) == [(Result.INVALID, TOO_COSTLY)]
+        assert await on.held(ALICE) is None
+        await on.submit(armored(ALICE))
+        assert results(await on.load(binary([with_direct(TOO_MUCH, WRONG)]))) == [
+            (Result.INVALID, TOO_COSTLY)
+        ]
+        assert await on.held(ALICE) == binary([ALICE])
+        (fate,) = fates(await on.load(revoked))
+        assert (fate.result, fate.error, fate.comment) == (Result.UPDATED, "", ONLY_REVOKED)
+        assert await on.held(ALICE) == binary([Certificate(ALICE.primary, (REVOCATION,))])
+        assert results(await on.load(revoked)) == [(Result.INVALID, TOO_COSTLY)]
+
+
+async def test_the_revocation_in_what_is_too_large_is_taken_where_its_key_is_held() -> None:
+    soft = Signer(1).sign(0x20, ALICE.primary, hashed=subpacket(29, b"\1"))
+    crowd = with_direct(made(1, "Amy", "Ann"), soft)
+    async with ingesting(policy=Policy(bounds=Bounds(user_ids=1))) as on:
+        await on.submit(armored(ALICE))
+        (fate,) = fates(await on.submit(armored(crowd)))
+        assert (fate.result, fate.error, fate.comment) == (Result.UPDATED, "", ONLY_REVOKED)
+        assert await on.held(ALICE) == binary([with_direct(ALICE, soft)])
+        assert results(await on.submit(armored(crowd))) == [(Result.INVALID, "TooLarge")]
 
 
 async def test_a_full_disk_is_no_space(subject: AbstractAsyncContextManager[Subject]) -> None:

@@ -11,7 +11,7 @@ from keygrove.storage.derive import derive, read
 from keygrove.storage.state import findings_of
 from keygrove.storage.store import Cause, Put, TermKind
 from keygrove_chaos.certificates import CREATED, candidate_of, digest_of, made, put_of
-from keygrove_chaos.signing import Signer
+from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.certificate import (
     Certificate,
     Component,
@@ -23,7 +23,14 @@ from keygrove_protocols.openpgp.crypto.public_key import SigningKey
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag
-from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Bounds, Policy
+from keygrove_protocols.openpgp.policy import (
+    MINIMAL,
+    SKS_COMPATIBLE,
+    VERIFIED,
+    Bounds,
+    Policy,
+    Preset,
+)
 
 ALICE, BOB, CAROL = made(1, "Alice"), made(1, "Bob"), made(1, "Carol")
 BOTH = merge(ALICE, BOB)
@@ -135,6 +142,32 @@ def test_nor_do_several() -> None:
 def test_what_would_grow_too_large_stays_as_it_is() -> None:
     held = stored(made(1, "Alice", "Bob"), SMALL)
     assert leaves(held, made(1, "Carol", "Dave"), SMALL) is Outcome.OVERGROWN
+
+
+def revoked(certificate: Certificate) -> Certificate:
+    """With a revocation after which the user IDs stay."""
+    soft = ALICE_SIGNER.sign(0x20, certificate.primary, hashed=subpacket(29, b"\1"))
+    return Certificate(certificate.primary, (soft,), certificate.components)
+
+
+@pytest.mark.parametrize("preset", ["verified", "sks-compatible"])
+def test_p099_what_is_too_much_revokes_nevertheless(preset: Preset) -> None:
+    policy = msgspec.structs.replace(SMALL, preset=preset)
+    small, crowd = made(1, "Alice", "Bob"), made(1, "Carol", "Dave")
+    held = stored(small, policy)
+    absorbed = meet(held, revoked(crowd), policy)
+    assert absorbed.outcomes == (Outcome.REVOKED,)
+    assert written(absorbed).packets == to_bytes(revoked(small))
+    assert leaves(held_of(written(absorbed)), revoked(crowd), policy) is Outcome.OVERGROWN
+    incoming = [candidate(one, policy, Cause.UPLOAD) for one in (revoked(crowd), CAROL)]
+    at_once = absorb(held, incoming, policy, CREATED)
+    assert at_once.outcomes == (Outcome.REVOKED, Outcome.CHANGED)
+    assert written(at_once).packets == to_bytes(revoked(merge(small, CAROL)))
+
+
+def test_another_key_of_the_same_name_revokes_nothing_however_large() -> None:
+    absorbed = meet(FIRST_OF_TWO, revoked(OTHER_OF_TWO), SMALL)
+    assert (absorbed.outcomes, absorbed.put) == ((Outcome.MISMATCHED,), None)
 
 
 def test_of_several_those_are_taken_that_there_is_room_for() -> None:
