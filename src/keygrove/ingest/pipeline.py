@@ -227,14 +227,14 @@ class Ingest(Actor[IngestApi]):
     async def _look_into_dump(
         self, certificates: tuple[bytes, ...], intake: Intake
     ) -> Prepared | Reply:
+        """Never here: a few octets can take seconds to verify, and what they take is unknown."""
         policy, size = self._policy, sum(map(len, certificates))
         with self._timed(intake):
-            if size <= INLINE_BYTES:
-                return look_into_dump(certificates, policy)
-            found = await self._parsers.ask(LookIntoDump(certificates, policy), size)
-            if found is not None:
-                intake.place = "process"
-                return found
+            if size > INLINE_BYTES:
+                found = await self._parsers.ask(LookIntoDump(certificates, policy), size)
+                if found is not None:
+                    intake.place = "process"
+                    return found
             intake.place = "thread"
             return await self._compute.run(lambda: look_into_dump(certificates, policy))
 

@@ -409,13 +409,20 @@ async def test_small_submissions_are_looked_into_here_and_large_ones_elsewhere(
 ) -> None:
     async with subject as on:
         await on.submit(armored(ALICE))
-        await on.load(binary([BOB]))
         assert on.compute.runs == 0
         assert results(await on.submit(binary([large(1, INLINE_BYTES)]))) == [(Result.UPDATED, "")]
         read_and_looked_into = 2
         assert on.compute.runs == read_and_looked_into
-        assert results(await on.load(binary([large(2, INLINE_BYTES)]))) == [(Result.UPDATED, "")]
+        assert results(await on.load(binary([large(2, INLINE_BYTES)]))) == [(Result.INSERTED, "")]
         assert on.compute.runs == read_and_looked_into + 1
+
+
+async def test_what_is_loaded_is_looked_into_elsewhere_however_small(
+    subject: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with subject as on:
+        assert results(await on.load(binary([BOB]))) == [(Result.INSERTED, "")]
+        assert on.compute.runs == 1
 
 
 @pytest.mark.parametrize("us", [INLINE_US, HEAVY_US])
