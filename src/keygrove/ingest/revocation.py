@@ -28,7 +28,7 @@ NOT_ITS_OWN = "BadSelfSig"
 
 
 async def revoke(
-    router: Router, revocation: Packet, policy: Policy, compute: Compute
+    router: Router, revocation: Packet, policy: Policy, compute: Compute, cause: Cause
 ) -> Candidate | Rejected:
     """The primary key of the certificate that this revokes, with the revocation.
 
@@ -42,7 +42,7 @@ async def revoke(
             continue
         is_known = True
         revoked = Certificate(_primary(answer.body), (revocation,))
-        found = await compute.run(partial(candidate, revoked, policy, Cause.UPLOAD))
+        found = await compute.run(partial(candidate, revoked, policy, cause))
         if found.put is not None:
             return found
     if is_known:

@@ -159,6 +159,15 @@ def source_of(octets: bytes, salt: bytes) -> bytes:
     return blake2b(octets, digest_size=SOURCE_OCTETS, key=blake2b(salt).digest()).digest()
 
 
+def revocation_in(octets: bytes) -> Packet | None:
+    """The revocation of a key, where that is all there is in this; else None."""
+    try:
+        is_signature = bool(octets) and read_header(octets, 0).tag == Tag.SIGNATURE
+        return bare_revocation(split(octets, BULK)) if is_signature else None
+    except ProtocolError:
+        return None
+
+
 def name_of(octets: bytes) -> Fingerprint | None:
     """Whose certificate begins here, None if that cannot be read."""
     if not octets:

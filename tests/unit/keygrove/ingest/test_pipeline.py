@@ -300,6 +300,40 @@ async def test_a_revocation_alone_revokes_the_certificate_that_is_held(
         assert results(await on.submit(join([revocation]))) == [(Result.IGNORED, "")]
 
 
+async def test_a_load_takes_revocations_that_come_alone(
+    subject: AbstractAsyncContextManager[Subject],
+) -> None:
+    other = join([Signer(2).sign(0x20, BOB.primary)])
+    forged = join([WRONG])
+    async with subject as on:
+        await on.load(binary([BOB]))
+        reply = await on.load(join([REVOCATION]), binary([ALICE]), other, forged, binary([CAROL]))
+        results_by_place = {fate.at: (fate.result, fate.error) for fate in fates(reply)}
+        assert results_by_place == {
+            0: (Result.UPDATED, ""),
+            1: (Result.INSERTED, ""),
+            2: (Result.UPDATED, ""),
+            3: (Result.INVALID, "BadSelfSig"),
+            4: (Result.INSERTED, ""),
+        }
+        assert await on.held(ALICE) == binary([Certificate(ALICE.primary, (REVOCATION,))])
+        assert results(await on.load(other)) == [(Result.IGNORED, "")]
+
+
+async def test_a_load_says_of_a_revocation_that_its_certificate_is_not_held(
+    subject: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with subject as on:
+        (fate,) = fates(await on.load(join([REVOCATION])))
+        assert (fate.result, fate.error, fate.fingerprint) == (
+            Result.INVALID,
+            "UnknownTarget",
+            None,
+        )
+        assert "is not held here" in fate.comment
+        assert await on.held(ALICE) is None
+
+
 @pytest.mark.parametrize("wrong", [WRONG, Signer(2).sign(0x20, ALICE.primary)], ids=["of", "on"])
 async def test_a_revocation_that_its_key_did_not_make_revokes_nothing(
     subject: AbstractAsyncContextManager[Subject], wrong: Packet
