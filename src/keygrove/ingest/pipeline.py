@@ -239,9 +239,8 @@ class Ingest(Actor[IngestApi]):
     async def _revoke_all(self, revocations: dict[int, Packet]) -> list[One]:
         ones: list[One] = []
         for revocation in revocations.values():
-            one = await self._revoke(revocation, Cause.LOAD)
-            if isinstance(one, Rejected):
-                one = Refused(None, one.code, one.text)
+            found = await self._revoke(revocation, Cause.LOAD)
+            one = Refused(None, found.code, found.text) if isinstance(found, Rejected) else found
             ones.append(msgspec.structs.replace(one, at=len(ones)))
         return ones
 
