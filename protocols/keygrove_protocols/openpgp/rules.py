@@ -101,6 +101,12 @@ def is_hard_revoked(findings: Findings) -> bool:
     )
 
 
+def own_revocations(findings: Findings) -> Findings:
+    """The primary key with its own revocations of itself, which every bound lets in."""
+    own = tuple(finding for finding in findings.direct if finding.is_own(KEY_REVOCATION))
+    return Findings(findings.primary, own, ())
+
+
 def _error(findings: Findings, policy: Policy) -> str | None:
     if policy.blocked and parse_key(findings.primary.body).fingerprint in policy.blocked:
         return "Blocked"
