@@ -18,7 +18,7 @@ from keygrove.cli.control import connected
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.stores import stores
 from keygrove.errors import UnavailableError
-from keygrove.http.orders import LocalRequest, Report
+from keygrove.http.orders import LocalAction, LocalRequest, Report
 from keygrove.storage.store import (
     Action,
     AuditPage,
@@ -128,40 +128,36 @@ def request(
         sys.stdout.buffer.write(text)
 
 
-@admin.command("block", short_help="Remove certificates, and take them no more.")
-@common
-@click.argument("fingerprints", nargs=-1, required=True)
-@click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
-def block(
-    *,
-    config: Path | None,
-    data: Path | None,
-    debug: bool,
-    fingerprints: tuple[str, ...],
-    reason: str,
-) -> None:
-    """Have the running server remove certificates, and take them no more."""
-    with errors_worded(debug=debug):
-        root = Path(configure(config, data).settings.data_dir)
-        _tell(anyio.run(_order, root, "block", fingerprints, reason))
+def _order_command(action: LocalAction, short_help: str, text: str) -> None:
+    """Add a command by which whoever works on this machine has the running server do something."""
+
+    @admin.command(action, short_help=short_help, help=text)
+    @common
+    @click.argument("fingerprints", nargs=-1, required=True)
+    @click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
+    def order(
+        *,
+        config: Path | None,
+        data: Path | None,
+        debug: bool,
+        fingerprints: tuple[str, ...],
+        reason: str,
+    ) -> None:
+        with errors_worded(debug=debug):
+            root = Path(configure(config, data).settings.data_dir)
+            _tell(anyio.run(_order, root, action, fingerprints, reason))
 
 
-@admin.command("unblock", short_help="Take blocked certificates again.")
-@common
-@click.argument("fingerprints", nargs=-1, required=True)
-@click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
-def unblock(
-    *,
-    config: Path | None,
-    data: Path | None,
-    debug: bool,
-    fingerprints: tuple[str, ...],
-    reason: str,
-) -> None:
-    """Have the running server take blocked certificates again. None comes back by that alone."""
-    with errors_worded(debug=debug):
-        root = Path(configure(config, data).settings.data_dir)
-        _tell(anyio.run(_order, root, "unblock", fingerprints, reason))
+_order_command(
+    "block",
+    "Remove certificates, and take them no more.",
+    "Have the running server remove certificates, and take them no more.",
+)
+_order_command(
+    "unblock",
+    "Take blocked certificates again.",
+    "Have the running server take blocked certificates again. None comes back by that alone.",
+)
 
 
 @admin.command("audit", short_help="List what administrators had done.")
@@ -223,7 +219,9 @@ def _fingerprint(text: str) -> Fingerprint:
     return Fingerprint(octets)
 
 
-async def _order(root: Path, action: str, fingerprints: Sequence[str], reason: str) -> Report:
+async def _order(
+    root: Path, action: LocalAction, fingerprints: Sequence[str], reason: str
+) -> Report:
     names = [_fingerprint(one).hex() for one in fingerprints]
     try:
         wanted = msgspec.convert(

@@ -73,10 +73,14 @@ class Report(msgspec.Struct, frozen=True):
 Results: TypeAlias = dict[Fingerprint, Result]
 
 
+LocalAction: TypeAlias = Literal["block", "unblock"]
+"""What whoever works on this machine may ask for."""
+
+
 class LocalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What whoever works on this machine asks for, without a signature."""
 
-    action: Literal["block", "unblock"]
+    action: LocalAction
     fingerprints: Annotated[
         tuple[HexFingerprint, ...], msgspec.Meta(min_length=1, max_length=FINGERPRINTS_MAX)
     ]
