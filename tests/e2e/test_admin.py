@@ -190,6 +190,30 @@ def test_on_the_machine_nothing_has_to_be_signed(server: Server) -> None:
     ]
 
 
+def test_who_blocks_is_told_what_came_of_it(servers: Servers, gpg: Gpg) -> None:
+    server = servers.start()
+    owner = gpg.make("Owner <o@admin.example>", subkey=True)
+    (subkey,) = gpg.fingerprints(of="sub")
+    assert server.add(gpg.export(owner)).status_code == 200
+    data = ("--data", server.data)
+
+    refused = keygrove("admin", "block", *data, subkey)
+    assert (refused.status, refused.out) == (1, f"{subkey} subkey\n")
+    assert f"name its certificate, {owner}" in refused.err
+    ahead = keygrove("admin", "block", *data, "--reason", "first", ALICE.fingerprint)
+    assert (ahead.status, ahead.out) == (0, f"{ALICE.fingerprint} blocked-not-held\n")
+    assert "nothing of it was held" in ahead.err
+    again = keygrove("admin", "block", *data, "--reason", "second", ALICE.fingerprint)
+    assert (again.status, again.out) == (1, f"{ALICE.fingerprint} already-blocked\n")
+    blocked = keygrove("admin", "blocked", *data)
+    assert blocked.out.rstrip().endswith("first")
+    log = keygrove("admin", "audit", *data)
+    assert [line.split("\t")[3::2] for line in log.out.splitlines()] == [
+        ["blocked-not-held", "first"],
+        ["already-blocked", "second"],
+    ]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -18,7 +18,7 @@ from keygrove.cli.control import connected
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.stores import stores
 from keygrove.errors import UnavailableError
-from keygrove.http.orders import LocalAction, LocalRequest, Report
+from keygrove.http.orders import EFFECTIVE, LocalAction, LocalRequest, Report, Result
 from keygrove.storage.store import (
     Action,
     AuditPage,
@@ -47,7 +47,19 @@ PAGE = 1_000
 DONE = frozenset({200, 409})
 """What the server says to requests that it understood; 409 if there was nothing to do."""
 ACTIONS = {Action.DENY: "block", Action.ALLOW: "unblock", Action.REPLACE: "replace"}
-EFFECTS = {Effect.DONE: "done", Effect.DENIED: "blocked", Effect.NOT_DENIED: "not-blocked"}
+EFFECTS = {
+    Effect.DONE: "done",
+    Effect.DENIED: "blocked",
+    Effect.NOT_DENIED: "not-blocked",
+    Effect.AHEAD: "blocked-not-held",
+    Effect.DENIED_BEFORE: "already-blocked",
+}
+WORDS = {
+    Result.AHEAD: "nothing of it was held, and nothing of it will be taken",
+    Result.BLOCKED_BEFORE: "the reason given first stands, see `keygrove admin blocked`",
+    Result.NOT_BLOCKED: "there was nothing to unblock",
+}
+"""What is said beside a result that may surprise."""
 
 T = TypeVar("T", AuditPage, DenialPage)
 
@@ -237,11 +249,17 @@ async def _order(
 
 
 def _tell(report: Report) -> None:
-    rest = [one for one in report.results if one.result.value != "done"]
+    rest = sum(one.result not in EFFECTIVE for one in report.results)
     for one in report.results:
         click.echo(f"{one.fingerprint} {one.result.value}")
+        if one.result in WORDS:
+            click.echo(f"{one.fingerprint}: {WORDS[one.result]}", err=True)
+        elif one.result is Result.SUBKEY:
+            whose = " or ".join(one.primaries)
+            text = f"this is a subkey: name its certificate, {whose}, to {report.action.value} that"
+            click.echo(f"{one.fingerprint}: {text}", err=True)
     if rest:
-        raise FoundProblems(f"{counted(len(rest), 'fingerprint')} had nothing to be done")
+        raise FoundProblems(f"nothing was done for {counted(rest, 'fingerprint')}")
 
 
 async def _records(root: Path) -> list[Record]:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from keygrove.cluster.router import Router
 from keygrove.http.asgi import Request, Response, Shared
 from keygrove.http.errors import HttpError
-from keygrove.http.orders import Job, Result, Results, answer, carry_out, worded
+from keygrove.http.orders import Job, Outcomes, Result, answer, carry_out, worded
 from keygrove.ingest.steps import look_into, read
 from keygrove.settings import AdminSettings
 from keygrove.storage.cache import Answer, Form
@@ -113,9 +113,9 @@ class Admin:
         are_held = [source is not None for source in await self._router.sources(names)]
         if wanted.action is AdminAction.DELETE and not any(are_held):
             raise HttpError(404, "nothing of this is held here")
-        results = await carry_out(self._router, job, self._observer)
+        outcomes = await carry_out(self._router, job, self._observer)
         held = {name for name, is_held in zip(names, are_held, strict=True) if is_held}
-        return _hockeypuck_answer(job.action, results, held)
+        return _hockeypuck_answer(job.action, outcomes, held)
 
     async def _verified(self, signature: bytes, text: bytes) -> Signed:
         """Who signed this, if that was an administrator."""
@@ -148,18 +148,18 @@ class Admin:
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
-def _hockeypuck_answer(action: AdminAction, results: Results, held: set[Fingerprint]) -> Response:
+def _hockeypuck_answer(action: AdminAction, outcomes: Outcomes, held: set[Fingerprint]) -> Response:
     entries: dict[str, list[AddEntry]] = {}
-    for name, result in results.items():
-        word, comment = "ignored", result.value
-        if result is Result.DONE:
+    for name, outcome in outcomes.items():
+        word, comment = "ignored", outcome.result.value
+        if outcome.result is Result.DONE:
             comment = ""
             word = "updated" if name in held else "inserted"
             if action is AdminAction.DELETE:
                 word = "deleted"
         version = 4 if len(name) == 20 else 6
         entries.setdefault(word, []).append(AddEntry(version, name.hex(), comment))
-    return worded(AddResult(**{word: tuple(some) for word, some in entries.items()}), results)
+    return worded(AddResult(**{word: tuple(some) for word, some in entries.items()}), outcomes)
 
 
 def _field(fields: dict[bytes, bytes], name: bytes) -> bytes:
