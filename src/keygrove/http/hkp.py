@@ -131,7 +131,7 @@ class Hkp:
         if "mr" in query.options:
             return Response(200, write_index(summaries, now), TEXT, headers)
         if "json" in query.options:
-            return Response(200, write_json(summaries), JSON, headers)
+            return Response(200, write_json(summaries, now), JSON, headers)
         page = self._pages.index(request.field("search"), summaries, now)
         return Response(200, page, HTML, headers)
 
