@@ -13,6 +13,7 @@ from tests.e2e.conftest import (
     Server,
     Servers,
     armor,
+    eventually,
     keygrove,
     make_certificate,
     needs,
@@ -212,6 +213,31 @@ def test_who_blocks_is_told_what_came_of_it(servers: Servers, gpg: Gpg) -> None:
         ["blocked-not-held", "first"],
         ["already-blocked", "second"],
     ]
+
+
+def test_administrators_whose_certificates_are_not_held_are_warned_of(
+    servers: Servers, gpg: Gpg, tmp_path: Path
+) -> None:
+    key = gpg.make("Admin <admin@admin.example>")
+    config = tmp_path / "keygrove.toml"
+    config.write_text(f'[admin]\nkeys = ["{key}"]\nserver = "{HOST}"\n')
+    env = {"KEYGROVE_ADMIN__KEYS": json.dumps([key]), "KEYGROVE_ADMIN__SERVER": HOST}
+    check = ("config", "check", "--config", config, "--data")
+
+    fresh = keygrove(*check, tmp_path / "none")
+    assert (fresh.status, fresh.out) == (0, "the settings are fine\n")
+    assert f"admin.keys: {key} is not held in {tmp_path / 'none'}: submit" in fresh.err
+    server = servers.start(env=env)
+    warned = eventually(lambda: [one for one in server.events() if "admin key" in one["event"]])
+    assert [(one["event"], one["level"], one["fingerprint"]) for one in warned] == [
+        ("admin key not held", "warning", key)
+    ]
+    shown = keygrove("status", "--data", server.data)
+    assert (shown.status, f"admin.keys: {key} is not held here: submit" in shown.err) == (0, True)
+
+    assert server.add(gpg.export(key)).status_code == 200
+    assert keygrove("status", "--data", server.data).err == ""
+    assert keygrove(*check, server.data).err == ""
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from keygrove.cluster.router import Router
+from keygrove.http.administrators import admin_keys
 from keygrove.http.asgi import Request, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.http.orders import Job, Outcomes, Result, answer, carry_out, worded
@@ -26,6 +27,7 @@ from keygrove_protocols.errors import (
     NotACertificateError,
     OtherCertificateError,
     ProtocolError,
+    UnknownSignerError,
 )
 from keygrove_protocols.hkp.admin import (
     NONCE_OCTETS,
@@ -55,7 +57,7 @@ class Admin:
         self, router: Router, settings: AdminSettings, policy: Policy, shared: Shared
     ) -> None:
         self._router = router
-        self._keys = tuple(Fingerprint(bytes.fromhex(one)) for one in settings.keys)
+        self._keys = admin_keys(settings)
         self._server = settings.server
         self._policy = policy
         self._observer = shared.observer
@@ -125,7 +127,16 @@ class Admin:
         signers = [read_stored(body) for body in bodies]
         now = self._clock.now()
         work = partial(verify_detached, one, text, signers, now)
-        return await self._compute.run(work)
+        try:
+            return await self._compute.run(work)
+        except UnknownSignerError as error:
+            if len(signers) == len(self._keys):
+                raise
+            # Who they are is nobody's business who may not sign.
+            raise UnknownSignerError(
+                f"{error}; of {len(self._keys)} administrators {len(signers)} have their "
+                "certificate here: if yours is not, submit it, then send the request again"
+            ) from error
 
     async def _replacement(self, wanted: AdminRequest, name: Fingerprint, keytext: bytes) -> Put:
         check_certificate(wanted, dearmor(keytext, SUBMISSION).data)
