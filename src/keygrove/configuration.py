@@ -172,7 +172,7 @@ def _from_text(key: str, text: str) -> object:
     value: object = table["value"] if len(table) == 1 else text
     if key in _TEXTS and not isinstance(value, str):
         return text
-    if key in _LISTS and not isinstance(value, list):
+    if key in _LISTS and isinstance(value, str | int):
         whole = value if isinstance(value, str) else text  # digits alone read as a number
         return [part.strip() for part in whole.split(",") if part.strip()]
     return value

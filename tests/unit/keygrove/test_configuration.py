@@ -345,6 +345,6 @@ def test_administrators_need_the_name_of_the_server(tmp_path: Path) -> None:
     keys = f'admin.keys = ["{"ab" * 20}"]'
     told = refusal(keys, tmp_path)
     assert told.startswith("admin.server: is empty")
-    assert told.endswith('write the name of this server, for example "keys.example.org"')
+    assert told.endswith('write the host name of this server, for example "keys.example.org"')
     named = {"KEYGROVE_ADMIN__SERVER": "1234"}
     assert load(keys, named, folder=tmp_path).settings.admin.server == "1234"
