@@ -305,7 +305,8 @@ def _fate(one: Candidate, outcome: Outcome) -> Fate:
         text = _REFUSALS[one.error]
         return Fate(Result.INVALID, one.fingerprint, one.version, one.error, text, one.at)
     result, code, text = _RESULTS[outcome]
-    return Fate(result, one.fingerprint, one.version, code, text, one.at, one.dropped)
+    name, version = one.fingerprint, one.version
+    return Fate(result, name, version, code, text, one.at, one.dropped, one.pruned)
 
 
 def _refused(one: Refused) -> Fate:

@@ -30,6 +30,8 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
     error: str = ""
     dropped: dict[str, int] = {}
     """How many packets went for each reason."""
+    pruned: dict[str, int] = {}
+    """How many each rule of the policy took."""
     at: int = 0
     """Which certificate of its submission it is, from 0."""
 
@@ -89,5 +91,6 @@ def candidate(
         packed=b"" if is_whole else pack(findings),
         error=kept.error or "",
         dropped=dict(Counter(kept.dropped)),
+        pruned=kept.pruned,
         at=at,
     )

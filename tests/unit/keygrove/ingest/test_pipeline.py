@@ -276,6 +276,7 @@ async def test_what_was_left_out_is_told_and_not_served(policy: Policy) -> None:
     async with ingesting(policy=policy) as on:
         (fate,) = fates(await on.submit(armored(FLOODED)))
         assert (fate.result, fate.dropped) == (Result.INSERTED, {"BadSelfSig": 1})
+        assert fate.pruned["own signatures that verify"] == 1
         assert await on.held(ALICE) == binary([ALICE])
 
 
