@@ -186,9 +186,8 @@ def test_what_costs_too_much_is_refused_before_anything_is_verified() -> None:
     number = COST_US_MAX // one_us + 1
     assert number < SUBMISSION.input_packets_max, "or nobody could have us do so much"
     reading = read(binary([costly(number), BOB]))
-    assert reading.cost_us == read(binary([BOB])).cost_us
+    assert reading.cost_us < COST_US_MAX, "or others would wait for what is not done"
     refused, bob = look_into(reading, VERIFIED).ones
-    assert refused == reading.certificates[0]
     assert isinstance(refused, Refused)
     assert (refused.error, refused.at) == (TOO_COSTLY, 0)
     assert refused.fingerprint == fingerprint(costly(1))
