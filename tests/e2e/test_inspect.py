@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from keygrove.ingest.reasons import REASONS
+from keygrove_protocols.openpgp.certificate import Certificate, to_bytes
 from keygrove_protocols.openpgp.findings import GOOD, Mark
 from tests.e2e.conftest import keygrove
+from tests.openpgp import ALICE, BOB, DIRECT, REVOKES, alice, revoker, signed
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "openpgp"
 
@@ -42,6 +44,22 @@ def test_a_revocation_is_held_against_the_certificates_beside_it() -> None:
     assert "the certificate that it revokes is not at hand" in inspect(bare)
     assert "hard revocation" in inspect(bare, target)
     assert "refused" in inspect(vector("bare-revocation-wrong.asc"), target, exit_code=1)
+
+
+def test_p093_a_designated_revoker_is_told_where_both_certificates_are_there(
+    tmp_path: Path,
+) -> None:
+    names = signed(ALICE, DIRECT, hashed=revoker(BOB.key.fingerprint))
+    revoked, bob = tmp_path / "alice.pgp", tmp_path / "bob.pgp"
+    revoked.write_bytes(to_bytes(alice(direct=(names, signed(BOB, REVOKES)))))
+    bob.write_bytes(to_bytes(Certificate(BOB.primary)))
+    told = f"revoked by its designated revoker {BOB.key.fingerprint.hex().upper()}: at all times"
+    assert told in inspect(str(revoked), str(bob), exit_code=1)  # of Bob's nothing would be kept
+    assert "designated revoker" not in inspect(str(revoked))
+
+
+def test_p052_an_image_is_told() -> None:
+    assert "user attribute: JPEG image of 160 octets" in inspect(vector("uat-image.pgp"))
 
 
 @pytest.mark.parametrize("name", ["secret-key.asc", "bare-primary.pgp", "bad-truncated.pgp"])

@@ -60,16 +60,17 @@ def inspect_files(
     """Say what the certificates in FILES are, what would be kept of them when loaded, and why.
 
     Needs no server and no store. `-` is standard input. The policy is that of the settings. A
-    revocation that comes alone is held against the certificates of all FILES.
+    revocation that comes alone is held against the certificates of all FILES, and one by a
+    designated revoker against the revoker's, if it is among them.
     """
     with errors_worded(debug=debug):
         ensure_able()
         policy = policy_of(configure(config, data).settings.policy)
         inputs = [(str(path), _read(path)) for path in files]
-        targets = [one for _, octets in inputs for one in _certificates(octets)]
+        beside = [one for _, octets in inputs for one in _certificates(octets)]
         is_good = True
         for name, octets in inputs:
-            found = inspect(octets, BULK, policy, targets)
+            found = inspect(octets, BULK, policy, beside)
             is_good = is_good and _is_good(found)
             if as_json:
                 click.echo(msgspec.json.encode(_line(name, found)))
@@ -129,7 +130,11 @@ def _told_one(one: InspectedCertificate, policy: Policy) -> Iterator[str]:
     yield f"  certificate {name}, version {one.version or 'unknown'}"
     if one.revoked is not None:
         yield f"    revoked: {_REVOKED.get(one.revoked, one.revoked)}"
+    for revoker, weight in one.revoked_by.items():
+        by = f"its designated revoker {revoker.upper()}"
+        yield f"    revoked by {by}: {_REVOKED.get(weight, weight)}"
     yield from _list("user ID", one.valid_uids, one.revoked_uids)
+    yield from _list("user attribute:", one.user_attributes, ())
     yield from _list("subkey", one.valid_subkeys, one.revoked_subkeys)
     if one.error is not None:
         yield f"    nothing of it would be kept: {one.text or _ERRORS[one.error]} ({one.error})"
