@@ -209,7 +209,9 @@ class Host:
         try:
             with self._life:
                 if not cell.is_started and cell.reason is None:
-                    cell.started(await cell.init_in_task())
+                    outcome = await cell.init_in_task()
+                    if not cell.is_dead:  # it may have outlived its kill, and have a successor
+                        cell.started(outcome)
                 while cell.reason is None and not self._is_leaving:
                     await self._next()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
@@ -285,7 +287,7 @@ class TaskSet:
             self._cell.task_done(task.name, result, error)
         elif error is not None:
             self._cell.task_failed(error)
-        if not self._tasks and self._reaper is not None:
+        if not self._tasks and self._reaper is not None and not self._reaper.done():
             self._reaper.set_result(None)
 
     async def reap(self) -> None:

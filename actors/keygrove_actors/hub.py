@@ -327,6 +327,10 @@ class Hub:
         hosts = self.hosts
         return hosts.get(self.backend.current_task()) if hosts else None
 
+    def undead(self) -> tuple[str, ...]:
+        """The paths of those that were killed and declared dead, and still run."""
+        return tuple(cell.path for cell in self.taps if cell.is_dead)
+
     def entries(self) -> dict[str, int]:
         """How much is left behind, by kind; all zero once the tree is down."""
         return {

@@ -40,6 +40,8 @@ class Task(Generic[T]):
         self._result: T | None = None
         self._error: BaseException | None = None
         self._waiters: list[Parker[None]] = []
+        if cell.is_dead:
+            self._cut_off()
         cell.start_task(self._main, (function, args, is_isolated))
 
     def done(self) -> bool:
@@ -69,11 +71,14 @@ class Task(Generic[T]):
                 raise
         finally:
             if is_cut_off:
-                reason = self.cell.reason or Killed()
-                self._error = CalleeExit(self.cell.label, self.name, reason)
+                self._cut_off()
             was_awaited = self._end()
         if is_isolated and not was_awaited:
             self.cell.task_done(self.name, self._result, self._error)
+
+    def _cut_off(self) -> None:
+        reason = self.cell.reason or Killed()
+        self._error, self._is_over = CalleeExit(self.cell.label, self.name, reason), True
 
     def _end(self) -> bool:
         """Wake who waits; whether anybody did."""

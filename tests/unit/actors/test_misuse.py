@@ -289,3 +289,13 @@ async def test_what_an_exception_says_is_told_in_a_line(running: Running) -> Non
             await runtime.whereis("a", JobApi).call(Do(shout))
     assert str(caught.value).isprintable()
     assert str(caught.value).count("words") > 25, "the advice of an error comes last"
+
+
+async def watch(report: Report) -> None: ...
+
+
+@pytest.mark.parametrize("observe", [5, watch], ids=["number", "async"])
+async def test_an_observer_is_a_plain_function(observe: Any) -> None:
+    with pytest.raises(TypeError, match="give a plain function of one report"):
+        async with run(SupSpec(), observe=observe):
+            raise AssertionError("it was started")
