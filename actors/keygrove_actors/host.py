@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 import anyio
 
 from keygrove_actors.backend import Parker
+from keygrove_actors.hooks import come_to
 from keygrove_actors.messages import WrongTask
 
 if TYPE_CHECKING:
@@ -339,7 +340,7 @@ class ChildTask:
             with anyio.CancelScope(shield=True) as self._scope:
                 if self._is_cancelled:
                     self._scope.cancel()
-                result = await self._function(*self._args)
+                result = await come_to(self._function, self._args)
         except BaseException as error:  # noqa: BLE001 - a failed task is the actor's crash
             failure = error
         self._owner.ended(self, result, failure)

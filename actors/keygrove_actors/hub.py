@@ -211,7 +211,7 @@ class Hub:
         """
         try:
             when = inf if seconds is None else self.backend.now() + seconds
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise not_seconds(what, seconds) from error
         if isnan(when):
             raise not_seconds(what, seconds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, cast
 
+from keygrove_actors.hooks import check_task, come_to
 from keygrove_actors.messages import CalleeExit, Killed
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Task(Generic[T]):
     ) -> None:
         is_cut_off, was_awaited = True, False
         try:
-            self._result = await function(*args)
+            self._result = await come_to(function, args)
             is_cut_off = False
         except (Exception, SystemExit) as error:
             is_cut_off, self._error = False, error
@@ -107,4 +108,5 @@ class Tasks:
         returned where the task is awaited, and comes to `on_info` as `TaskDone` if nobody awaits
         it when it is over. The actor's end cancels it, and is announced when the task is gone.
         """
+        check_task(function)
         return Task(self._cell, function, args, is_isolated=isolated)
