@@ -1,8 +1,8 @@
 """Which test proves which statement of the runtime's contract, so that the map cannot rot.
 
-The contract numbers its statements (A-001 and on, P-01 and on for ports) and lists what a conformance suite has to
-show (1 and on). A test carries the numbers of its statements in its name; the list is mapped
-here, each item to the beginning of a test's name.
+The contract numbers its statements (A-001 and on, P-01 and on for ports) and lists what a
+conformance suite has to show (1 and on). A test carries the numbers of its statements in its
+name; the list is mapped here, each item to the beginning of a test's name.
 """
 
 from __future__ import annotations
