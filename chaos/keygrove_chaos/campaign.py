@@ -85,12 +85,18 @@ def judge(
         PlanError: `options` has a plan that the scenario cannot play.
     """
     begun = time.perf_counter()
-    trace, worlds = Trace(options.keep) if trace is None else trace, list[World]()
+    trace = Trace(options.keep) if trace is None else trace
+    # Not the world itself: `run` collects what is left of it, and cannot as long as we hold it.
+    counts: dict[str, int] = {}
+    plans: list[bytes | None] = []
 
     @wraps(scenario)
     async def main(world: World) -> tuple[str, ...]:
-        worlds.append(world)
-        return _findings(await scenario(world))
+        world.counts = counts
+        try:
+            return _findings(await scenario(world))
+        finally:
+            plans.append(world.plan)
 
     try:
         violations = run(main, seed=seed, options=options, trace=trace).result
@@ -108,8 +114,8 @@ def judge(
         checkpoints=tuple(trace.checkpoints),
         virtual_s=trace.at,
         real_s=time.perf_counter() - begun,
-        counts=worlds[0].counts if worlds else {},
-        plan=worlds[0].plan if worlds else None,
+        counts=counts,
+        plan=plans[0] if plans else None,
     )
 
 

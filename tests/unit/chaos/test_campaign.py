@@ -1,14 +1,16 @@
 """Many seeds, their verdicts, and whether they are the same run in other processes."""
 
+import gc
 import multiprocessing
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator
 from itertools import count
 
 import pytest
 
 from keygrove_chaos.campaign import UnknownScenarioError, judge, scenario_named, simulate
 from keygrove_chaos.determinism import VARIANTS, differences
-from keygrove_chaos.world import ENGINES, EngineName, Options
+from keygrove_chaos.world import ENGINES, EngineName, Options, World
 from tests.unit.chaos.scenarios import RAN, rare_bug, sound
 
 HERE = "tests.unit.chaos.scenarios"
@@ -29,6 +31,22 @@ def test_each_seed_gets_its_verdict_whatever_the_number_of_processes(jobs: int |
     assert {seed: v.digest for seed, v in found.items()} == {
         seed: judge(rare_bug, seed).digest for seed in range(10)
     }
+
+
+def test_worlds_of_past_seeds_are_not_kept() -> None:
+    worlds: list[weakref.ref[World]] = []
+
+    async def main(world: World) -> Iterable[str]:
+        worlds.append(weakref.ref(world))
+        return await sound(world)
+
+    gc.disable()  # what a run leaves is for the run to collect
+    try:
+        for seed in range(3):
+            assert judge(main, seed).counts
+        assert [world() for world in worlds] == [None] * 3
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
