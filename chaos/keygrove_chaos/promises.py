@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from keygrove_chaos.crdt import check_receipts, check_states
+from keygrove_chaos.crdt import check_octets, check_receipts, check_states
 from keygrove_chaos.history import REMOVALS, Event, Function, Phase
 from keygrove_chaos.invariant import Passive
 from keygrove_chaos.linear import linearizable
@@ -128,6 +128,7 @@ class MergeIsAJoin(Passive):
     def final(self, view: View, ops: Sequence[Operation]) -> Finding | None:
         """See `Invariant`."""
         wrong = check_receipts(view, removed_until(ops)) + check_states(ops, view)
+        wrong += check_octets(view)
         return wrong[0] if wrong else None
 
 
