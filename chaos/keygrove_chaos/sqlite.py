@@ -28,6 +28,7 @@ from keygrove_chaos.vfs import DiskVfs, WallTime, close, code_of
 T = TypeVar("T")
 
 FREE_BYTES_MIN = 1 << 20
+COPY_BYTES = 1 << 20
 READER_TIMEOUT_MS = 5_000
 _NO_ROOM = {
     apsw.SQLITE_CANTOPEN,
@@ -62,6 +63,7 @@ class SimulatedDatabases:
         try:
             if writable:
                 _make_folder(self._mount, dirname(path))
+                _write_again(self._mount, f"{path}-wal")
             db = self._connect(path, attached, writable=writable)
         except apsw.Error as error:
             raise _told(path, self._mount, error, at="cannot open ") from error
@@ -123,6 +125,16 @@ def _make_folder(mount: Mount, path: str) -> None:
         _make_folder(mount, dirname(path))
         mount.make_folder(path)
     mount.sync_folder(dirname(path))
+
+
+def _write_again(mount: Mount, path: str) -> None:
+    """Make what a log shows durable, as `keygrove.system.sqlite` does."""
+    if not mount.exists(path):
+        return
+    file, at = mount.open(path), 0
+    while part := file.read(COPY_BYTES, at):
+        at += file.write(part, at)
+    file.sync()
 
 
 class Session:

@@ -98,7 +98,9 @@ class Databases(Protocol):
     ) -> AbstractAsyncContextManager[SqlDatabase]:
         """Open the file, made if need be; `attached` is a second one, to be read as `side`.
 
-        Neither file is ever checkpointed unless a callable says so: not on closing, either.
+        Neither file is ever checkpointed unless a callable says so: not on closing, either. After
+        a synchronisation that failed, the system may show what the disk never got: so a log that
+        is there is made durable before one who may write reads it.
 
         Raises:
             DiskFullError: the disk is full, and it cannot be opened without room.

@@ -185,10 +185,6 @@ async def open_store(
         files = _Files(databases, home.folder, writers, readers)
         writer = await files.write_heap()
         tip = await writer.run(lambda db: heap.prepare(db, home.shard, home.uuid, durable=durable))
-        # After a failed synchronisation the system's cache may show what the disk never got. A
-        # log read from there must not be gone on with: it is moved, and the next one is new.
-        with suppress(DiskFullError):
-            await writer.run(heap.checkpoint)
         crash_point("store.open")
         yield SqliteOpening(files, writer, tip, turns)
 

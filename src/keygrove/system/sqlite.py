@@ -37,6 +37,7 @@ _NO_ROOM = {
 }
 """What SQLite also answers when the disk is full. Not a failed sync: that is never harmless."""
 FREE_BYTES_MIN = 1 << 20
+COPY_BYTES = 1 << 20
 INTERRUPT_EVERY_S = 0.01
 READER_TIMEOUT_S = 5.0
 """How long a reader waits while the writer restarts the log."""
@@ -162,6 +163,35 @@ def _connect(
     return db
 
 
+def _prepare(path: Path) -> None:
+    """Make a file's folder if need be, and what its log shows durable.
+
+    Raises:
+        OSError: one of them cannot be made so.
+    """
+    make_folder(path.parent)
+    try:
+        log = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        _write_again(log)
+    finally:
+        os.close(log)
+
+
+def _write_again(file: int) -> None:
+    """Write the file's octets over themselves, and synchronise it.
+
+    Where a synchronisation failed, the system keeps the octets and forgets that the disk has to
+    get them: synchronising once more would do nothing, and say that all is well.
+    """
+    at = 0
+    while part := os.pread(file, COPY_BYTES, at):
+        at += os.pwrite(file, part, at)
+    os.fsync(file)
+
+
 def _uri(path: Path, *, writable: bool) -> str:
     return f"file:{quote(os.fsencode(path.absolute()))}?mode={'rwc' if writable else 'ro'}"
 
@@ -220,7 +250,7 @@ class SqliteFiles:
         db = _Connection(file, side, writable=writable)
         try:
             if writable:
-                await anyio.to_thread.run_sync(make_folder, file.parent)
+                await anyio.to_thread.run_sync(_prepare, file)
             await db.opened()
         except sqlite3.DatabaseError as error:
             raise _told(file, error, at="cannot open ") from error

@@ -1,5 +1,7 @@
 """Which SQLite this is, and what it says when it cannot."""
 
+import errno
+import os
 import sqlite3
 import threading
 from functools import partial
@@ -11,6 +13,7 @@ import pytest
 
 from keygrove.errors import StoreError
 from keygrove.ports import SqlSession
+from keygrove.storage import heap
 from keygrove.system.sqlite import SqliteFiles, has_reset_bug
 from tests.processes import PATIENCE_S
 
@@ -96,3 +99,49 @@ async def test_work_that_may_be_stopped_before_it_begins_does_not_begin_to_last(
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
             go_on.set()
+
+
+def write(db: SqlSession) -> None:
+    heap.set_up(db, durable=True)
+    db.execute("CREATE TABLE some (value)")
+
+
+@pytest.mark.anyio
+async def test_a_log_is_made_durable_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, log = SqliteFiles(tmp_path), tmp_path / "shard" / "some.db-wal"
+    async with files.open("shard/some.db") as db:
+        await db.run(write)
+    before, synchronised = log.read_bytes(), list[int]()
+    sync = os.fsync
+
+    def seen(file: int) -> None:
+        synchronised.append(os.fstat(file).st_ino)
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    async with files.open("shard/some.db"):
+        assert log.stat().st_ino in synchronised
+    assert log.read_bytes() == before
+
+
+@pytest.mark.anyio
+async def test_a_file_whose_log_cannot_be_made_durable_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SqliteFiles(tmp_path)
+    async with files.open("some.db") as db:
+        await db.run(write)
+    log = (tmp_path / "some.db-wal").stat().st_ino
+
+    def fail(file: int) -> None:
+        if os.fstat(file).st_ino == log:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreError, match=r"cannot open .*some\.db: .*Input/output error"):
+        async with files.open("some.db"):
+            pass
+    async with files.open("some.db", writable=False) as db:  # who only reads changes nothing
+        assert await db.run(lambda s: s.execute("SELECT count(*) FROM some").fetchone()) == (0,)
