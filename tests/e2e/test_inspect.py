@@ -1,14 +1,19 @@
 """`keygrove inspect`, as its users see it."""
 
+import bz2
+import gzip
 import json
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from keygrove.ingest.reasons import REASONS
 from keygrove_protocols.openpgp.certificate import Certificate, to_bytes
 from keygrove_protocols.openpgp.findings import GOOD, Mark
-from tests.e2e.conftest import keygrove
+from tests.e2e.conftest import Gpg, keygrove, needs
 from tests.openpgp import ALICE, BOB, DIRECT, REVOKES, alice, revoker, signed
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "openpgp"
@@ -88,3 +93,41 @@ def test_a_user_attribute_that_cannot_be_read_is_told_in_words() -> None:
     octets = (VECTORS / "v4-rsa2048.pgp").read_bytes()
     shown = inspect("-", stdin=octets + b"\xd1\x01\x05")
     assert "dropped, 1 MalformedPacket: a user attribute that cannot be read" in shown
+
+
+@needs("gpg")
+def test_what_expires_is_told_and_when(gpg: Gpg) -> None:
+    at = "--faked-system-time=20200101T120000!"
+    gpg.do(at, "--quick-generate-key", "Old <old@inspect.example>", "ed25519", "cert", "1y")
+    (name,) = gpg.fingerprints()
+    gpg.do(at, "--quick-add-key", name, "cv25519", "encr", "2099-12-31")
+    (subkey,) = gpg.fingerprints(of="sub")
+    octets = gpg.export(name)
+
+    shown = inspect("-", stdin=octets)
+    assert "    expired 2020-12-31\n" in shown
+    assert f"    subkey {subkey} (expires 2099-12-31)\n" in shown
+    (told,) = json.loads(inspect("--json", "-", stdin=octets))["certificates"]
+    assert told["expires"] == 1_577_880_000 + 366 * 86_400 - 86_400
+    assert list(told["subkey_expires"]) == [subkey.lower()]
+    assert told["uid_expires"] == {}
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [gzip.compress, bz2.compress, lzma.compress, zstandard.ZstdCompressor().compress],
+    ids=["gzip", "bzip2", "xz", "zstandard"],
+)
+def test_compressed_files_are_read(tmp_path: Path, packed: Callable[[bytes], bytes]) -> None:
+    octets = packed((VECTORS / "v4-rsa2048.pgp").read_bytes())
+    file = tmp_path / "file"
+    file.write_bytes(octets)
+    for shown in (inspect(str(file)), inspect("-", stdin=octets)):
+        assert "user ID Rsa User <rsa@example.org>" in shown
+    cut = inspect("-", stdin=octets[:-20], exit_code=1)
+    assert "nothing of it would be taken: its " in cut
+
+
+def test_what_unpacks_to_too_much_is_refused_before_it_is_there() -> None:
+    bomb = gzip.compress(bytes(1 << 20)) * 80
+    assert "(TooLarge)" in inspect("-", stdin=bomb, exit_code=1)

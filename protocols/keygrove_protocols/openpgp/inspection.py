@@ -37,6 +37,7 @@ from keygrove_protocols.openpgp.signatures import (
     Signature,
     read_signature,
 )
+from keygrove_protocols.openpgp.summary import summary
 from keygrove_protocols.openpgp.thirdparty import approved
 from keygrove_protocols.openpgp.userattribute import (
     JPEG,
@@ -51,10 +52,12 @@ class InspectedCertificate(msgspec.Struct, frozen=True, kw_only=True):
     """One certificate. With an `error` nothing of it would be kept.
 
     `dropped` has a code for each packet that is at fault; `pruned` the number of packets that
-    each rule of the policy took. `filtered_digest` is that of what would be kept. The text of
-    an error is for people. `user_attributes` says what those are that the primary key signed for,
-    kept or not. `revoked_by` has, by the fingerprints of designated revokers whose certificates
-    are at hand, whether their revocation is "hard" or soft, as `revoked` has it of the key's own.
+    each rule of the policy took. `filtered_digest` is that of what would be kept. `expires` is
+    when the primary key does, in seconds (UTC), None for never; `uid_expires` and
+    `subkey_expires` have those that do. `user_attributes` says what those are that the primary
+    key signed for, kept or not. `revoked_by` has, by the fingerprints of designated revokers
+    whose certificates are at hand, whether their revocation is "hard" or soft, as `revoked` has
+    it of the key's own. The text of an error is for people.
     """
 
     version: int | None
@@ -70,6 +73,9 @@ class InspectedCertificate(msgspec.Struct, frozen=True, kw_only=True):
     user_attributes: tuple[str, ...] = ()
     revoked: str | None = None
     revoked_by: dict[str, str] = {}
+    expires: int | None = None
+    uid_expires: dict[str, int] = {}
+    subkey_expires: dict[str, int] = {}
     self_sigs_kept: int = 0
     third_party_kept: int = 0
     attested_third_party: int | None = None
@@ -168,6 +174,7 @@ def _inspect_kept(kept: Kept, primary: Key, digest: str) -> InspectedCertificate
         for one in certificate.components
         if is_revoked([read_claim(packet, primary) for packet in one.signatures])
     }
+    short = summary(certificate)
     own = [finding.mark is Mark.VALID for _, some in kept.findings.places() for finding in some]
     return InspectedCertificate(
         version=primary.version,
@@ -180,6 +187,13 @@ def _inspect_kept(kept: Kept, primary: Key, digest: str) -> InspectedCertificate
         revoked_uids=_texts(one.packet for one in names if one.packet in revoked),
         revoked_subkeys=_fingerprints(one.packet for one in subkeys if one.packet in revoked),
         revoked=_revoked(kept.findings),
+        expires=short.expires,
+        uid_expires={
+            _text(one.text): one.expires for one in short.user_ids if one.expires is not None
+        },
+        subkey_expires={
+            one.fingerprint.hex(): one.expires for one in short.subkeys if one.expires is not None
+        },
         self_sigs_kept=sum(own),
         third_party_kept=len(own) - sum(own),
         attested_third_party=_attested(kept.findings),
@@ -273,7 +287,11 @@ def _name(certificate: Certificate) -> str:
 
 
 def _texts(user_ids: Iterable[Packet]) -> tuple[str, ...]:
-    return tuple(sorted(one.body.decode(errors="replace") for one in user_ids))
+    return tuple(sorted(_text(one.body) for one in user_ids))
+
+
+def _text(user_id: bytes) -> str:
+    return user_id.decode(errors="replace")
 
 
 def _fingerprints(subkeys: Iterable[Packet]) -> tuple[str, ...]:

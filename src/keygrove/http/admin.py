@@ -133,8 +133,8 @@ class Admin:
                 raise
             # Who they are is nobody's business who may not sign.
             raise UnknownSignerError(
-                f"{error}; of {len(self._keys)} administrators {len(signers)} have their "
-                "certificate here: if yours is not, submit it, then send the request again"
+                f"{error}; of {len(self._keys)} administrators' certificates {len(signers)} are "
+                "held here: if yours is not, submit it, then send the request again"
             ) from error
 
     async def _replacement(self, wanted: AdminRequest, name: Fingerprint, keytext: bytes) -> Put:

@@ -142,8 +142,8 @@ async def carry_out(router: Router, job: Job, observer: Observer) -> Outcomes:
     outcomes: Outcomes = {}
     for name in job.names:
         outcomes[name] = outcome = await _outcome(router, job, name)
-        by = None if job.by is None else job.by.hex()
-        told = Told(job.action.value, outcome.result.value, name.hex(), by, job.nonce.hex())
+        by = None if job.by is None else _hex(job.by)
+        told = Told(job.action.value, outcome.result.value, _hex(name), by, job.nonce.hex())
         observer.administered(told)
     return outcomes
 
