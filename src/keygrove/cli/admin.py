@@ -1,6 +1,7 @@
 """`keygrove admin`: requests to be signed, blocks from this machine, and the records."""
 
 import hashlib
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -42,24 +43,44 @@ from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, group
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.packets import split
+from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash
 
 PAGE = 1_000
 DONE = frozenset({200, 409})
 """What the server says to requests that it understood; 409 if there was nothing to do."""
-ACTIONS = {Action.DENY: "block", Action.ALLOW: "unblock", Action.REPLACE: "replace"}
+ACTIONS = {
+    Action.DENY: "block",
+    Action.ALLOW: "unblock",
+    Action.REPLACE: "replace",
+    Action.REDACT: "redact-uid",
+    Action.UNREDACT: "unredact-uid",
+}
 EFFECTS = {
     Effect.DONE: "done",
     Effect.DENIED: "blocked",
     Effect.NOT_DENIED: "not-blocked",
     Effect.AHEAD: "blocked-not-held",
     Effect.DENIED_BEFORE: "already-blocked",
+    Effect.NOT_HELD: "redacted-not-held",
+    Effect.NOT_REDACTED: "not-redacted",
+    Effect.NOTHING_LEFT: "nothing-left",
 }
 WORDS = {
     Result.AHEAD: "nothing of it was held, and nothing of it will be taken",
     Result.BLOCKED_BEFORE: "the reason given first stands, see `keygrove admin blocked`",
     Result.NOT_BLOCKED: "there was nothing to unblock",
+    Result.NOT_HELD: "none of it was held, and none of it will be taken",
+    Result.NOT_REDACTED: "there was nothing to take again",
 }
 """What is said beside a result that may surprise."""
+
+USER_ID = click.option(
+    "--user-id",
+    "user_ids",
+    multiple=True,
+    metavar="TEXT",
+    help="A whole user ID, exactly as it is; may be repeated.",
+)
 
 T = TypeVar("T", AuditPage, DenialPage)
 
@@ -94,6 +115,7 @@ def admin() -> None:
 @common
 @click.argument("action", type=click.Choice([one.value for one in AdminAction]))
 @click.argument("certificates", nargs=-1, required=True)
+@USER_ID
 @click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
 @click.option(
     "--server", metavar="HOST", help="The server that it is for, if not the settings' own."
@@ -105,6 +127,7 @@ def request(
     debug: bool,
     action: str,
     certificates: tuple[str, ...],
+    user_ids: tuple[str, ...],
     reason: str,
     server: str | None,
 ) -> None:
@@ -131,6 +154,7 @@ def request(
                 fingerprints=names,
                 reason=reason,
                 certificate=digest,
+                user_ids=tuple(_hashes(user_ids)),
             )
         )
         try:
@@ -205,6 +229,49 @@ def blocked(*, config: Path | None, data: Path | None, debug: bool, as_json: boo
             _print_table(("fingerprint", "since", "reason"), rows)
 
 
+def _redaction_command(name: str, action: LocalAction, short_help: str, text: str) -> None:
+    """Add a command about user IDs, for whoever works on this machine."""
+
+    @admin.command(name, short_help=short_help, help=text)
+    @common
+    @click.argument("fingerprint")
+    @USER_ID
+    @click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
+    def order(
+        *,
+        config: Path | None,
+        data: Path | None,
+        debug: bool,
+        fingerprint: str,
+        user_ids: tuple[str, ...],
+        reason: str,
+    ) -> None:
+        with errors_worded(debug=debug):
+            if not user_ids:
+                raise WrongUse("say which user ID is meant: --user-id TEXT")
+            root = Path(configure(config, data).settings.data_dir)
+            _tell(anyio.run(_order, root, action, [fingerprint], reason, _hashes(user_ids)))
+
+
+_redaction_command(
+    "redact",
+    "redact-uid",
+    "Remove user IDs from a certificate, and take them no more.",
+    "Have the running server remove user IDs from a certificate, and take them no more.",
+)
+_redaction_command(
+    "unredact",
+    "unredact-uid",
+    "Take redacted user IDs again.",
+    "Have the running server take redacted user IDs again. None comes back by that alone.",
+)
+
+
+def _hashes(user_ids: Sequence[str]) -> list[UserIdHash]:
+    """What names them. Octets that are no UTF-8 are those of the command line."""
+    return [user_id_hash(os.fsencode(text)) for text in user_ids]
+
+
 def _replacement(files: Sequence[str]) -> tuple[tuple[Fingerprint, ...], bytes]:
     """Whose certificate it is, and the SHA-256 of its packets."""
     if len(files) != 1:
@@ -232,13 +299,20 @@ def _fingerprint(text: str) -> Fingerprint:
 
 
 async def _order(
-    root: Path, action: LocalAction, fingerprints: Sequence[str], reason: str
+    root: Path,
+    action: LocalAction,
+    fingerprints: Sequence[str],
+    reason: str,
+    user_ids: Sequence[UserIdHash] = (),
 ) -> Report:
-    names = [_fingerprint(one).hex() for one in fingerprints]
+    asked = {
+        "action": action,
+        "fingerprints": [_fingerprint(one).hex() for one in fingerprints],
+        "reason": reason,
+        "user_ids": [one.hex() for one in user_ids],
+    }
     try:
-        wanted = msgspec.convert(
-            {"action": action, "fingerprints": names, "reason": reason}, LocalRequest
-        )
+        wanted = msgspec.convert(asked, LocalRequest)
     except msgspec.ValidationError as error:
         raise WrongUse(str(error)) from error
     async with connected(root) as client:

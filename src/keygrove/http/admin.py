@@ -91,7 +91,13 @@ class Admin:
             (name,) = wanted.fingerprints
             puts[name] = await self._replacement(wanted, name, _field(fields, b"keytext"))
         job = Job(
-            wanted.action, wanted.fingerprints, wanted.reason, wanted.nonce, signed.signer, puts
+            action=wanted.action,
+            names=wanted.fingerprints,
+            reason=wanted.reason,
+            nonce=wanted.nonce,
+            by=signed.signer,
+            puts=puts,
+            user_ids=frozenset(wanted.user_ids),
         )
         return answer(job.action, await carry_out(self._router, job, self._observer))
 
