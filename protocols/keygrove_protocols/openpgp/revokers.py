@@ -5,7 +5,7 @@ certificate can only be known where the revoker's own certificate is at hand, wh
 that two servers agree on: so nothing here decides what is stored. There a revocation in a
 revoker's name is somebody else's signature, which stays where others' have to go.
 
-Source: RFC 9580, sections 5.2.1.13 and 5.2.3.23.
+Source: RFC 9580, sections 5.2.1.11 and 5.2.3.23.
 """
 
 from collections.abc import Iterable
