@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TAKES_TOLD_MAX: Final = 10
 """Messages that an error names, of those that an actor takes."""
 
-TEXT_CHARS_TOLD: Final = 200
+TEXT_CHARS_TOLD: Final = 1_000
 """Of an exception's text, what is told in a line; all of it is in `Crash.text`."""
 
 P_co = TypeVar("P_co", covariant=True)

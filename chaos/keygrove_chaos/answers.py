@@ -70,10 +70,16 @@ class GracefulShutdown(Passive):
         return self._wrong(event, f"{_ask(begun)}, accepted before the drain, got no clean answer")
 
     def _exit(self, event: Event) -> Finding | None:
-        drain = self._drains.pop(event.node, None)
+        drain, detail = self._drains.pop(event.node, None), event.detail
+        if detail.code is None:  # it was killed, perhaps while it drained
+            self._accepted = {
+                session: begun
+                for session, begun in self._accepted.items()
+                if begun.node != event.node
+            }
+            return None
         if drain is None:
-            return None  # it was killed
-        detail = event.detail
+            return None
         if detail.code != 0:
             return self._wrong(event, f"a drained process ended with exit code {detail.code}")
         if event.time_ns - drain.time_ns > DRAIN_S_MAX * NANOSECONDS:

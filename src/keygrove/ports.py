@@ -114,6 +114,15 @@ class Databases(Protocol):
         """
         ...
 
+    async def secure(self, path: str) -> None:
+        """Make durable what the log of a file that is not open shows, if there is one.
+
+        Raises:
+            DiskFullError: the disk is full, and this one needs room even for that.
+            StoreError: it cannot be done.
+        """
+        ...
+
     async def remove(self, path: str) -> None:
         """Delete a file that is not open, with what SQLite keeps beside it.
 

@@ -131,3 +131,13 @@ def test_what_only_the_cache_had_after_a_failed_sync_is_written_anew(seed: int) 
     node.run_killed(commits=8)
     assert node.disk.pop("once") == 1
     node.run_once(commits=3)
+
+
+@pytest.mark.parametrize("after", range(5, 12))
+def test_what_was_read_after_a_failed_sync_is_there_after_a_power_cut(after: int) -> None:
+    """Seed 896 of the nodes: it was moved into a file that the disk then read an old log over."""
+    node = Node(1)
+    node.disk.push("once", FsyncFail(path="*/heap.db-wal", after=after))
+    node.run_killed(commits=12)
+    assert node.disk.pop("once") == 1
+    node.run_once(commits=0)

@@ -59,6 +59,11 @@ GOOD: Mapping[str, tuple[str, Setup, View]] = {
         looked(keys={"K": frozenset("x")}, probes={"a lookup": 200}),
     ),
     "I-17: nothing open": ("n1 drain | n1 exit exit=0 wal=0", Setup(), NOTHING),
+    "I-17: killed while it drained": (
+        "a puts x | n1 drain a.0 | n1 exit | a info",
+        Setup(),
+        NOTHING,
+    ),
     "I-17: answered": ("a puts x | n1 drain a.0 | a ok | n1 exit exit=0", Setup(), NOTHING),
     "I-17: told to come again": (
         "a puts x | n1 drain a.0 | a fail 503 retry | n1 exit exit=0",
@@ -170,6 +175,12 @@ BAD: Mapping[str, tuple[str, Setup, View, str]] = {
         Setup(),
         NOTHING,
         "no clean answer",
+    ),
+    "I-17: another was killed": (
+        "a puts x | n1 drain a.0 | n2 exit | a info | n1 exit exit=0",
+        Setup(),
+        NOTHING,
+        "got no clean answer",
     ),
     "I-17: a bad end": ("n1 drain | n1 exit exit=1", Setup(), NOTHING, "exit code 1"),
     "I-17: no end": ("n1 drain | a gets", Setup(), NOTHING, "never ended"),

@@ -1,5 +1,7 @@
 """Which SQLite this is, and what it says when it cannot."""
 
+import errno
+import os
 import sqlite3
 import threading
 from functools import partial
@@ -9,8 +11,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from keygrove.errors import StoreError
+from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import SqlSession
+from keygrove.storage import heap
 from keygrove.system.sqlite import SqliteFiles, has_reset_bug
 from tests.processes import PATIENCE_S
 
@@ -96,3 +99,48 @@ async def test_work_that_may_be_stopped_before_it_begins_does_not_begin_to_last(
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
             go_on.set()
+
+
+def write(db: SqlSession) -> None:
+    heap.set_up(db, durable=True)
+    db.execute("CREATE TABLE some (value)")
+
+
+@pytest.mark.anyio
+async def test_securing_writes_a_log_once_more_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, log = SqliteFiles(tmp_path), tmp_path / "shard" / "some.db-wal"
+    async with files.open("shard/some.db") as db:
+        await db.run(write)
+    before, synchronised = log.read_bytes(), list[int]()
+    sync = os.fsync
+
+    def seen(file: int) -> None:
+        synchronised.append(os.fstat(file).st_ino)
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    await files.secure("shard/some.db")
+    assert synchronised == [log.stat().st_ino]
+    assert log.read_bytes() == before
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("code", "raised"), [(errno.EIO, StoreError), (errno.ENOSPC, DiskFullError)]
+)
+async def test_a_log_that_cannot_be_secured_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, raised: type[StoreError]
+) -> None:
+    files = SqliteFiles(tmp_path)
+    await files.secure("some.db")  # there is no log yet, and nothing to do
+    async with files.open("some.db") as db:
+        await db.run(write)
+
+    def fail(file: int) -> None:
+        raise OSError(code, os.strerror(code), file)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(raised, match=r"some\.db-wal"):
+        await files.secure("some.db")
