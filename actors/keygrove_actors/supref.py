@@ -225,7 +225,8 @@ class SupRef(Generic[P]):
         """All children in start order, as they are now: also in the midst of a start.
 
         Raises:
-            NoProc: no supervisor is there.
+            NoProc: nobody is there.
+            WrongProtocol: an actor of another kind is.
         """
         return self._cell("which_children").child_infos()
 
@@ -233,7 +234,8 @@ class SupRef(Generic[P]):
         """How many children there are.
 
         Raises:
-            NoProc: no supervisor is there.
+            NoProc: nobody is there.
+            WrongProtocol: an actor of another kind is.
         """
         children = self.which_children()
         supervisors = sum(c.is_supervisor for c in children)
