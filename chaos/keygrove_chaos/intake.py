@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from keygrove_chaos.history import Event, Function, Phase
 from keygrove_chaos.invariant import Passive
@@ -14,6 +14,7 @@ class NothingForged(Passive):
     """I-02: what bears the name of a key that did not sign it is never shown."""
 
     id: ClassVar[str] = "I-02"
+    hears: ClassVar[frozenset[Function]] = frozenset({Function.PUT, Function.GET})
 
     def __init__(self) -> None:
         self._forged: dict[str, frozenset[str]] = {}
@@ -47,10 +48,15 @@ class NothingForged(Passive):
         return Violation(invariant=self.id, at_ns=at_ns, says=says, node=node, keys=(key,))
 
 
+_HARMLESS: Final = frozenset({Function.PUT, Function.GET})
+"""What shows nothing where nothing is denied."""
+
+
 class DeniedStaysAway(Passive):
     """I-06: what was denied is not taken, shown or found, until somebody begins to allow it."""
 
     id: ClassVar[str] = "I-06"
+    hears: ClassVar[frozenset[Function]] = frozenset({Function.PUT, Function.GET, Function.DENY, Function.ALLOW})
 
     def __init__(self) -> None:
         self._denied: dict[tuple[str, str], int] = {}
@@ -64,13 +70,17 @@ class DeniedStaysAway(Passive):
 
     def on_event(self, event: Occurrence) -> Finding | None:
         """See `Invariant`."""
-        if not isinstance(event, Event) or not event.key:
+        if not isinstance(event, Event):
+            return None
+        if not self._denied and not self._begun and event.function in _HARMLESS:
             return None
         place = (event.node, event.key)
         if event.function is Function.ALLOW:
             self._allow(event, place)
         elif event.phase is Phase.INVOKE:
-            self._begun[event.session] = (event.index, self._denied.get(place))
+            denial = self._denied.get(place)
+            if denial is not None or event.function is Function.DENY:
+                self._begun[event.session] = (event.index, denial)
         elif event.session in self._begun:
             return self._answer(event, place, *self._begun.pop(event.session))
         return None
@@ -119,6 +129,7 @@ class CarriedOutOnce(Passive):
     """I-15: a request that was carried out is not carried out again, whoever sends it."""
 
     id: ClassVar[str] = "I-15"
+    hears: ClassVar[frozenset[Function]] = frozenset({Function.DENY, Function.ALLOW})
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[str, ...]] = {}
@@ -127,7 +138,7 @@ class CarriedOutOnce(Passive):
 
     def on_event(self, event: Occurrence) -> Finding | None:
         """See `Invariant`."""
-        if not isinstance(event, Event) or event.function not in {Function.DENY, Function.ALLOW}:
+        if not isinstance(event, Event):
             return None
         if event.phase is Phase.INVOKE:
             self._asked[event.session] = event.values

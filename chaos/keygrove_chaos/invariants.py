@@ -14,7 +14,7 @@ import msgspec
 from keygrove_actors.specs import SupSpec
 from keygrove_chaos.answers import Available, GracefulShutdown, HonestErrors, Private
 from keygrove_chaos.errors import ChaosError
-from keygrove_chaos.history import Event
+from keygrove_chaos.history import Event, Function
 from keygrove_chaos.intake import CarriedOutOnce, DeniedStaysAway, NothingForged
 from keygrove_chaos.invariant import Invariant, Passive
 from keygrove_chaos.observation import Finding, Occurrence, Undecided, View, Violation
@@ -270,14 +270,18 @@ class Monitor:
 
     def __init__(self, invariants: Iterable[Invariant], disabled: Mapping[str, str]) -> None:
         self._watching = {one.id: one for one in invariants}
-        self._listening = _listening(self._watching.values())
+        self._hear()
         self._kept = list(self._watching)
         self._disabled = dict(disabled)
         self.findings: list[Finding] = []
 
     def on_event(self, event: Occurrence) -> None:
         """Something happened."""
-        for invariant in self._listening:
+        if isinstance(event, Event):
+            listening = self._hearing[event.function]
+        else:
+            listening = self._listening
+        for invariant in listening:
             finding = invariant.on_event(event)
             if finding is not None:
                 self._take(invariant, finding)
@@ -298,7 +302,17 @@ class Monitor:
             self.findings.append(finding)
             if isinstance(finding, Violation):
                 del self._watching[invariant.id]
-                self._listening = _listening(self._watching.values())
+                self._hear()
+
+    def _hear(self) -> None:
+        """Who looks at what: there are many events, and most invariants pass most of them over."""
+        passing_over: object = Passive.on_event
+        watching = self._watching.values()
+        self._listening = [one for one in watching if type(one).on_event is not passing_over]
+        self._hearing = {
+            function: [one for one in self._listening if function in one.hears]
+            for function in Function
+        }
 
     @property
     def violations(self) -> list[Violation]:
@@ -318,12 +332,6 @@ class Monitor:
         off = [f"{name} ({why})" for name, why in sorted(self._disabled.items())]
         parts += [f"disabled: {', '.join(off)}"] if off else []
         return "; ".join(parts)
-
-
-def _listening(invariants: Iterable[Invariant]) -> list[Invariant]:
-    """Those that look at events: there are many of these, and most invariants pass them over."""
-    passing_over: object = Passive.on_event
-    return [one for one in invariants if type(one).on_event is not passing_over]
 
 
 def monitor(setup: Setup, disabled: Mapping[str, str] | None = None) -> Monitor:

@@ -36,6 +36,7 @@ class NothingLost(Passive):
     """I-01: what a node acknowledged is in its storage whenever nothing moves."""
 
     id: ClassVar[str] = "I-01"
+    hears: ClassVar[frozenset[Function]] = REMOVALS | {Function.PUT}
 
     def __init__(self) -> None:
         self._puts: dict[str, Event] = {}
@@ -111,6 +112,7 @@ class MergeIsAJoin(Passive):
     """I-03: what a node holds is the union of what it received, and all hold the same."""
 
     id: ClassVar[str] = "I-03"
+    hears: ClassVar[frozenset[Function]] = REMOVALS
 
     def __init__(self) -> None:
         self._removed: dict[str, None] = {}
@@ -149,6 +151,7 @@ class MonotonicReads(Passive):
     """I-14: a session on one node sees what it saw and what it put."""
 
     id: ClassVar[str] = "I-14"
+    hears: ClassVar[frozenset[Function]] = REMOVALS | {Function.PUT, Function.GET}
 
     def __init__(self) -> None:
         self._puts: dict[str, Event] = {}
