@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from keygrove.ingest.reasons import REASONS
-from keygrove_protocols.openpgp.verification import GOOD, Mark
+from keygrove_protocols.openpgp.findings import GOOD, Mark
 from tests.e2e.conftest import Gpg, keygrove, needs
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "openpgp"

@@ -15,7 +15,7 @@ from keygrove.http.administrators import admin_keys
 from keygrove.http.asgi import Request, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.http.orders import Job, Outcomes, Result, answer, carry_out, worded
-from keygrove.ingest.steps import look_into, read
+from keygrove.ingest.steps import look_into, named, read
 from keygrove.settings import AdminSettings
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
@@ -42,7 +42,6 @@ from keygrove_protocols.hkp.form import parse_form
 from keygrove_protocols.hkp.v1 import AddEntry, AddResult
 from keygrove_protocols.limits import SUBMISSION
 from keygrove_protocols.openpgp.armor import dearmor
-from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.detached import Signed, read_detached, verify_detached
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
@@ -152,10 +151,7 @@ class Admin:
 
     async def _names(self, keytext: bytes) -> tuple[Fingerprint, ...]:
         certificates = (await self._compute.run(partial(read, keytext))).certificates
-        names = [
-            fingerprint(one) if isinstance(one, Certificate) else one.fingerprint
-            for one in certificates
-        ]
+        names = [named(one) for one in certificates]
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
 

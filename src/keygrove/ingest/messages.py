@@ -66,7 +66,10 @@ class Submit(
 class Load(
     Call[IngestApi, Submitted | Rejected | NoSpace | Unavailable | Failed], frozen=True, tag=True
 ):
-    """Take what can be taken of some certificates of a dump, each as its packets."""
+    """Take what can be taken of some certificates of a dump, each as its packets.
+
+    Or of revocations without theirs, each as its packet.
+    """
 
     errors: ClassVar = (Overloaded,)
     certificates: tuple[bytes, ...]

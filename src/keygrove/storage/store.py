@@ -27,6 +27,8 @@ class TermKind(IntEnum):
     ADDRESS = 5
     TEXT = 6
     """A whole user ID, normalised and hashed."""
+    PRIMARY_ID = 7
+    """The primary key's ID alone, behind its version: see `derive.primary_term`."""
 
 
 class Term(msgspec.Struct, frozen=True):

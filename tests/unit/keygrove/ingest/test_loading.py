@@ -19,7 +19,7 @@ from keygrove.ingest.loading import (
     Refusal,
 )
 from keygrove.ingest.messages import Fate, Result, Submitted, Unavailable
-from keygrove.ingest.pipeline import Reply
+from keygrove.ingest.pipeline import ONLY_REVOKED, Reply
 from keygrove.ingest.steps import look_into_dump
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.messages import Failed, NoSpace
@@ -251,6 +251,17 @@ async def test_one_that_met_a_bug_is_told(sink: Sink, loader: Loader) -> None:
     sink.spoils = lambda _: Failed()
     await load(loader, binary([made(1)]))
     assert sink.told == [Refusal("file", 1, 0, None, "invalid", "Failed", FAILED)]
+
+
+async def test_one_of_which_only_the_revocation_was_taken_is_told(
+    sink: Sink, loader: Loader
+) -> None:
+    fate = Fate(Result.UPDATED, fingerprint(made(1)), 4, comment=ONLY_REVOKED)
+    sink.spoils = lambda _: Submitted((fate,))
+    await load(loader, binary([made(1)]))
+    ((result, error, text),) = [(one.result, one.error, one.text) for one in sink.told]
+    assert (result, error, text) == ("updated", "", ONLY_REVOKED)
+    assert loader.loaded.updated == 1
 
 
 async def test_one_larger_than_any_may_be_is_told(sink: Sink, loader: Loader) -> None:
