@@ -56,7 +56,9 @@ class DeniedStaysAway(Passive):
     """I-06: what was denied is not taken, shown or found, until somebody begins to allow it."""
 
     id: ClassVar[str] = "I-06"
-    hears: ClassVar[frozenset[Function]] = frozenset({Function.PUT, Function.GET, Function.DENY, Function.ALLOW})
+    hears: ClassVar[frozenset[Function]] = frozenset(
+        {Function.PUT, Function.GET, Function.DENY, Function.ALLOW}
+    )
 
     def __init__(self) -> None:
         self._denied: dict[tuple[str, str], int] = {}

@@ -277,11 +277,8 @@ class Monitor:
 
     def on_event(self, event: Occurrence) -> None:
         """Something happened."""
-        if isinstance(event, Event):
-            listening = self._hearing[event.function]
-        else:
-            listening = self._listening
-        for invariant in listening:
+        hearing = self._hearing[event.function] if isinstance(event, Event) else self._listening
+        for invariant in hearing:
             finding = invariant.on_event(event)
             if finding is not None:
                 self._take(invariant, finding)

@@ -40,6 +40,8 @@ T = TypeVar("T")
 SHOWN: Final = 50
 """Events shown when a run fails."""
 AGAIN_S: Final = 1.0
+STANDS_STILL: Final = 10
+"""Real seconds for each of the processor's that a run may take."""
 _FOREIGN: Final[dict[EngineName, tuple[str, str]]] = {
     "trio": ("no running event loop", "asyncio's loop"),
     "aio": ("must be called from async context", "trio"),
@@ -71,7 +73,7 @@ def run(
     The program of `main` is watched besides `options.watched`.
 
     Raises:
-        LivelockError: virtual time stood still, or `options.real_s` were over.
+        LivelockError: virtual time stood still, or `options.cpu_s` were over.
         DeadlockError: nothing was left that could happen.
         TimeUpError: it was not over after `options.limit_s` virtual seconds.
         NondeterminismError: what is watched reached past its ports, or anybody waited for a thread.
@@ -79,7 +81,7 @@ def run(
     trace = Trace(options.keep) if trace is None else trace
     with (
         _no_collector(),
-        _alarm(options.real_s) as rung,
+        _alarm(options.cpu_s) as rung,
         _threads() as started,
         tripwires((*options.watched, *program_of(main))) as hits,
     ):
@@ -157,26 +159,48 @@ class _Alarm(KeyboardInterrupt):
 
 @contextmanager
 def _alarm(seconds: float) -> Generator[list[LivelockError], None, None]:
-    """Interrupt a run that takes too long in real time, even in a loop without an await.
+    """Interrupt a run that takes too much of the processor, even in a loop without an await.
 
-    Yields where that was. It is interrupted again each second, until it ends.
+    How long that is in real time depends on who else wants it. What does not want it at all is
+    interrupted after ten times as many real seconds. Yields where that was. It is interrupted
+    again each second, until it ends.
     """
     rung: list[LivelockError] = []
     if threading.current_thread() is not threading.main_thread():
         yield rung
         return
 
-    def ring(_: int, frame: FrameType | None) -> None:
+    spans = {
+        signal.SIGPROF: f"{seconds:g} s of the processor",
+        signal.SIGALRM: f"{seconds * STANDS_STILL:g} real seconds",
+    }
+
+    def ring(number: int, frame: FrameType | None) -> None:
         if not rung:
             where = "".join(traceback.format_stack(frame, limit=5))
-            says = f"the run took more than {seconds:g} real seconds; it is at\n{where}"
+            span = spans[signal.Signals(number)]
+            says = f"the run took more than {span}; it is at\n{where}"
             rung.append(LivelockError(says))
         raise _Alarm
 
-    before: Any = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
-    try:
+    with (
+        _timer(signal.ITIMER_PROF, signal.SIGPROF, seconds, ring),
+        _timer(signal.ITIMER_REAL, signal.SIGALRM, seconds * STANDS_STILL, ring),
+    ):
         yield rung
+
+
+@contextmanager
+def _timer(
+    clock: int,
+    number: signal.Signals,
+    seconds: float,
+    ring: Callable[[int, FrameType | None], None],
+) -> Generator[None, None, None]:
+    before: Any = signal.signal(number, ring)
+    signal.setitimer(clock, seconds, AGAIN_S)
+    try:
+        yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(clock, 0)
+        signal.signal(number, before)

@@ -5,6 +5,7 @@ import gc
 import importlib
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -302,8 +303,19 @@ def test_c006_a_loop_that_never_awaits_is_interrupted(options: Options) -> None:
             while True:
                 pass
 
-    with pytest.raises(LivelockError, match="real seconds"):
-        run(main, seed=1, options=Options(engine=options.engine, real_s=0.1))
+    with pytest.raises(LivelockError, match="of the processor"):
+        run(main, seed=1, options=Options(engine=options.engine, cpu_s=0.1))
+
+
+def test_c006_a_run_that_stands_still_in_real_time_is_interrupted(options: Options) -> None:
+    here, there = socket.socketpair()
+
+    async def main(_: World) -> None:
+        with suppress(Exception):
+            here.recv(1)
+
+    with here, there, pytest.raises(LivelockError, match="real seconds"):
+        run(main, seed=1, options=Options(engine=options.engine, cpu_s=0.01))
 
 
 def test_a_failure_tells_its_seed_and_the_last_events(options: Options) -> None:
