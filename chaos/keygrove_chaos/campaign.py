@@ -86,17 +86,15 @@ def judge(
     """
     begun = time.perf_counter()
     trace = Trace(options.keep) if trace is None else trace
-    # Not the world itself: `run` collects what is left of it, and cannot as long as we hold it.
-    counts: dict[str, int] = {}
-    plans: list[bytes | None] = []
+    # Not the world itself: a run is cleaned up at its end, and must not be held until later.
+    left: list[tuple[dict[str, int], bytes | None]] = []
 
     @wraps(scenario)
     async def main(world: World) -> tuple[str, ...]:
-        world.counts = counts
         try:
             return _findings(await scenario(world))
         finally:
-            plans.append(world.plan)
+            left.append((world.counts, world.plan))
 
     try:
         violations = run(main, seed=seed, options=options, trace=trace).result
@@ -106,6 +104,7 @@ def judge(
         if isinstance(wrong := first(error), PlanError):
             raise wrong from None
         violations = (sentence(error),)
+    counts, plan = left[0] if left else ({}, None)
     return Verdict(
         seed=seed,
         violations=violations,
@@ -115,7 +114,7 @@ def judge(
         virtual_s=trace.at,
         real_s=time.perf_counter() - begun,
         counts=counts,
-        plan=plans[0] if plans else None,
+        plan=plan,
     )
 
 

@@ -277,8 +277,8 @@ class Monitor:
 
     def on_event(self, event: Occurrence) -> None:
         """Something happened."""
-        heard = self._hearing[event.function] if isinstance(event, Event) else self._listening
-        for invariant in heard:
+        hearing = self._hearing[event.function] if isinstance(event, Event) else self._listening
+        for invariant in hearing:
             finding = invariant.on_event(event)
             if finding is not None:
                 self._take(invariant, finding)
