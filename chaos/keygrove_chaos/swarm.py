@@ -92,7 +92,7 @@ def plan_for(seed: int, *, nodes: int = 3, lasts_s: float = 40.0) -> Plan:
         name: is_on and (mode != "drain" or name in ORDERLY) for name, is_on in drawn.items()
     }
     names = tuple(f"n{number}" for number in range(nodes))
-    count = random.randint(6, 12) if features["crowd"] else random.randint(2, 4)
+    count = random.randint(5, 9) if features["crowd"] else random.randint(2, 4)
     clients = {f"c{number}": random.choice(names) for number in range(count)}
     shards = random.randint(1, 4)
     core = (random.choice(names),) if mode == "liveness" else names
