@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -134,7 +133,7 @@ def simulate(
             failed += bool(verdict.violations)
             totals.update(verdict.counts | {"events": verdict.events})
             if as_json:
-                _say(msgspec.json.encode(_brief(verdict)).decode())
+                click.echo(msgspec.json.encode(_brief(verdict)).decode())
             _tell(verdict, _replay(verdict.seed, scenario, engine, watch))
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: there is little left to do
@@ -152,7 +151,7 @@ def simulate(
     )
     if not as_json:
         for what, count in sorted(totals.items()):
-            _say(f"{what}: {count}")
+            click.echo(f"{what}: {count}")
     if done < seeds:
         sys.exit(INTERRUPTED)
     _end(failed, seeds, reach(totals, seeds))
@@ -185,10 +184,10 @@ def replay(
         for warning in replayed.warnings:
             err().print(f"warning: {warning}")
     for event in trace.kept[-last if last else 0 :]:
-        _say(line(event))
+        click.echo(line(event))
     for violation in verdict.violations:
         err().print(f"found: {violation}")
-    _say(f"trace {verdict.digest} of {verdict.events} events")
+    click.echo(f"trace {verdict.digest} of {verdict.events} events")
     if verdict.violations:
         raise FoundProblems(f"seed {verdict.seed} found something")
 
@@ -221,7 +220,7 @@ def keep(
     except OSError as error:
         raise CouldNotRun(f"cannot write {path}: {error.strerror}") from error
     found = "; ".join(bundle.violations) or "nothing"
-    _say(f"{path}: {bundle.events} events, found {found}")
+    click.echo(f"{path}: {bundle.events} events, found {found}")
 
 
 @chaos.command("determinism", short_help="Is a seed the same run everywhere?")
@@ -265,7 +264,7 @@ def mutate(*, ids: tuple[str, ...], folder: Path, engine: EngineName) -> None:
     for one in ids or mutants:
         hunts.append(found := hunt(mutants[one], engine))
         how = found.problem or f"found after {found.seeds} seeds: {found.found}"
-        _say(f"{one}  {mutants[one].says}: {how}")
+        click.echo(f"{one}  {mutants[one].says}: {how}")
     if alive := [found.id for found in hunts if not found.is_killed]:
         raise FoundProblems(f"not found: {', '.join(alive)}")
 
@@ -308,18 +307,6 @@ def _options(engine: EngineName, watch: tuple[str, ...]) -> Options:
         if not is_there:
             raise WrongUse(f"there is no package {name!r} to watch: name one as package.module")
     return Options(engine=engine, watched=(*WATCHED, *watch))
-
-
-def _say(text: str) -> None:
-    """Print data."""
-    try:
-        click.echo(text)
-    except OSError as error:
-        if error.errno == errno.EPIPE:
-            raise  # whoever read it has had enough
-        # What could not be written must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise CouldNotRun(f"cannot write to standard output: {error.strerror}") from error
 
 
 def _read(path: Path) -> Bundle:

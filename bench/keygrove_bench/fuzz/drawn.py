@@ -42,13 +42,13 @@ def _draw_round(watch: Watch, mutator: Mutator, starts: Sequence[bytes], number:
         data = mutator.mutate(data, random)
         try:
             watch.attempt(data)
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is what was looked for
             broken = data, error
             raise
 
     try:
         mutation()
-    except Exception:
+    except Exception:  # hypothesis may wrap what the last attempt raised
         if broken is None:
             raise
         watch.keep(*broken)  # the last to break is the smallest
