@@ -223,6 +223,16 @@ def test_a_crash_strikes_before_or_after_handling(after: bool) -> None:
     assert len([r for r in sim.reports if isinstance(r, ChildRestarting)]) == 1
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_who_calls_is_told_of_a_crash(after: bool) -> None:
+    async def scenario(sim: Sim) -> None:
+        sim.crash_next("kv", on=Get, after=after)
+        with pytest.raises(CalleeExit, match="by the simulation"):
+            await sim.whereis("kv", KvApi).call(Get(), timeout=1.0)
+
+    run_sim(scenario)
+
+
 def test_starts_fail_actors_pause_and_crash() -> None:
     async def scenario(sim: Sim) -> None:
         kv = sim.whereis("kv", KvApi)
