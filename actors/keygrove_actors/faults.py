@@ -120,6 +120,8 @@ class CrashPlan(Watch):
     def lets_in(self, item: Any) -> bool:
         """A message is about to be handled."""
         if not self._after and self._hits(item):
+            if isinstance(item, Request):
+                self._cell.current = item  # as a handler that crashes: its caller is told
             raise self._error
         return super().lets_in(item)
 

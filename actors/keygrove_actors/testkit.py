@@ -41,6 +41,8 @@ LAST_EVENTS: Final = 50
 TASKS_SHOWN: Final = 20
 FRAMES_SHOWN: Final = 5
 """Of a deadlock."""
+LIMIT_S: Final = 86_400.0
+"""Virtual seconds that a scenario may take: with no timer left, the clock jumps to this one."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -316,6 +318,9 @@ def simulate(
 
     Returns what the scenario returned, and the simulation with its trace. `options` are
     those of `run`. An error carries the seed and the last events as notes.
+
+    Raises:
+        DeadlockError: the scenario was not over after a virtual day; its cause shows where it was.
     """
     seed_trio(seed)
     clock = trio.testing.MockClock(autojump_threshold=0)
@@ -333,7 +338,7 @@ async def _simulate(
             gate.append(runtime)
             sim.begin(runtime)
             try:
-                result = await scenario(sim)
+                result = await _within_limit(scenario, sim)
             finally:
                 sim.end()
     except BaseException as error:
@@ -341,6 +346,19 @@ async def _simulate(
         error.add_note("\n".join(sim.trace()[-LAST_EVENTS:]))
         raise
     return result, sim
+
+
+async def _within_limit(scenario: Callable[[Sim], Awaitable[T]], sim: Sim) -> T:
+    cut: BaseException | None = None
+    with trio.move_on_after(LIMIT_S):
+        try:
+            return await scenario(sim)
+        except BaseException as error:
+            cut = error
+            raise
+    raise DeadlockError(
+        f"the scenario is not over after {LIMIT_S:g} virtual seconds: give what it waits for"
+    ) from cut
 
 
 def hashes(

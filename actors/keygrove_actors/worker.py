@@ -65,7 +65,7 @@ class Table:
         self, kind: type[Work[Any, R]]
     ) -> Callable[[Callable[[Any, Job], R]], Callable[[Any, Job], R]]:
         """Have the function answer requests of `kind`."""
-        return self._entry(self.entries, kind, is_stream=False)
+        return self._entry(self.entries, kind, "on")
 
     def stream(
         self, kind: type[Stream[Any, E, R]]
@@ -74,13 +74,13 @@ class Table:
         Callable[[Any, Job], Generator[E, None, R]],
     ]:
         """Have the generator answer requests of `kind`: it yields results, and returns the end."""
-        return self._entry(self.entries, kind, is_stream=True)
+        return self._entry(self.entries, kind, "stream")
 
     def on_note(
         self, kind: type[Note[Any]]
     ) -> Callable[[Callable[[Any, Job], None]], Callable[[Any, Job], None]]:
         """Have the function deal with notices of `kind`."""
-        return self._entry(self.notes, kind, is_stream=False)
+        return self._entry(self.notes, kind, "on_note")
 
     def ops(self) -> tuple[str, ...]:
         """The names of all operations, as HELLO lists them."""
@@ -98,19 +98,24 @@ class Table:
             connection = socket.socket(fileno=fd)
         except OSError:
             sys.exit(f"a port worker needs its host's socket as fd {fd}: start it by a PortSpec")
+        if by_lines := getattr(sys.stdout, "reconfigure", None):
+            # to a pipe Python writes blocks, and the last of them is lost with a killed worker
+            by_lines(line_buffering=True)
         with connection:
             connection.setblocking(True)
             _Loop(connection, self).run()
 
     __call__ = serve
 
-    def _entry(
-        self, into: dict[str, Entry], kind: type[Any], *, is_stream: bool
-    ) -> Callable[[Any], Any]:
+    def _entry(self, into: dict[str, Entry], kind: type[Any], marker: str) -> Callable[[Any], Any]:
+        if marker != (right := _marker_of(kind)):
+            raise TypeError(f"{kind.__qualname__} is not for table.{marker}: use table.{right}")
         codec = codec_of(kind)
+        is_stream = marker == "stream"
 
         def mark(function: Any) -> Any:
             _check_message(function, kind)
+            _check_plain(function, kind, may_yield=is_stream)
             if codec.op in into:
                 raise TypeError(f"{codec.op} has two functions: keep one")
             into[codec.op] = Entry(codec, function, is_stream)
@@ -282,3 +287,21 @@ def _check_message(function: Callable[..., Any], kind: type[Any]) -> None:
     named = taken.rpartition(".")[2] if isinstance(taken, str) else None
     if taken is not kind and named != kind.__name__:
         raise TypeError(f"{function.__qualname__} answers {kind.__qualname__} but takes {taken}")
+
+
+def _marker_of(kind: type[Any]) -> str:
+    """Which method of a table is for messages of this kind."""
+    for base, marker in ((Stream, "stream"), (Work, "on"), (Note, "on_note")):
+        if issubclass(kind, base):
+            return marker
+    raise TypeError(f"{kind.__qualname__} is nothing for a worker: derive it from Work")
+
+
+def _check_plain(function: Callable[..., Any], kind: type[Any], *, may_yield: bool) -> None:
+    """Refuse what would run to no end: a worker has no event loop, and only streams yield."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function.__qualname__} is async: a worker has no event loop, use def")
+    if inspect.isgeneratorfunction(function) and not may_yield:
+        raise TypeError(
+            f"{function.__qualname__} yields: derive {kind.__qualname__} from Stream for that"
+        )

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from keygrove_chaos.campaign import simulate
+from keygrove_chaos.campaign import UnknownScenarioError, simulate
 from keygrove_chaos.world import EngineName, Options
 
 N = TypeVar("N", bound=ast.AST)
@@ -128,7 +128,7 @@ def mutated(source: str, bug: Bug) -> ast.Module:
     if count != 1:
         raise StaleMutantError(
             f"{bug.id}: its code occurs {count} times in "
-            f"{bug.module}:{bug.function}: bring it up to date"
+            f"{bug.module}:{bug.function}: change it to fit one place"
         )
     return ast.fix_missing_locations(tree)
 
@@ -241,6 +241,18 @@ def plant(bug: Bug) -> None:
 
 
 def _search(mutant: Mutant, engine: EngineName) -> Hunt:
+    try:
+        hunt = _search_planted(mutant, engine)
+    except UnknownScenarioError as error:
+        why = error.__cause__ if isinstance(error.__cause__, StaleMutantError) else error
+        return Hunt(id=mutant.id, seeds=0, problem=str(why))
+    if mutant.module not in sys.modules:
+        problem = f"{mutant.scenario} never imports {mutant.module}: no seed could find it"
+        return Hunt(id=mutant.id, seeds=hunt.seeds, problem=problem)
+    return hunt
+
+
+def _search_planted(mutant: Mutant, engine: EngineName) -> Hunt:
     plant(mutant)
     seeds = range(mutant.first_seed, mutant.first_seed + mutant.seeds)
     for number, verdict in enumerate(

@@ -279,6 +279,35 @@ def test_p04_a_worker_is_a_plain_program_and_ends_with_its_host() -> None:
     assert worker.wait(PATIENCE_S) == 0
 
 
+def test_what_a_worker_has_printed_outlives_its_kill() -> None:
+    code = """
+import sys
+from keygrove_actors.port_conform import Echo
+from keygrove_actors.worker import Table
+table = Table()
+def echo(message: Echo, job):
+    print("echoed")
+    return message.data
+table.on(Echo)(echo)
+table.serve(int(sys.argv[1]))
+"""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-c", code, str(theirs.fileno())]
+        with subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdout=subprocess.PIPE, env={}
+        ) as worker:
+            theirs.close()
+            decoder = wire.Decoder()
+            (hello,) = decoder.feed(ours.recv(65536))
+            assert isinstance(hello, wire.Hello)
+            ours.sendall(wire.encode(wire.Welcome(1, 2**20, 8, {})))
+            ours.sendall(wire.encode(wire.Call(1, "echo", b"x", 0)))
+            assert decoder.feed(ours.recv(65536)) == [wire.Reply(1, b"x")]
+            worker.kill()
+            assert worker.communicate(timeout=PATIENCE_S)[0] == b"echoed\n"
+
+
 def test_a_worker_without_a_host_says_what_is_missing() -> None:
     code = "from keygrove_actors.port_conform import table; table.serve()"
     ended = subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from keygrove_actors import (
     on_cast,
 )
 from keygrove_actors.probe import UnexpectedError
-from keygrove_actors.testkit import LeakError, Sim, hashes, simulate
+from keygrove_actors.testkit import DeadlockError, LeakError, Sim, hashes, simulate
 
 
 class KvApi:
@@ -221,6 +222,28 @@ def test_a_crash_strikes_before_or_after_handling(after: bool) -> None:
     sim = run_sim(scenario, tree=tree)
     assert made[0].values == ([1] if after else [])
     assert len([r for r in sim.reports if isinstance(r, ChildRestarting)]) == 1
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_who_calls_is_told_of_a_crash(after: bool) -> None:
+    async def scenario(sim: Sim) -> None:
+        sim.crash_next("kv", on=Get, after=after)
+        with pytest.raises(CalleeExit, match="by the simulation"):
+            await sim.whereis("kv", KvApi).call(Get(), timeout=1.0)
+
+    run_sim(scenario)
+
+
+def test_a_scenario_that_waits_for_nothing_is_ended_and_shows_where() -> None:
+    async def scenario(sim: Sim) -> None:
+        sim.on(target="kv", drop=1.0)
+        await sim.whereis("kv", KvApi).call(Get(), timeout=None)
+
+    with pytest.raises(DeadlockError, match="not over after") as caught:
+        run_sim(scenario)
+    assert caught.value.__cause__ is not None
+    frames = traceback.extract_tb(caught.value.__cause__.__traceback__)
+    assert "timeout=None" in "".join(frame.line or "" for frame in frames)
 
 
 def test_starts_fail_actors_pause_and_crash() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator, Iterator
-from typing import ClassVar
+from collections.abc import AsyncGenerator, Generator, Iterator
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -403,3 +403,41 @@ def conform_run(message: Run, job: Job) -> bytes:
 def test_a_function_takes_the_message_that_it_answers() -> None:
     with pytest.raises(TypeError, match="answers Run but takes"):
         Table().on(Run)(conform_die)  # pyright: ignore[reportArgumentType]
+
+
+async def asks(message: Ask, job: Job) -> int:
+    return 1
+
+
+async def asks_often(message: Ask, job: Job) -> AsyncGenerator[int, None]:
+    yield 1
+
+
+def yields(message: Ask, job: Job) -> Generator[int, None, None]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [(asks, "is async"), (asks_often, "is async"), (yields, "derive Ask from Stream")],
+)
+def test_a_function_that_could_not_answer_is_refused(function: Any, why: str) -> None:
+    table = Table()
+    with pytest.raises(TypeError, match=why):
+        table.on(Ask)(function)
+    assert table.ops() == ()
+
+
+@pytest.mark.parametrize(
+    ("marker", "kind", "right"),
+    [
+        ("on", Endless, "use table.stream"),
+        ("on", Told, "use table.on_note"),
+        ("stream", Run, "use table.on$"),
+        ("on_note", Ask, "use table.on$"),
+        ("on", OddApi, "derive it from Work"),
+    ],
+)
+def test_a_kind_that_is_marked_as_another_is_refused(marker: str, kind: Any, right: str) -> None:
+    with pytest.raises(TypeError, match=right):
+        getattr(Table(), marker)(kind)

@@ -98,7 +98,17 @@ def test_a_change_that_harms_nothing_survives() -> None:
 def test_a_stale_mutant_is_no_pass() -> None:
     found = hunt(msgspec.structs.replace(LOSES, old="gone()"))
     assert not found.is_killed
-    assert "M-01" in found.problem
+    assert found.problem.startswith("M-01: its code occurs 0 times")
+
+
+def test_a_bug_that_is_never_imported_is_told() -> None:
+    found = hunt(msgspec.structs.replace(LOSES, module="elsewhere", seeds=1))
+    assert "never imports elsewhere" in found.problem
+
+
+def test_a_mutant_without_its_scenario_is_told() -> None:
+    found = hunt(msgspec.structs.replace(LOSES, scenario="tests.unit.chaos.scenarios:nothing"))
+    assert found.problem.startswith("tests.unit.chaos.scenarios:nothing is no scenario")
 
 
 def test_mutants_are_read_from_files_and_a_bad_file_is_named(tmp_path: Path) -> None:
