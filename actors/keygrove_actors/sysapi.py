@@ -70,7 +70,7 @@ async def change_code(
     Raises:
         NotSuspended: the actor is running.
         BadSpec: it is a supervisor; `SupRef.replace_spec` is the way to change one. Or `kind`
-            is no class of actors.
+            is no class of actors, or one that serves another protocol than refs to it ask for.
     """
     given: Any = kind  # by untyped callers, which keep no promise
     if not isinstance(given, type) or not issubclass(given, Actor):
@@ -188,6 +188,12 @@ def _change_code(cell: Cell, kind: type[Actor[Any]], extra: Any) -> None:
     if not cell.is_suspended:
         raise NotSuspended(cell.label)
     old = cell.actor
+    before, after = cell.traits.serves, kind.__traits__.serves
+    if before is not None and after is not before:
+        raise BadSpec(
+            f"{kind.__qualname__} serves {kind.__traits__.served}, and refs to {cell.label} "
+            f"ask for {before.__qualname__}: give a class that serves that"
+        )
     successor = kind.upgrade(state.raw(old), type(old).version, extra)
     cell.become(successor)
     cell.rebox()

@@ -16,6 +16,7 @@ from keygrove_actors import (
     POSTPONE,
     STOP,
     STOP_REPLY,
+    Actor,
     BadSpec,
     Call,
     CalleeExit,
@@ -120,6 +121,23 @@ async def test_a_start_that_makes_no_actor_is_told_as_such() -> None:
     reason = caught.value.reason
     assert isinstance(reason, Crash)
     assert (reason.exc, "makes dict, no actor" in reason.text) == ("BadSpec", True)
+
+
+class OtherApi:
+    """What no ref to a `Timed` asks for."""
+
+
+class Other(Actor[OtherApi]):
+    """Serves it."""
+
+
+async def test_a143_code_serves_what_refs_ask_for(running: Running) -> None:
+    async with running(child(Timed)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        await sysapi.suspend(ref)
+        with pytest.raises(BadSpec, match="serves OtherApi, and refs to a ask for JobApi"):
+            await sysapi.change_code(ref, Other)
+        await sysapi.resume(ref)
 
 
 @pytest.mark.parametrize("kind", [dict, {"log": []}, Timed()], ids=["class", "state", "actor"])
