@@ -42,7 +42,7 @@ class Result(Enum):
     BLOCKED_BEFORE = "already-blocked"
     """It was blocked before, for a reason that stands."""
     SUBKEY = "subkey"
-    """Only certificates can be blocked, and this is a subkey of one or several."""
+    """Only certificates can be blocked, or redacted, and this is a subkey of one or several."""
     NOT_HELD = "redacted-not-held"
     """The user IDs are redacted; they were not held."""
     NOT_REDACTED = "not-redacted"
@@ -63,6 +63,8 @@ _RESULTS = {
     Effect.NOT_REDACTED: Result.NOT_REDACTED,
     Effect.NOTHING_LEFT: Result.NOTHING_LEFT,
 }
+_OF_PRIMARIES = frozenset({AdminAction.BLOCK, AdminAction.DELETE, AdminAction.REDACT})
+"""What is done ahead, too, and so would not be noticed to miss the certificate that is meant."""
 EFFECTIVE = frozenset({Result.DONE, Result.AHEAD, Result.NOT_HELD})
 """Of requests that changed something."""
 
@@ -172,12 +174,12 @@ async def carry_out(router: Router, job: Job, observer: Observer) -> Outcomes:
 
 async def _outcome(router: Router, job: Job, name: Fingerprint) -> Outcome:
     """Do it, unless it is asked for a subkey: whoever names one means what is not done by it."""
-    if job.action in (AdminAction.BLOCK, AdminAction.DELETE):
+    if job.action in _OF_PRIMARIES:
         primaries = await _primaries(router, name)
         if primaries:
             return Outcome(Result.SUBKEY, primaries)
     result = _result(await _ask(router, job, name))
-    if result is Result.NOT_BLOCKED:
+    if result in (Result.NOT_BLOCKED, Result.NOT_REDACTED):
         primaries = await _primaries(router, name)
         if primaries:
             return Outcome(Result.SUBKEY, primaries)

@@ -368,6 +368,21 @@ async def test_p102_what_has_nothing_but_a_redacted_user_id_is_not_taken(
     assert await held(node, ALICE) == to_bytes(AT_WORK)
 
 
+@pytest.mark.parametrize("action", [AdminAction.REDACT, AdminAction.UNREDACT])
+async def test_user_ids_of_a_subkey_are_not_redacted_but_told_whose_it_is(
+    node: SimulatedNode, action: AdminAction
+) -> None:
+    owner = made(3, "Owner", subkeys=(4,))
+    await add(node, owner)
+    wanted = msgspec.structs.replace(request(action, made(4)), user_ids=(user_id_hash(b"Owner"),))
+    reply = await ask(node, wanted)
+    (line,) = msgspec.json.decode(reply.body)["results"]
+    assert (reply.status, line["result"]) == (409, "subkey")
+    assert line["primaries"] == [fingerprint(owner).hex().upper()]
+    assert await add(node, made(4, "Owner")) == 200
+    assert await held(node, made(4, "Owner"))
+
+
 async def test_what_is_not_held_is_redacted_ahead_and_taken_again_only_if_it_is(
     node: SimulatedNode,
 ) -> None:
