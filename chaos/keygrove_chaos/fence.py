@@ -60,6 +60,7 @@ class Fence:
             entropy=_Entropy(self, ports.entropy),
             databases=_Databases(self, ports.databases),
             compute=_Compute(self, ports.compute),
+            answers=_Compute(self, ports.answers),
             servers=_Servers(self, ports.servers),
         )
 

@@ -207,6 +207,7 @@ class Machine:
             entropy=SeededEntropy(self._world.stream(f"entropy:{self.name}:{life}")),
             databases=databases,
             compute=InlineCompute(),
+            answers=InlineCompute(),
             servers=self._servers,
         )
         site = Site(

@@ -138,6 +138,7 @@ def simulated_ports(
         entropy=SeededEntropy(seed),
         databases=NoDatabases(),
         compute=InlineCompute(),
+        answers=InlineCompute(),
         servers=servers or DoorServers(),
     )
 

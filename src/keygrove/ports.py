@@ -175,5 +175,8 @@ class Ports(msgspec.Struct, frozen=True):
     entropy: Entropy
     databases: Databases
     compute: Compute
+    """For what comes in."""
+    answers: Compute
+    """For answers: whoever waits for one is not to wait until what others sent is looked into."""
     servers: HttpServers
     workers: Workers = Workers()

@@ -75,7 +75,7 @@ def tree(
     if len(stores) != settings.storage.shards:
         raise KeygroveError(f"{len(stores)} stores for {settings.storage.shards} shards")
     policy = policy_of(settings.policy)
-    means = Means(ports.clock, ports.compute, policy)
+    means = Means(ports.clock, ports.compute, ports.answers, policy)
     cache_bytes = settings.storage.cache_bytes // settings.storage.shards
     shards = tuple(
         ChildSpec(

@@ -36,6 +36,8 @@ class Means(msgspec.Struct, frozen=True):
 
     clock: Clock
     compute: Compute
+    """For merges."""
+    answers: Compute
     policy: Policy
 
 

@@ -108,7 +108,7 @@ class Shard(Actor[ShardApi]):
         watcher: Watcher,
     ) -> None:
         self._open_store = open_store
-        self._compute = means.compute
+        self._answers = means.answers
         self._watcher = watcher
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes)
@@ -302,7 +302,7 @@ class Shard(Actor[ShardApi]):
         try:
             dress = partial(serve_form, version.packets, form)
             is_large = len(version.packets) > SLICE_BYTES
-            body = await self._compute.run(dress) if is_large else dress()
+            body = await self._answers.run(dress) if is_large else dress()
         except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
             self._watcher.fault("serve", error)
             return Failed()

@@ -16,6 +16,7 @@ def system_ports(data_dir: Path) -> Ports:
         entropy=SystemEntropy(),
         databases=SqliteFiles(data_dir),
         compute=ThreadCompute(),
+        answers=ThreadCompute(),
         servers=UvicornServers(connections_max()),
         workers=Workers(cores()),
     )

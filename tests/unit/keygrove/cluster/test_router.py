@@ -67,7 +67,7 @@ def site() -> Site:
 
 @asynccontextmanager
 async def routing(site: Site) -> AsyncGenerator[Router, None]:
-    means = Means(LoopClock(), InlineCompute(), VERIFIED)
+    means = Means(LoopClock(), InlineCompute(), InlineCompute(), VERIFIED)
     children = tuple(
         ChildSpec(
             shard_name(number),

@@ -18,7 +18,7 @@ from keygrove.storage.store import Opened, Opening
 from keygrove.telemetry.intake import Intake
 from keygrove_actors import ChildSpec, Ref, SupSpec, run
 from keygrove_chaos.certificates import armored, binary, laborious, large, made
-from keygrove_chaos.node import LoopClock
+from keygrove_chaos.node import InlineCompute, LoopClock
 from keygrove_chaos.stores import HookedStore, Notes
 from keygrove_protocols.openpgp.policy import VERIFIED
 from tests.openpgp import SELF, alice, with_wrong_value
@@ -75,7 +75,7 @@ class Subject:
 @asynccontextmanager
 async def ingesting(*, with_shard: bool = True) -> AsyncGenerator[Subject, None]:
     subject = Subject()
-    means = Means(LoopClock(), subject.compute, VERIFIED)
+    means = Means(LoopClock(), subject.compute, InlineCompute(), VERIFIED)
     start = partial(Shard, subject.open, means, cache_bytes=0, watcher=subject.notes)
     shard = ChildSpec("shard-0", start, name="shard-0")
     ingest = ChildSpec(

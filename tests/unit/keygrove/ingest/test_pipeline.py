@@ -36,7 +36,7 @@ from keygrove.storage.shard import Shard
 from keygrove.storage.store import Opened, Opening
 from keygrove_actors import ChildSpec, ChildTerminated, DeclaredError, Ref, Report, SupSpec, run
 from keygrove_chaos.certificates import armored, binary, laborious, large, made
-from keygrove_chaos.node import LoopClock
+from keygrove_chaos.node import InlineCompute, LoopClock
 from keygrove_chaos.signing import Signer, subpacket
 from keygrove_chaos.stores import Hook, HookedStore, Notes
 from keygrove_protocols.limits import SUBMISSION
@@ -116,7 +116,7 @@ async def ingesting(
         partial(
             Shard,
             subject.open,
-            Means(LoopClock(), subject.compute, policy),
+            Means(LoopClock(), subject.compute, InlineCompute(), policy),
             cache_bytes=0,
             watcher=subject.notes,
         ),

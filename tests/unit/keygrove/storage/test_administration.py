@@ -158,7 +158,7 @@ async def running(open_it: OpenStore) -> AsyncGenerator[Subject, None]:
     start = partial(
         Shard,
         subject.open,
-        Means(LoopClock(), InlineCompute(), VERIFIED),
+        Means(LoopClock(), InlineCompute(), InlineCompute(), VERIFIED),
         cache_bytes=1 << 20,
         watcher=subject.notes,
     )

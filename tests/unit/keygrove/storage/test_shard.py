@@ -107,6 +107,7 @@ class Subject:
         self.ref = ref
         self.hooks = hooks
         self.compute = hooks.compute
+        self.answers = hooks.answers
         self.notes = hooks.notes
         self.reports = hooks.reports
 
@@ -131,6 +132,7 @@ class Hooks:
         self.after: Hook = self._nothing
         self.seen: list[str] = []
         self.compute = Compute()
+        self.answers = Compute()
         self.notes = Notes()
         self.reports: list[Report] = []
 
@@ -177,7 +179,7 @@ async def running(
 ) -> AsyncGenerator[Subject, None]:
     hooks = Hooks(open_store)
 
-    means = Means(Clock(), hooks.compute, policy)
+    means = Means(Clock(), hooks.compute, hooks.answers, policy)
     start = partial(Shard, hooks.open, means, cache_bytes=cache_bytes, watcher=hooks.notes)
     child = ChildSpec("shard-0", start, name="shard-0", shutdown=SHUTDOWN_S)
     spec = SupSpec(children=(child,), intensity=5)
@@ -451,7 +453,21 @@ async def test_a_large_certificate_is_worked_on_elsewhere(
         assert outcomes([await subject.merge(LARGE)]) == [Outcome.CHANGED]
         assert subject.compute.runs == 1
         assert body(await subject.fetch(ALICE, Form.BINARY)) == binary([merge(ALICE, LARGE)])
-        assert subject.compute.runs == 2
+        assert (subject.compute.runs, subject.answers.runs) == (1, 1)
+
+
+async def test_an_answer_does_not_wait_for_what_comes_in(
+    open_it: OpenStore,
+) -> None:
+    """A flood that is merged, or a long form that is read, held up all look-ups of a shard."""
+    async with running(open_it, cache_bytes=64 << 20) as subject:
+        await subject.merge(LARGE)
+        subject.compute.gate = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(subject.merge, ALICE)
+            await subject.compute.reached.wait()
+            assert body(await subject.fetch(LARGE)) == binary([LARGE])
+            subject.compute.gate.set()
 
 
 async def test_what_changes_while_it_is_worked_on_does_not_fill_the_cache(
@@ -459,11 +475,11 @@ async def test_what_changes_while_it_is_worked_on_does_not_fill_the_cache(
 ) -> None:
     async with running(open_it, cache_bytes=64 << 20) as subject:
         await subject.merge(LARGE)
-        subject.compute.gate = anyio.Event()
+        subject.answers.gate = anyio.Event()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(subject.fetch, LARGE)
-            await subject.compute.reached.wait()
-            gate, subject.compute.gate = subject.compute.gate, None
+            await subject.answers.reached.wait()
+            gate, subject.answers.gate = subject.answers.gate, None
             await subject.merge(ALICE)
             gate.set()
         assert body(await subject.fetch(LARGE)) == binary([merge(ALICE, LARGE)])
