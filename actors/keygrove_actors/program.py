@@ -20,6 +20,7 @@ from keygrove_actors.runtime import Runtime, run
 from keygrove_actors.specs import SupSpec
 
 BACKENDS: Final = ("asyncio", "trio")
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(
@@ -49,7 +50,13 @@ def serve(
         raise ValueError(f"backend is {backend!r:.80}: give one of {', '.join(BACKENDS)}")
     seed = int.from_bytes(os.urandom(8))
     tree = partial(run, spec, observe=observe, stop_deadline=stop_deadline, seed=seed)
-    failure = anyio.run(_until_stopped, tree, backend=backend)
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        failure = anyio.run(_until_stopped, tree, backend=backend)
+    finally:  # asyncio leaves its own for SIGINT, also where that was ignored
+        for number, handler in handlers.items():
+            if handler is not None:  # else it was not Python that set it
+                signal.signal(number, handler)
     match failure:
         case None:
             return
@@ -64,7 +71,7 @@ def serve(
 async def _until_stopped(
     tree: Callable[[], AbstractAsyncContextManager[Runtime]],
 ) -> Exception | None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(*STOPPING) as signals:
         async with anyio.create_task_group() as tasks:
             scopes = [tasks.cancel_scope]
             tasks.start_soon(_cancel_innermost, scopes, signals)

@@ -189,9 +189,9 @@ def _change_code(cell: Cell, kind: type[Actor[Any]], extra: Any) -> None:
         raise NotSuspended(cell.label)
     old = cell.actor
     before, after = cell.traits.serves, kind.__traits__.serves
-    if before is not None and after is not before:
+    if before is not None and after is not None and after is not before:
         raise BadSpec(
-            f"{kind.__qualname__} serves {kind.__traits__.served}, and refs to {cell.label} "
+            f"{kind.__qualname__} serves {after.__qualname__}, and refs to {cell.label} "
             f"ask for {before.__qualname__}: give a class that serves that"
         )
     successor = kind.upgrade(state.raw(old), type(old).version, extra)

@@ -76,12 +76,18 @@ def tree(kind: Any) -> SupSpec:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", [Signalled, Interrupted])
-def test_a_signal_stops_the_tree_in_order(backend: str, kind: type[Signalled]) -> None:
+@pytest.mark.parametrize("before", [signal.SIG_IGN, signal.default_int_handler])
+def test_a_signal_stops_the_tree_in_order(backend: str, kind: type[Signalled], before: Any) -> None:
+    """And has the handler afterwards that it had before, ignored in a shell's background, say."""
+    assert kind.sends is not None
     reports: list[Report] = []
-    before = signal.getsignal(kind.sends or 0)
-    serve(tree(kind), observe=reports.append, backend=backend)
+    usual = signal.signal(kind.sends, before)
+    try:
+        serve(tree(kind), observe=reports.append, backend=backend)
+        assert signal.getsignal(kind.sends) is before
+    finally:
+        signal.signal(kind.sends, usual)
     assert reports[-1] == ChildTerminated("a", "a", 1, Shutdown())
-    assert signal.getsignal(kind.sends or 0) is before
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
