@@ -135,9 +135,7 @@ class Tree:
         """The hashes of the 4,096 slots, in order, 32 octets each."""
         rows = [self.top]
         for _ in range(SLOT_DEPTH - 1):
-            rows = [
-                kid for node in rows for kid in (node.kids if isinstance(node, Inner) else _NONE)
-            ]
+            rows = [kid for node in rows for kid in _kids(node)]
         return b"".join(node.hashes if isinstance(node, Inner) else EMPTY * 16 for node in rows)
 
 
