@@ -4,10 +4,11 @@ from typing import TypedDict, Unpack
 
 from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.certificate import Certificate, Component
+from keygrove_protocols.openpgp.findings import Finding, Findings, Mark
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.signatures import read_signature
-from keygrove_protocols.openpgp.verification import Finding, Findings, Mark, verify
+from keygrove_protocols.openpgp.verification import verify
 
 ALICE, BOB, CAROL, SUBKEY, OTHER_SUBKEY = (Signer(number) for number in range(1, 6))
 NAME, OTHER_NAME = Packet(Tag.USER_ID, b"Alice"), Packet(Tag.USER_ID, b"Alice at work")

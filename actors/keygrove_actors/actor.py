@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Awaitable, Callable
 from types import FunctionType
@@ -10,6 +9,7 @@ from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, get_args, g
 
 from keygrove_actors.cell import Cell
 from keygrove_actors.ctx import Ctx
+from keygrove_actors.hooks import check_hooks, check_message
 from keygrove_actors.lanes import lane_of
 from keygrove_actors.messages import (
     Call,
@@ -194,6 +194,7 @@ class Actor(Generic[P]):
 
 
 def _traits(cls: type[Actor[Any]]) -> Traits:
+    check_hooks(cls)
     plain: dict[type[Any], Plain] = {}
     slow: dict[type[Any], Slow] = {}
     for kind, method in cls.__handlers__().items():
@@ -202,7 +203,7 @@ def _traits(cls: type[Actor[Any]]) -> Traits:
         plain,
         slow,
         {kind: method for kind, method in plain.items() if issubclass(kind, Call)},
-        _served(cls),
+        served(cls),
         info=None if _overrides(cls, "on_info") is None else cls.on_info,
         has_init=_overrides(cls, "init") is not None,
         needs_task_for_init=is_slow(cls.init),
@@ -246,28 +247,11 @@ def marked(cls: type[Actor[Any]]) -> list[tuple[Plain, type[Any]]]:
     }
     found = [(getattr(cls, name), kind) for name, kind in names.items()]
     for method, kind in found:
-        _check_message(method, kind)
+        check_message(method, kind, served(cls))
     return found
 
 
-def _check_message(method: Callable[..., Any], kind: type[Any]) -> None:
-    """Compare what checkers cannot: the annotation of the message with the marked kind."""
-    if not kind.__struct_config__.frozen:
-        raise TypeError(f"{kind.__qualname__} can be changed on its way: declare it frozen=True")
-    parameters = list(inspect.signature(method).parameters.values())
-    if len(parameters) < 2 or parameters[1].annotation is inspect.Parameter.empty:
-        raise TypeError(
-            f"{method.__qualname__} does not say what it takes: write "
-            f"def {method.__name__}(self, message: {kind.__name__})"
-        )
-    taken = parameters[1].annotation
-    # a postponed annotation may be of a scope that cannot be seen from here: compare names
-    named = taken.rpartition(".")[2] if isinstance(taken, str) else None
-    if taken is not kind and named != kind.__name__:
-        raise TypeError(f"{method.__qualname__} handles {kind.__qualname__} but takes {taken}")
-
-
-def _served(cls: type[Any]) -> type[Any] | None:
+def served(cls: type[Any]) -> type[Any] | None:
     """The protocol named in `Actor[...]`, None where that is left open."""
     for base in cls.__mro__:
         for generic in vars(base).get("__orig_bases__", ()):

@@ -15,10 +15,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keygrove_actors.death import bury
 from keygrove_actors.failures import NoReply
+from keygrove_actors.hooks import not_awaited
 from keygrove_actors.host import Host, TaskSet, Work
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.mail import DIRECT, EMPTY, Command, Request
@@ -123,9 +125,7 @@ class Cell(Signals):
             if self.traits.needs_task_for_init:
                 self.host = Host(self)
             else:
-                outcome = self._init()
-                assert outcome is None or isinstance(outcome, Ignore | Continue), "see traits"
-                self.started(outcome)
+                self.started(self._init())
         except BaseException as error:
             self.crashed(error)
             if isinstance(error, KeyboardInterrupt):
@@ -161,8 +161,15 @@ class Cell(Signals):
         self.ctx = self.traits.ctx(self)
         return self.actor.init(self.ctx)
 
-    def started(self, outcome: Ignore | Continue | None) -> None:
+    def started(self, outcome: Any) -> None:
         """Acknowledge the start, and turn to the mail that came in the meantime."""
+        if isinstance(outcome, CoroutineType):
+            raise not_awaited(f"init of {self.label}", outcome)
+        if outcome is not None and not isinstance(outcome, Ignore | Continue):
+            raise TypeError(
+                f"init of {self.label} returned {outcome!r:.80}: return nothing, IGNORE or "
+                "CONTINUE(value)"
+            )
         if outcome is Ignore.IGNORE:
             self.ends(GoneReason())
             return
@@ -338,7 +345,9 @@ class Cell(Signals):
         if self.may_terminate:
             try:
                 assert self.reason is not None
-                self.actor.terminate(self.reason)
+                pending = self.actor.terminate(self.reason)
+                if isinstance(pending, CoroutineType):
+                    self.report_unclean(not_awaited(f"terminate of {self.label}", pending))
             except BaseException as error:
                 self.report_unclean(error)  # the reason stays (A-114)
                 if isinstance(error, KeyboardInterrupt):

@@ -12,7 +12,15 @@ from keygrove_actors import groups
 from keygrove_actors.calls import ReplyTo
 from keygrove_actors.cell import Cell
 from keygrove_actors.links import Monitor
-from keygrove_actors.messages import ActorId, Cast, Defer, MonitorId, Reason, WrongTask
+from keygrove_actors.messages import (
+    ActorId,
+    Cast,
+    Defer,
+    MonitorId,
+    Reason,
+    WrongTask,
+    check_reason,
+)
 from keygrove_actors.outcomes import Trace
 from keygrove_actors.receive import receive
 from keygrove_actors.ref import Ref
@@ -177,7 +185,12 @@ class Ctx:
             own.unlink(cell)
 
     def exit(self, reason: Reason) -> None:
-        """End this actor with `reason`, whether or not it traps exits."""
+        """End this actor with `reason`, whether or not it traps exits.
+
+        Raises:
+            TypeError: `reason` is none.
+        """
+        check_reason(reason)
         self._changing("exit").stop(reason)
 
     def alias(self, name: str) -> None:

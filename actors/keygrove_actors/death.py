@@ -34,14 +34,15 @@ def bury(cell: Cell) -> None:
 
 
 def _abandon_mail(cell: Cell, reason: Reason) -> None:
-    held = [cell.current, *(cell.deferred or ()), *(cell.currents or {}).values()]
+    at_hand = () if cell.current is None else (cell.current,)
+    held = [*at_hand, *(cell.deferred or ()), *(cell.currents or {}).values()]
     queued = cell.drop_mail()
     cell.current = cell.deferred = cell.currents = None
     for item in (*held, *queued):
         if isinstance(item, Request):
             if item is not DIRECT:
                 item.fail(CalleeExit(cell.label, type_name(item.message), reason))
-        elif type(item) is Envelope or (item is not None and not isinstance(item, Notice)):
+        elif type(item) is Envelope or not isinstance(item, Notice):
             cell.hub.dead_letter(cell.label, getattr(item, "message", item), Cause.DIED)
     cell.dismiss_line()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keygrove_actors.messages import ActorError, CallError, SpecError
+from keygrove_actors.messages import ActorError, CallError, Reason, SpecError
 
 if TYPE_CHECKING:
     from keygrove_actors.ref import Ref
@@ -59,10 +59,31 @@ class ReceiveTimeout(ActorError, TimeoutError):
 
 
 class WrongMoment(ActorError):
-    """A state machine was asked to do something where it may not."""
+    """Something of a state machine was asked for where it may not be."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what}: move it into a handler")
+    def __init__(self, what: str, way: str = "move it into a handler") -> None:
+        super().__init__(f"{what}: {way}")
+
+
+class TreeEnded(ActorError):
+    """The root supervisor ended by itself: the tree gave up."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(
+            f"the root supervisor {reason}: the last breach reported names the child to mend"
+        )
+        self.reason = reason
+
+
+class StopOverrun(ActorError):
+    """The tree did not stop in time; `late` lists who had to be killed."""
+
+    def __init__(self, late: tuple[str, ...], deadline: float) -> None:
+        super().__init__(
+            f"not stopped within {deadline:g} s, so killed: {', '.join(late)}; "
+            "look at what their terminate waits for, or allow more time"
+        )
+        self.late = late
 
 
 def not_seconds(what: str, value: object) -> TypeError | ValueError:
@@ -72,6 +93,18 @@ def not_seconds(what: str, value: object) -> TypeError | ValueError:
 
 
 # ---- errors of what is asked of a supervisor
+
+
+class Poisoned(CallError):
+    """A worker was at this very request at two crashes running; it is refused for a while."""
+
+    def __init__(self, target: str, message: str) -> None:
+        super().__init__(
+            target,
+            message,
+            f"{target} crashed twice running with this {message} in its hands: "
+            "look at the reports of both before it is sent again",
+        )
 
 
 class WouldDeadlock(CallError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from keygrove_actors.cell import Cell
-from keygrove_actors.mail import Notice
+from keygrove_actors.mail import WITHDRAWN, Notice
 from keygrove_actors.messages import Down, GoneReason, MonitorId, Reason
 from keygrove_actors.ref import Ref
 
@@ -49,11 +49,11 @@ class Monitor(Notice):
         self._target = None
         self._watcher.post_signal(self)
 
-    def unwrap(self) -> Down | None:
+    def unwrap(self) -> Down | object:
         """The `Down`, unless the monitor was taken back meanwhile."""
         monitors = self._watcher.monitors
         if monitors is None or monitors.pop(self._id, None) is None:
-            return None
+            return WITHDRAWN
         assert self._reason is not None
         return Down(self._id, self._ref, self._reason)
 

@@ -83,8 +83,17 @@ class Notice:
     __slots__ = ()
 
     def unwrap(self) -> object:
-        """The message for the handler, or None if it was withdrawn while it waited."""
+        """The message for the handler, or `WITHDRAWN`, if that came while it waited."""
         raise NotImplementedError
+
+
+WITHDRAWN: Final = object()
+"""Stands for the message of a notice that was taken back; None is a message like any other."""
+
+
+def message_of(item: object) -> Any:
+    """What an item of mail brings: itself, unless it is a notice."""
+    return item.unwrap() if isinstance(item, Notice) else item
 
 
 class Envelope(Notice):
@@ -274,10 +283,8 @@ class Mailbox(ABC):
         if isinstance(item, Request):
             item.fail(MailboxFull(self.label, self.limit))
             return
-        if isinstance(item, Notice):
-            self.hub.counters.timers_dropped += type(item) is not Envelope
-            item = item.unwrap()
-        self.hub.dead_letter(self.label, item, Cause.OVERFLOW)
+        self.hub.counters.timers_dropped += isinstance(item, Notice) and type(item) is not Envelope
+        self.hub.dead_letter(self.label, message_of(item), Cause.OVERFLOW)
 
     def _turn_away(self, item: Any) -> None:
         if isinstance(item, Request):

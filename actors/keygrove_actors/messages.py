@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NewType, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    NewType,
+    TypeAlias,
+    TypeVar,
+    get_args,
+)
 
 import msgspec
 
@@ -19,6 +29,9 @@ if TYPE_CHECKING:
 TAKES_TOLD_MAX: Final = 10
 """Messages that an error names, of those that an actor takes."""
 
+TEXT_CHARS_TOLD: Final = 1_000
+"""Of an exception's text, what is told in a line; all of it is in `Crash.text`."""
+
 P_co = TypeVar("P_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
@@ -27,6 +40,11 @@ ActorId = NewType("ActorId", int)
 
 MonitorId = NewType("MonitorId", int)
 """One monitor: what `Ctx.monitor` returns and `Down.id` repeats."""
+
+
+def in_a_line(words: str) -> str:
+    """The same; escaped if it would break the line, or move a terminal's cursor."""
+    return words if words.isprintable() else repr(words)[1:-1]
 
 
 class Call(msgspec.Struct, Generic[P_co, R_co], frozen=True, tag=True):
@@ -90,7 +108,7 @@ class Crash(msgspec.Struct, frozen=True, tag=True):
     id: str = ""
 
     def __str__(self) -> str:
-        return f"crashed with {self.exc}: {self.text[:80]}"
+        return in_a_line(f"crashed with {self.exc}: {self.text[:TEXT_CHARS_TOLD]}")
 
 
 class GoneReason(msgspec.Struct, frozen=True, tag="NoProc"):
@@ -120,6 +138,14 @@ Reason: TypeAlias = Normal | Shutdown | Killed | Crash | GoneReason | NoConnecti
 
 ORDERLY: Final = (Normal, Shutdown)
 """The reasons after which a transient child stays down; all others are abnormal."""
+
+
+def check_reason(reason: object) -> None:
+    """Raise `TypeError` unless it is a `Reason`: not all callers have checkers."""
+    if not isinstance(reason, get_args(Reason)):
+        raise TypeError(
+            f"{reason!r:.80} is no reason to end: give Normal(), Shutdown('why') or another Reason"
+        )
 
 
 class Down(msgspec.Struct, frozen=True):
@@ -152,12 +178,18 @@ class Stop(msgspec.Struct, frozen=True):
 
     reason: Reason = Normal()
 
+    def __post_init__(self) -> None:
+        check_reason(self.reason)
+
 
 class StopReply(msgspec.Struct, Generic[R_co], frozen=True):
     """Answer `reply`, then end this actor with `reason`."""
 
     reason: Reason
     reply: R_co
+
+    def __post_init__(self) -> None:
+        check_reason(self.reason)
 
 
 DEFER: Final = Defer.DEFER
@@ -247,18 +279,6 @@ class CallCycle(CallError):
             f"{' -> '.join(chain)}: make one of them a cast",
         )
         self.chain = chain
-
-
-class Poisoned(CallError):
-    """A worker was at this very request at two crashes running; it is refused for a while."""
-
-    def __init__(self, target: str, message: str) -> None:
-        super().__init__(
-            target,
-            message,
-            f"{target} crashed twice running with this {message} in its hands: "
-            "look at the reports of both before it is sent again",
-        )
 
 
 class DeclaredError(CallError):
@@ -369,27 +389,6 @@ class StartFailed(SpecError):
         super().__init__(f"{child_id} {reason} while it started{why}: mend that and start again")
         self.child_id = child_id
         self.reason = reason
-
-
-class TreeEnded(ActorError):
-    """The root supervisor ended by itself: the tree gave up."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(
-            f"the root supervisor {reason}: the last breach reported names the child to mend"
-        )
-        self.reason = reason
-
-
-class StopOverrun(ActorError):
-    """The tree did not stop in time; `late` lists who had to be killed."""
-
-    def __init__(self, late: tuple[str, ...], deadline: float) -> None:
-        super().__init__(
-            f"not stopped within {deadline:g} s, so killed: {', '.join(late)}; "
-            "look at what their terminate waits for, or allow more time"
-        )
-        self.late = late
 
 
 class SpecWarning(UserWarning):

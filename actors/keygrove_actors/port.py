@@ -27,6 +27,7 @@ from keygrove_actors.actor import Actor
 from keygrove_actors.backend import Parker
 from keygrove_actors.cell import Cell
 from keygrove_actors.ctx import Ctx
+from keygrove_actors.failures import Poisoned
 from keygrove_actors.hub import type_name
 from keygrove_actors.lines import LINE_BYTES_MAX, cut_fields
 from keygrove_actors.messages import (
@@ -38,7 +39,6 @@ from keygrove_actors.messages import (
     InitTimeout,
     Killed,
     Normal,
-    Poisoned,
     Reason,
     WireError,
 )

@@ -10,7 +10,7 @@ import anyio
 from keygrove_actors.actor import Actor
 from keygrove_actors.cell import Cell
 from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import Notice, Request
+from keygrove_actors.mail import WITHDRAWN, Request, message_of
 from keygrove_actors.messages import CallFailure, Cast, Reason, Shutdown
 from keygrove_actors.ref import Ref
 from keygrove_actors.runtime import Runtime
@@ -47,8 +47,8 @@ class _ProbeCell(Cell):
 
     def post_signal(self, item: Any) -> None:
         """Show it to the test."""
-        message = item.unwrap() if isinstance(item, Notice) else item
-        if message is not None and not self.is_dead:
+        message = message_of(item)
+        if message is not WITHDRAWN and not self.is_dead:
             self.inbox.append(message)
             self.news.set()
 

@@ -10,8 +10,8 @@ from functools import partial
 
 import anyio
 
-from keygrove_actors.messages import ActorError
-from keygrove_actors.reports import Report, in_a_line
+from keygrove_actors.messages import ActorError, in_a_line
+from keygrove_actors.reports import Report
 from keygrove_actors.runtime import Runtime, run
 from keygrove_actors.specs import SupSpec
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from keygrove_actors.failures import ReceiveTimeout
-from keygrove_actors.mail import Notice, Request
+from keygrove_actors.mail import WITHDRAWN, Notice, Request, message_of
 from keygrove_actors.messages import WrongTask
 from keygrove_actors.turns import NO_HANDLERS
 from keygrove_actors.wheel import Alarm
@@ -35,11 +35,14 @@ class Receiver:
 
     def take(self) -> Any:
         """The first match in the mailbox, or None; looks at each message once."""
-        box = self._cell.box
-        for position, item in enumerate(box):
+        box, withdrawn = self._cell.box, 0
+        for position, item in enumerate(list(box)):
             if self.matches(item):
-                del box[position]
-                return item.unwrap() if isinstance(item, Notice) else item
+                del box[position - withdrawn]
+                message = message_of(item)
+                if message is not WITHDRAWN:
+                    return message
+                withdrawn += 1
         return None
 
     def offer(self, item: Any) -> None:
@@ -54,7 +57,7 @@ class Receiver:
             return
         box = self._cell.box
         del box[len(box) - 1]
-        self._parker.set_result(item.unwrap() if isinstance(item, Notice) else item)
+        self._parker.set_result(message_of(item))
 
     async def wait(self, within: float | None) -> Any:
         """The first match to come."""

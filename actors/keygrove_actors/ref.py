@@ -11,7 +11,15 @@ from keygrove_actors.cell import Cell
 from keygrove_actors.failures import not_seconds
 from keygrove_actors.hub import DIRECT_TURNS, Hub, type_name
 from keygrove_actors.mail import DIRECT, Envelope, Request
-from keygrove_actors.messages import Call, Cast, MailboxFull, NoProc, Reason, WrongProtocol
+from keygrove_actors.messages import (
+    Call,
+    Cast,
+    MailboxFull,
+    NoProc,
+    Reason,
+    WrongProtocol,
+    check_reason,
+)
 from keygrove_actors.outcomes import Trace
 from keygrove_actors.reports import Cause
 from keygrove_actors.settling import NOT_VALUES
@@ -231,7 +239,11 @@ class Ref(Generic[P]):
         """Send an exit signal: the actor ends with `reason` before its next message.
 
         `Normal` from another actor is ignored (A-060); from the actor itself it is not.
+
+        Raises:
+            TypeError: `reason` is none.
         """
+        check_reason(reason)
         self._hub.check_thread(self, "an exit signal")
         cell = self.resolve()
         if cell is not None:

@@ -12,12 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from keygrove_actors.messages import Crash, Reason
-
-
-def in_a_line(words: str) -> str:
-    """The same; escaped if it would break the line, or move a terminal's cursor."""
-    return words if words.isprintable() else repr(words)[1:-1]
+from keygrove_actors.messages import Crash, Reason, in_a_line
 
 
 class _Report(msgspec.Struct, frozen=True):

@@ -13,14 +13,13 @@ import msgspec
 from keygrove_actors import groups
 from keygrove_actors.backend import Parker, current_backend
 from keygrove_actors.cell import Cell
+from keygrove_actors.failures import StopOverrun, TreeEnded
 from keygrove_actors.hub import Counters, Gate, Hub, Options
 from keygrove_actors.messages import (
     ActorId,
     BadSpec,
     Shutdown,
     StartFailed,
-    StopOverrun,
-    TreeEnded,
 )
 from keygrove_actors.model import Child, State
 from keygrove_actors.ref import Ref

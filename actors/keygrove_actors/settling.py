@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
-from keygrove_actors.failures import StashFull
+from keygrove_actors.failures import StashFull, WrongMoment
+from keygrove_actors.hooks import not_awaited
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.mail import Mailbox, Request
 from keygrove_actors.messages import (
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from keygrove_actors.watch import Watch
 
 _NONE: Final = object()
-NOT_VALUES: Final = frozenset({Defer, Stop, StopReply, Continue, ContinueReply, Hibernate})
-"""The types of outcomes that ask for something; all others are answers."""
+NOT_VALUES: Final = frozenset(
+    {Defer, Stop, StopReply, Continue, ContinueReply, Hibernate, CoroutineType}
+)
+"""The types of outcomes that ask for something, or are wrong; all others are answers."""
 
 
 class Settling(Mailbox):
@@ -103,12 +107,12 @@ class Settling(Mailbox):
         if request is not None and reply is not _NONE:
             self.answer(request, reply)
         match outcome:
+            case CoroutineType() | Defer.POSTPONE:
+                raise self._wrong(outcome)
             case Defer.KEPT:
                 pass
             case Defer.DEFER:
-                if request is not None and not request.parker.done():
-                    self._defer(request)
-                    self.check_handles(request)
+                self._answer_later(request)
             case Continue() | ContinueReply():
                 self.post_first([Continue(outcome.value)])
             case Hibernate.HIBERNATE:
@@ -117,6 +121,17 @@ class Settling(Mailbox):
                 if request is not None and reply is _NONE:
                     self._defer(request)
                 self.ends(outcome.reason)
+
+    def _wrong(self, outcome: Any) -> Exception:
+        """The handler's crash, for an outcome that nothing can be done with."""
+        if outcome is Defer.POSTPONE:
+            return WrongMoment(f"{self.label} has no states to POSTPONE to", "use ctx.stash there")
+        return not_awaited(self.label, outcome)
+
+    def _answer_later(self, request: Request | None) -> None:
+        if request is not None and not request.parker.done():
+            self._defer(request)
+            self.check_handles(request)
 
     def ends(self, reason: Reason) -> None:
         """Begin no further message; the first reason stays."""

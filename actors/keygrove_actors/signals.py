@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from keygrove_actors.host import Host, TaskSet
 from keygrove_actors.hub import Hub
-from keygrove_actors.mail import Notice
+from keygrove_actors.mail import WITHDRAWN, Notice
 from keygrove_actors.messages import ORDERLY, GoneReason, Killed, Normal, Reason
 from keygrove_actors.outcomes import Exit
 from keygrove_actors.reports import TerminateError, Zombie
@@ -45,11 +45,11 @@ class Link(Notice):
         self._reason = reason
         self._owner.post_signal(self)
 
-    def unwrap(self) -> Exit | None:
+    def unwrap(self) -> Exit | object:
         """The `Exit`, unless the link was taken back meanwhile."""
         links = self._owner.links
         if links is None or links.get(self._peer) is not self:
-            return None
+            return WITHDRAWN
         del links[self._peer]
         assert self._reason is not None
         return Exit(self._owner.ref_of(self._peer), self._reason)

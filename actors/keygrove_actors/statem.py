@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 from keygrove_actors.actor import Actor, marked, own_notices
 from keygrove_actors.cell import Cell
 from keygrove_actors.failures import StashFull, WrongMoment
+from keygrove_actors.hooks import check_shape
 from keygrove_actors.hub import type_name
 from keygrove_actors.messages import Cast, Defer, WrongProtocol
 from keygrove_actors.timers import MessageTimer
@@ -43,6 +44,7 @@ _ENTERS: Final = "__enters__"
 
 def when(*states: enum.Enum) -> Callable[[F], F]:
     """Let a handler, marked by `on` or `on_cast`, serve these states only."""
+    _check_states("when", states)
 
     def mark(method: F) -> F:
         setattr(method, _STATES, states)
@@ -56,14 +58,21 @@ def enters(*states: enum.Enum) -> Callable[[F], F]:
 
     It may set timeouts and add events; it may not change the state, postpone, or await.
     """
+    _check_states("enters", states)
 
     def mark(method: F) -> F:
+        check_shape(method, method.__qualname__, "old: State")
         if is_slow(method):
             raise TypeError(f"{method.__qualname__} is entered at once and cannot await: use def")
         setattr(method, _ENTERS, states)
         return method
 
     return mark
+
+
+def _check_states(mark: str, states: tuple[Any, ...]) -> None:
+    if not states or not all(isinstance(state, enum.Enum) for state in states):
+        raise TypeError(f"@{mark} is for some states: write @{mark}(State.SOME), with parentheses")
 
 
 def _as_event(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,8 +170,11 @@ class StateActor(Actor[P], Generic[P, E]):
                         f"{cls.__name__} has two handlers for {kind.__name__} in {state}: keep one"
                     )
                 cls.__table__[state, kind] = method
+        handlers = [method for method, _ in marked(cls)]
         for name in dir(cls):
             hook: Any = getattr(cls, name, None)
+            if hasattr(hook, _STATES) and hook not in handlers:
+                raise TypeError(f"{cls.__name__}.{name} has @when, and no @on or @on_cast: add one")
             for state in getattr(hook, _ENTERS, ()):
                 cls.__hooks__[state] = hook
         slow = {kind for (_, kind), method in cls.__table__.items() if is_slow(method)}
@@ -172,6 +184,8 @@ class StateActor(Actor[P], Generic[P, E]):
 
     def __begun__(self, cell: Cell) -> None:
         """Enter the first state."""
+        if not isinstance(getattr(self, "initial", None), enum.Enum):
+            raise TypeError(f"{type(self).__name__} starts in no state: set initial to one of them")
         self.__machine__ = _Machine(cell, type(self).initial)
         self.__machine__.enter(self, None)
         self.__machine__.queue()
@@ -221,6 +235,9 @@ class _Machine:
     def go(self, state: Any) -> None:
         if self._is_entering:
             raise WrongMoment(f"{state} cannot be gone to while a state is entered")
+        if type(state) is not type(self.state):
+            kind = type(self.state).__name__
+            raise TypeError(f"{state!r:.80} is no state here: go to a member of {kind}")
         self._next = state
 
     def repeat(self) -> None:

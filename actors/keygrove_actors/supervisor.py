@@ -47,7 +47,7 @@ from keygrove_actors.failures import (
 )
 from keygrove_actors.host import TURN_MESSAGES
 from keygrove_actors.hub import Hub, type_name
-from keygrove_actors.mail import Command, Notice, Request
+from keygrove_actors.mail import WITHDRAWN, Command, Request, message_of
 from keygrove_actors.messages import (
     GoneReason,
     Killed,
@@ -230,8 +230,8 @@ class SupervisorCell(Staff):
         elif self.watch is not None and not self._is_let_in(item, kind):
             pass
         elif kind is not Request:
-            message = item.unwrap() if isinstance(item, Notice) else item
-            if message is not None:
+            message = message_of(item)
+            if message is not WITHDRAWN:
                 self.hub.dead_letter(self.label, message, Cause.UNHANDLED)
         elif item.parker.done():
             self._skip(item)

@@ -6,7 +6,7 @@ from math import inf
 from typing import Any, Final
 
 from keygrove_actors.cell import Cell
-from keygrove_actors.mail import Notice
+from keygrove_actors.mail import WITHDRAWN, Notice
 from keygrove_actors.messages import Cast
 from keygrove_actors.wheel import Slot
 
@@ -100,12 +100,12 @@ class MessageTimer(Notice):
         self._due += self._every * (late + 1)
         self._arm()
 
-    def unwrap(self) -> Cast[Any] | None:
+    def unwrap(self) -> object:
         """The message, unless it was cancelled while it waited."""
         self._is_queued = False
         cell = self._cell
         if cell.timers is None or self not in cell.timers:
-            return None
+            return WITHDRAWN
         if self._every is None:
             del cell.timers[self]
         return self.message

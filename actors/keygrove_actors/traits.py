@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from types import UnionType
+from types import CoroutineType, UnionType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -94,7 +94,7 @@ def _reply_type(kind: type[Any]) -> Any:
     return None
 
 
-_UNCHECKED = (Defer, Stop)
+_UNCHECKED = (Defer, Stop, CoroutineType)
 
 
 def _check(actor: Any, kind: Any, outcome: Any) -> None:

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 from keygrove_actors.host import TURN_MESSAGES, TURN_S, Work
 from keygrove_actors.hub import Hub, type_name
 from keygrove_actors.lanes import Lanes
-from keygrove_actors.mail import EMPTY, Command, Envelope, Notice, Request
+from keygrove_actors.mail import (
+    EMPTY,
+    WITHDRAWN,
+    Command,
+    Envelope,
+    Notice,
+    Request,
+    message_of,
+)
 from keygrove_actors.messages import DeclaredError, WrongProtocol
 from keygrove_actors.outcomes import Continue
 from keygrove_actors.reports import Cause
@@ -157,10 +165,10 @@ class Turns(Settling):
             return None
         if kind is Continue:
             return self._run_either(type(self.actor).on_continue, item.value)
-        message = item.unwrap() if isinstance(item, Notice) else item
+        message = message_of(item)
         if isinstance(item, Envelope):
             self.trace = item.trace
-        return None if message is None else self._dispatch(message, None)
+        return None if message is WITHDRAWN else self._dispatch(message, None)
 
     def _is_let_in(self, item: Any, kind: type[Any]) -> bool:
         """Tell the observers that there is a message; whether it is to be handled."""

@@ -22,10 +22,11 @@ from keygrove_chaos.certificates import binary, large, made
 from keygrove_chaos.signing import Signer
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.certificate import Certificate, Component, canonical
+from keygrove_protocols.openpgp.findings import unite
 from keygrove_protocols.openpgp.packets import CertificateSplitter
 from keygrove_protocols.openpgp.policy import VERIFIED
 from keygrove_protocols.openpgp.rules import keep
-from keygrove_protocols.openpgp.verification import unite, verify
+from keygrove_protocols.openpgp.verification import verify
 
 SAMPLE_S = 0.02
 PIECE_BYTES = 1 << 20

@@ -20,6 +20,7 @@ import msgspec
 
 from keygrove_chaos.campaign import Verdict, judge, scenario_named
 from keygrove_chaos.errors import ChaosError
+from keygrove_chaos.program import program
 from keygrove_chaos.trace import Trace, line
 from keygrove_chaos.tripwires import WATCHED
 from keygrove_chaos.world import EngineName, Options
@@ -48,9 +49,9 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     digest: str
     events: Annotated[int, msgspec.Meta(ge=0)]
     watched: tuple[str, ...] = ()
-    """Packages that were watched besides Keygrove's."""
+    """Packages that were watched besides Keygrove's and the scenario's program."""
     code: str
-    """A hash of the code that ran: Keygrove's, the scenario's package, and what was watched."""
+    """A hash of the code that ran: Keygrove's, the scenario's program, and what was watched."""
     versions: dict[str, str]
     plan: msgspec.Raw = msgspec.Raw(b"null")
     last: tuple[str, ...] = ()
@@ -163,14 +164,12 @@ def versions() -> dict[str, str]:
 
 
 def code_digest(scenario: str, watched: Iterable[str] = ()) -> str:
-    """A hash of all modules of Keygrove, of what the scenario is in, and of what is watched.
+    """A hash of all modules of Keygrove, of the scenario's program, and of what is watched.
 
-    Of a scenario at `package.module:function` that is the whole package. 16 hexadecimal digits.
+    16 hexadecimal digits.
     """
     module = scenario.partition(":")[0]
-    roots = {name: _root(name) for name in (*PACKAGES, *watched)}
-    if (top := module.partition(".")[0]) not in roots:
-        roots[top] = _root(module, module.count("."))
+    roots = {name: _root(name) for name in (*PACKAGES, *program(module), *watched)}
     hashed = hashlib.blake2b(digest_size=8)
     for name, root in roots.items():
         for path in sorted(root.rglob("*.py")) if root.is_dir() else (root,):
@@ -179,14 +178,12 @@ def code_digest(scenario: str, watched: Iterable[str] = ()) -> str:
     return hashed.hexdigest()
 
 
-def _root(module: str, above: int = 0) -> Path:
-    """The folder of a package or the file of a module; so many packages further up."""
+def _root(module: str) -> Path:
+    """The folder of a package or the file of a module."""
     spec = find_spec(module)
     assert spec is not None, f"{module} was imported"
     if spec.origin is None:  # a package without an `__init__`
         assert spec.submodule_search_locations is not None
         return Path(next(iter(spec.submodule_search_locations)))
     path = Path(spec.origin)
-    if spec.submodule_search_locations is not None:
-        path = path.parent
-    return path.parents[above - 1] if above else path
+    return path if spec.submodule_search_locations is None else path.parent

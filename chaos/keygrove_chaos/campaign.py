@@ -10,7 +10,7 @@ import importlib
 import inspect
 import time
 from collections.abc import Generator, Iterable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -85,11 +85,16 @@ def judge(
         PlanError: `options` has a plan that the scenario cannot play.
     """
     begun = time.perf_counter()
-    trace, worlds = Trace(options.keep) if trace is None else trace, list[World]()
+    trace = Trace(options.keep) if trace is None else trace
+    # Not the world itself: a run is cleaned up at its end, and must not be held until later.
+    left: list[tuple[dict[str, int], bytes | None]] = []
 
+    @wraps(scenario)
     async def main(world: World) -> tuple[str, ...]:
-        worlds.append(world)
-        return _findings(await scenario(world))
+        try:
+            return _findings(await scenario(world))
+        finally:
+            left.append((world.counts, world.plan))
 
     try:
         violations = run(main, seed=seed, options=options, trace=trace).result
@@ -99,6 +104,7 @@ def judge(
         if isinstance(wrong := first(error), PlanError):
             raise wrong from None
         violations = (sentence(error),)
+    counts, plan = left[0] if left else ({}, None)
     return Verdict(
         seed=seed,
         violations=violations,
@@ -107,8 +113,8 @@ def judge(
         checkpoints=tuple(trace.checkpoints),
         virtual_s=trace.at,
         real_s=time.perf_counter() - begun,
-        counts=worlds[0].counts if worlds else {},
-        plan=worlds[0].plan if worlds else None,
+        counts=counts,
+        plan=plan,
     )
 
 

@@ -66,7 +66,8 @@ def _of_runs(command: F) -> F:
             "--watch",
             metavar="PACKAGE",
             multiple=True,
-            help="Stop what in this package, too, asks for real time, chance, threads or files.",
+            help="Stop what in this package, besides Keygrove's and the scenario's own, asks for "
+            "real time, chance, threads or files.",
         ),
     ):
         command = option(command)
@@ -298,7 +299,7 @@ def _known(scenario: str) -> Any:
 
 
 def _options(engine: EngineName, watch: tuple[str, ...]) -> Options:
-    """Of a run that watches these packages besides Keygrove's."""
+    """Of a run that watches these packages besides Keygrove's and the program."""
     for name in watch:
         try:
             is_there = find_spec(name) is not None

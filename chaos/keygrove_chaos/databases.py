@@ -102,6 +102,10 @@ class WatchedDatabases:
         """See `ports.Databases`."""
         return await self._databases.holds(path)
 
+    async def secure(self, path: str) -> None:
+        """See `ports.Databases`."""
+        await self._databases.secure(path)
+
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
         await self._databases.remove(path)

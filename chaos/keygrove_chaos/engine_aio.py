@@ -214,7 +214,6 @@ class JumpingLoop(asyncio.BaseEventLoop):
 
 _STREAMS: Final = "real sockets: take streams of a simulated Network, and a StreamListener"
 _PROCESSES: Final = "real processes: have the scenario stand in for what they do"
-_THREADS: Final = "threads: call the function itself"
 _FILES: Final = "the kernel's files: take what they say as an argument"
 _ABSENT: Final = {
     **dict.fromkeys(("create_connection", "create_server", "create_datagram_endpoint"), _STREAMS),
@@ -225,9 +224,11 @@ _ABSENT: Final = {
     **dict.fromkeys(
         ("add_reader", "add_writer", "connect_read_pipe", "connect_write_pipe"), _FILES
     ),
-    "run_in_executor": _THREADS,
 }
-"""What asyncio's loops do with the world outside, and what to do in its place."""
+"""What asyncio's loops do with the world outside, and what to do in its place.
+
+Threads are a matter of `tripwires`.
+"""
 
 
 def _absent(name: str, advice: str) -> Callable[..., None]:

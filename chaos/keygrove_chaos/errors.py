@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 _LOOPS: Final = frozenset(
     {"anyio", "asyncio", "trio", "keygrove_chaos.engine_aio", "keygrove_chaos.engine_trio"}
+    | {"concurrent", "threading", "keygrove_chaos.tripwires"}
 )
 SHOWN: Final = 20
 """Names that are told where one is unknown."""
@@ -54,16 +55,26 @@ def sentence(error: BaseException) -> str:
 
 
 def place(error: BaseException) -> str:
-    """The innermost line that raised it and is not of an event loop, as `file.py:12`, or empty."""
+    """The innermost line that raised it and is not of an event loop, as `file.py:12`, or empty.
+
+    Errors of ours are told where they were made.
+    """
     walked = list(traceback.walk_tb(error.__traceback__))
     own = [(frame, number) for frame, number in walked if not is_of_loop(frame)] or walked
+    if isinstance(error, ChaosError):
+        own = [(frame, number) for frame, number in own if not _is_ours(frame)]
     return f"{Path(own[-1][0].f_code.co_filename).name}:{own[-1][1]}" if own else ""
 
 
 def is_of_loop(frame: FrameType) -> bool:
-    """Whether it runs code of an event loop, which is nobody's bug."""
+    """Whether it runs code of an event loop, its threads or our wires, which is nobody's bug."""
     module: str = frame.f_globals.get("__name__", "")
     return module in _LOOPS or module.partition(".")[0] in _LOOPS
+
+
+def _is_ours(frame: FrameType) -> bool:
+    module: str = frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] == "keygrove_chaos"
 
 
 def known(found: Mapping[str, T], name: object, what: str) -> T:

@@ -112,6 +112,11 @@ class _Databases:
         self._fence.check()
         return await self._databases.holds(path)
 
+    async def secure(self, path: str) -> None:
+        """See `ports.Databases`."""
+        self._fence.check()
+        await self._databases.secure(path)
+
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
         self._fence.check()

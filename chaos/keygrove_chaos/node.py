@@ -75,6 +75,10 @@ class NoDatabases:
         """See `ports.Databases`."""
         raise AssertionError(f"{path} was looked at in a node without files")
 
+    async def secure(self, path: str) -> None:
+        """See `ports.Databases`."""
+        raise AssertionError(f"{path} was synchronised in a node without files")
+
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
         raise AssertionError(f"{path} was removed in a node without files")

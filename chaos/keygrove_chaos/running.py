@@ -8,6 +8,7 @@ anyio but threads, sockets, files and processes.
 from __future__ import annotations
 
 import gc
+import inspect
 import signal
 import threading
 import traceback
@@ -21,15 +22,26 @@ import msgspec
 from keygrove_chaos.engine_aio import run_on_aio
 from keygrove_chaos.engine_trio import run_on_trio
 from keygrove_chaos.errors import first, place
+from keygrove_chaos.program import program_of
 from keygrove_chaos.trace import Trace, line
-from keygrove_chaos.tripwires import replaced, tripwires
-from keygrove_chaos.world import EngineName, LivelockError, Main, Options, UnsupportedError
+from keygrove_chaos.tripwires import THREADS, NondeterminismError, blamed, replaced, tripwires
+from keygrove_chaos.world import (
+    DeadlockError,
+    EngineName,
+    LivelockError,
+    Main,
+    Options,
+    TimeUpError,
+    UnsupportedError,
+)
 
 T = TypeVar("T")
 
 SHOWN: Final = 50
 """Events shown when a run fails."""
 AGAIN_S: Final = 1.0
+STANDS_STILL: Final = 10
+"""Real seconds for each of the processor's that a run may take."""
 _FOREIGN: Final[dict[EngineName, tuple[str, str]]] = {
     "trio": ("no running event loop", "asyncio's loop"),
     "aio": ("must be called from async context", "trio"),
@@ -58,23 +70,29 @@ def run(
     Whatever it raises carries the seed and the last events as notes. A `trace` of the caller's
     has them all, also then.
 
+    The program of `main` is watched besides `options.watched`.
+
     Raises:
-        LivelockError: virtual time stood still, or `options.real_s` were over.
+        LivelockError: virtual time stood still, or `options.cpu_s` were over.
         DeadlockError: nothing was left that could happen.
         TimeUpError: it was not over after `options.limit_s` virtual seconds.
-        NondeterminismError: a package of `options.watched` reached past its ports.
+        NondeterminismError: what is watched reached past its ports, or anybody waited for a thread.
     """
     trace = Trace(options.keep) if trace is None else trace
     with (
         _no_collector(),
-        _alarm(options.real_s) as rung,
-        tripwires(options.watched) as hits,
-        _threads_end_with_the_program(),
+        _alarm(options.cpu_s) as rung,
+        _threads() as started,
+        tripwires((*options.watched, *program_of(main))) as hits,
     ):
         try:
             try:
                 run_on = run_on_trio if options.engine == "trio" else run_on_aio
                 result, virtual_s = run_on(main, seed, trace, options)
+            except (DeadlockError, TimeUpError) as waiting:
+                for thread in started:
+                    raise thread from waiting
+                raise
             finally:
                 # Whoever was running may have swallowed it, as a server does with a bug.
                 for error in (*rung, *hits):
@@ -116,16 +134,23 @@ def _no_collector() -> Generator[None, None, None]:
 
 
 @contextmanager
-def _threads_end_with_the_program() -> Generator[None, None, None]:
-    """Let no thread that a scenario starts keep this process alive."""
+def _threads() -> Generator[list[NondeterminismError], None, None]:
+    """Let no thread that is started keep this process alive; yields where that was done.
+
+    Modules that nobody watches may start some: whoever waits for one is in vain, though.
+    """
     real: Callable[[threading.Thread], None] = threading.Thread.start
+    started: list[NondeterminismError] = []
 
     def start(thread: threading.Thread) -> None:
+        frame = inspect.currentframe()
+        assert frame is not None
+        started.append(blamed("Thread.start", frame.f_back or frame, THREADS))
         thread.daemon = True
         real(thread)
 
     with replaced(threading.Thread, "start", start):
-        yield
+        yield started
 
 
 class _Alarm(KeyboardInterrupt):
@@ -134,26 +159,48 @@ class _Alarm(KeyboardInterrupt):
 
 @contextmanager
 def _alarm(seconds: float) -> Generator[list[LivelockError], None, None]:
-    """Interrupt a run that takes too long in real time, even in a loop without an await.
+    """Interrupt a run that takes too much of the processor, even in a loop without an await.
 
-    Yields where that was. It is interrupted again each second, until it ends.
+    How long that is in real time depends on who else wants it. What does not want it at all is
+    interrupted after ten times as many real seconds. Yields where that was. It is interrupted
+    again each second, until it ends.
     """
     rung: list[LivelockError] = []
     if threading.current_thread() is not threading.main_thread():
         yield rung
         return
 
-    def ring(_: int, frame: FrameType | None) -> None:
+    spans = {
+        signal.SIGPROF: f"{seconds:g} s of the processor",
+        signal.SIGALRM: f"{seconds * STANDS_STILL:g} real seconds",
+    }
+
+    def ring(number: int, frame: FrameType | None) -> None:
         if not rung:
             where = "".join(traceback.format_stack(frame, limit=5))
-            says = f"the run took more than {seconds:g} real seconds; it is at\n{where}"
+            span = spans[signal.Signals(number)]
+            says = f"the run took more than {span}; it is at\n{where}"
             rung.append(LivelockError(says))
         raise _Alarm
 
-    before: Any = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
-    try:
+    with (
+        _timer(signal.ITIMER_PROF, signal.SIGPROF, seconds, ring),
+        _timer(signal.ITIMER_REAL, signal.SIGALRM, seconds * STANDS_STILL, ring),
+    ):
         yield rung
+
+
+@contextmanager
+def _timer(
+    clock: int,
+    number: signal.Signals,
+    seconds: float,
+    ring: Callable[[int, FrameType | None], None],
+) -> Generator[None, None, None]:
+    before: Any = signal.signal(number, ring)
+    signal.setitimer(clock, seconds, AGAIN_S)
+    try:
+        yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(clock, 0)
+        signal.signal(number, before)

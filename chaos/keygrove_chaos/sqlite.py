@@ -21,12 +21,13 @@ import apsw
 
 from keygrove.errors import DamagedError, DiskFullError, KeygroveError, StoreError
 from keygrove.ports import SqlDatabase, SqlRows, SqlSession, SqlValue
-from keygrove_chaos.disk import Mount
+from keygrove_chaos.disk import File, Mount
 from keygrove_chaos.timeline import Timeline
 from keygrove_chaos.vfs import DiskVfs, WallTime, close, code_of
 
 T = TypeVar("T")
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 FREE_BYTES_MIN = 1 << 20
 COPY_BYTES = 1 << 20
 READER_TIMEOUT_MS = 5_000
@@ -63,12 +64,11 @@ class SimulatedDatabases:
         try:
             if writable:
                 _make_folder(self._mount, dirname(path))
-                _write_again(self._mount, f"{path}-wal")
             db = self._connect(path, attached, writable=writable)
         except apsw.Error as error:
             raise _told(path, self._mount, error, at="cannot open ") from error
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if error.errno in _FULL:
                 raise DiskFullError(basename(path)) from error
             raise StoreError(f"cannot open {path}: {error}") from error
         connection = _Connection(db, path, self._mount, self._vfs)
@@ -86,6 +86,18 @@ class SimulatedDatabases:
             return self._mount.exists(path) and self._mount.open(path).size > 0
         except OSError as error:
             raise StoreError(f"cannot look at {path}: {error}") from error
+
+    async def secure(self, path: str) -> None:
+        """See `ports.Databases`."""
+        log = f"{path}-wal"
+        try:
+            if self._mount.exists(log):
+                _write_again(self._mount.open(log))
+        except OSError as error:
+            if error.errno in _FULL:
+                raise DiskFullError(basename(log)) from error
+            raise StoreError(f"cannot synchronise {log}: {error}") from error
+        await anyio.sleep(self._mount.disk.take_owed_s())
 
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
@@ -127,11 +139,9 @@ def _make_folder(mount: Mount, path: str) -> None:
     mount.sync_folder(dirname(path))
 
 
-def _write_again(mount: Mount, path: str) -> None:
-    """Make what a log shows durable, as `keygrove.system.sqlite` does."""
-    if not mount.exists(path):
-        return
-    file, at = mount.open(path), 0
+def _write_again(file: File) -> None:
+    """As `keygrove.system.sqlite` does."""
+    at = 0
     while part := file.read(COPY_BYTES, at):
         at += file.write(part, at)
     file.sync()

@@ -26,14 +26,14 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Final, TypeAlias
 
 import anyio
 import anyio.to_thread
 import trio
 
-from keygrove_chaos.errors import RunError
+from keygrove_chaos.errors import RunError, is_of_loop
 
 Look: TypeAlias = Callable[[str], None]
 """Looks at the caller of whoever calls it, by the name of what was called."""
@@ -43,7 +43,7 @@ WATCHED: Final = ("keygrove", "keygrove_actors", "keygrove_protocols")
 
 _TIME: Final = "take time from the event loop, or a clock as an argument"
 _CHANCE: Final = "take chance as an argument: World.stream gives it"
-_THREADS: Final = "there is one thread: call the function itself"
+THREADS: Final = "there is one thread: call the function itself"
 _STREAMS: Final = "take streams as an argument: a simulated Network gives them"
 _FILES: Final = "take files as an argument, or what they say: a simulated Disk gives them"
 _PROCESSES: Final = "there is one process: take what others do as an argument"
@@ -57,20 +57,34 @@ _FUNCTIONS: Final[tuple[tuple[object, str, str], ...]] = (
     *((secrets, name, _CHANCE) for name in ("choice", "randbelow", "randbits")),
     *((os, name, _CHANCE) for name in ("urandom", "getrandom")),
     *((uuid, name, _CHANCE) for name in ("uuid1", "uuid4")),
-    (threading.Thread, "start", _THREADS),
-    (asyncio, "to_thread", _THREADS),
-    *((owner, "run_sync", _THREADS) for owner in (trio.to_thread, anyio.to_thread)),
+    (threading.Thread, "start", THREADS),
+    (asyncio, "to_thread", THREADS),
     *((socket, name, _STREAMS) for name in ("socket", "socketpair", "create_connection")),
     *((socket, name, _STREAMS) for name in ("create_server", "getaddrinfo", "gethostbyname")),
+    *((anyio, name, _STREAMS) for name in ("connect_tcp", "create_tcp_listener", "getaddrinfo")),
+    *((anyio, name, _STREAMS) for name in ("connect_unix", "create_unix_listener")),
+    *((anyio, name, _STREAMS) for name in ("create_udp_socket", "create_connected_udp_socket")),
+    *((trio, name, _STREAMS) for name in ("open_tcp_stream", "open_tcp_listeners", "serve_tcp")),
     *((owner, "open", _FILES) for owner in (builtins, io, os)),
-    *((Path, name, _FILES) for name in ("open", "read_bytes", "read_text")),
-    *((Path, name, _FILES) for name in ("write_bytes", "write_text")),
+    *((owner, "open", _FILES) for owner in (Path, anyio.Path, trio.Path)),
+    *((owner, "read_bytes", _FILES) for owner in (Path, anyio.Path, trio.Path)),
+    *((owner, "read_text", _FILES) for owner in (Path, anyio.Path, trio.Path)),
+    *((owner, "write_bytes", _FILES) for owner in (Path, anyio.Path, trio.Path)),
+    *((owner, "write_text", _FILES) for owner in (Path, anyio.Path, trio.Path)),
     *((owner, "open_file", _FILES) for owner in (trio, anyio)),
     *((tempfile, name, _FILES) for name in ("mkdtemp", "mkstemp", "TemporaryDirectory")),
     *((tempfile, name, _FILES) for name in ("TemporaryFile", "NamedTemporaryFile")),
     *((os, name, _PROCESSES) for name in ("fork", "system", "popen", "posix_spawn")),
     *((subprocess, name, _PROCESSES) for name in ("Popen", "run", "check_output", "check_call")),
+    *((owner, "run_process", _PROCESSES) for owner in (anyio, trio)),
+    (anyio, "open_process", _PROCESSES),
 )
+
+_FOR_NOBODY: Final[tuple[tuple[object, str, str], ...]] = (
+    *((owner, "run_sync", THREADS) for owner in (trio.to_thread, anyio.to_thread)),
+    (asyncio.BaseEventLoop, "run_in_executor", THREADS),
+)
+"""What no world can do, whoever asks: virtual time does not wait for threads."""
 
 
 class NondeterminismError(RunError):
@@ -83,30 +97,39 @@ class NondeterminismError(RunError):
         self.line = line
 
 
+def blamed(what: str, frame: FrameType, advice: str) -> NondeterminismError:
+    """The error of the innermost caller that is not of an event loop, or of its threads."""
+    at: FrameType | None = frame
+    while at is not None and is_of_loop(at):
+        at = at.f_back
+    at = at or frame
+    return NondeterminismError(what, at.f_code.co_filename, at.f_lineno, advice)
+
+
 @contextmanager
 def tripwires(
     packages: Sequence[str] = WATCHED,
 ) -> Generator[list[NondeterminismError], None, None]:
     """Keep the wires up while the block runs; yields the errors that they raised.
 
-    A module belongs to a package by its name, so code of programs and tests goes free.
+    A module belongs to a package by its name; modules of others go free, but for threads.
     """
     hits: list[NondeterminismError] = []
     is_up = True
 
-    def look(what: str, advice: str) -> None:
+    def look(what: str, advice: str, *, whoever: bool = False) -> None:
         frame = sys._getframe(2)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the documented way to one's caller
         module: str = frame.f_globals.get("__name__", "")
-        if is_up and _is_of(packages, module):
-            file, line = frame.f_code.co_filename, frame.f_lineno
-            hits.append(NondeterminismError(what, file, line, advice))
+        if is_up and (whoever or _is_of(packages, module)):
+            hits.append(blamed(what, frame, advice))
             raise hits[-1]
 
     wires: dict[int, object] = {}
     with ExitStack() as stack:
-        for owner, name, advice in _FUNCTIONS:
+        for owner, name, advice in (*_FUNCTIONS, *_FOR_NOBODY):
             if hasattr(owner, name):
-                wire = _wired(owner, name, partial(look, advice=advice))
+                whoever = (owner, name, advice) in _FOR_NOBODY
+                wire = _wired(owner, name, partial(look, advice=advice, whoever=whoever))
                 wires[id(getattr(owner, name))] = wire
                 stack.enter_context(replaced(owner, name, wire))
         wires[id(datetime.datetime)] = dated = _dated(partial(look, advice=_TIME))

@@ -21,8 +21,8 @@ T = TypeVar("T")
 EngineName: TypeAlias = Literal["aio", "trio"]
 ENGINES: Final[tuple[EngineName, ...]] = ("aio", "trio")
 
-REAL_S: Final = 30.0
-"""Real seconds a run may take."""
+CPU_S: Final = 30.0
+"""Seconds of the processor that a run may take."""
 STILL_PASSES: Final = 200_000
 """Rounds of the scheduler, without virtual time passing, after which a run is called a livelock."""
 HOST: ContextVar[str] = ContextVar("HOST", default="")
@@ -155,14 +155,14 @@ Main: TypeAlias = Callable[[World], Awaitable[T]]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one run. `limit_s` is virtual, `real_s` is not; `keep` says which events to keep."""
+    """Of one run. `limit_s` is virtual time, `cpu_s` is the processor's; `keep`: which events."""
 
     engine: EngineName = "aio"
     limit_s: float = 86_400.0
-    real_s: float = REAL_S
+    cpu_s: float = CPU_S
     order: Callable[[Random], Order] = order_for
     watched: tuple[str, ...] = WATCHED
-    """Packages that tripwires watch; see `tripwires`."""
+    """Packages that tripwires watch besides the program of the scenario; see `tripwires`."""
     keep: range | None = None
     plan: bytes | None = None
     """In place of what the seed would draw; see `World.planned`."""

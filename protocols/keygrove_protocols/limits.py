@@ -46,6 +46,10 @@ BULK = Limits(
 SUBPACKETS_MAX = 512
 """Of one signature; one with more counts as malformed."""
 
+EMBEDDED_MAX = 8
+"""Signatures embedded in one; one with more counts as malformed. A binding needs one, and for each
+in the subkey's name the subkey's owner can have us do arithmetic of the slowest kind."""
+
 SEARCH_BYTES_MAX = 2_048
 """Of the text searched for: as long as the longest user ID."""
 

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeGuard, cast
@@ -38,14 +39,16 @@ FORMS = {
     "policy.preset": Form('"verified", "minimal" or "sks-compatible"', '"verified"'),
     "policy.third_party": Form('"preset", "all", "attested" or "none"', '"attested"'),
     "policy.user_attributes": Form("true or false", "false"),
-    "policy.sha1_until": Form("a day, or empty text", '"2019-01-19"'),
+    "policy.sha1_until": Form("a day in quotes, or empty text", '"2019-01-19"'),
     "policy.blocked": Form(
-        "a list of fingerprints in hexadecimal", '["0123456789ABCDEF0123456789ABCDEF01234567"]'
+        "a list of fingerprints, each 32, 40 or 64 hexadecimal digits without 0x and blanks",
+        '["0123456789ABCDEF0123456789ABCDEF01234567"]',
     ),
     "admin.keys": Form(
-        "a list of fingerprints in hexadecimal", '["0123456789ABCDEF0123456789ABCDEF01234567"]'
+        "a list of fingerprints, each 40 or 64 hexadecimal digits without 0x and blanks",
+        '["0123456789ABCDEF0123456789ABCDEF01234567"]',
     ),
-    "admin.server": Form("the name of this server, or empty text", '"keys.example.org"'),
+    "admin.server": Form("the host name of this server, or empty text", '"keys.example.org"'),
     "admin.hockeypuck_form": Form("true or false", "false"),
     "recon.listen": Form("a list of HOST:PORT", '["0.0.0.0:11370"]'),
     "recon.gossip_interval": Form("a number of seconds, above 0 and up to 86400", "60"),
@@ -71,6 +74,9 @@ _TEXTS = {
     "admin.server",
 }
 """Keys whose value is text, even where that reads as a number."""
+
+_LISTS = {"http.listen", "metrics.listen", "recon.listen", "policy.blocked", "admin.keys"}
+"""Keys whose value is a list of texts."""
 
 Table = dict[str, Any]
 """TOML's own shape: its values may be anything until they are converted."""
@@ -113,7 +119,6 @@ def load(
     settings = _check(merged, "settings")
     _check_distinct(settings)
     _check_admin(settings)
-    policy_of(settings.policy)
     return Configuration(settings, origins)
 
 
@@ -167,8 +172,9 @@ def _from_text(key: str, text: str) -> object:
     value: object = table["value"] if len(table) == 1 else text
     if key in _TEXTS and not isinstance(value, str):
         return text
-    if isinstance(value, str) and key.endswith(".listen"):
-        return [part.strip() for part in value.split(",") if part.strip()]
+    if key in _LISTS and isinstance(value, str | int):
+        whole = value if isinstance(value, str) else text  # digits alone read as a number
+        return [part.strip() for part in whole.split(",") if part.strip()]
     return value
 
 
@@ -194,9 +200,13 @@ def _key_of(variable: str) -> str:
 
 def _check(table: Table, origin: str) -> Settings:
     try:
-        return msgspec.convert(table, Settings)
+        settings = msgspec.convert(table, Settings)
+        policy_of(settings.policy)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{origin}: {_advice(str(error), table)}") from error
+    except SettingsError as error:
+        raise SettingsError(f"{origin}: {error}") from error
+    return settings
 
 
 def _advice(message: str, table: Table) -> str:
@@ -228,6 +238,8 @@ def _shown(table: Table, path: str) -> str:
     for step in re.findall(r"\w+", path):
         # msgspec went this way before us: what is no table is a list.
         value = value[step] if _is_table(value) else cast("list[object]", value)[int(step)]
+    if isinstance(value, bool | date | time):
+        return str(value).lower().replace(" ", "T")  # as TOML writes it
     return repr(value)[:QUOTED_CHARS_MAX]
 
 

@@ -98,9 +98,7 @@ class Databases(Protocol):
     ) -> AbstractAsyncContextManager[SqlDatabase]:
         """Open the file, made if need be; `attached` is a second one, to be read as `side`.
 
-        Neither file is ever checkpointed unless a callable says so: not on closing, either. After
-        a synchronisation that failed, the system may show what the disk never got: so a log that
-        is there is made durable before one who may write reads it.
+        Neither file is ever checkpointed unless a callable says so: not on closing, either.
 
         Raises:
             DiskFullError: the disk is full, and it cannot be opened without room.
@@ -113,6 +111,15 @@ class Databases(Protocol):
 
         Raises:
             StoreError: it cannot be looked at.
+        """
+        ...
+
+    async def secure(self, path: str) -> None:
+        """Make durable what the log of a file that is not open shows, if there is one.
+
+        Raises:
+            DiskFullError: the disk is full, and this one needs room even for that.
+            StoreError: it cannot be done.
         """
         ...
 

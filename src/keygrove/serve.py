@@ -293,9 +293,8 @@ def _clients(
         metrics=tuple(endpoint.address for endpoint in site.endpoints.metrics),
         durability=settings.storage.durability,
     )
-    shards = settings.storage.shards
     own = _shared(site, telemetry, admit_all)
-    control = control_app(about, insight, shards, own, may_crash=site.may_crash)
+    control = control_app(about, insight, settings, own, may_crash=site.may_crash)
     return (
         *_listener(site, LISTENER, hkp, site.endpoints.http),
         *_listener(site, "control", control, site.endpoints.control),

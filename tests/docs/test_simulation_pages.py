@@ -162,11 +162,12 @@ def test_the_mutant_of_the_page_is_found(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_mended_service_can_be_watched(folder: Path) -> None:
-    watching = "--watch counter --watch mended"
-    assert watching in PAGE
-    done = ran(folder, *f"simulate --scenario mended:scenario --seeds 2 {watching}".split())
-    assert done.returncode == 0, done.stderr
+def test_the_service_is_watched(folder: Path, tmp_path: Path) -> None:
+    for name in NAMES:
+        text = (folder / name).read_text()
+        (tmp_path / name).write_text(text.replace("self.total += amount", "open('/dev/null')"))
+    done = ran(tmp_path, "simulate", "--scenario", "mended:scenario", "--seeds", "2")
+    assert re.search(r"builtins\.open called at .*/counter\.py:\d+: take files as", done.stderr)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from tests.e2e.conftest import (
     Server,
     Servers,
     armor,
+    eventually,
     keygrove,
     make_certificate,
     needs,
@@ -188,6 +189,55 @@ def test_on_the_machine_nothing_has_to_be_signed(server: Server) -> None:
         ["local", "unblock", "done", BOB.fingerprint, ""],
         ["local", "unblock", "not-blocked", BOB.fingerprint, ""],
     ]
+
+
+def test_who_blocks_is_told_what_came_of_it(servers: Servers, gpg: Gpg) -> None:
+    server = servers.start()
+    owner = gpg.make("Owner <o@admin.example>", subkey=True)
+    (subkey,) = gpg.fingerprints(of="sub")
+    assert server.add(gpg.export(owner)).status_code == 200
+    data = ("--data", server.data)
+
+    refused = keygrove("admin", "block", *data, subkey)
+    assert (refused.status, refused.out) == (1, f"{subkey} subkey\n")
+    assert f"name its certificate, {owner}" in refused.err
+    ahead = keygrove("admin", "block", *data, "--reason", "first", ALICE.fingerprint)
+    assert (ahead.status, ahead.out) == (0, f"{ALICE.fingerprint} blocked-not-held\n")
+    assert "nothing of it was held" in ahead.err
+    again = keygrove("admin", "block", *data, "--reason", "second", ALICE.fingerprint)
+    assert (again.status, again.out) == (1, f"{ALICE.fingerprint} already-blocked\n")
+    blocked = keygrove("admin", "blocked", *data)
+    assert blocked.out.rstrip().endswith("first")
+    log = keygrove("admin", "audit", *data)
+    assert [line.split("\t")[3::2] for line in log.out.splitlines()] == [
+        ["blocked-not-held", "first"],
+        ["already-blocked", "second"],
+    ]
+
+
+def test_administrators_whose_certificates_are_not_held_are_warned_of(
+    servers: Servers, gpg: Gpg, tmp_path: Path
+) -> None:
+    key = gpg.make("Admin <admin@admin.example>")
+    config = tmp_path / "keygrove.toml"
+    config.write_text(f'[admin]\nkeys = ["{key}"]\nserver = "{HOST}"\n')
+    env = {"KEYGROVE_ADMIN__KEYS": json.dumps([key]), "KEYGROVE_ADMIN__SERVER": HOST}
+    check = ("config", "check", "--config", config, "--data")
+
+    fresh = keygrove(*check, tmp_path / "none")
+    assert (fresh.status, fresh.out) == (0, "the settings are fine\n")
+    assert f"admin.keys: {key} is not held in {tmp_path / 'none'}: submit" in fresh.err
+    server = servers.start(env=env)
+    warned = eventually(lambda: [one for one in server.events() if "admin key" in one["event"]])
+    assert [(one["event"], one["level"], one["fingerprint"]) for one in warned] == [
+        ("admin key not held", "warning", key)
+    ]
+    shown = keygrove("status", "--data", server.data)
+    assert (shown.status, f"admin.keys: {key} is not held here: submit" in shown.err) == (0, True)
+
+    assert server.add(gpg.export(key)).status_code == 200
+    assert keygrove("status", "--data", server.data).err == ""
+    assert keygrove(*check, server.data).err == ""
 
 
 @pytest.mark.parametrize(

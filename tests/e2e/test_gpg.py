@@ -199,8 +199,10 @@ def test_gpg_revokes_with_what_it_put_by_when_it_made_the_key(
     other.do("--keyserver", server.hkp, "--recv-keys", fingerprint)
     put_by = (owner.home / "openpgp-revocs.d" / f"{fingerprint}.rev").read_bytes()
 
+    guarded = server.add(put_by.decode())
     reply = server.add(put_by.replace(b":-----BEGIN", b"-----BEGIN").decode())
 
+    assert (guarded.status_code, "remove that colon" in guarded.text) == (400, True)
     assert reply.status_code == 200, reply.text
     other.do("--keyserver", server.hkp, "--refresh-keys")
     listing = other.do("--with-colons", "--list-keys")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from keygrove.cli.inspect import REASONS
-from keygrove_protocols.openpgp.verification import GOOD, Mark
+from keygrove.ingest.reasons import REASONS
+from keygrove_protocols.openpgp.findings import GOOD, Mark
 from tests.e2e.conftest import keygrove
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "openpgp"
@@ -64,3 +64,9 @@ def test_the_policy_is_that_of_the_settings(tmp_path: Path) -> None:
 
 def test_every_reason_is_told_in_words() -> None:
     assert {mark.value for mark in set(Mark) - GOOD} <= REASONS.keys()
+
+
+def test_a_user_attribute_that_cannot_be_read_is_told_in_words() -> None:
+    octets = (VECTORS / "v4-rsa2048.pgp").read_bytes()
+    shown = inspect("-", stdin=octets + b"\xd1\x01\x05")
+    assert "dropped, 1 MalformedPacket: a user attribute that cannot be read" in shown

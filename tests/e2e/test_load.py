@@ -246,9 +246,23 @@ def test_a_terminal_shows_rate_and_time_left(tmp_path: Path) -> None:
     assert "40 certificates" in last
 
 
-def test_a_file_without_a_certificate_is_told_of(tmp_path: Path) -> None:
+def test_a_revocation_alone_is_loaded_where_its_certificate_is_held(tmp_path: Path) -> None:
     vectors = Path(__file__).parents[1] / "vectors" / "openpgp"
-    revocation = vectors / "bare-revocation.asc"
-    ended = keygrove("load", "--data", tmp_path / "data", revocation)
+    revocation, report = vectors / "bare-revocation.asc", tmp_path / "refused.jsonl"
+    data = ("load", "--data", tmp_path / "data")
+    refused = keygrove(*data, "--report", report, revocation)
+    assert refused.status == 1
+    (line,) = map(json.loads, report.read_text().splitlines())
+    assert (line["number"], line["error"]) == (0, "UnknownTarget")
+    assert "not held here" in line["text"]
+    taken = keygrove(*data, vectors / "v4-eddsa-cv25519.pgp", revocation)
+    assert "1 new, 1 changed" in taken.out
+    assert (taken.status, taken.err) == (0, "")
+
+
+def test_a_file_without_a_certificate_is_told_of(tmp_path: Path) -> None:
+    stray = tmp_path / "stray.pgp"
+    stray.write_bytes(b"\xcd\x05Alice")
+    ended = keygrove("load", "--data", tmp_path / "data", stray)
     assert ended.status == 1
-    assert "there is no certificate in it; a revocation that comes alone" in ended.err
+    assert "there is neither a certificate in it nor the revocation of one" in ended.err

@@ -19,8 +19,6 @@ from keygrove_chaos.world import ENGINES, EngineName, Options, World
 pytestmark = pytest.mark.slow
 
 SKELETON = "keygrove_chaos.skeleton:scenario"
-PATIENCE_S = 600.0
-"""A machine that others keep busy takes long."""
 STANDARD = 200
 """Seeds that every change has to pass; CI runs 800 more of them."""
 QUIET = msgspec.structs.replace(
@@ -71,9 +69,7 @@ def _total(verdicts: Iterable[Verdict]) -> tuple[list[tuple[int, str]], Counter[
 
 @pytest.mark.slow
 def test_c022_c023_the_standard_seeds_hold_and_reach_all_that_they_should() -> None:
-    found, counts = _total(
-        simulate(SKELETON, range(STANDARD), jobs=2, options=Options(real_s=PATIENCE_S))
-    )
+    found, counts = _total(simulate(SKELETON, range(STANDARD), jobs=2))
     assert found == []
     reached = reach(counts, STANDARD)
     assert reached.unmet == reached.inert == ()

@@ -19,18 +19,12 @@ from keygrove_protocols.limits import BULK, SUBMISSION
 from keygrove_protocols.openpgp.armor import armor, dearmor
 from keygrove_protocols.openpgp.certificate import Certificate, Component, group, packets, to_bytes
 from keygrove_protocols.openpgp.digest import sks_digest
+from keygrove_protocols.openpgp.findings import GOOD, Findings, marked, marks_of
 from keygrove_protocols.openpgp.inspection import inspect
 from keygrove_protocols.openpgp.packets import CertificateSplitter, Cut, split
 from keygrove_protocols.openpgp.policy import PRESETS, SKS_COMPATIBLE, VERIFIED, Policy
 from keygrove_protocols.openpgp.rules import keep
-from keygrove_protocols.openpgp.verification import (
-    GOOD,
-    Findings,
-    cost_us,
-    marked,
-    marks_of,
-    verify,
-)
+from keygrove_protocols.openpgp.verification import cost_us, verify
 
 SLACK_S = 0.2
 """Beside what each octet may take: the slowest key there can be has to be loaded, and used, a

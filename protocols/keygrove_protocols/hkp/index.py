@@ -165,17 +165,21 @@ class _Packet(msgspec.Struct, frozen=True):
     tag: int
 
 
-class _Dated(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+class _Valid(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
+    """`is_expired` and `is_revoked` are of the draft of HKP 2, and as of today."""
+
     expiration: datetime | None = None
     never_expires: bool = False
+    is_expired: bool
+    is_revoked: bool
 
 
-class _UserId(_Dated, frozen=True, kw_only=True):
+class _UserId(_Valid, frozen=True, kw_only=True):
     keywords: str
     validsince: datetime | None = None
 
 
-class _Key(_Dated, frozen=True, kw_only=True):
+class _Key(_Valid, frozen=True, kw_only=True):
     fingerprint: str
     long_key_id: str = msgspec.field(name="longKeyID")
     creation: datetime
@@ -189,30 +193,40 @@ class _Certificate(_Key, frozen=True, kw_only=True):
     user_ids: tuple[_UserId, ...] = msgspec.field(name="userIDs", default=())
 
 
-def write_json(summaries: Iterable[Summary]) -> bytes:
-    """The index as Hockeypuck writes it for `options=json`, as far as a summary goes."""
-    return msgspec.json.encode([_certificate(summary) for summary in summaries])
+def write_json(summaries: Iterable[Summary], now: int) -> bytes:
+    """The index as Hockeypuck writes it for `options=json`, as far as a summary goes.
+
+    Hockeypuck leaves it to the reader to find revocations among the signatures, which a summary
+    does not have. So each key and user ID says itself whether it is expired or revoked.
+
+    Source: Hockeypuck's `jsonhkp`; draft-gallagher-openpgp-hkp, section 7.1.1.
+    """
+    return msgspec.json.encode([_certificate(summary, now) for summary in summaries])
 
 
-def _certificate(summary: Summary) -> _Certificate:
+def _certificate(summary: Summary, now: int) -> _Certificate:
     return _Certificate(
         expiration=_date(summary.expires),
         never_expires=summary.expires is None,
+        is_expired=is_expired(summary.expires, now),
+        is_revoked=summary.is_revoked,
         fingerprint=summary.fingerprint.hex(),
         long_key_id=summary.key_id.hex(),
         creation=_date(summary.created),
         version=summary.version,
         algorithm=_algorithm(summary),
         packet=_Packet(Tag.PUBLIC_KEY),
-        sub_keys=tuple(_subkey(subkey) for subkey in summary.subkeys),
-        user_ids=tuple(_user_id(user_id) for user_id in summary.user_ids),
+        sub_keys=tuple(_subkey(subkey, now) for subkey in summary.subkeys),
+        user_ids=tuple(_user_id(user_id, now) for user_id in summary.user_ids),
     )
 
 
-def _subkey(subkey: SubkeySummary) -> _Key:
+def _subkey(subkey: SubkeySummary, now: int) -> _Key:
     return _Key(
         expiration=_date(subkey.expires),
         never_expires=subkey.expires is None,
+        is_expired=is_expired(subkey.expires, now),
+        is_revoked=subkey.is_revoked,
         fingerprint=subkey.fingerprint.hex(),
         long_key_id=subkey.key_id.hex(),
         creation=_date(subkey.created),
@@ -222,10 +236,12 @@ def _subkey(subkey: SubkeySummary) -> _Key:
     )
 
 
-def _user_id(user_id: UserIdSummary) -> _UserId:
+def _user_id(user_id: UserIdSummary, now: int) -> _UserId:
     return _UserId(
         expiration=_date(user_id.expires),
         never_expires=user_id.expires is None,
+        is_expired=is_expired(user_id.expires, now),
+        is_revoked=user_id.is_revoked,
         keywords=user_id.text.decode(errors="replace"),
         validsince=_date(user_id.created),
     )

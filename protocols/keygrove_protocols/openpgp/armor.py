@@ -37,6 +37,10 @@ _PRIVATE = (b"PRIVATE KEY BLOCK", b"SECRET KEY BLOCK")
 
 _NO_ARMOR = "neither packets nor armor: send a block that begins with -----BEGIN"
 _NO_KEY = "there is armor, but no public key in it: send one"
+_IS_GUARDED = (
+    "this is a revocation as GnuPG keeps it, with a colon in front of -----BEGIN so that nobody "
+    "uses it by accident: to revoke the key for good, remove that colon and send it again"
+)
 _IS_PRIVATE = "this is a private key: send the public one only"
 _NO_BASE64 = "the armor holds what is no base64: send it as it was made"
 
@@ -44,6 +48,8 @@ _BEGIN = re.compile(
     rb"^(?:\xef\xbb\xbf)?+(- )?-----BEGIN PGP ([A-Z0-9,/ ]{1,40}+)-----[ \t]*+$", re.MULTILINE
 )
 _END = re.compile(rb"^(- )?-----END PGP ([A-Z0-9,/ ]{1,40}+)-----[ \t]*+$", re.MULTILINE)
+
+_GUARDED = re.compile(rb"^:-----BEGIN PGP [A-Z ]{1,40}+-----[ \t]*+$", re.MULTILINE)
 
 # Lines with a colon, up to an empty line, or to the first line that is neither.
 _HEADERS = re.compile(rb"\A\n(?:[^:\n]*+:[^\n]*+\n)*+(?:[ \t\v\f]*+\n)?+")
@@ -156,7 +162,7 @@ class _Reader:
         self._step: Callable[[], bytes | None] = self._outside
         self._begin: tuple[bytes | None, ...] = ()
         self._quad = b""  # the first characters of four, of which the others are to come
-        self._has_armor = self._has_key = False
+        self._has_armor = self._has_key = self._is_guarded = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         # The character in front is kept, for it says whether a line begins here.
@@ -170,7 +176,7 @@ class _Reader:
         if self._step != self._outside:
             raise BadArmorError("a block has no end: send it whole")
         if not self._has_armor:
-            raise NotOpenPGPError(_NO_ARMOR)
+            raise NotOpenPGPError(_IS_GUARDED if self._is_guarded else _NO_ARMOR)
         if not self._has_key:
             raise NotACertificateError(_NO_KEY)
 
@@ -178,6 +184,8 @@ class _Reader:
         """Find the next block, in lines that are complete."""
         end = max(self._text.rfind(b"\n") + 1, self._at)
         begin = _BEGIN.search(self._text, self._at, end)
+        if not self._has_armor and not self._is_guarded:
+            self._is_guarded = _GUARDED.search(self._text, self._at, end) is not None
         if begin is None:
             # What is too long for the line of a beginning need not be held, nor is it one.
             self._at = end if len(self._text) - end <= _LINE_MAX else len(self._text)
@@ -255,7 +263,7 @@ def _blocks(text: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Label and inner text of each block; those that nobody asked for are text to skip."""
     begin = _BEGIN.search(text)
     if begin is None:
-        raise NotOpenPGPError(_NO_ARMOR)
+        raise NotOpenPGPError(_IS_GUARDED if _GUARDED.search(text) else _NO_ARMOR)
     while begin is not None:
         label, position = begin[2], begin.end()
         if label in _PRIVATE:

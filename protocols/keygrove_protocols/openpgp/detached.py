@@ -25,6 +25,7 @@ from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import Certificate, key, subkeys
 from keygrove_protocols.openpgp.crypto.loading import load_key
 from keygrove_protocols.openpgp.crypto.public_key import Verdict
+from keygrove_protocols.openpgp.findings import Finding, Findings
 from keygrove_protocols.openpgp.hashing import MD5, RIPEMD160, SHA1, document_digest
 from keygrove_protocols.openpgp.keys import Fingerprint, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag, split
@@ -38,7 +39,7 @@ from keygrove_protocols.openpgp.signatures import (
     read_signature,
 )
 from keygrove_protocols.openpgp.summary import SubkeySummary, is_expired, summary
-from keygrove_protocols.openpgp.verification import Finding, Findings, verify
+from keygrove_protocols.openpgp.verification import verify
 
 BINARY, TEXT = 0x00, 0x01
 SKEW_S = 3_600

@@ -36,7 +36,6 @@ _NAMES = {
 }
 HASHES_MAX = len(_NAMES)
 """How many hash algorithms there are."""
-_OCTETS = {MD5: 16, SHA1: 20, RIPEMD160: 20, 8: 32, 9: 48, 10: 64, 11: 28, 12: 32, 14: 64}
 _KEY_FRAMES = {5: b"\x9a", 6: b"\x9b"}
 _FRAMES = {Tag.USER_ID: b"\xb4", Tag.USER_ATTRIBUTE: b"\xd1"}
 _OLD = (2, 3)
@@ -64,9 +63,9 @@ def missing_hashes() -> tuple[str, ...]:
     return tuple(name for name in _NAMES.values() if name not in hashlib.algorithms_available)
 
 
-def digest_octets(algorithm: int) -> int:
-    """The size of a hash algorithm's digests; 0 for an algorithm that is unknown."""
-    return _OCTETS.get(algorithm, 0)
+def proves_nothing(signature: Signature) -> bool:
+    """MD5, which was still in use when version 3 was, and is taken by nobody in version 4."""
+    return signature.hash_algorithm == MD5 and signature.version not in _OLD
 
 
 class Scope:
@@ -78,19 +77,19 @@ class Scope:
 
     def __init__(self, primary: Packet, component: Packet | None = None) -> None:
         self._primary = primary
-        self._component = component
+        self.component = component
         self._begun: dict[int, Hasher] = {}
 
     @cached_property
     def _framed(self) -> bytes:
         framed = _frame_key(self._primary.body)
-        return framed if self._component is None else framed + _frame(self._component)
+        return framed if self.component is None else framed + _frame(self.component)
 
     @cached_property
     def _old_framed(self) -> bytes | None:
         """What version 3 signatures are made over, where there is such a thing."""
         framed = _frame_key(self._primary.body)
-        return framed if self._component is None else _old_frame(framed, self._component)
+        return framed if self.component is None else _old_frame(framed, self.component)
 
     def digest(self, signature: Signature, body: bytes) -> bytes | None:
         """The digest that a signature is made over; None where there is no such thing."""

@@ -22,6 +22,7 @@ from keygrove_protocols.openpgp.certificate import (
 )
 from keygrove_protocols.openpgp.claims import is_revoked, newest, read_claim
 from keygrove_protocols.openpgp.digest import sks_digest
+from keygrove_protocols.openpgp.findings import Findings, Mark
 from keygrove_protocols.openpgp.keys import Key, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag, split
 from keygrove_protocols.openpgp.policy import Policy
@@ -34,7 +35,7 @@ from keygrove_protocols.openpgp.signatures import (
     read_signature,
 )
 from keygrove_protocols.openpgp.thirdparty import approved
-from keygrove_protocols.openpgp.verification import Findings, Mark, verify
+from keygrove_protocols.openpgp.verification import verify
 
 
 class InspectedCertificate(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,14 +66,20 @@ class Header(msgspec.Struct, frozen=True, gc=False):
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a certificate stands in a sequence: the how-manieth, from 1, and from which octet."""
+    """Where a certificate stands in a sequence: the how-manieth, from 1, and from which octet.
+
+    A signature in front of the first certificate has number 0.
+    """
 
     number: int
     offset: int
 
 
 class Cut(msgspec.Struct, frozen=True, gc=False):
-    """A certificate cut out of a sequence: its packets as they came, and where they stood."""
+    """A certificate cut out of a sequence: its packets as they came, and where they stood.
+
+    Or a signature that stood in front of all.
+    """
 
     place: Place
     octets: bytes
@@ -172,7 +178,8 @@ def _write_header(tag: int, length: int) -> bytes:
 class CertificateSplitter:
     """Cuts a long packet sequence, fed in pieces of any size, into certificates.
 
-    Every primary key begins one; what stands before the first is passed over. A
+    Every primary key begins one; what stands before the first is passed over, but for
+    signatures: each is cut out by itself, as number 0, for a revocation may come alone. A
     certificate larger than its limit is passed over, its place noted in `skipped`, and at no
     time is more held than one certificate within the limit and one piece.
 
@@ -234,11 +241,12 @@ class CertificateSplitter:
         try:
             while self._next < len(self._held):
                 header = read_header(self._held, self._next, origin=self._origin)
-                if header.tag == Tag.PUBLIC_KEY:
+                is_primary = header.tag == Tag.PUBLIC_KEY
+                if is_primary or not self._number:
                     if self._is_kept:
                         done.append(self._cut(start))
-                    start, self._is_kept = self._next, True
-                    self._number += 1
+                    start, self._is_kept = self._next, is_primary or header.tag == Tag.SIGNATURE
+                    self._number += is_primary
                 self._next = header.end
                 if self._is_kept and self._next - start > self._size_max:
                     self._is_kept = False

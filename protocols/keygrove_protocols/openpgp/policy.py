@@ -9,6 +9,7 @@ import msgspec
 
 from keygrove_protocols.openpgp.keys import Fingerprint
 
+Preset: TypeAlias = Literal["verified", "minimal", "sks-compatible"]
 ThirdParty: TypeAlias = Literal["all", "attested", "none"]
 
 
@@ -35,12 +36,17 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """At one place, beside revocations: the latest; so many attestations beside them."""
     third_party_signatures: int = 5_000
     """At one place: the oldest."""
+    aside_packets: int = 200_000
+    """Stored, with those that are not served, where these are set aside. The largest certificates
+    known in the network, all of them poisoned, hold 150,000."""
+    aside_octets: int = 64 << 20
+    """Of their bodies: as much as is taken of one certificate on any way in."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Which preset, and what is set apart from it."""
 
-    preset: Literal["verified", "minimal", "sks-compatible"] = "verified"
+    preset: Preset = "verified"
     third_party: ThirdParty = "all"
     user_attributes: bool = False
     weak_third_party_until: int | None = None

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from keygrove_protocols.openpgp.findings import Bundle, Finding, Findings, Mark
 from keygrove_protocols.openpgp.hashing import SHA1, Scope
 from keygrove_protocols.openpgp.keys import parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
@@ -41,9 +42,8 @@ from keygrove_protocols.openpgp.signatures import (
 )
 from keygrove_protocols.openpgp.thirdparty import approved, is_by_one_of, named_revokers
 from keygrove_protocols.openpgp.variants import fold_variants
-from keygrove_protocols.openpgp.verification import Bundle, Finding, Findings, Mark
 
-VERSION = 2
+VERSION = 3
 """Of the rules: another where one of them keeps anything else of any certificate."""
 
 
@@ -99,6 +99,12 @@ def is_hard_revoked(findings: Findings) -> bool:
         and finding.signature.reason_code not in SOFT_REASONS
         for finding in findings.direct
     )
+
+
+def own_revocations(findings: Findings) -> Findings:
+    """The primary key with its own revocations of itself, which every bound lets in."""
+    own = tuple(finding for finding in findings.direct if finding.is_own(KEY_REVOCATION))
+    return Findings(findings.primary, own, ())
 
 
 def _error(findings: Findings, policy: Policy) -> str | None:

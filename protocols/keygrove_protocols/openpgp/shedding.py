@@ -9,6 +9,7 @@ choose the dates in what they sign, so this bounds the damage of a flood and doe
 from collections import Counter
 from collections.abc import Iterable
 
+from keygrove_protocols.openpgp.findings import Finding, Findings, Mark
 from keygrove_protocols.openpgp.packets import Tag
 from keygrove_protocols.openpgp.policy import Bounds, Policy
 from keygrove_protocols.openpgp.signatures import (
@@ -18,7 +19,6 @@ from keygrove_protocols.openpgp.signatures import (
     SUBKEY_REVOCATION,
 )
 from keygrove_protocols.openpgp.variants import signature_id
-from keygrove_protocols.openpgp.verification import Finding, Findings, Mark
 
 
 def is_too_large(findings: Findings, bounds: Bounds) -> bool:

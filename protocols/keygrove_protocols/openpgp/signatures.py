@@ -21,7 +21,7 @@ Source: RFC 9580, section 5.2.
 
 import msgspec
 
-from keygrove_protocols.limits import SUBPACKETS_MAX
+from keygrove_protocols.limits import EMBEDDED_MAX, SUBPACKETS_MAX
 from keygrove_protocols.openpgp.keys import Fingerprint, Key, KeyId
 
 CERTIFICATIONS = frozenset({0x10, 0x11, 0x12, 0x13})
@@ -32,6 +32,8 @@ DIRECT_KEY = 0x1F
 KEY_REVOCATION = 0x20
 SUBKEY_REVOCATION = 0x28
 CERTIFICATION_REVOCATION = 0x30
+
+SUBPACKET_OCTETS_MIN = 2
 
 SOFT_REASONS = frozenset({1, 3, 32})
 """Superseded, retired, no longer valid: what was signed before stays good (section 5.2.3.31)."""
@@ -46,12 +48,13 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
 
     `flags` is what the key may be used for, None where nothing is said about it; `attested`
     the digests that an attestation approves, one behind the other; `revokers` may revoke the
-    key; `embedded` are the bodies of signatures in this one, from both areas. Offsets count
-    octets of the body: `hashed_end` ends what is signed, `digest_at` is where the first two
-    octets of the digest stand, and `material_at` the material. `has_plain_hints` tells that the
-    unhashed area has nothing but issuers and embedded signatures, each type at most once;
-    `has_one_issuer` that nothing there is said twice, and that all that names the issuer, in
-    either area, names the same key: readers differ in what they look at first.
+    key; `embedded` are the bodies of signatures in this one, of which the last `attached` stand
+    in the unhashed area. Offsets count octets of the body: `hashed_end` ends what is signed,
+    `digest_at` is where the first two octets of the digest stand, and `material_at` the
+    material. `has_plain_hints` tells that the unhashed area has nothing but issuers and embedded
+    signatures, each type at most once; `has_one_issuer` that nothing there is said twice, and
+    that all that names the issuer, in either area, names the same key: readers differ in what
+    they look at first.
     """
 
     version: int
@@ -71,6 +74,7 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
     attested: bytes | None = None
     revokers: tuple[Fingerprint, ...] = ()
     embedded: tuple[bytes, ...] = ()
+    attached: int = 0
     hashed_end: int = 0
     unhashed_octets: int = 0
     has_plain_hints: bool = True
@@ -85,7 +89,12 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
             return self.issuer_fingerprint == key.fingerprint
         return self.issuer == key.key_id
 
+    def fits(self, key: Key) -> bool:
+        """Whether keys of this key's version make signatures of its version."""
+        return self.version in _MADE_BY.get(key.version, ())
 
+
+_MADE_BY = {2: (2, 3, 4), 3: (2, 3, 4), 4: (2, 3, 4), 6: (6,)}
 _CREATED, _EXPIRES, _EXPORTABLE, _KEY_EXPIRES = 2, 3, 4, 9
 _REVOKER, _ISSUER, _NOTATION, _PRIMARY_USER_ID, _FLAGS, _REASON = 12, 16, 20, 25, 27, 29
 _EMBEDDED, _ISSUER_FINGERPRINT, _ATTESTED = 32, 33, 37
@@ -122,6 +131,16 @@ def read_signature(body: bytes) -> Signature | None:
             return None
 
 
+def areas_octets(body: bytes) -> int:
+    """How many octets of a signature are subpackets, about, as its lengths say; none is read."""
+    width = {4: 2, 5: 2, 6: 4}.get(body[0] if body else 0)
+    if width is None:
+        return 0
+    hashed_end = 4 + width + int.from_bytes(body[4 : 4 + width])
+    unhashed = int.from_bytes(body[hashed_end : hashed_end + width])
+    return min(hashed_end + unhashed, len(body))
+
+
 def is_row_of_subpackets(octets: bytes) -> bool:
     """Whether these are subpackets and nothing else, as in an area or a user attribute."""
     return bool(octets) and _read_area(octets) is not None
@@ -154,6 +173,8 @@ def _read_areas(body: bytes, width: int) -> Signature | None:
     hashed = _read_area(body[hashed_at:hashed_end])
     unhashed = _read_area(body[unhashed_at:unhashed_end])
     if hashed is None or unhashed is None or hashed.count + unhashed.count > SUBPACKETS_MAX:
+        return None
+    if (hashed.repeated or unhashed.repeated) and len(_embedded(hashed, unhashed)) > EMBEDDED_MAX:
         return None
     if any(len(data) != _OCTETS.get(kind, len(data)) for kind, data in hashed.last.items()):
         return None
@@ -231,6 +252,7 @@ def _signature(body: bytes, area: _Area, hints: _Area, ends: tuple[int, int]) ->
         attested=_attested(area),
         revokers=_revokers(area) if area.repeated else (),
         embedded=_embedded(area, hints) if area.repeated or hints.repeated else (),
+        attached=len(_embedded(hints)) if hints.repeated else 0,
         hashed_end=hashed_end,
         unhashed_octets=digest_at - hashed_end,
         has_plain_hints=hints.count == len(hints.last) and hints.last.keys() <= _HINTS,

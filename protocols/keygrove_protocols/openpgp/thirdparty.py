@@ -11,7 +11,9 @@ Source: draft-dkg-openpgp-1pa3pc; RFC 9580, section 5.2.3.23 (revokers).
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from keygrove_protocols.openpgp.hashing import attested_digest, digest_octets
+from keygrove_protocols.openpgp.crypto.hashes import HASHES
+from keygrove_protocols.openpgp.findings import Finding, Findings, Mark
+from keygrove_protocols.openpgp.hashing import attested_digest
 from keygrove_protocols.openpgp.keys import Fingerprint, KeyId
 from keygrove_protocols.openpgp.signatures import (
     ATTESTATION,
@@ -21,7 +23,6 @@ from keygrove_protocols.openpgp.signatures import (
     SUBKEY_REVOCATION,
     Signature,
 )
-from keygrove_protocols.openpgp.verification import Finding, Findings, Mark
 
 _DIGEST_OCTETS_MIN = 32
 
@@ -61,7 +62,7 @@ def _approved_of(findings: Iterable[Finding]) -> set[int]:
         for finding in findings
         if finding.signature is not None
         and finding.is_own(ATTESTATION)
-        and digest_octets(finding.signature.hash_algorithm) >= _DIGEST_OCTETS_MIN
+        and HASHES[finding.signature.hash_algorithm].octets >= _DIGEST_OCTETS_MIN
     ]
     if not attestations:
         return set()
@@ -93,7 +94,7 @@ def _approved_of(findings: Iterable[Finding]) -> set[int]:
 
 
 def _digests(attestation: Signature) -> Iterator[bytes]:
-    octets = digest_octets(attestation.hash_algorithm)
+    octets = HASHES[attestation.hash_algorithm].octets
     data = attestation.attested or b""
     if len(data) % octets == 0:
         for at in range(0, len(data), octets):

@@ -8,26 +8,36 @@ order of arrival ends with the same one.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
-from keygrove_protocols.openpgp.hashing import Scope
-from keygrove_protocols.openpgp.signatures import SUBKEY_BINDING, Signature, read_signature
-from keygrove_protocols.openpgp.verification import Finding, Mark
+from keygrove_protocols.openpgp.backsigs import backsigs
+from keygrove_protocols.openpgp.findings import Finding, Mark
+from keygrove_protocols.openpgp.hashing import MD5, RIPEMD160, SHA1, Scope
+from keygrove_protocols.openpgp.signatures import Signature
 
 _TAIL_OCTETS = 16
 """Copies of a signature end alike; others practically never do."""
 _NUMBERS = frozenset({1, 2, 3, 16, 17, 19, 20, 22})
 """Algorithms whose material is a row of numbers, each u16 bits and its octets."""
+_WEAK = frozenset({MD5, SHA1, RIPEMD160})
+_NEVER = 1 << 33
+"""After all that 32 bits can say in seconds, and a span of as many."""
+
+_Worth: TypeAlias = tuple[bool, int, int]
+_WORST: _Worth = (True, 0, 0)
+_Rank: TypeAlias = tuple[bool, bool, bool, bool, bool, _Worth, bool, int, bytes]
 
 
 def fold_variants(findings: Sequence[Finding], scope: Scope) -> tuple[Finding, ...]:
     """Keep one copy of each signature at one place of a certificate, in the order given.
 
-    First comes the copy that is known to be the primary key's, then one that names one issuer,
-    then one with the right octets of the digest, then one whose numbers have the bits that they
-    say, for Sequoia reads no others, then one that hints at nothing but the issuer, then the
-    shortest, then the smallest. Of somebody else's signature nobody can tell which copy names
-    the right issuer, so there one is kept for each issuer named.
+    First comes the copy that is known to be the primary key's, then one with a back-signature,
+    which `verification` saw to be the subkey's, then one that names one issuer, then one with
+    the right octets of the digest, then one whose numbers have the bits that they say, for
+    Sequoia reads no others, then the one with the best back-signature, then one that hints at
+    nothing but the issuer, then the shortest, then the smallest. Of somebody else's signature
+    nobody can tell which copy names the right issuer, so there one is kept for each issuer named.
     """
     tails: defaultdict[bytes, list[Finding]] = defaultdict(list)
     for finding in findings:
@@ -87,31 +97,30 @@ def _best(copies: Sequence[Finding], scope: Scope) -> Iterable[Finding]:
     return by_issuer.values()
 
 
-def _rank(finding: Finding, scope: Scope) -> tuple[bool, bool, bool, bool, bool, int, bytes]:
+def _rank(finding: Finding, scope: Scope) -> _Rank:
     """A sort key: the smallest is kept."""
-    body = finding.packet.body
-    said = tuple(_read_all(finding))
+    signature, body = finding.signature, finding.packet.body
+    if signature is None:
+        return (True, True, True, True, True, _WORST, True, len(body), body)
+    backs = [] if scope.component is None else [*backsigs(signature, scope.component)]
+    said = [(signature, body), *((one.signature, one.body) for one in backs if one.is_attached)]
     return (
         finding.mark is not Mark.VALID,
-        not all(one is not None and one.has_one_issuer for one, _ in said),
-        not all(one is not None and _is_marked_right(one, octets, scope) for one, octets in said),
-        not all(one is not None and _has_exact_numbers(one, octets) for one, octets in said),
-        finding.signature is None or not finding.signature.has_plain_hints,
+        not backs,
+        not all(one.has_one_issuer for one, _ in said),
+        not all(_is_marked_right(one, octets, scope) for one, octets in said),
+        not all(_has_exact_numbers(one, octets) for one, octets in said),
+        min((_worth(one.signature) for one in backs), default=_WORST),
+        not signature.has_plain_hints,
         len(body),
         body,
     )
 
 
-def _read_all(finding: Finding) -> Iterator[tuple[Signature | None, bytes]]:
-    """The signature, and the subkey's consent in it, which may stand where nobody signed it.
-
-    Of several that is the last; a copy in which it is not alone there comes later anyway.
-    """
-    signature = finding.signature
-    yield signature, finding.packet.body
-    if signature is not None and signature.kind == SUBKEY_BINDING:
-        for body in signature.embedded[-1:]:
-            yield read_signature(body), body
+def _worth(back: Signature) -> _Worth:
+    """Of a back-signature: a strong hash before a weak one, then the longest lived, the latest."""
+    until = back.created + back.expires_s if back.expires_s else _NEVER
+    return (back.hash_algorithm in _WEAK, -until, -back.created)
 
 
 def _has_exact_numbers(signature: Signature, body: bytes) -> bool:

@@ -14,18 +14,17 @@ Source: RFC 9580, sections 5.2.1, 5.2.4 and 10.1; for what is taken beside it, w
 Sequoia and Hockeypuck agree on.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from enum import Enum
-from typing import Self, TypeAlias
+from collections.abc import Mapping, Sequence
 
-import msgspec
-
-from keygrove_protocols.openpgp.certificate import Certificate, arranged, fold
+from keygrove_protocols.limits import EMBEDDED_MAX, SUBPACKETS_MAX
+from keygrove_protocols.openpgp.backsigs import backsigs
+from keygrove_protocols.openpgp.certificate import Certificate, fold
 from keygrove_protocols.openpgp.claims import Claim, read_claim
 from keygrove_protocols.openpgp.crypto.loading import load_key
 from keygrove_protocols.openpgp.crypto.public_key import PublicKey, Verdict
-from keygrove_protocols.openpgp.hashing import HASHES_MAX, MD5, RIPEMD160, Scope
-from keygrove_protocols.openpgp.keys import Key, KeyId, parse_key
+from keygrove_protocols.openpgp.findings import Bundle, Fact, Finding, Findings, Mark
+from keygrove_protocols.openpgp.hashing import HASHES_MAX, RIPEMD160, Scope, proves_nothing
+from keygrove_protocols.openpgp.keys import KeyId, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.signatures import (
     ATTESTATION,
@@ -33,127 +32,13 @@ from keygrove_protocols.openpgp.signatures import (
     CERTIFICATIONS,
     DIRECT_KEY,
     KEY_REVOCATION,
-    PRIMARY_KEY_BINDING,
     SUBKEY_BINDING,
     SUBKEY_REVOCATION,
+    SUBPACKET_OCTETS_MIN,
     Signature,
-    read_signature,
+    areas_octets,
+    kind_of,
 )
-
-
-class Mark(Enum):
-    """What was found out about a signature. The value is the code that reports name it by."""
-
-    VALID = "Valid"
-    """The primary key made it; a binding of a signing subkey has its back-signature."""
-    PLAUSIBLE = "Plausible"
-    """Somebody else's; it was not altered by accident since."""
-    BAD = "BadSelfSig"
-    """In the primary key's name, and not made by it."""
-    NO_BACKSIG = "NoBacksig"
-    """It binds a signing subkey that did not sign that it wants this."""
-    UNVERIFIABLE = "Unverifiable"
-    """In the primary key's name, made in a way that we cannot check, or that proves nothing."""
-    UNKNOWN_CRITICAL = "UnknownCriticalSubpacket"
-    IMPLAUSIBLE = "Implausible"
-    WEAK = "WeakHash"
-    """Somebody else's, and its hash algorithm proves nothing."""
-    MALFORMED = "MalformedSignature"
-    """It cannot be read, or names nobody as its issuer."""
-    MISPLACED = "Misplaced"
-    LOCAL = "Local"
-    """It was not meant for anybody else."""
-
-
-GOOD = frozenset({Mark.VALID, Mark.PLAUSIBLE})
-
-
-class Finding(msgspec.Struct, frozen=True, gc=False):
-    """A signature, what it says, and what was found out about it."""
-
-    packet: Packet
-    signature: Signature | None
-    mark: Mark
-    names_primary: bool
-    """Whether it says that the primary key made it, as in `Claim`."""
-
-    def claim(self) -> Claim:
-        """What it says, without what was found out."""
-        return Claim(self.packet, self.signature, is_self=self.names_primary)
-
-    def is_own(self, *kinds: int) -> bool:
-        """Whether the primary key made it, as one of these kinds."""
-        return (
-            self.mark is Mark.VALID and self.signature is not None and self.signature.kind in kinds
-        )
-
-
-class Bundle(msgspec.Struct, frozen=True):
-    """A component with the findings on it."""
-
-    packet: Packet
-    findings: tuple[Finding, ...]
-
-
-Fact: TypeAlias = tuple[Packet | None, Packet | None]
-"""A component, None for the primary key, and a signature on it, None for the component alone."""
-
-
-class Findings(msgspec.Struct, frozen=True):
-    """A certificate looked into."""
-
-    primary: Packet
-    direct: tuple[Finding, ...]
-    bundles: tuple[Bundle, ...]
-
-    def certificate(self) -> Certificate:
-        """All of it, in canonical form."""
-        return arranged(
-            self.primary,
-            map(Finding.claim, self.direct),
-            ((bundle.packet, [*map(Finding.claim, bundle.findings)]) for bundle in self.bundles),
-        )
-
-    @property
-    def marks(self) -> frozenset[Mark]:
-        """What was found out about any of the signatures."""
-        return frozenset(finding.mark for _, found in self.places() for finding in found)
-
-    def facts(self) -> set[Fact]:
-        """What it says, as the set that merging unites; a component alone is one, too."""
-        facts: set[Fact] = {(bundle.packet, None) for bundle in self.bundles}
-        for place, found in self.places():
-            facts.update((place, finding.packet) for finding in found)
-        return facts
-
-    def marks_in(self, certificate: Certificate) -> list[Mark]:
-        """The marks of its signatures in the order in which they stand in `certificate`."""
-        known = marks_of(self)
-        at: list[Fact] = [(None, packet) for packet in certificate.direct]
-        at += [(one.packet, packet) for one in certificate.components for packet in one.signatures]
-        return [known[fact] for fact in at]
-
-    def number(self) -> int:
-        """How many packets there are."""
-        return 1 + len(self.direct) + sum(1 + len(one.findings) for one in self.bundles)
-
-    def without(self, gone: Set[int]) -> Self:
-        """Without some findings, given by `id`."""
-        return type(self)(
-            self.primary,
-            tuple(finding for finding in self.direct if id(finding) not in gone),
-            tuple(
-                Bundle(one.packet, tuple(f for f in one.findings if id(f) not in gone))
-                for one in self.bundles
-            ),
-        )
-
-    def places(self) -> Iterator[tuple[Packet | None, tuple[Finding, ...]]]:
-        """The primary key's own place, None, then each component; with the findings there."""
-        yield None, self.direct
-        for bundle in self.bundles:
-            yield bundle.packet, bundle.findings
-
 
 _ANYBODYS = {
     None: frozenset({DIRECT_KEY, KEY_REVOCATION}),
@@ -168,8 +53,6 @@ _OWN = {
     Tag.PUBLIC_SUBKEY: frozenset({SUBKEY_BINDING, SUBKEY_REVOCATION}),
 }
 _REVOCATIONS = frozenset({KEY_REVOCATION, SUBKEY_REVOCATION, CERTIFICATION_REVOCATION})
-_SIGNERS = {2: (2, 3, 4), 3: (2, 3, 4), 4: (2, 3, 4), 6: (6,)}
-"""Which versions of signatures a key of each version makes."""
 _ORIGINAL = (2, 3)
 _STRICT = (2, 3, 6)
 """Versions in which the first octets of the digest must match though the signature verifies."""
@@ -192,58 +75,10 @@ def verify(certificate: Certificate, known: Mapping[Fact, Mark] | None = None) -
     return _Examiner(certificate.primary, known or {}).examine(certificate)
 
 
-def marks_of(findings: Findings) -> dict[Fact, Mark]:
-    """What was found out, as `verify` takes it."""
-    return {
-        (place, finding.packet): finding.mark
-        for place, found in findings.places()
-        for finding in found
-    }
-
-
-def marked(certificate: Certificate, marks: Iterable[Mark] | None = None) -> Findings:
-    """The findings of a certificate that was looked into before, without arithmetic.
-
-    `marks` are those of its signatures, in its order. Without them it is one of which only
-    what is good was kept.
-    """
-    primary = parse_key(certificate.primary.body)
-    known = None if marks is None else iter(marks)
-
-    def find(packets: Iterable[Packet]) -> tuple[Finding, ...]:
-        found: list[Finding] = []
-        for packet in packets:
-            claim = read_claim(packet, primary)
-            mark = Mark.VALID if claim.is_self else Mark.PLAUSIBLE
-            if known is not None:
-                mark = next(known)
-            found.append(Finding(packet, claim.signature, mark, claim.is_self))
-        return tuple(found)
-
-    return Findings(
-        certificate.primary,
-        find(certificate.direct),
-        tuple(Bundle(one.packet, find(one.signatures)) for one in certificate.components),
-    )
-
-
-def unite(these: Sequence[Findings]) -> Findings:
-    """All that was found out about one certificate."""
-    places: dict[Packet | None, dict[Packet, Finding]] = {None: {}}
-    for one in these:
-        for place, found in one.places():
-            known = places.setdefault(place, {})
-            for finding in found:
-                known.setdefault(finding.packet, finding)
-    return Findings(
-        these[0].primary,
-        tuple(places.pop(None).values()),
-        tuple(Bundle(packet, tuple(known.values())) for packet, known in places.items() if packet),
-    )
-
-
 SIGNATURE_US = 10
 """What reading a signature and hashing a few octets takes, about."""
+_SUBPACKETS_US = 100
+"""What reading as many subpackets takes as a signature may have."""
 _OCTETS_HASHED_PER_MS = 300_000
 """By the slowest hash there is."""
 
@@ -279,10 +114,13 @@ def _cost_us(
     cost, hashed, plain = 0, 0, 0
     for packet in signatures:
         body = packet.body
-        cost += SIGNATURE_US
+        cost += SIGNATURE_US + _reading_us(body)
         if body.find(primary) >= 0:
-            cost += sum(body.count(name) * us for name, us in signers.items() if name != primary)
-            cost += signers[primary]
+            cost += signers[primary] + sum(
+                min(body.count(name), EMBEDDED_MAX) * us
+                for name, us in signers.items()
+                if name != primary
+            )
         hashed += len(body)
         if body[:1] == b"\4":
             plain += 1
@@ -290,6 +128,19 @@ def _cost_us(
             hashed += octets
     hashed += min(plain, HASHES_MAX) * octets
     return cost + _hashing_us(hashed)
+
+
+def _reading_us(body: bytes) -> int:
+    """Of the subpackets in a signature.
+
+    In a binding also of those in what is embedded in it, once when it is verified and once when
+    copies of it are compared.
+    """
+    subpackets = areas_octets(body) // SUBPACKET_OCTETS_MIN
+    read = min(subpackets, SUBPACKETS_MAX)
+    if kind_of(body) == SUBKEY_BINDING:
+        read += 2 * min(subpackets, EMBEDDED_MAX * SUBPACKETS_MAX)
+    return read * _SUBPACKETS_US // SUBPACKETS_MAX
 
 
 def _hashing_us(octets: int) -> int:
@@ -302,7 +153,6 @@ class _Examiner:
     def __init__(self, primary: Packet, known: Mapping[Fact, Mark]) -> None:
         self._primary = primary
         self._key = parse_key(primary.body)
-        self._versions = _SIGNERS.get(self._key.version, ())
         self._public: PublicKey | None = None
         self._known = known
 
@@ -348,9 +198,9 @@ class _Examiner:
 
     def _verified(self, signature: Signature, body: bytes, scope: Scope) -> Mark:
         """Whether the primary key made it."""
-        if signature.version not in self._versions:
+        if not signature.fits(self._key):
             return Mark.BAD
-        if _proves_nothing(signature) and signature.kind not in _REVOCATIONS:
+        if proves_nothing(signature) and signature.kind not in _REVOCATIONS:
             return Mark.UNVERIFIABLE
         if self._public is None:
             self._public = load_key(self._primary.body)
@@ -383,27 +233,25 @@ def _check(key: PublicKey, signature: Signature, body: bytes, scope: Scope) -> M
 
 
 def _consent(binding: Signature, subkey: Packet, scope: Scope) -> Mark:
-    """Whether a subkey that may sign or certify has signed that it wants to be bound."""
-    if not (binding.flags or 0) & _NEEDS_BACKSIG:
-        return Mark.VALID
-    key: Key = parse_key(subkey.body)
-    for body in binding.embedded:
-        back = read_signature(body)
-        if (
-            back is not None
-            and back.kind == PRIMARY_KEY_BINDING
-            and back.version in _SIGNERS.get(key.version, ())
-            and back.claims(key)
-            and not back.has_unknown_critical
-            and not _proves_nothing(back)
-            and _check(load_key(subkey.body), back, body, scope) is Mark.VALID
-        ):
-            return Mark.VALID
-    return Mark.NO_BACKSIG
+    """Whether a subkey that may sign or certify has signed that it wants to be bound.
+
+    What was attached in any subkey's name has to be by that, too: so the best of the copies of a
+    binding is found later without arithmetic, and one with a forged back-signature is not it.
+    """
+    is_wanted = bool((binding.flags or 0) & _NEEDS_BACKSIG)
+    for back in backsigs(binding, subkey):
+        if not back.is_attached and not is_wanted:
+            continue
+        mark = _check(load_key(subkey.body), back.signature, back.body, scope)
+        if back.is_attached and mark is Mark.BAD:
+            return Mark.NO_BACKSIG
+        if mark is Mark.VALID:
+            is_wanted = False
+    return Mark.NO_BACKSIG if is_wanted else Mark.VALID
 
 
 def _plausible(signature: Signature, body: bytes, scope: Scope) -> Mark:
-    if _proves_nothing(signature) or signature.hash_algorithm == RIPEMD160:
+    if proves_nothing(signature) or signature.hash_algorithm == RIPEMD160:
         return Mark.WEAK
     digest = scope.digest(signature, body)
     is_so = digest is not None and _begins(digest, signature, body)
@@ -412,11 +260,6 @@ def _plausible(signature: Signature, body: bytes, scope: Scope) -> Mark:
 
 def _begins(digest: bytes, signature: Signature, body: bytes) -> bool:
     return digest.startswith(body[signature.digest_at : signature.digest_at + 2])
-
-
-def _proves_nothing(signature: Signature) -> bool:
-    """MD5, which was still in use when version 3 was, and is taken by nobody in version 4."""
-    return signature.hash_algorithm == MD5 and signature.version not in _ORIGINAL
 
 
 def _is_stuffed(signature: Signature) -> bool:

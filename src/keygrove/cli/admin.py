@@ -18,7 +18,7 @@ from keygrove.cli.control import connected
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.stores import stores
 from keygrove.errors import UnavailableError
-from keygrove.http.orders import LocalRequest, Report
+from keygrove.http.orders import EFFECTIVE, LocalAction, LocalRequest, Report, Result
 from keygrove.storage.store import (
     Action,
     AuditPage,
@@ -47,7 +47,19 @@ PAGE = 1_000
 DONE = frozenset({200, 409})
 """What the server says to requests that it understood; 409 if there was nothing to do."""
 ACTIONS = {Action.DENY: "block", Action.ALLOW: "unblock", Action.REPLACE: "replace"}
-EFFECTS = {Effect.DONE: "done", Effect.DENIED: "blocked", Effect.NOT_DENIED: "not-blocked"}
+EFFECTS = {
+    Effect.DONE: "done",
+    Effect.DENIED: "blocked",
+    Effect.NOT_DENIED: "not-blocked",
+    Effect.AHEAD: "blocked-not-held",
+    Effect.DENIED_BEFORE: "already-blocked",
+}
+WORDS = {
+    Result.AHEAD: "nothing of it was held, and nothing of it will be taken",
+    Result.BLOCKED_BEFORE: "the reason given first stands, see `keygrove admin blocked`",
+    Result.NOT_BLOCKED: "there was nothing to unblock",
+}
+"""What is said beside a result that may surprise."""
 
 T = TypeVar("T", AuditPage, DenialPage)
 
@@ -128,40 +140,36 @@ def request(
         sys.stdout.buffer.write(text)
 
 
-@admin.command("block", short_help="Remove certificates, and take them no more.")
-@common
-@click.argument("fingerprints", nargs=-1, required=True)
-@click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
-def block(
-    *,
-    config: Path | None,
-    data: Path | None,
-    debug: bool,
-    fingerprints: tuple[str, ...],
-    reason: str,
-) -> None:
-    """Have the running server remove certificates, and take them no more."""
-    with errors_worded(debug=debug):
-        root = Path(configure(config, data).settings.data_dir)
-        _tell(anyio.run(_order, root, "block", fingerprints, reason))
+def _order_command(action: LocalAction, short_help: str, text: str) -> None:
+    """Add a command by which whoever works on this machine has the running server do something."""
+
+    @admin.command(action, short_help=short_help, help=text)
+    @common
+    @click.argument("fingerprints", nargs=-1, required=True)
+    @click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
+    def order(
+        *,
+        config: Path | None,
+        data: Path | None,
+        debug: bool,
+        fingerprints: tuple[str, ...],
+        reason: str,
+    ) -> None:
+        with errors_worded(debug=debug):
+            root = Path(configure(config, data).settings.data_dir)
+            _tell(anyio.run(_order, root, action, fingerprints, reason))
 
 
-@admin.command("unblock", short_help="Take blocked certificates again.")
-@common
-@click.argument("fingerprints", nargs=-1, required=True)
-@click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
-def unblock(
-    *,
-    config: Path | None,
-    data: Path | None,
-    debug: bool,
-    fingerprints: tuple[str, ...],
-    reason: str,
-) -> None:
-    """Have the running server take blocked certificates again. None comes back by that alone."""
-    with errors_worded(debug=debug):
-        root = Path(configure(config, data).settings.data_dir)
-        _tell(anyio.run(_order, root, "unblock", fingerprints, reason))
+_order_command(
+    "block",
+    "Remove certificates, and take them no more.",
+    "Have the running server remove certificates, and take them no more.",
+)
+_order_command(
+    "unblock",
+    "Take blocked certificates again.",
+    "Have the running server take blocked certificates again. None comes back by that alone.",
+)
 
 
 @admin.command("audit", short_help="List what administrators had done.")
@@ -223,7 +231,9 @@ def _fingerprint(text: str) -> Fingerprint:
     return Fingerprint(octets)
 
 
-async def _order(root: Path, action: str, fingerprints: Sequence[str], reason: str) -> Report:
+async def _order(
+    root: Path, action: LocalAction, fingerprints: Sequence[str], reason: str
+) -> Report:
     names = [_fingerprint(one).hex() for one in fingerprints]
     try:
         wanted = msgspec.convert(
@@ -239,11 +249,17 @@ async def _order(root: Path, action: str, fingerprints: Sequence[str], reason: s
 
 
 def _tell(report: Report) -> None:
-    rest = [one for one in report.results if one.result.value != "done"]
+    rest = sum(one.result not in EFFECTIVE for one in report.results)
     for one in report.results:
         click.echo(f"{one.fingerprint} {one.result.value}")
+        if one.result in WORDS:
+            click.echo(f"{one.fingerprint}: {WORDS[one.result]}", err=True)
+        elif one.result is Result.SUBKEY:
+            whose = " or ".join(one.primaries)
+            text = f"this is a subkey: name its certificate, {whose}, to {report.action.value} that"
+            click.echo(f"{one.fingerprint}: {text}", err=True)
     if rest:
-        raise FoundProblems(f"{counted(len(rest), 'fingerprint')} had nothing to be done")
+        raise FoundProblems(f"nothing was done for {counted(rest, 'fingerprint')}")
 
 
 async def _records(root: Path) -> list[Record]:

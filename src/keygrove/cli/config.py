@@ -1,16 +1,23 @@
 """`keygrove config check` and `config show`."""
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import cast
 
+import anyio
 import click
 import msgspec
 
-from keygrove.cli.console import out
+from keygrove.cli.console import err, out
 from keygrove.cli.options import FoundProblems, common, configure, errors_worded
+from keygrove.cli.stores import stores
 from keygrove.configuration import flatten
-from keygrove.errors import SettingsError
+from keygrove.errors import KeygroveError, SettingsError
+from keygrove.http.administrators import SUBMIT_IT, admin_keys
+from keygrove.settings import Settings
+from keygrove.system.datadir import count_shards
+from keygrove_protocols.openpgp.keys import Fingerprint
 
 
 @click.group("config")
@@ -24,10 +31,33 @@ def check(*, config: Path | None, data: Path | None, debug: bool) -> None:
     """Say whether the settings can be used, and if not, what to write instead."""
     with errors_worded(debug=debug):
         try:
-            configure(config, data)
+            settings = configure(config, data).settings
         except SettingsError as error:
             raise FoundProblems(str(error)) from error
-    out().print("the settings are fine")
+        out().print("the settings are fine")
+        for line in anyio.run(_unfit_keys, settings):
+            err().print(f"warning: {line}")
+
+
+async def _unfit_keys(settings: Settings) -> list[str]:
+    """What is to be said of administrators' keys, which is no matter of the settings alone."""
+    keys, root = admin_keys(settings.admin), Path(settings.data_dir)
+    if not keys:
+        return []
+    held: set[Fingerprint] = set()
+    try:
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(stores(root)) if count_shards(root) else []
+            for store in opened:
+                sources = await store.sources(keys)
+                held |= {key for key, one in zip(keys, sources, strict=True) if one is not None}
+    except KeygroveError as error:
+        return [f"whether admin.keys are held cannot be seen: {error}"]
+    return [
+        f"admin.keys: {key.hex().upper()} is not held in {root}: {SUBMIT_IT}"
+        for key in keys
+        if key not in held
+    ]
 
 
 @config.command("show")

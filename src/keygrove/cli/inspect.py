@@ -1,6 +1,7 @@
 """`keygrove inspect`."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from keygrove.cli.console import counted, out
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.ingest.able import ensure_able
 from keygrove.ingest.policy import policy_of
+from keygrove.ingest.reasons import left_out
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.armor import dearmor
@@ -18,23 +20,6 @@ from keygrove_protocols.openpgp.certificate import Certificate, group
 from keygrove_protocols.openpgp.inspection import InspectedCertificate, Inspection, inspect
 from keygrove_protocols.openpgp.packets import split
 from keygrove_protocols.openpgp.policy import Policy
-
-REASONS = {
-    "BadSelfSig": "in the name of its key, which did not make it",
-    "NoBacksig": "binds a subkey that may sign, and that has not agreed",
-    "Unverifiable": "in the name of its key, made in a way that cannot be verified",
-    "UnknownCriticalSubpacket": "says something that must be understood, and is not",
-    "Implausible": "damaged",
-    "WeakHash": "somebody else's, by a hash algorithm that proves nothing",
-    "MalformedSignature": "cannot be read, or names nobody who made it",
-    "Misplaced": "in a place where such signatures do not belong",
-    "Local": "meant to stay where it was made",
-    "Unbound": "a user ID or subkey that its key has not signed for",
-    "NulUserID": "a user ID with a NUL in it",
-    "Oversize": "larger than it may be",
-}
-"""What the codes of dropped packets mean; a test holds it against the library."""
-
 
 _ERRORS = {
     "NoValidSelfSig": "its key has signed for nothing of it",
@@ -47,17 +32,6 @@ _REVOKED = {
     "soft:3": "it is no longer used",
     "soft:32": "its user ID is no longer valid",
 }
-_TOLD_BY_CODE = {
-    "no local signatures",
-    "readable signatures",
-    "signatures in their places",
-    "own signatures that verify",
-    "plausible signatures",
-    "user IDs without NUL",
-    "packets within bounds",
-    "bound components",
-}
-"""Rules whose work shows in the codes of what was dropped."""
 
 
 class InspectedFile(msgspec.Struct, frozen=True):
@@ -165,19 +139,12 @@ def _told_one(one: InspectedCertificate, policy: Policy) -> Iterator[str]:
         yield f"    kept by policy {policy.preset}: {own} of its own, {others} of others"
     if one.attested_third_party is not None:
         yield f"    of those, {one.attested_third_party:,} approved by the owner"
-    yield from _left_out(one)
+    for reason in left_out(Counter(one.dropped), one.pruned):
+        yield f"    {reason}"
     if one.sks_digest:
         yield f"    digest at SKS servers {one.sks_digest}"
     if one.filtered_digest not in (None, one.sks_digest):
         yield f"    digest of what is kept {one.filtered_digest}"
-
-
-def _left_out(one: InspectedCertificate) -> Iterator[str]:
-    for code in dict.fromkeys(one.dropped):
-        yield f"    dropped, {one.dropped.count(code):,} {code}: {REASONS[code]}"
-    for rule, number in one.pruned.items():
-        if rule not in _TOLD_BY_CODE:
-            yield f"    left out, {counted(number, 'packet')}: {rule}"
 
 
 def _list(what: str, names: Sequence[str], revoked: Sequence[str]) -> Iterator[str]:

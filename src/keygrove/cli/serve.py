@@ -7,12 +7,15 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import anyio
 import click
 from prometheus_client import disable_created_metrics
 
 from keygrove.cli.interrupt import run
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.version import own_version
+from keygrove.cluster.router import Router
+from keygrove.http.administrators import SUBMIT_IT, keys_not_held
 from keygrove.ingest.able import ensure_able
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
@@ -20,7 +23,11 @@ from keygrove.system.datadir import CONTROL, check_shards, owned
 from keygrove.system.sockets import SocketEndpoint, listen, listen_unix
 from keygrove.system.stream import in_background, write_through
 from keygrove.system.world import system_ports
-from keygrove.telemetry.log import LogFormat, open_log
+from keygrove.telemetry.log import Log, LogFormat, open_log
+from keygrove_actors import ActorError, Runtime
+
+LOOK_S = 1.0
+"""How often it is asked whether a store that is being brought up is up."""
 
 
 @click.command("serve", short_help="Serve certificates.")
@@ -99,9 +106,25 @@ def _endpoints(settings: Settings, root: Path) -> Generator[Endpoints, None, Non
 
 
 async def _serve(settings: Settings, site: Site) -> None:
-    async with open_node(settings, site) as runtime:
+    async with open_node(settings, site) as runtime, anyio.create_task_group() as tasks:
         _announce(site.endpoints)
+        tasks.start_soon(_tell_of_keys_not_held, settings, runtime, site.log)
         await runtime.wait()
+        tasks.cancel_scope.cancel()
+
+
+async def _tell_of_keys_not_held(settings: Settings, runtime: Runtime, log: Log) -> None:
+    """Say so once, when the store is up."""
+    router = Router(runtime.whereis, settings.storage.shards)
+    while True:
+        try:
+            missing = await keys_not_held(router, settings.admin)
+        except ActorError:
+            await anyio.sleep(LOOK_S)
+            continue
+        for key in missing:
+            log.warning("admin key not held", fingerprint=key, advice=SUBMIT_IT)
+        return
 
 
 def _announce(endpoints: Endpoints) -> None:

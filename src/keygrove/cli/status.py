@@ -9,11 +9,12 @@ import msgspec
 import rich.box
 from rich.table import Table
 
-from keygrove.cli.console import counted, out
+from keygrove.cli.console import counted, err, out
 from keygrove.cli.control import connected
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.treeview import COLUMNS, tree_lines
 from keygrove.errors import UnavailableError
+from keygrove.http.administrators import SUBMIT_IT
 from keygrove.http.control import Status
 from keygrove_actors import Node
 from keygrove_actors.census import Snapshot
@@ -82,3 +83,5 @@ def _show(status: Status[Node]) -> None:
         if shard is not None and shard.starting is not None:
             screen.print(f"shard {number} is {shard.starting}")
     screen.print(status.tree.text())
+    for key in status.admin_keys_not_held:
+        err().print(f"admin.keys: {key} is not held here: {SUBMIT_IT}")

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from keygrove.cluster.router import Router
+from keygrove.http.administrators import admin_keys
 from keygrove.http.asgi import Request, Response, Shared
 from keygrove.http.errors import HttpError
-from keygrove.http.orders import Job, Result, Results, answer, carry_out, worded
-from keygrove.ingest.steps import look_into, read
+from keygrove.http.orders import Job, Outcomes, Result, answer, carry_out, worded
+from keygrove.ingest.steps import look_into, named, read
 from keygrove.settings import AdminSettings
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
@@ -26,6 +27,7 @@ from keygrove_protocols.errors import (
     NotACertificateError,
     OtherCertificateError,
     ProtocolError,
+    UnknownSignerError,
 )
 from keygrove_protocols.hkp.admin import (
     NONCE_OCTETS,
@@ -40,7 +42,6 @@ from keygrove_protocols.hkp.form import parse_form
 from keygrove_protocols.hkp.v1 import AddEntry, AddResult
 from keygrove_protocols.limits import SUBMISSION
 from keygrove_protocols.openpgp.armor import dearmor
-from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.detached import Signed, read_detached, verify_detached
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
@@ -55,7 +56,7 @@ class Admin:
         self, router: Router, settings: AdminSettings, policy: Policy, shared: Shared
     ) -> None:
         self._router = router
-        self._keys = tuple(Fingerprint(bytes.fromhex(one)) for one in settings.keys)
+        self._keys = admin_keys(settings)
         self._server = settings.server
         self._policy = policy
         self._observer = shared.observer
@@ -113,9 +114,9 @@ class Admin:
         are_held = [source is not None for source in await self._router.sources(names)]
         if wanted.action is AdminAction.DELETE and not any(are_held):
             raise HttpError(404, "nothing of this is held here")
-        results = await carry_out(self._router, job, self._observer)
+        outcomes = await carry_out(self._router, job, self._observer)
         held = {name for name, is_held in zip(names, are_held, strict=True) if is_held}
-        return _hockeypuck_answer(job.action, results, held)
+        return _hockeypuck_answer(job.action, outcomes, held)
 
     async def _verified(self, signature: bytes, text: bytes) -> Signed:
         """Who signed this, if that was an administrator."""
@@ -125,7 +126,16 @@ class Admin:
         signers = [read_stored(body) for body in bodies]
         now = self._clock.now()
         work = partial(verify_detached, one, text, signers, now)
-        return await self._compute.run(work)
+        try:
+            return await self._compute.run(work)
+        except UnknownSignerError as error:
+            if len(signers) == len(self._keys):
+                raise
+            # Who they are is nobody's business who may not sign.
+            raise UnknownSignerError(
+                f"{error}; of {len(self._keys)} administrators {len(signers)} have their "
+                "certificate here: if yours is not, submit it, then send the request again"
+            ) from error
 
     async def _replacement(self, wanted: AdminRequest, name: Fingerprint, keytext: bytes) -> Put:
         check_certificate(wanted, dearmor(keytext, SUBMISSION).data)
@@ -141,25 +151,22 @@ class Admin:
 
     async def _names(self, keytext: bytes) -> tuple[Fingerprint, ...]:
         certificates = (await self._compute.run(partial(read, keytext))).certificates
-        names = [
-            fingerprint(one) if isinstance(one, Certificate) else one.fingerprint
-            for one in certificates
-        ]
+        names = [named(one) for one in certificates]
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
-def _hockeypuck_answer(action: AdminAction, results: Results, held: set[Fingerprint]) -> Response:
+def _hockeypuck_answer(action: AdminAction, outcomes: Outcomes, held: set[Fingerprint]) -> Response:
     entries: dict[str, list[AddEntry]] = {}
-    for name, result in results.items():
-        word, comment = "ignored", result.value
-        if result is Result.DONE:
+    for name, outcome in outcomes.items():
+        word, comment = "ignored", outcome.result.value
+        if outcome.result is Result.DONE:
             comment = ""
             word = "updated" if name in held else "inserted"
             if action is AdminAction.DELETE:
                 word = "deleted"
         version = 4 if len(name) == 20 else 6
         entries.setdefault(word, []).append(AddEntry(version, name.hex(), comment))
-    return worded(AddResult(**{word: tuple(some) for word, some in entries.items()}), results)
+    return worded(AddResult(**{word: tuple(some) for word, some in entries.items()}), outcomes)
 
 
 def _field(fields: dict[bytes, bytes], name: bytes) -> bytes:

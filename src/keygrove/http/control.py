@@ -8,14 +8,16 @@ from typing import Generic, TypeVar
 import msgspec
 
 from keygrove.cluster.router import Router, Whereis, shard_name
+from keygrove.http.administrators import keys_not_held
 from keygrove.http.asgi import JSON, App, Request, Resource, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.http.orders import LocalAdmin
 from keygrove.ingest.messages import INGEST, IngestApi, Load
+from keygrove.settings import Settings
 from keygrove.storage.messages import ShardApi, ShardStatus
-from keygrove_actors import Crash, Node
+from keygrove_actors import ActorError, Crash, Node
 from keygrove_actors.census import Snapshot
 
 LOAD_BYTES_MAX = 80 << 20
@@ -47,6 +49,8 @@ class Status(msgspec.Struct, Generic[T], frozen=True):
     shards: tuple[ShardStatus | None, ...]
     """None for one that does not answer."""
     tree: T
+    admin_keys_not_held: tuple[str, ...] = ()
+    """Of `admin.keys`; none while the store is being brought up."""
 
 
 def _json(value: object) -> Response:
@@ -60,33 +64,45 @@ def _certificates(body: bytes) -> tuple[bytes, ...]:
         raise HttpError(400, f"no list of certificates in MessagePack: {error}") from error
 
 
+async def _not_held(router: Router, settings: Settings) -> tuple[str, ...]:
+    try:
+        return await keys_not_held(router, settings.admin)
+    except ActorError:
+        return ()
+
+
 def control_app(
     about: About,
     insight: Insight,
-    shards: int,
+    settings: Settings,
     shared: Shared,
     *,
     may_crash: bool,
 ) -> MakeApp:
     """The app. `may_crash` offers the debugging path that crashes an actor."""
+    number = settings.storage.shards
     kinds: dict[str, type[object]] = {
-        **{shard_name(number): ShardApi for number in range(shards)},
+        **{shard_name(number): ShardApi for number in range(number)},
         INGEST: IngestApi,
         LISTENER: ListenerApi,
     }
 
     def make(whereis: Whereis) -> App:
-        router = Router(whereis, shards)
+        router = Router(whereis, number)
         ingest = whereis(INGEST, IngestApi)
         local = LocalAdmin(router, shared.observer, shared.token)
 
         async def show(_: Request) -> Response:
             shards = tuple(await router.each_status())
-            return _json(Status(about, shards, insight.outline()))
+            return _json(
+                Status(about, shards, insight.outline(), await _not_held(router, settings))
+            )
 
         async def tree(_: Request) -> Response:
             shards = tuple(await router.each_status())
-            return _json(Status(about, shards, await insight.tree()))
+            return _json(
+                Status(about, shards, await insight.tree(), await _not_held(router, settings))
+            )
 
         async def load(request: Request) -> Response:
             certificates = _certificates(await request.body(LOAD_BYTES_MAX))

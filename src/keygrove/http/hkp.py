@@ -12,6 +12,7 @@ from keygrove.http.errors import BUG, BUSY, NO_SPACE, Failure, HttpError
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.messages import Fate, IngestApi, Result, Submit, Submitted, Unavailable
+from keygrove.ingest.reasons import remark
 from keygrove.ingest.steps import INLINE_BYTES, TOO_COSTLY
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.cache import Answer, Form
@@ -131,7 +132,7 @@ class Hkp:
         if "mr" in query.options:
             return Response(200, write_index(summaries, now), TEXT, headers)
         if "json" in query.options:
-            return Response(200, write_json(summaries), JSON, headers)
+            return Response(200, write_json(summaries, now), JSON, headers)
         page = self._pages.index(request.field("search"), summaries, now)
         return Response(200, page, HTML, headers)
 
@@ -183,7 +184,7 @@ def _names(condition: str | None, etag: str) -> bool:
 
 def _entry(fate: Fate) -> AddEntry:
     name = fate.fingerprint.hex() if fate.fingerprint else ""
-    return AddEntry(fate.version or 0, name, fate.comment)
+    return AddEntry(fate.version or 0, name, remark(fate))
 
 
 def _disposition(search: str, suffix: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from keygrove.http.asgi import JSON, Observer, Request, Response
 from keygrove.http.errors import BUG, NO_SPACE, HttpError
 from keygrove.settings import HexFingerprint
 from keygrove.storage.messages import Administered, Failed, NoSpace, Order, Replayed
-from keygrove.storage.store import Effect, Put
+from keygrove.storage.store import Effect, Put, Term, TermKind
 from keygrove.telemetry.administration import Administered as Told
 from keygrove_protocols.hkp.admin import (
     FINGERPRINTS_MAX,
@@ -22,6 +22,9 @@ from keygrove_protocols.hkp.admin import (
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
 
+PRIMARIES_TOLD = 10
+"""Anybody may take anybody's key for a subkey that only encrypts."""
+
 
 class Result(Enum):
     """What became of a request, for one certificate."""
@@ -31,6 +34,12 @@ class Result(Enum):
     """It is not replaced, because it is blocked."""
     NOT_BLOCKED = "not-blocked"
     """There is nothing to unblock."""
+    AHEAD = "blocked-not-held"
+    """It is blocked, and nothing of it was held."""
+    BLOCKED_BEFORE = "already-blocked"
+    """It was blocked before, for a reason that stands."""
+    SUBKEY = "subkey"
+    """Only certificates can be blocked, and this is a subkey of one or several."""
     REPEATED = "repeated"
     """The request was carried out before."""
 
@@ -39,7 +48,11 @@ _RESULTS = {
     Effect.DONE: Result.DONE,
     Effect.DENIED: Result.BLOCKED,
     Effect.NOT_DENIED: Result.NOT_BLOCKED,
+    Effect.AHEAD: Result.AHEAD,
+    Effect.DENIED_BEFORE: Result.BLOCKED_BEFORE,
 }
+EFFECTIVE = frozenset({Result.DONE, Result.AHEAD})
+"""Of requests that changed something."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -56,11 +69,13 @@ class Job(msgspec.Struct, frozen=True):
     puts: Mapping[Fingerprint, Put] = {}
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of a request for one certificate, as JSON has it."""
 
     fingerprint: str
     result: Result
+    primaries: tuple[str, ...] = ()
+    """Of a subkey: the certificates that have it, by their fingerprints."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -70,13 +85,24 @@ class Report(msgspec.Struct, frozen=True):
     results: tuple[Line, ...]
 
 
-Results: TypeAlias = dict[Fingerprint, Result]
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a request for one certificate; of a subkey, who has it."""
+
+    result: Result
+    primaries: tuple[Fingerprint, ...] = ()
+
+
+Outcomes: TypeAlias = dict[Fingerprint, Outcome]
+
+
+LocalAction: TypeAlias = Literal["block", "unblock"]
+"""What whoever works on this machine may ask for."""
 
 
 class LocalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What whoever works on this machine asks for, without a signature."""
 
-    action: Literal["block", "unblock"]
+    action: LocalAction
     fingerprints: Annotated[
         tuple[HexFingerprint, ...], msgspec.Meta(min_length=1, max_length=FINGERPRINTS_MAX)
     ]
@@ -104,7 +130,7 @@ class LocalAdmin:
         return answer(job.action, await carry_out(self._router, job, self._observer))
 
 
-async def carry_out(router: Router, job: Job, observer: Observer) -> Results:
+async def carry_out(router: Router, job: Job, observer: Observer) -> Outcomes:
     """Do it, one certificate after the other; each is durable, and in the audit log.
 
     What was done before something went wrong stays, and the same request does the rest.
@@ -113,13 +139,35 @@ async def carry_out(router: Router, job: Job, observer: Observer) -> Results:
         ActorError: a shard does not answer.
         HttpError: the disk is full, or a bug of ours.
     """
-    results: Results = {}
+    outcomes: Outcomes = {}
     for name in job.names:
-        results[name] = _result(await _ask(router, job, name))
+        outcomes[name] = outcome = await _outcome(router, job, name)
         by = None if job.by is None else job.by.hex()
-        told = Told(job.action.value, results[name].value, name.hex(), by, job.nonce.hex())
+        told = Told(job.action.value, outcome.result.value, name.hex(), by, job.nonce.hex())
         observer.administered(told)
-    return results
+    return outcomes
+
+
+async def _outcome(router: Router, job: Job, name: Fingerprint) -> Outcome:
+    """Do it, unless it is asked for a subkey: whoever names one means what is not done by it."""
+    if job.action in (AdminAction.BLOCK, AdminAction.DELETE):
+        primaries = await _primaries(router, name)
+        if primaries:
+            return Outcome(Result.SUBKEY, primaries)
+    result = _result(await _ask(router, job, name))
+    if result is Result.NOT_BLOCKED:
+        primaries = await _primaries(router, name)
+        if primaries:
+            return Outcome(Result.SUBKEY, primaries)
+    return Outcome(result)
+
+
+async def _primaries(router: Router, name: Fingerprint) -> tuple[Fingerprint, ...]:
+    """The certificates that have this as a subkey; none if there is one of this name itself."""
+    (source,) = await router.sources([name])
+    if source is not None:
+        return ()
+    return await router.find(Term(TermKind.FINGERPRINT, name), PRIMARIES_TOLD)
 
 
 async def _ask(
@@ -151,13 +199,21 @@ def _result(reply: Administered | Replayed | NoSpace | Failed) -> Result:
             assert_never(reply)
 
 
-def answer(action: AdminAction, results: Results) -> Response:
+def answer(action: AdminAction, outcomes: Outcomes) -> Response:
     """What to say: 409 where nothing was done."""
-    lines = tuple(Line(name.hex().upper(), result) for name, result in results.items())
-    return worded(Report(action, lines), results)
+    lines = tuple(
+        Line(_hex(name), outcome.result, tuple(map(_hex, outcome.primaries)))
+        for name, outcome in outcomes.items()
+    )
+    return worded(Report(action, lines), outcomes)
 
 
-def worded(value: object, results: Results) -> Response:
+def _hex(name: Fingerprint) -> str:
+    return name.hex().upper()
+
+
+def worded(value: object, outcomes: Outcomes) -> Response:
     """The same, in another shape."""
-    status = 200 if Result.DONE in results.values() else 409
+    is_done = any(outcome.result in EFFECTIVE for outcome in outcomes.values())
+    status = 200 if is_done else 409
     return Response(status, msgspec.json.encode(value) + b"\n", JSON)

@@ -1,5 +1,7 @@
 """From a file of certificates to batches for ingest: of any size, compressed, armored or binary.
 
+Revocations that come alone stand in front of the certificates, or there are none.
+
 Whatever a file is, little more than a batch of it is held at a time.
 """
 
@@ -13,7 +15,8 @@ from keygrove.ingest.unpacking import MAGIC_BYTES, form_of, unpacked
 from keygrove_protocols.errors import NotACertificateError, NotOpenPGPError, ProtocolError
 from keygrove_protocols.limits import BULK, SUBMISSION
 from keygrove_protocols.openpgp.armor import dearmor, dearmored, is_binary
-from keygrove_protocols.openpgp.packets import CertificateSplitter, Cut, Place
+from keygrove_protocols.openpgp.packets import CertificateSplitter, Cut, Place, read_header
+from keygrove_protocols.openpgp.signatures import KEY_REVOCATION, kind_of
 
 CHUNK_BYTES = 1 << 20
 BATCH_CERTIFICATES = 200
@@ -28,11 +31,11 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...  # noqa: D102 - as files have it
 
 
-VOID = "there is no certificate in it; a revocation that comes alone is sent to a running server"
+VOID = "there is neither a certificate in it nor the revocation of one: export it again"
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Certificates to be submitted together, and what of the file has been read so far.
+    """Certificates, and revocations, to be submitted together, and how far the file was read.
 
     Places count certificates, and octets, of what is left when compression and armor are off.
     """
@@ -111,14 +114,14 @@ def _split(chunks: Iterable[bytes], source: _Source) -> Iterator[Batch]:
     is_void = True
     try:
         for chunk in chunks:
-            waiting += splitter.feed(chunk)
+            waiting += _wanted(splitter.feed(chunk))
             while len(waiting) > BATCH_CERTIFICATES or _size(waiting) > BATCH_BYTES:
                 is_void = False
                 yield _take(waiting, source, splitter)
-        waiting += splitter.close()
+        waiting += _wanted(splitter.close())
     except (ProtocolError, OSError) as found:
         error = found
-        waiting += splitter.rest()
+        waiting += _wanted(splitter.rest())
     while waiting or splitter.skipped:
         is_void = False
         yield _take(waiting, source, splitter)
@@ -126,6 +129,16 @@ def _split(chunks: Iterable[bytes], source: _Source) -> Iterator[Batch]:
         raise error
     if is_void and source.read_bytes:
         raise NotACertificateError(VOID)
+
+
+def _wanted(cuts: list[Cut]) -> list[Cut]:
+    """Without signatures that belong to a certificate which was cut off in front of them."""
+    return [one for one in cuts if one.place.number or _is_revocation(one.octets)]
+
+
+def _is_revocation(octets: bytes) -> bool:
+    header = read_header(octets, 0)
+    return kind_of(octets[header.start : header.end]) == KEY_REVOCATION
 
 
 def _size(cuts: list[Cut]) -> int:

@@ -52,10 +52,11 @@ class Loaded(msgspec.Struct):
 
 
 class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A certificate that was refused, or of which something was dropped; or the rest of a file.
+    """A certificate that was refused, or not taken whole; or the rest of a file.
 
-    `number` counts the certificates of the file from 1, `offset` the octets in front of it when
-    compression and armor are off; both are null for the rest of a file that cannot be read.
+    `number` counts the certificates of the file from 1, a revocation in front of them has 0;
+    `offset` counts the octets in front of it when compression and armor are off. Both are null
+    for the rest of a file that cannot be read.
     """
 
     file: str
@@ -70,6 +71,8 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
     dropped: dict[str, int] = {}
     """So many packets for each reason, where it was taken without them."""
+    pruned: dict[str, int] = {}
+    """So many for each rule of the policy, those that have a reason of their own among them."""
 
 
 def _nobody_told(_: Refusal) -> None:
@@ -184,7 +187,7 @@ class Loader:
         setattr(loaded, result, getattr(loaded, result) + 1)
         if fate.error:
             loaded.reasons[fate.error] = loaded.reasons.get(fate.error, 0) + 1
-        if fate.error or fate.dropped:
+        if fate.error or fate.dropped or fate.pruned or fate.comment:
             self._tell(_refusal(name, place, fate))
 
     def _note_unreadable(self, name: str, error: ProtocolError | OSError) -> None:
@@ -216,4 +219,5 @@ def _refusal(name: str, place: Place, fate: Fate) -> Refusal:
         error=fate.error,
         text=fate.comment,
         dropped=fate.dropped,
+        pruned=fate.pruned,
     )

@@ -40,6 +40,8 @@ class Fate(msgspec.Struct, frozen=True, tag=True):
     """Which certificate of the submission it is, from 0."""
     dropped: dict[str, int] = {}
     """What was left out of one that was taken: so many packets for each reason, by its code."""
+    pruned: dict[str, int] = {}
+    """The same by the rule of the policy that took them, for whatever reason."""
 
 
 class Submitted(msgspec.Struct, frozen=True, tag=True):
@@ -64,7 +66,10 @@ class Submit(
 class Load(
     Call[IngestApi, Submitted | Rejected | NoSpace | Unavailable | Failed], frozen=True, tag=True
 ):
-    """Take what can be taken of some certificates of a dump, each as its packets."""
+    """Take what can be taken of some certificates of a dump, each as its packets.
+
+    Or of revocations without theirs, each as its packet.
+    """
 
     errors: ClassVar = (Overloaded,)
     certificates: tuple[bytes, ...]

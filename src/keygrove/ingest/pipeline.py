@@ -26,15 +26,18 @@ from keygrove.ingest.messages import (
 from keygrove.ingest.parsing import Look, LookIntoDump
 from keygrove.ingest.revocation import revoke
 from keygrove.ingest.steps import (
+    COSTLY,
     HEAVY_US,
     INLINE_BYTES,
     INLINE_US,
+    TOO_COSTLY,
     One,
     Prepared,
     look_into,
     look_into_dump,
     name_of,
     read,
+    revocation_in,
     source_of,
     source_salt,
 )
@@ -43,10 +46,12 @@ from keygrove.ports import Compute
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import Failed, Merged, NoSpace, Overloaded
+from keygrove.storage.store import Cause
 from keygrove.telemetry.intake import Intake
 from keygrove_actors import DEFER, Actor, ActorError, Ctx, Defer, ReplyTo, on
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.certificate import Refused
+from keygrove_protocols.openpgp.packets import Packet
 from keygrove_protocols.openpgp.policy import Policy
 
 UNDER_WAY_BYTES_MAX = 64 << 20
@@ -58,6 +63,7 @@ OnFault: TypeAlias = Callable[[str, Exception], None]
 OnIntake: TypeAlias = Callable[[Intake], None]
 """Told of each submission what it came to."""
 
+ONLY_REVOKED = "only the revocation of the key was taken: the rest of it is too much"
 _RESULTS = {
     Outcome.ADDED: (Result.INSERTED, "", ""),
     Outcome.CHANGED: (Result.UPDATED, "", ""),
@@ -72,11 +78,13 @@ _RESULTS = {
         "TooLarge",
         "merged with what is held here it would be too large",
     ),
+    Outcome.REVOKED: (Result.UPDATED, "", ONLY_REVOKED),
     Outcome.DENIED: (Result.INVALID, "Denied", "this certificate is not taken here"),
 }
 _REFUSALS = {
     "NoValidSelfSig": "its key has signed for none of its user IDs and subkeys: export it again",
     "TooLarge": "it is larger than what is kept of a certificate: leave out user IDs or subkeys",
+    TOO_COSTLY: COSTLY,
     "Blocked": "the operator of this server does not keep it",
 }
 
@@ -172,7 +180,7 @@ class Ingest(Actor[IngestApi]):
         is_small = len(data) <= INLINE_BYTES
         reading = read(data) if is_small else await self._compute.run(lambda: read(data))
         if reading.revocation is not None:
-            one = await revoke(self._router, reading.revocation, self._policy, self._compute)
+            one = await self._revoke(reading.revocation, Cause.UPLOAD)
             return one if isinstance(one, Rejected) else Prepared((one,))
         with self._timed(intake):
             if is_small and reading.cost_us <= INLINE_US:
@@ -185,6 +193,9 @@ class Ingest(Actor[IngestApi]):
                     return found
             intake.place = "thread"
             return await self._compute.run(lambda: look_into(reading, self._policy))
+
+    async def _revoke(self, revocation: Packet, cause: Cause) -> Candidate | Rejected:
+        return await revoke(self._router, revocation, self._policy, self._compute, cause)
 
     @contextmanager
     def _timed(self, intake: Intake) -> Generator[None, None, None]:
@@ -202,34 +213,48 @@ class Ingest(Actor[IngestApi]):
         sources = dict(zip(known, await self._router.sources(list(known)), strict=True))
         fates: list[Fate] = []
         rest: list[int] = []
+        revocations: dict[int, Packet] = {}
         for at, (name, octets) in enumerate(zip(names, certificates, strict=True)):
             source = sources.get(name) if name else None
+            revocation = None if name else revocation_in(octets)
             if name and source and source == source_of(octets, self._salt):
                 fates.append(Fate(Result.IGNORED, name, None, at=at))
+            elif revocation is not None:
+                revocations[at] = revocation
             else:
                 rest.append(at)
         intake.known = len(fates)
-        if not rest:
-            return Submitted(tuple(fates))
-        prepared = await self._look_into_dump(tuple(certificates[at] for at in rest), intake)
-        if not isinstance(prepared, Prepared):
-            return prepared
-        reply = await self._store(prepared.ones, rest)
-        if isinstance(reply, Submitted):
-            return Submitted((*fates, *reply.fates))
-        return reply
+        if rest:
+            prepared = await self._look_into_dump(tuple(certificates[at] for at in rest), intake)
+            if not isinstance(prepared, Prepared):
+                return prepared
+            reply = await self._store(prepared.ones, rest)
+            if not isinstance(reply, Submitted):
+                return reply
+            fates += reply.fates
+        # Behind the certificates beside them, of which they may be.
+        reply = await self._store(await self._revoke_all(revocations), list(revocations))
+        return Submitted((*fates, *reply.fates)) if isinstance(reply, Submitted) else reply
+
+    async def _revoke_all(self, revocations: dict[int, Packet]) -> list[One]:
+        ones: list[One] = []
+        for revocation in revocations.values():
+            found = await self._revoke(revocation, Cause.LOAD)
+            one = Refused(None, found.code, found.text) if isinstance(found, Rejected) else found
+            ones.append(msgspec.structs.replace(one, at=len(ones)))
+        return ones
 
     async def _look_into_dump(
         self, certificates: tuple[bytes, ...], intake: Intake
     ) -> Prepared | Reply:
+        """Never here: a few octets can take seconds to verify, and what they take is unknown."""
         policy, size = self._policy, sum(map(len, certificates))
         with self._timed(intake):
-            if size <= INLINE_BYTES:
-                return look_into_dump(certificates, policy)
-            found = await self._parsers.ask(LookIntoDump(certificates, policy), size)
-            if found is not None:
-                intake.place = "process"
-                return found
+            if size > INLINE_BYTES:
+                found = await self._parsers.ask(LookIntoDump(certificates, policy), size)
+                if found is not None:
+                    intake.place = "process"
+                    return found
             intake.place = "thread"
             return await self._compute.run(lambda: look_into_dump(certificates, policy))
 
@@ -274,11 +299,14 @@ def _account_for(intake: Intake, reply: Reply) -> None:
 
 
 def _fate(one: Candidate, outcome: Outcome) -> Fate:
+    if one.error == TOO_COSTLY:  # there is nothing in it but a revocation, which may be known
+        outcome = Outcome.REVOKED if outcome is Outcome.CHANGED else Outcome.REFUSED
     if outcome is Outcome.REFUSED:
         text = _REFUSALS[one.error]
         return Fate(Result.INVALID, one.fingerprint, one.version, one.error, text, one.at)
     result, code, text = _RESULTS[outcome]
-    return Fate(result, one.fingerprint, one.version, code, text, one.at, one.dropped)
+    name, version = one.fingerprint, one.version
+    return Fate(result, name, version, code, text, one.at, one.dropped, one.pruned)
 
 
 def _refused(one: Refused) -> Fate:

@@ -33,6 +33,7 @@ def _end_of(day: str) -> int:
         begin = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError as error:
         raise SettingsError(
-            f"policy.sha1_until is no day: {day}; write it as 2019-01-19"
+            f"policy.sha1_until: there is no day {day!r}; write one that there is, for example "
+            '"2019-01-19"'
         ) from error
     return int(begin.timestamp()) + 86_399

@@ -11,24 +11,24 @@ from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.ports import Compute
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate, candidate
-from keygrove.storage.store import Cause, Term, TermKind
+from keygrove.storage.derive import primary_term
+from keygrove.storage.store import Cause
 from keygrove_protocols.openpgp.certificate import Certificate
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, read_header
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.signatures import Signature, read_signature
 
-CARRIERS_MAX = 1_000
-"""Certificates with a key of this ID: anybody may bind somebody else's as a subkey of his."""
 NAMESAKES_MAX = 20
-"""Of these, primary keys that share it: more than a few are made on purpose."""
-_V3_OCTETS = 16
+"""Primary keys of one version that share an ID: more than a few are made on purpose."""
+_VERSIONS = (4, 3)
+"""Of keys that a signature may name by their ID alone; first those whose IDs nobody can choose."""
 NO_TARGET = "UnknownTarget"
 NOT_ITS_OWN = "BadSelfSig"
 
 
 async def revoke(
-    router: Router, revocation: Packet, policy: Policy, compute: Compute
+    router: Router, revocation: Packet, policy: Policy, compute: Compute, cause: Cause
 ) -> Candidate | Rejected:
     """The primary key of the certificate that this revokes, with the revocation.
 
@@ -42,7 +42,7 @@ async def revoke(
             continue
         is_known = True
         revoked = Certificate(_primary(answer.body), (revocation,))
-        found = await compute.run(partial(candidate, revoked, policy, Cause.UPLOAD))
+        found = await compute.run(partial(candidate, revoked, policy, cause))
         if found.put is not None:
             return found
     if is_known:
@@ -56,14 +56,12 @@ async def _named(router: Router, revocation: Signature) -> Sequence[Fingerprint]
     """The certificates whose primary key it may name, held or not."""
     if revocation.issuer_fingerprint is not None:
         return [Fingerprint(revocation.issuer_fingerprint)]
-    key_id = revocation.issuer or b""
-    carriers = await router.find(Term(TermKind.KEY_ID, key_id), CARRIERS_MAX)
-    return [name for name in carriers if _may_have_id(name, key_id)][:NAMESAKES_MAX]
-
-
-def _may_have_id(name: Fingerprint, key_id: bytes) -> bool:
-    """Whether a primary key with this fingerprint can have this ID; of version 3 any can."""
-    return len(name) == _V3_OCTETS or name.endswith(key_id) or name.startswith(key_id)
+    if revocation.issuer is None:
+        return []
+    found: list[Fingerprint] = []
+    for version in _VERSIONS:
+        found += await router.find(primary_term(version, revocation.issuer), NAMESAKES_MAX)
+    return found
 
 
 def _primary(body: bytes) -> Packet:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from keygrove.storage.candidate import Candidate, candidate
+from keygrove.storage.candidate import Candidate, candidate, revocations
 from keygrove.storage.store import Cause
 from keygrove_protocols.errors import (
     MalformedPrimaryError,
@@ -28,10 +28,12 @@ from keygrove_protocols.openpgp.certificate import (
     group,
     key,
 )
+from keygrove_protocols.openpgp.claims import read_claim
 from keygrove_protocols.openpgp.keys import Fingerprint, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag, read_header, split
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.rules import VERSION
+from keygrove_protocols.openpgp.signatures import KEY_REVOCATION
 from keygrove_protocols.openpgp.verification import cost_us
 
 OLDEST_SUBMITTED = 4
@@ -47,7 +49,10 @@ SUBMISSION_US_MAX = 5_000_000
 COST_US_MAX = 20_000_000
 """Of one certificate. Poisoned ones with 150,000 signatures take two seconds; whoever makes the
 primary key can have us do arithmetic on thousands of signatures of the slowest kind."""
+REVOCATIONS_US_MAX = 2_000_000
+"""Of one certificate that takes longer than it may: what is looked for in it nevertheless."""
 TOO_COSTLY = "TooCostly"
+COSTLY = "it takes too long to verify: leave out old signatures of its own"
 
 One: TypeAlias = Candidate | Refused
 """What became of one certificate before it met its shard."""
@@ -59,13 +64,22 @@ class Prepared(msgspec.Struct, frozen=True, tag=True):
     ones: tuple[One, ...]
 
 
+class Costly(msgspec.Struct, frozen=True):
+    """A certificate that takes too long to look into: `rest` has its revocations, if any."""
+
+    rest: Certificate
+
+
+Readable: TypeAlias = Certificate | Costly | Refused
+
+
 class Reading(msgspec.Struct, frozen=True):
     """A submission that was read: its certificates, or a revocation without one."""
 
-    certificates: tuple[Certificate | Refused, ...] = ()
+    certificates: tuple[Readable, ...] = ()
     revocation: Packet | None = None
     cost_us: int = 0
-    """About how many microseconds it takes to look into it."""
+    """About how many microseconds it takes to look into it; what takes too long is refused."""
 
 
 def read(data: bytes) -> Reading:
@@ -79,20 +93,26 @@ def read(data: bytes) -> Reading:
     if revocation is not None:
         return Reading(revocation=revocation)
     found = group(packets, SUBMISSION)
-    certificates = tuple(_refuse_disused(one, at) for at, one in enumerate(found))
-    costs = [cost_us(one) for one in certificates if isinstance(one, Certificate)]
-    cost = sum(one for one in costs if one <= COST_US_MAX)  # others are not looked into
+    read_in = [_within_bounds(_refuse_disused(one, at)) for at, one in enumerate(found)]
+    certificates = tuple(one for one, _ in read_in)
+    cost = sum(us for _, us in read_in)
     if cost > SUBMISSION_US_MAX and len(certificates) > 1:
         raise TooLargeError("the certificates take too long to verify together: send fewer at once")
     return Reading(certificates, cost_us=cost)
+
+
+def named(one: Readable) -> Fingerprint | None:
+    """Whose certificate it is, as far as that can be read."""
+    if isinstance(one, Refused):
+        return one.fingerprint
+    return key(one.rest if isinstance(one, Costly) else one).fingerprint
 
 
 def look_into(reading: Reading, policy: Policy) -> Prepared:
     """Verify what was read, and apply the policy to it."""
     return Prepared(
         tuple(
-            one if isinstance(one, Refused) else _candidate(one, policy, Cause.UPLOAD, at)
-            for at, one in enumerate(reading.certificates)
+            _candidate(one, policy, Cause.UPLOAD, at) for at, one in enumerate(reading.certificates)
         )
     )
 
@@ -110,16 +130,45 @@ def _look_into_one(octets: bytes, policy: Policy, salt: bytes, at: int) -> One:
         (one,) = group(split(octets, BULK), BULK)
     except ProtocolError as error:
         return Refused(None, error.code, str(error), at=at)
+    readable, _ = _within_bounds(one)
+    return _candidate(readable, policy, Cause.LOAD, at, source_of(octets, salt))
+
+
+def _within_bounds(one: Certificate | Refused) -> tuple[Readable, int]:
+    """What of it is to be looked into, and about how many microseconds that takes."""
+    if isinstance(one, Refused):
+        return one, 0
+    us = cost_us(one)
+    if us <= COST_US_MAX:
+        return one, us
+    rest = _revocations_in(one)
+    return Costly(rest), cost_us(rest)
+
+
+def _candidate(one: Readable, policy: Policy, cause: Cause, at: int, source: bytes = b"") -> One:
     if isinstance(one, Refused):
         return msgspec.structs.replace(one, at=at)
-    return _candidate(one, policy, Cause.LOAD, at, source_of(octets, salt))
+    if isinstance(one, Certificate):
+        return candidate(one, policy, cause, at=at, source=source)
+    found = revocations(one.rest, cause, error=TOO_COSTLY, at=at)
+    return found or Refused(key(one.rest).fingerprint, TOO_COSTLY, COSTLY, at=at)
 
 
-def _candidate(one: Certificate, policy: Policy, cause: Cause, at: int, source: bytes = b"") -> One:
-    if cost_us(one) > COST_US_MAX:
-        text = "it takes too long to verify: leave out old signatures of its own"
-        return Refused(key(one).fingerprint, TOO_COSTLY, text, at=at)
-    return candidate(one, policy, cause, at=at, source=source)
+def _revocations_in(one: Certificate) -> Certificate:
+    """Of a certificate that takes too long to verify its revocations, as far as there is time.
+
+    Others may put in as many as they like that are none; one alone is always taken.
+    """
+    primary, spent_us = key(one), 0
+    some: list[Packet] = []
+    for packet in dict.fromkeys(one.direct):
+        claim = read_claim(packet, primary)
+        if claim.is_self and claim.signature is not None and claim.signature.kind == KEY_REVOCATION:
+            spent_us += cost_us(Certificate(one.primary, (packet,)))
+            if spent_us > REVOCATIONS_US_MAX:
+                break
+            some.append(packet)
+    return Certificate(one.primary, tuple(some))
 
 
 def source_salt(policy: Policy) -> bytes:
@@ -130,6 +179,15 @@ def source_salt(policy: Policy) -> bytes:
 def source_of(octets: bytes, salt: bytes) -> bytes:
     """What names an input, under the policy that has looked into it."""
     return blake2b(octets, digest_size=SOURCE_OCTETS, key=blake2b(salt).digest()).digest()
+
+
+def revocation_in(octets: bytes) -> Packet | None:
+    """The revocation of a key, where that is all there is in this; else None."""
+    try:
+        is_signature = bool(octets) and read_header(octets, 0).tag == Tag.SIGNATURE
+        return bare_revocation(split(octets, BULK)) if is_signature else None
+    except ProtocolError:
+        return None
 
 
 def name_of(octets: bytes) -> Fingerprint | None:

@@ -6,12 +6,12 @@ from enum import Enum
 import msgspec
 
 from keygrove.storage.candidate import Candidate
-from keygrove.storage.state import findings_of, put_of, stored
+from keygrove.storage.state import findings_of, pack, put_of, stored
 from keygrove.storage.store import Cause, Put
+from keygrove_protocols.openpgp.findings import Fact, Findings, unite
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.policy import Policy
-from keygrove_protocols.openpgp.rules import keep
-from keygrove_protocols.openpgp.verification import Fact, Findings, unite
+from keygrove_protocols.openpgp.rules import keep, own_revocations
 
 
 class Outcome(Enum):
@@ -26,11 +26,13 @@ class Outcome(Enum):
     """Another primary key with this fingerprint is held; it stays."""
     OVERGROWN = "overgrown"
     """Together they would be larger than a certificate may be; what is held stays."""
+    REVOKED = "revoked"
+    """The same, but what the key says against itself is taken: nothing may keep that out."""
     DENIED = "denied"
     """Its fingerprint is denied: nothing of it is held."""
 
 
-CHANGING = frozenset({Outcome.ADDED, Outcome.CHANGED})
+CHANGING = frozenset({Outcome.ADDED, Outcome.CHANGED, Outcome.REVOKED})
 """After these something has to be written."""
 
 
@@ -93,27 +95,43 @@ def _grow(held: Held, incoming: Sequence[Candidate], policy: Policy, now: int) -
     united = unite([before, *matching])
     kept = keep(united, policy)
     if kept.error is not None:
-        if len(matching) <= 1:
-            is_grown = kept.error == "TooLarge"
-            outcome = Outcome.OVERGROWN if is_grown else Outcome.REFUSED
-            return Absorbed(_each(found, before, outcome), held.digest)
-        return _one_by_one(held, incoming, policy, now)
+        if len(incoming) > 1:
+            return _one_by_one(held, incoming, policy, now)
+        if kept.error == "TooLarge":
+            overgrown = Absorbed(_each(found, before, Outcome.OVERGROWN), held.digest)
+            return _revoke(held, incoming[0], found[0], policy, now) or overgrown
+        return Absorbed(_each(found, before, Outcome.REFUSED), held.digest)
     is_alone = len(incoming) == 1
+    whole = stored(kept, united, policy)
     put = put_of(
         kept,
         united,
-        policy,
+        whole,
         cause=Cause.UPLOAD if any(one.cause is Cause.UPLOAD for one in incoming) else Cause.LOAD,
         at=now,
         source=incoming[0].put.source if is_alone and incoming[0].put else b"",
     )
     if put.digest == held.digest:
         return Absorbed(_each(found, before, Outcome.UNCHANGED), held.digest)
-    new = stored(kept, united, policy).facts() - before.facts()
+    new = whole.facts() - before.facts()
     outcomes = tuple(_outcome(one, before, new) for one in found)
     if Outcome.CHANGED not in outcomes:  # something went: the policy is another than it was
         outcomes = _each(found, before, Outcome.CHANGED)
     return Absorbed(outcomes, put.digest, put)
+
+
+def _revoke(
+    held: Held, one: Candidate, found: Findings, policy: Policy, now: int
+) -> Absorbed | None:
+    """Of what is too much take the key's revocations alone; None if they change nothing."""
+    own = own_revocations(found)
+    if not own.direct or own.number() == found.number():
+        return None
+    alone = msgspec.structs.replace(one, put=None, packed=pack(own))
+    result = _grow(held, [alone], policy, now)
+    if result.put is None:
+        return None
+    return msgspec.structs.replace(result, outcomes=(Outcome.REVOKED,))
 
 
 def _outcome(found: Findings, before: Findings, new: set[Fact]) -> Outcome:

@@ -33,7 +33,11 @@ def rule(
     match message:
         case Deny():
             action = Action.DENY
-            write = Denial(name, order.reason, now, _digests(held, denial))
+            if denial is not None:
+                effect = Effect.DENIED_BEFORE
+            else:
+                effect = Effect.AHEAD if held is None else Effect.DONE
+                write = Denial(name, order.reason, now, _digests(held))
         case Allow():
             action = Action.ALLOW
             if denial is None:
@@ -49,8 +53,6 @@ def rule(
     return Ruling(Record(order.by, action, effect, name, order.reason, now, order.nonce), write)
 
 
-def _digests(held: Whole | None, denial: Denial | None) -> tuple[Digest, ...]:
-    """All states that are known, those of an earlier denial first."""
-    known = () if denial is None else denial.digests
-    there = () if held is None else (held.digest, held.sks_digest)
-    return tuple(dict.fromkeys((*known, *there)))
+def _digests(held: Whole | None) -> tuple[Digest, ...]:
+    """The states that are known."""
+    return () if held is None else tuple(dict.fromkeys((held.digest, held.sks_digest)))

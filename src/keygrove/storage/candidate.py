@@ -4,13 +4,14 @@ from collections import Counter
 
 import msgspec
 
-from keygrove.storage.state import findings_of, pack, put_of, unpack
+from keygrove.storage.state import findings_of, pack, put_of, stored, unpack
 from keygrove.storage.store import Cause, Put
 from keygrove_protocols.openpgp.certificate import Certificate, key
+from keygrove_protocols.openpgp.findings import Findings
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
-from keygrove_protocols.openpgp.rules import keep
-from keygrove_protocols.openpgp.verification import Findings, verify
+from keygrove_protocols.openpgp.rules import keep, own_revocations
+from keygrove_protocols.openpgp.verification import verify
 
 
 class Candidate(msgspec.Struct, frozen=True, tag=True):
@@ -29,6 +30,8 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
     error: str = ""
     dropped: dict[str, int] = {}
     """How many packets went for each reason."""
+    pruned: dict[str, int] = {}
+    """How many each rule of the policy took."""
     at: int = 0
     """Which certificate of its submission it is, from 0."""
 
@@ -45,6 +48,29 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
         return findings_of(self.put.packets, self.put.aside)
 
 
+def revocations(
+    certificate: Certificate, cause: Cause, *, error: str, at: int = 0
+) -> Candidate | None:
+    """What its key says against itself in a certificate that is refused for `error`, if anything.
+
+    It is taken where the certificate is held: nobody may keep a revocation out by what he
+    puts beside it.
+    """
+    name = key(certificate)
+    own = own_revocations(verify(certificate))
+    if not own.direct:
+        return None
+    return Candidate(
+        fingerprint=name.fingerprint,
+        version=name.version,
+        cause=cause,
+        put=None,
+        packed=pack(own),
+        error=error,
+        at=at,
+    )
+
+
 def candidate(
     certificate: Certificate, policy: Policy, cause: Cause, *, at: int = 0, source: bytes = b""
 ) -> Candidate:
@@ -52,10 +78,11 @@ def candidate(
     name = key(certificate)
     findings = verify(certificate)
     kept = keep(findings, policy)
+    whole = stored(kept, findings, policy)
     put: Put | None = None
     if kept.error is None:
-        put = put_of(kept, findings, policy, cause=cause, at=0, source=source)
-    is_whole = put is not None and (not kept.pruned or bool(put.aside))
+        put = put_of(kept, findings, whole, cause=cause, at=0, source=source)
+    is_whole = put is not None and whole is findings
     return Candidate(
         fingerprint=name.fingerprint,
         version=name.version,
@@ -64,5 +91,6 @@ def candidate(
         packed=b"" if is_whole else pack(findings),
         error=kept.error or "",
         dropped=dict(Counter(kept.dropped)),
+        pruned=kept.pruned,
         at=at,
     )

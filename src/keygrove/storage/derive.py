@@ -5,9 +5,12 @@ import msgspec
 from keygrove.storage.address import text_hash
 from keygrove.storage.store import Term, TermKind
 from keygrove_protocols.limits import OWN
-from keygrove_protocols.openpgp.certificate import Certificate, group
+from keygrove_protocols.openpgp.certificate import Certificate, group, key
+from keygrove_protocols.openpgp.keys import KeyId
 from keygrove_protocols.openpgp.packets import split
 from keygrove_protocols.openpgp.terms import terms
+
+_ORIGINAL = 3
 
 
 class Derived(msgspec.Struct, frozen=True):
@@ -43,7 +46,18 @@ def derive_from(certificate: Certificate) -> Derived:
         *((TermKind.ADDRESS, address.encode()) for address in found.addresses),
         *((TermKind.TEXT, text_hash(text)) for text in found.texts),
     ]
-    return Derived(frozenset(Term(kind, value) for kind, value in pairs), found.words)
+    primary = key(certificate)
+    own = primary_term(primary.version, primary.key_id)
+    return Derived(frozenset((own, *(Term(kind, value) for kind, value in pairs))), found.words)
+
+
+def primary_term(version: int, key_id: KeyId) -> Term:
+    """The term that finds a certificate by its primary key's ID, and by no other key's.
+
+    Anybody may bind somebody else's key to his own as a subkey. By version, because anybody can
+    also make keys of version 3, and 2, which is the same, with an ID that he chose.
+    """
+    return Term(TermKind.PRIMARY_ID, bytes((max(version, _ORIGINAL),)) + key_id)
 
 
 def digest_terms(*digests: bytes) -> frozenset[Term]:

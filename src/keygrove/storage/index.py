@@ -31,7 +31,7 @@ from keygrove.storage.store import Denial, Hour, Term
 from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-FORMAT = 2
+FORMAT = 3
 """To be raised with every change of this layout, or of what terms and words mean."""
 
 _SCHEMA = (

@@ -60,6 +60,10 @@ class _Files:
             StoreError: there was one, and it is gone.
         """
         await _miss_nothing(self._databases, self._heap, self._index)
+        # After a synchronisation that failed, the system may show a log that the disk never got.
+        # What is read from there must not be taken back by a power cut, nor be moved into the
+        # file while an older log lies on the disk, which would then be read over it.
+        await self._databases.secure(self._heap)
         return await self._writers.enter_async_context(self._databases.open(self._heap))
 
     async def write_index(self, tip: heap.Tip) -> SqlDatabase:
@@ -83,6 +87,7 @@ class _Files:
         )
 
     async def _try_index(self, tip: heap.Tip) -> SqlDatabase | None:
+        await self._databases.secure(self._index)
         async with AsyncExitStack() as opened:
             db = await opened.enter_async_context(
                 self._databases.open(self._index, attached=self._heap)
@@ -178,7 +183,7 @@ async def open_store(
             at once take twice the time of four in turn, and hold the event loop four times as long.
 
     Raises:
-        DiskFullError: there is no heap yet, and no room for one.
+        DiskFullError: there is no room for a heap that is not there yet, or to secure its log.
         StoreError: the heap cannot be used.
     """
     async with AsyncExitStack() as readers, AsyncExitStack() as writers:

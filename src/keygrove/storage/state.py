@@ -3,17 +3,19 @@
 Served are the packets that the policy keeps. A policy that keeps what is unverified, as SKS
 does, has all packets set aside beside them, with what was found out about each, so that the
 certificate is found by the digest that it has at SKS servers, and a merge needs no arithmetic.
+Of a certificate that was flooded beyond all measure these are not all (`openpgp.aside`).
 """
 
 import msgspec
 
 from keygrove.storage.derive import derive_from, read
 from keygrove.storage.store import Cause, Put
+from keygrove_protocols.openpgp.aside import within_aside
 from keygrove_protocols.openpgp.certificate import fingerprint, packets, to_bytes
 from keygrove_protocols.openpgp.digest import sks_digest
+from keygrove_protocols.openpgp.findings import Findings, Mark, marked
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.rules import Kept
-from keygrove_protocols.openpgp.verification import Findings, Mark, marked
 
 _MARKS = tuple(Mark)
 _OCTETS = {mark: at for at, mark in enumerate(_MARKS)}
@@ -50,27 +52,38 @@ def stored_packets(served: bytes, aside: bytes) -> bytes:
 
 def stored(kept: Kept, findings: Findings, policy: Policy) -> Findings:
     """What of the findings is stored."""
-    return findings if policy.keeps_unverified else kept.findings
+    if not policy.keeps_unverified or not kept.pruned:
+        return kept.findings
+    whole = within_aside(findings, kept.findings, policy.bounds)
+    return whole if whole.number() > kept.findings.number() else kept.findings
 
 
 def put_of(  # noqa: PLR0913 - each is a fact of its own
-    kept: Kept, findings: Findings, policy: Policy, *, cause: Cause, at: int, source: bytes = b""
+    kept: Kept,
+    findings: Findings,
+    whole: Findings,
+    *,
+    cause: Cause,
+    at: int,
+    source: bytes = b"",
 ) -> Put:
-    """What to write for a certificate of which something is kept."""
+    """What to write for a certificate of which something is kept. `whole` is what is `stored`."""
     served = kept.findings.certificate()
     digest = sks_digest(packets(served))
     everything = sks_digest(packets(findings.certificate())) if kept.pruned else digest
-    is_aside = policy.keeps_unverified and bool(kept.pruned)
+    is_aside = whole is not kept.findings
+    if is_aside:
+        digest = everything if whole is findings else sks_digest(packets(whole.certificate()))
     derived = derive_from(served)
     return Put(
         fingerprint=fingerprint(served),
-        digest=everything if is_aside else digest,
+        digest=digest,
         packets=to_bytes(served),
         terms=derived.terms,
         words=derived.words,
         cause=cause,
         at=at,
         sks_digest=everything,
-        aside=pack(findings) if is_aside else b"",
+        aside=pack(whole) if is_aside else b"",
         source=source,
     )

@@ -27,6 +27,8 @@ class TermKind(IntEnum):
     ADDRESS = 5
     TEXT = 6
     """A whole user ID, normalised and hashed."""
+    PRIMARY_ID = 7
+    """The primary key's ID alone, behind its version: see `derive.primary_term`."""
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -135,6 +137,10 @@ class Effect(Enum):
     """Nothing was replaced: the fingerprint is denied."""
     NOT_DENIED = 3
     """There was nothing to allow."""
+    AHEAD = 4
+    """It is denied, and nothing of it was held."""
+    DENIED_BEFORE = 5
+    """It was denied already, and that denial stands, with its reason."""
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ _NO_ROOM = {
     sqlite3.SQLITE_IOERR_SHMSIZE,
 }
 """What SQLite also answers when the disk is full. Not a failed sync: that is never harmless."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 FREE_BYTES_MIN = 1 << 20
 COPY_BYTES = 1 << 20
 INTERRUPT_EVERY_S = 0.01
@@ -163,33 +164,20 @@ def _connect(
     return db
 
 
-def _prepare(path: Path) -> None:
-    """Make a file's folder if need be, and what its log shows durable.
-
-    Raises:
-        OSError: one of them cannot be made so.
-    """
-    make_folder(path.parent)
-    try:
-        log = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        _write_again(log)
-    finally:
-        os.close(log)
-
-
-def _write_again(file: int) -> None:
-    """Write the file's octets over themselves, and synchronise it.
+def _write_again(path: Path) -> None:
+    """Write a file's octets over themselves, and synchronise it.
 
     Where a synchronisation failed, the system keeps the octets and forgets that the disk has to
     get them: synchronising once more would do nothing, and say that all is well.
     """
-    at = 0
-    while part := os.pread(file, COPY_BYTES, at):
-        at += os.pwrite(file, part, at)
-    os.fsync(file)
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        at = 0
+        while part := os.pread(file, COPY_BYTES, at):
+            at += os.pwrite(file, part, at)
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _uri(path: Path, *, writable: bool) -> str:
@@ -250,12 +238,12 @@ class SqliteFiles:
         db = _Connection(file, side, writable=writable)
         try:
             if writable:
-                await anyio.to_thread.run_sync(_prepare, file)
+                await anyio.to_thread.run_sync(make_folder, file.parent)
             await db.opened()
         except sqlite3.DatabaseError as error:
             raise _told(file, error, at="cannot open ") from error
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if error.errno in _FULL:
                 raise DiskFullError(file.name) from error
             raise StoreError(f"cannot open {file}: {error}") from error
         try:
@@ -274,6 +262,18 @@ class SqliteFiles:
             return False
         except OSError as error:
             raise StoreError(f"cannot look at {file}: {error.strerror}") from error
+
+    async def secure(self, path: str) -> None:
+        """See `ports.Databases`."""
+        log = self._root / f"{path}-wal"
+        try:
+            await anyio.to_thread.run_sync(_write_again, log)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in _FULL:
+                raise DiskFullError(log.name) from error
+            raise StoreError(f"cannot synchronise {log}: {error.strerror}") from error
 
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""

@@ -7,6 +7,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from keygrove.ingest.messages import Fate
+from keygrove.ingest.reasons import remark
 from keygrove.web.figures import Stats
 from keygrove_protocols.hkp.index import algorithm_name
 from keygrove_protocols.openpgp.summary import Summary, is_expired
@@ -64,7 +65,7 @@ class Pages:
 
     def submitted(self, fates: Sequence[Fate]) -> bytes:
         """What became of a submission."""
-        return self._render("submitted.html", fates=fates)
+        return self._render("submitted.html", fates=fates, remark=remark)
 
     def _render(self, name: str, **values: object) -> bytes:
         return self._templates.get_template(name).render(version=self._version, **values).encode()

@@ -45,8 +45,12 @@ async def play(history: list[str | int]) -> None:
         await store.commit([] if ruling.write is None else [ruling.write], [ruling.record])
         due = Effect.DONE
         if asked == "deny":
-            there = states[held] if held is not None else set[Digest]()
-            denied = there if denied is None else denied | there
+            if denied is not None:
+                due = Effect.DENIED_BEFORE
+            elif held is None:
+                due, denied = Effect.AHEAD, set[Digest]()
+            else:
+                denied = states[held]
             held = None
         elif asked == "allow":
             due = Effect.NOT_DENIED if denied is None else Effect.DONE

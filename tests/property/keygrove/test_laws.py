@@ -26,15 +26,16 @@ from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.derive import read as stored
 from keygrove.storage.forms import serve_form
 from keygrove.storage.overlay import Entry, Found, Overlay
+from keygrove.storage.state import findings_of
 from keygrove.storage.store import Cause, Denial, Digests
 from keygrove.storage.tally import Tally
 from keygrove_chaos.certificates import CREATED, armored, binary, digest_of, made, put_of
 from keygrove_chaos.signing import Signer
 from keygrove_protocols.errors import ProtocolError
-from keygrove_protocols.openpgp.certificate import Certificate, canonical
+from keygrove_protocols.openpgp.certificate import Certificate, canonical, packets
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.merge import merge
-from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Policy
+from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Bounds, Policy
 
 texts = st.sets(st.sampled_from(["Alice", "Bob <b@x.example>", "Zoë", "jean-luc", ""]))
 
@@ -46,7 +47,9 @@ def state(found: set[str], subkeys: set[int], signatures: int) -> Certificate:
 states = st.builds(state, texts, st.sets(st.integers(2, 4)), st.integers(0, 3))
 
 
-policies = st.sampled_from([VERIFIED, MINIMAL, SKS_COMPATIBLE])
+CROWDED = Policy(preset="sks-compatible", bounds=Bounds(aside_packets=9))
+"""Under which little is set aside."""
+policies = st.sampled_from([VERIFIED, MINIMAL, SKS_COMPATIBLE, CROWDED])
 tampered = st.sets(st.integers(0, 2))
 
 
@@ -111,6 +114,22 @@ def test_what_is_kept_for_sks_has_the_digest_of_all_that_came(
 ) -> None:
     held = meet_all(certificates, SKS_COMPATIBLE)
     assert held.digest == digest_of(reduce(merge, certificates))
+
+
+@given(st.lists(received, min_size=1, max_size=5))
+def test_no_more_is_stored_of_a_flood_than_is_served_and_may_be_set_aside(
+    certificates: list[Certificate],
+) -> None:
+    held = meet_all(certificates, CROWDED)
+    found = findings_of(held.packets, held.aside)
+    served = findings_of(held.packets, b"")
+    assert served.facts() <= found.facts()
+    number = found.number()
+    assert number <= CROWDED.bounds.aside_packets + served.number()
+    assert held.digest == digest_of(found.certificate())
+    everything = reduce(merge, certificates)
+    if len(list(packets(everything))) <= CROWDED.bounds.aside_packets:
+        assert held.digest == digest_of(everything)
 
 
 @given(states)

@@ -21,7 +21,8 @@ from keygrove_protocols.openpgp.certificate import (
     group,
     to_bytes,
 )
-from keygrove_protocols.openpgp.hashing import Scope, attested_digest
+from keygrove_protocols.openpgp.findings import Mark, marked, marks_of, unite
+from keygrove_protocols.openpgp.hashing import SHA1, Scope, attested_digest
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag, split
 from keygrove_protocols.openpgp.policy import MINIMAL, VERIFIED, Bounds, Policy
@@ -29,13 +30,14 @@ from keygrove_protocols.openpgp.rules import keep
 from keygrove_protocols.openpgp.signatures import KEY_REVOCATION, read_signature
 from keygrove_protocols.openpgp.thirdparty import approved
 from keygrove_protocols.openpgp.variants import fold_variants, signature_id
-from keygrove_protocols.openpgp.verification import Mark, marked, marks_of, unite, verify
+from keygrove_protocols.openpgp.verification import verify
 from tests.openpgp import (
     ALICE,
     ATTESTS,
     BINDING,
     BOB,
     CAROL,
+    CONSENTS,
     DIRECT,
     GENERIC,
     NAME,
@@ -52,11 +54,13 @@ from tests.openpgp import (
     signed,
     with_hints,
     with_wrong_digest,
+    with_wrong_value,
 )
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "openpgp"
 ATTESTED = Policy(third_party="attested")
 WITH_ATTRIBUTES = Policy(user_attributes=True)
+AUTHENTICATES = 0x20
 POLICIES = (VERIFIED, MINIMAL, ATTESTED, WITH_ATTRIBUTES)
 
 Fact: TypeAlias = tuple[Packet | None, Packet | None]
@@ -79,6 +83,13 @@ def listed(*certifications: Packet) -> bytes:
     return subpacket(37, digests)
 
 
+BINDINGS = (BINDING, ALICE.bind(ALICE.primary, SUBKEY, AUTHENTICATES))
+BACKSIGS = (
+    signed(SUBKEY, CONSENTS, SUBKEY.subkey, created=CREATED + 9),
+    signed(SUBKEY, CONSENTS, SUBKEY.subkey, created=CREATED + 8, hashed=named_by(SUBKEY)),
+    signed(SUBKEY, CONSENTS, SUBKEY.subkey, created=CREATED + 10, hash_algorithm=SHA1),
+    with_wrong_value(signed(SUBKEY, CONSENTS, SUBKEY.subkey, created=CREATED + 11)),
+)
 BOBS, CAROLS = signed(BOB, GENERIC, NAME), signed(CAROL, GENERIC, NAME, hashed=named_by(CAROL))
 ATTRIBUTE = Packet(Tag.USER_ATTRIBUTE, b"\x02\x01a")
 RICH = Certificate(
@@ -118,7 +129,7 @@ RICH = Certificate(
         Component(
             SUBKEY.subkey,
             (
-                BINDING,
+                *BINDINGS,
                 signed(ALICE, REVOKES_SUBKEY, SUBKEY.subkey),
                 signed(BOB, REVOKES_SUBKEY, SUBKEY.subkey),
             ),
@@ -182,6 +193,7 @@ def altered(draw: st.DrawFn, packet: Packet) -> Packet:
                 named_by(BOB),
                 subpacket(100, b""),
                 *(subpacket(32, one) for one in signature.embedded[:1] if len(one) < 8000),
+                *(subpacket(32, one.body) for one in BACKSIGS if packet in BINDINGS),
             ]
             chosen = draw(st.lists(st.sampled_from(issuer), max_size=3))
             return with_hints(packet, b"".join(chosen))

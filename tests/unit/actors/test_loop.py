@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from keygrove_actors import (
+    Call,
     CalleeExit,
     CallTimeout,
     Cause,
@@ -22,6 +23,7 @@ from keygrove_actors import (
     Trace,
     on,
     on_cast,
+    sysapi,
 )
 from tests.unit.actors.conftest import Running
 from tests.unit.actors.jobs import Add, Base, JobApi, Open, Read, Sleep, Work, Wrong, child
@@ -42,7 +44,15 @@ async def test_a101_strange_mail_is_counted_and_told_once(
     assert letters == [("Sleep", Cause.UNHANDLED)]
 
 
+class Arm(Call[JobApi, None], frozen=True, tag=True):
+    message: Any
+
+
 class Curious(Base):
+    @on(Arm)
+    def arm(self, message: Arm) -> None:
+        self.ctx.send_after(0.0, message.message)
+
     def on_info(self, message: Any) -> None:
         self.log.append(type(message).__name__)
 
@@ -59,6 +69,36 @@ async def test_a101_strange_mail_reaches_on_info(running: Running, kind: type[Ba
         ref = runtime.whereis("a", JobApi)
         ref.cast(Sleep())
         assert await ref.call(Read()) == ("Sleep",)
+
+
+@pytest.mark.parametrize("way", ["cast", "cast with a trace", "timer"])
+@pytest.mark.parametrize("message", [None, 0, ""], ids=repr)
+async def test_a101_nothing_is_too_odd_to_reach_on_info(
+    running: Running, message: Any, way: str
+) -> None:
+    async with running(child(Curious)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        match way:
+            case "cast":
+                ref.cast(message)
+            case "timer":
+                await ref.call(Arm(message))
+            case _:
+                ref.cast(message, trace=Trace("t"))
+        await anyio.sleep(0.1)
+        assert await ref.call(Read()) == (type(message).__name__,)
+
+
+async def test_a150_mail_as_odd_is_a_dead_letter(running: Running, reports: list[Report]) -> None:
+    async with running(child(Base)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        await sysapi.suspend(ref)
+        odd: Any = None
+        ref.cast(odd)
+        ref.kill()
+        await anyio.sleep(0.1)
+    letters = [(r.message, r.cause) for r in reports if isinstance(r, DeadLetter)]
+    assert letters == [("NoneType", Cause.DIED)]
 
 
 async def test_a170_an_isolated_task_tells_its_outcome(running: Running) -> None:

@@ -12,16 +12,27 @@ import anyio
 import pytest
 
 from keygrove_actors import (
+    POSTPONE,
+    STOP,
+    STOP_REPLY,
     BadSpec,
+    Call,
     CalleeExit,
     ChildSpec,
     Crash,
+    Ctx,
+    Jitter,
+    Normal,
+    Reason,
+    Report,
     Requests,
     Runtime,
     StartFailed,
+    StateActor,
     Strategy,
     SupRef,
     SupSpec,
+    TerminateError,
     multi_call,
     on,
     run,
@@ -44,6 +55,10 @@ class Timed(Base):
     @on(Pick)
     async def wait(self, message: Pick) -> int:
         return (await self.ctx.receive(Add, timeout=message.within)).value
+
+
+class Do(Call[JobApi, Any], frozen=True, tag=True):
+    what: Callable[[Ctx], Any]
 
 
 async def wait_any(runtime: Runtime, no: Any) -> None:
@@ -150,3 +165,127 @@ async def test_a007_a_supervisor_outlives_a_request_that_is_none(
         with pytest.raises(BadSpec, match=f"^{request_} is given list: "):
             await ASKED_OF_SUPERVISOR[request_](sup)
         assert sup.which_children() == ()
+
+
+class Odd(Base):
+    """Does what its messages say, with whatever they carry."""
+
+    @on(Do)
+    def do(self, message: Do) -> Any:
+        return message.what(self.ctx)
+
+
+class OddSlowly(Base):
+    @on(Do)
+    async def do(self, message: Do) -> Any:
+        return message.what(self.ctx)
+
+
+async def nothing() -> int:
+    return 1
+
+
+NO_REASON = "is no reason to end: give Normal"
+ODD_OUTCOMES: dict[str, tuple[Callable[[Ctx], Any], str]] = {
+    "exit": (lambda ctx: ctx.exit(NO), NO_REASON),
+    "exit by ref": (lambda ctx: ctx.self_ref.exit(NO), NO_REASON),
+    "stop": (lambda _: STOP(NO), NO_REASON),
+    "stop with a class": (lambda _: STOP(Normal), NO_REASON),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    "reply and stop": (lambda _: STOP_REPLY(NO, 1), NO_REASON),
+    "coroutine": (lambda _: nothing(), "a def that returned a coroutine, nothing, which nobody"),
+    "postpone": (lambda _: POSTPONE, "has no states to POSTPONE to: use ctx.stash there"),
+}
+
+
+@pytest.mark.parametrize(("what", "told"), ODD_OUTCOMES.values(), ids=ODD_OUTCOMES)
+@pytest.mark.parametrize("kind", [Odd, OddSlowly])
+async def test_an_outcome_that_nothing_can_be_done_with_is_a_crash_that_says_so(
+    running: Running, kind: type[Base], what: Callable[[Ctx], Any], told: str
+) -> None:
+    async with running(child(kind)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        with pytest.raises(CalleeExit, match=told) as caught:
+            await ref.call(Do(what))
+    assert isinstance(caught.value.reason, Crash)
+
+
+@pytest.mark.parametrize("reason", [None, 5, ValueError("x"), Normal], ids=repr)
+async def test_a060_a_reason_to_end_is_one_of_those_there_are(
+    running: Running, reason: Any
+) -> None:
+    async with running(child(Base)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        with pytest.raises(TypeError, match=r"is no reason to end: give Normal\(\), Shutdown"):
+            ref.exit(reason)
+        assert ref.alive()
+
+
+class OddInit(Base):
+    def init(self, ctx: Ctx) -> Any:
+        return nothing()
+
+
+class OddInitSlowly(Base):
+    async def init(self, ctx: Ctx) -> Any:
+        return 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (OddInit, "init of a has a def that returned a coroutine, nothing, which nobody awaits"),
+        (OddInitSlowly, "init of a returned 7: return nothing, IGNORE or CONTINUE"),
+    ],
+)
+async def test_an_init_returns_nothing_but_what_it_may(
+    running: Running, kind: type[Base], told: str
+) -> None:
+    with pytest.raises(StartFailed, match=told):
+        async with running(child(kind)):
+            raise AssertionError("it was started")
+
+
+async def test_a114_a_terminate_that_nobody_awaits_is_reported(
+    running: Running, reports: list[Report]
+) -> None:
+    class OddEnd(Base):
+        def terminate(self, reason: Reason) -> Any:
+            return nothing()
+
+    async with running(child(OddEnd)):
+        pass
+    (unclean,) = [r for r in reports if isinstance(r, TerminateError)]
+    assert "terminate of a has a def that returned a coroutine" in unclean.crash.text
+
+
+class Stateless(StateActor[JobApi, Jitter]):
+    pass
+
+
+class Astray(StateActor[JobApi, Jitter]):
+    initial = Jitter.NONE
+
+    @on(Read)
+    def read(self, message: Read) -> tuple[Any, ...]:
+        self.go(NO)
+        return ()
+
+
+async def test_a130_a_state_machine_starts_in_a_state_and_goes_to_one(running: Running) -> None:
+    with pytest.raises(StartFailed, match="Stateless starts in no state: set initial to one"):
+        async with running(child(Stateless)):
+            raise AssertionError("it was started")
+    async with running(child(Astray)) as runtime:
+        with pytest.raises(CalleeExit, match="is no state here: go to a member of Jitter"):
+            await runtime.whereis("a", JobApi).call(Read())
+
+
+async def test_what_an_exception_says_is_told_in_a_line(running: Running) -> None:
+    def shout(_: Ctx) -> None:
+        raise ValueError("two\nlines, and \x1b[31mred: " + "words " * 50)
+
+    async with running(child(Odd)) as runtime:
+        with pytest.raises(CalleeExit) as caught:
+            await runtime.whereis("a", JobApi).call(Do(shout))
+    assert str(caught.value).isprintable()
+    assert str(caught.value).count("words") > 25, "the advice of an error comes last"

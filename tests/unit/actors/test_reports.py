@@ -78,6 +78,10 @@ WORDS: list[tuple[Report, str]] = [
     (ChildStarted("a", "s/a", 1), "s/a started"),
     (ChildStarted("a", "s/a", 3), "s/a started again, life 3"),
     (ChildTerminated("a", "s/a", 1, CRASH), "s/a crashed with OSError: no disk"),
+    (
+        ChildTerminated("a", "s/a", 1, Crash("OSError", f"{'x' * 200}: mend this")),
+        f"s/a crashed with OSError: {'x' * 200}: mend this",
+    ),
     (ChildTerminated("a", "s/a", 1, Shutdown("why")), "s/a was shut down (why)"),
     (ChildRestarting("a", "s/a", 1, 5), "s/a is restarted: 1 of 5 restarts are spent"),
     (StartError("a", "s/a", InitTimeout()), "s/a did not start: it did not finish init in time"),

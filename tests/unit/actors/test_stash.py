@@ -142,6 +142,29 @@ async def test_a116_receive_finds_what_is_queued_already(running: Running) -> No
         assert await ref.call(Read()) == (1, 3)
 
 
+async def test_a121_a116_receive_passes_over_a_cancelled_timer(running: Running) -> None:
+    class Timed(Base):
+        @on(Work)
+        async def work(self, message: Work) -> int:
+            timer = self.ctx.send_after(0.0, Add(1))
+            await anyio.sleep(message.seconds)  # so it is in the mailbox now
+            timer.cancel()
+            return (await self.ctx.receive(Add, timeout=1.0)).value
+
+    answers: list[int] = []
+
+    async def ask(ref: Ref[JobApi]) -> None:
+        answers.append(await ref.call(Work(1.0)))
+
+    async with running(child(Timed)) as runtime, anyio.create_task_group() as tasks:
+        ref = runtime.whereis("a", JobApi)
+        tasks.start_soon(ask, ref)
+        await anyio.sleep(0.5)
+        ref.cast(Add(2))
+        await anyio.sleep(1.0)
+        assert answers == [2]
+
+
 async def test_a116_a_call_that_comes_meanwhile_stays_queued(running: Running) -> None:
     answers: list[tuple[object, ...]] = []
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -206,33 +207,33 @@ def test_processes_that_cannot_be_started_are_told() -> None:
     assert "lower --jobs" in ran.stderr
 
 
-OUTSIDE = "tests.unit.chaos.outside"
+OUTSIDE, LIBRARY = "tests.unit.chaos.outside", "email"
 
 
-def test_a_package_of_ones_own_can_be_watched_and_its_replays_and_bundles_watch_it_too(
+def test_another_package_can_be_watched_and_its_replays_and_bundles_watch_it_too(
     tmp_path: Path,
 ) -> None:
     given = ("--scenario", f"{OUTSIDE}:scenario")
     assert chaos("simulate", "--seeds", "1", "--jobs", "1", *given).exit_code == 0
-    ran = chaos("simulate", "--seeds", "1", "--jobs", "1", "--watch", OUTSIDE, *given)
+    ran = chaos("simulate", "--seeds", "1", "--jobs", "1", "--watch", LIBRARY, *given)
     assert ran.exit_code == 1
-    assert "time.monotonic called at" in ran.stderr
-    assert "outside.py:13: take time from the event loop" in ran.stderr
-    again = f"keygrove chaos replay 0 --scenario {OUTSIDE}:scenario --watch {OUTSIDE}"
+    assert "time.time called at" in ran.stderr
+    assert re.search(r"utils\.py:\d+: take time from the event loop", ran.stderr)
+    again = f"keygrove chaos replay 0 --scenario {OUTSIDE}:scenario --watch {LIBRARY}"
     assert again in ran.stderr
     assert chaos(*again.split()[2:]).exit_code == 1
-    kept = chaos("keep", "0", "--folder", str(tmp_path), "--watch", OUTSIDE, *given)
+    kept = chaos("keep", "0", "--folder", str(tmp_path), "--watch", LIBRARY, *given)
     assert kept.exit_code == 0
     path = str(tmp_path / "outside-0.json")
     ran = chaos("replay", path)
     assert (ran.exit_code, "warning" in ran.stderr) == (1, False)
     refused = chaos("replay", path, "--watch", "tests")
-    assert f"this bundle is of --watch {OUTSIDE}" in refused.stderr
+    assert f"this bundle is of --watch {LIBRARY}" in refused.stderr
 
 
 @pytest.mark.slow
 def test_determinism_watches_in_other_processes_as_well() -> None:
-    given = ("--scenario", f"{OUTSIDE}:scenario", "--watch", OUTSIDE)
+    given = ("--scenario", f"{OUTSIDE}:scenario", "--watch", LIBRARY)
     ran = chaos("determinism", "--seeds", "1", *given)
     assert ran.exit_code == 0, ran.stderr
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import importlib
 import os
 import random
 import socket
@@ -11,17 +12,20 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 import trio
 
 from keygrove_chaos.running import run
 from keygrove_chaos.tripwires import NondeterminismError, tripwires
-from keygrove_chaos.world import ENGINES, Options, World
+from keygrove_chaos.world import ENGINES, EngineName, Options, World
 from tests.unit.chaos.programs import gossip
 
 CULPRITS: dict[str, str] = {
@@ -36,6 +40,8 @@ CULPRITS: dict[str, str] = {
     "thread": "import threading\ndef f():\n    threading.Thread(target=print).start()\n",
     "socket": "import socket\ndef f():\n    return socket.socket()\n",
     "file": "def f():\n    return open('/dev/null')\n",
+    "anyio's file": "import anyio\ndef f():\n    return anyio.open_file('x')\n",
+    "anyio's stream": "import anyio\ndef f():\n    return anyio.connect_tcp('a', 1)\n",
     "file by its path": "import pathlib\ndef f():\n    return pathlib.Path('x').read_text()\n",
     "anyio's thread": "import anyio.to_thread as t\ndef f():\n    return t.run_sync(print)\n",
     "process": "import subprocess\ndef f():\n    return subprocess.Popen(['true'])\n",
@@ -120,8 +126,74 @@ def test_other_packages_can_be_watched() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_worlds_run_under_the_wires(engine: Any) -> None:
     bare = run(gossip(), seed=1, options=Options(engine=engine)).trace.digest()
-    watched = Options(engine=engine, watched=("keygrove_chaos", "tests"))
+    watched = Options(engine=engine, watched=("keygrove_chaos",))
     assert run(gossip(), seed=1, options=watched).trace.digest() == bare
+
+
+def in_an_executor() -> Awaitable[object]:
+    return asyncio.get_running_loop().run_in_executor(None, print)
+
+
+@pytest.mark.parametrize(
+    ("engine", "opens", "says"),
+    [
+        ("aio", lambda: asyncio.to_thread(print), "there is one thread: call the function itself"),
+        ("aio", in_an_executor, "there is one thread: call the function itself"),
+        *(
+            (engine, opens, says)
+            for engine in ENGINES
+            for opens, says in (
+                (lambda: anyio.to_thread.run_sync(print), "there is one thread: call the function"),
+                (lambda: anyio.Path("x").read_text(), "take files as an argument"),
+                (lambda: anyio.Path("x").exists(), "there is one thread"),
+                (lambda: anyio.open_file("x"), "take files as an argument"),
+                (lambda: anyio.run_process(["true"]), "there is one process"),
+                (lambda: anyio.connect_tcp("a", 1), "take streams as an argument"),
+            )
+        ),
+    ],
+)
+def test_c004_a_scenario_that_waits_for_the_real_world_is_named(
+    engine: EngineName, opens: Callable[[], Awaitable[object]], says: str
+) -> None:
+    async def main(_: World) -> None:
+        with suppress(Exception):
+            await opens()
+
+    with pytest.raises(NondeterminismError, match=says) as hit:
+        run(main, seed=1, options=Options(engine=engine))
+    assert hit.value.file == __file__
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("call", ["in_anyios_thread", "in_a_thread_of_its_own"])
+def test_c004_a_library_that_nobody_watches_is_named_where_a_world_waits_for_its_thread(
+    engine: EngineName,
+    call: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "a_library.py").write_text(LIBRARY)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    library = importlib.import_module("a_library")
+    line = LIBRARY[: LIBRARY.index(f"async def {call}():")].count("\n") + 2
+
+    async def main(_: World) -> None:
+        await getattr(library, call)()
+
+    with pytest.raises(NondeterminismError, match=rf"a_library\.py:{line}: there is one thread"):
+        run(main, seed=1, options=Options(engine=engine))
+
+
+LIBRARY = """
+import threading
+import anyio
+async def in_anyios_thread():
+    await anyio.to_thread.run_sync(int)
+async def in_a_thread_of_its_own():
+    threading.Thread(target=int).start()
+    await anyio.sleep_forever()
+"""
 
 
 @pytest.mark.parametrize("engine", ENGINES)

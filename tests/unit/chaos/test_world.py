@@ -5,6 +5,7 @@ import gc
 import importlib
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -241,8 +242,6 @@ def test_a_task_whose_error_somebody_took_is_no_news() -> None:
     [
         (lambda: asyncio.open_connection("a", 1), "take streams of a simulated Network"),
         (lambda: asyncio.start_server(print, "a", 1), "take streams of a simulated Network"),
-        (lambda: anyio.connect_tcp("a", 1), "take streams of a simulated Network"),
-        (lambda: asyncio.to_thread(print), "call the function itself"),
         (lambda: asyncio.create_subprocess_exec("true"), "stand in for what they do"),
     ],
 )
@@ -269,16 +268,19 @@ def test_a_scenario_of_the_other_event_loop_is_told_which_it_needs(options: Opti
 
 
 THREADED = """
-import threading
+import types
 from keygrove_chaos.running import run
+library = types.ModuleType("library")
+source = "import threading\\nthread = threading.Thread(target=threading.Event().wait)"
+exec(source, vars(library))
 async def main(world):
-    threading.Thread(target=threading.Event().wait).start()
+    exec("thread.start()", vars(library))
 run(main, seed=1)
 print("over", flush=True)
 """
 
 
-def test_a_thread_that_a_scenario_started_does_not_keep_the_process_alive() -> None:
+def test_a_thread_that_a_library_started_does_not_keep_the_process_alive() -> None:
     words = [sys.executable, "-c", THREADED]
     assert subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=60).stdout == b"over\n"
 
@@ -301,8 +303,19 @@ def test_c006_a_loop_that_never_awaits_is_interrupted(options: Options) -> None:
             while True:
                 pass
 
-    with pytest.raises(LivelockError, match="real seconds"):
-        run(main, seed=1, options=Options(engine=options.engine, real_s=0.1))
+    with pytest.raises(LivelockError, match="of the processor"):
+        run(main, seed=1, options=Options(engine=options.engine, cpu_s=0.1))
+
+
+def test_c006_a_run_that_stands_still_in_real_time_is_interrupted(options: Options) -> None:
+    here, there = socket.socketpair()
+
+    async def main(_: World) -> None:
+        with suppress(Exception):
+            here.recv(1)
+
+    with here, there, pytest.raises(LivelockError, match="real seconds"):
+        run(main, seed=1, options=Options(engine=options.engine, cpu_s=0.01))
 
 
 def test_a_failure_tells_its_seed_and_the_last_events(options: Options) -> None:

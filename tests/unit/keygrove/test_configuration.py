@@ -112,6 +112,16 @@ def test_a_list_in_the_environment_is_toml_or_comma_separated(
     assert loaded.settings.http.listen == listens
 
 
+@pytest.mark.parametrize("digits", ["0123456789" * 4, "1234567890" * 4, "ABCDEF0123" * 4])
+def test_fingerprints_in_the_environment_need_no_brackets(digits: str) -> None:
+    value = f"{digits}, {digits.lower()}"
+    assert load(environment={"KEYGROVE_POLICY__BLOCKED": digits}).settings.policy.blocked == (
+        digits,
+    )
+    environment = {"KEYGROVE_ADMIN__KEYS": value, "KEYGROVE_ADMIN__SERVER": "keys.example.org"}
+    assert load(environment=environment).settings.admin.keys == (digits, digits.lower())
+
+
 @pytest.mark.parametrize(
     ("name", "value", "key", "wanted"),
     [
@@ -173,7 +183,7 @@ def test_the_policy_is_the_preset_and_what_is_set_apart_from_it(
 
 
 def test_a_day_that_there_is_not_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="sha1_until is no day: 2019-02-29; write it as"):
+    with pytest.raises(SettingsError, match="there is no day '2019-02-29'; write one"):
         load('[policy]\nsha1_until = "2019-02-29"', folder=tmp_path)
 
 
@@ -205,7 +215,14 @@ SECONDS = "write a number of seconds, above 0 and up to 86400, for example 60"
         ("http = 3", "http: 3 will not do; it is a table"),
         ('[policy]\npreset = "sks"', "preset: 'sks' will not do; write \"verified\", "),
         ('[policy]\nthird_party = "some"', "third_party: 'some' will not do; write \"preset\","),
-        ('[policy]\nsha1_until = "2019"', "sha1_until: '2019' will not do; write a day, or empty"),
+        ("[policy]\nsha1_until = 2019-01-19", "sha1_until: 2019-01-19 will not do; write a day in"),
+        (
+            "[policy]\nsha1_until = 2019-01-19T07:00:00Z",
+            "sha1_until: 2019-01-19T07:00:00+00:00 will not do; write a day in quotes",
+        ),
+        ("[policy]\nthird_party = true", 'third_party: true will not do; write "preset",'),
+        ('[policy]\nsha1_until = "2019-02-30"', "sha1_until: there is no day '2019-02-30'"),
+        ('[policy]\nsha1_until = "2019"', "sha1_until: '2019' will not do; write a day in"),
         (
             '[policy]\nblocked = ["AB"]',
             "blocked[0]: 'AB' will not do; write a list of fingerprints",
@@ -328,6 +345,6 @@ def test_administrators_need_the_name_of_the_server(tmp_path: Path) -> None:
     keys = f'admin.keys = ["{"ab" * 20}"]'
     told = refusal(keys, tmp_path)
     assert told.startswith("admin.server: is empty")
-    assert told.endswith('write the name of this server, for example "keys.example.org"')
+    assert told.endswith('write the host name of this server, for example "keys.example.org"')
     named = {"KEYGROVE_ADMIN__SERVER": "1234"}
     assert load(keys, named, folder=tmp_path).settings.admin.server == "1234"

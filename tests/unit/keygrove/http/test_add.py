@@ -94,6 +94,27 @@ async def test_the_answer_tells_the_fate_of_each_certificate(node: SimulatedNode
     assert list(msgspec.json.decode(again.body)) == ["updated"]
 
 
+async def test_what_was_dropped_of_a_submission_is_told_and_why(node: SimulatedNode) -> None:
+    forged = Signer(66).sign(0x13, ALICE.primary, unhashed=Signer(1).issuer)
+    unbound = Component(Packet(Tag.USER_ID, b"Mallory"), (forged,))
+    body = form(binary([msgspec.structs.replace(ALICE, components=(*ALICE.components, unbound))]))
+    await add(node, form(armored(ALICE)))
+    (told,) = msgspec.json.decode((await add(node, body)).body)["ignored"]
+    assert told["comment"] == (
+        "dropped, 1 BadSelfSig: in the name of its key, which did not make it; "
+        "dropped, 1 Unbound: a user ID or subkey that its key has not signed for"
+    )
+    assert "which did not make it" in (await add(node, body, accept="text/html")).text
+
+
+async def test_a_photograph_that_is_not_kept_is_told(node: SimulatedNode) -> None:
+    photo = Packet(Tag.USER_ATTRIBUTE, b"\x02\x01x")
+    bound = Component(photo, (Signer(1).sign(0x13, ALICE.primary, photo),))
+    body = form(binary([msgspec.structs.replace(ALICE, components=(*ALICE.components, bound))]))
+    (told,) = msgspec.json.decode((await add(node, body)).body)["inserted"]
+    assert told["comment"] == "left out, 2 packets: user attributes"
+
+
 async def test_a_browser_gets_a_page_and_a_program_json(node: SimulatedNode) -> None:
     body = form(armored(ALICE, NEW_VERSION))
     page = await add(node, body, accept="text/html,*/*")

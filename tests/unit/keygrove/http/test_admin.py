@@ -122,8 +122,45 @@ async def test_p100_it_comes_back_with_a_submission_once_it_is_unblocked(
 
 
 async def test_what_is_not_held_can_be_blocked(node: SimulatedNode) -> None:
-    assert (await ask(node, request(AdminAction.BLOCK, STRANGER))).status == 200
+    reply = await ask(node, request(AdminAction.BLOCK, STRANGER))
+    assert (reply.status, results(reply)) == (200, ["blocked-not-held"])
     assert await add(node, STRANGER) == 422
+
+
+async def test_what_is_blocked_is_not_blocked_anew(node: SimulatedNode) -> None:
+    await ask(node, request(AdminAction.BLOCK, ALICE))
+    reply = await ask(node, request(AdminAction.DELETE, ALICE, nonce=2))
+    assert (reply.status, results(reply)) == (409, ["already-blocked"])
+
+
+@pytest.mark.parametrize("action", [AdminAction.BLOCK, AdminAction.DELETE, AdminAction.UNBLOCK])
+async def test_a_subkey_is_not_blocked_but_told_whose_it_is(
+    node: SimulatedNode, action: AdminAction
+) -> None:
+    owner = made(3, "Owner", subkeys=(4,))
+    await add(node, owner)
+    reply = await ask(node, request(action, made(4)))
+    assert (reply.status, msgspec.json.decode(reply.body)["results"]) == (
+        409,
+        [
+            {
+                "fingerprint": fingerprint(made(4)).hex().upper(),
+                "result": "subkey",
+                "primaries": [fingerprint(owner).hex().upper()],
+            }
+        ],
+    )
+    assert await held(node, owner)
+    assert await add(node, made(4, "Free")) == 200
+
+
+async def test_a_primary_key_that_somebody_took_for_a_subkey_is_blocked(
+    node: SimulatedNode,
+) -> None:
+    await add(node, made(3, "Thief", subkeys=(1,)))
+    reply = await ask(node, request(AdminAction.BLOCK, ALICE))
+    assert (reply.status, results(reply)) == (200, ["done"])
+    assert (await ask(node, request(AdminAction.UNBLOCK, ALICE, nonce=2))).status == 200
 
 
 async def test_what_is_not_blocked_cannot_be_unblocked(node: SimulatedNode) -> None:
@@ -236,7 +273,9 @@ async def test_p101_an_administrator_whose_certificate_is_not_held_is_refused(
     node: SimulatedNode,
 ) -> None:
     await ask(node, request(AdminAction.DELETE, ADMIN))
-    assert (await ask(node, request(AdminAction.DELETE, ALICE, nonce=2))).status == 422
+    reply = await ask(node, request(AdminAction.DELETE, ALICE, nonce=2))
+    assert (reply.status, b"of 1 administrators 0 have" in reply.body) == (422, True)
+    assert b"if yours is not, submit it" in reply.body
     assert await held(node, ALICE)
 
 

@@ -19,13 +19,16 @@ from keygrove.ingest.files import (
 )
 from keygrove.ingest.unpacking import BadCompressionError
 from keygrove_chaos.certificates import armored, binary, large, made
+from keygrove_chaos.signing import Signer
 from keygrove_protocols.errors import (
     BadArmorError,
+    NotACertificateError,
     NotOpenPGPError,
     ProtocolError,
     SecretKeyMaterialError,
 )
 from keygrove_protocols.limits import BULK
+from keygrove_protocols.openpgp.armor import armor
 from keygrove_protocols.openpgp.packets import Cut, Packet, Place, Tag, join
 
 
@@ -74,6 +77,25 @@ def test_a_binary_file_is_cut_into_its_certificates() -> None:
 def test_a_file_that_comes_in_small_pieces_is_read_the_same() -> None:
     wanted = certificates_of(5)
     assert flat(list(batches(Trickle(b"".join(wanted))))) == wanted
+
+
+REVOCATION = join([Signer(1).sign(0x20, made(1).primary)])
+
+
+def test_revocations_that_come_alone_are_among_what_is_read() -> None:
+    (first,) = certificates_of(1)
+    assert flat(read(REVOCATION)) == [REVOCATION]
+    assert flat(read(armor(REVOCATION))) == [REVOCATION]
+    assert flat(read(REVOCATION + REVOCATION + first)) == [REVOCATION, REVOCATION, first]
+    assert flat(read(first + REVOCATION)) == [first + REVOCATION]
+
+
+def test_what_was_cut_off_from_its_certificate_is_passed_over() -> None:
+    stray = join([Signer(1).sign(0x1F, made(1).primary), Packet(Tag.USER_ID, b"Alice")])
+    (first,) = certificates_of(1)
+    assert flat(read(stray + first)) == [first]
+    with pytest.raises(NotACertificateError, match="neither a certificate in it nor"):
+        read(stray)
 
 
 def test_an_armored_file_is_read_as_its_packets() -> None:

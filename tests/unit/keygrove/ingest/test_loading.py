@@ -19,7 +19,7 @@ from keygrove.ingest.loading import (
     Refusal,
 )
 from keygrove.ingest.messages import Fate, Result, Submitted, Unavailable
-from keygrove.ingest.pipeline import Reply
+from keygrove.ingest.pipeline import ONLY_REVOKED, Reply
 from keygrove.ingest.steps import look_into_dump
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.messages import Failed, NoSpace
@@ -45,6 +45,7 @@ class Sink:
         self._has_met = anyio.Event()
         self.progress: list[tuple[int, int]] = []
         self.dropped: dict[bytes, dict[str, int]] = {}
+        self.pruned: dict[bytes, dict[str, int]] = {}
         self.told: list[Refusal] = []
 
     async def __call__(self, certificates: Sequence[bytes]) -> Reply:
@@ -70,7 +71,9 @@ class Sink:
             result = Result.IGNORED if one.fingerprint in self.held else Result.INSERTED
             self.held.add(one.fingerprint)
             dropped = self.dropped.get(one.fingerprint, {})
-            fates.append(Fate(result, one.fingerprint, one.version, at=one.at, dropped=dropped))
+            pruned = self.pruned.get(one.fingerprint, {})
+            name, at = one.fingerprint, one.at
+            fates.append(Fate(result, name, one.version, at=at, dropped=dropped, pruned=pruned))
         return Submitted(tuple(fates))
 
 
@@ -250,6 +253,17 @@ async def test_one_that_met_a_bug_is_told(sink: Sink, loader: Loader) -> None:
     assert sink.told == [Refusal("file", 1, 0, None, "invalid", "Failed", FAILED)]
 
 
+async def test_one_of_which_only_the_revocation_was_taken_is_told(
+    sink: Sink, loader: Loader
+) -> None:
+    fate = Fate(Result.UPDATED, fingerprint(made(1)), 4, comment=ONLY_REVOKED)
+    sink.spoils = lambda _: Submitted((fate,))
+    await load(loader, binary([made(1)]))
+    ((result, error, text),) = [(one.result, one.error, one.text) for one in sink.told]
+    assert (result, error, text) == ("updated", "", ONLY_REVOKED)
+    assert loader.loaded.updated == 1
+
+
 async def test_one_larger_than_any_may_be_is_told(sink: Sink, loader: Loader) -> None:
     attribute = Packet(Tag.USER_ATTRIBUTE, bytes(16 << 20))
     before = binary([made(1)])
@@ -266,6 +280,15 @@ async def test_what_was_dropped_of_one_that_was_taken_is_told(sink: Sink, loader
     assert (told.fingerprint, told.number, told.result) == (name.hex(), 2, "inserted")
     assert told.dropped == {"BadSignature": 2}
     assert (loader.loaded.inserted, loader.loaded.invalid, loader.loaded.reasons) == (2, 0, {})
+
+
+async def test_what_the_policy_pruned_of_one_that_was_taken_is_told(
+    sink: Sink, loader: Loader
+) -> None:
+    sink.pruned[fingerprint(made(1))] = {"user attributes": 3}
+    await load(loader, binary([made(0), made(1)]))
+    (told,) = sink.told
+    assert (told.number, told.result, told.pruned) == (2, "inserted", {"user attributes": 3})
 
 
 async def test_the_rest_of_a_file_that_cannot_be_read_is_told(sink: Sink, loader: Loader) -> None:

@@ -19,7 +19,13 @@ from keygrove.ingest.messages import (
     Submitted,
     Unavailable,
 )
-from keygrove.ingest.pipeline import UNDER_WAY_BYTES_MAX, UNDER_WAY_MAX, Ingest, Reply
+from keygrove.ingest.pipeline import (
+    ONLY_REVOKED,
+    UNDER_WAY_BYTES_MAX,
+    UNDER_WAY_MAX,
+    Ingest,
+    Reply,
+)
 from keygrove.ingest.steps import COST_US_MAX, HEAVY_US, INLINE_BYTES, INLINE_US, TOO_COSTLY
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.cache import Answer, Form
@@ -37,7 +43,7 @@ from keygrove_protocols.limits import SUBMISSION
 from keygrove_protocols.openpgp.armor import armor
 from keygrove_protocols.openpgp.certificate import Certificate, Component, fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, join, split
-from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Policy
+from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Bounds, Policy
 
 pytestmark = pytest.mark.anyio
 
@@ -270,6 +276,7 @@ async def test_what_was_left_out_is_told_and_not_served(policy: Policy) -> None:
     async with ingesting(policy=policy) as on:
         (fate,) = fates(await on.submit(armored(FLOODED)))
         assert (fate.result, fate.dropped) == (Result.INSERTED, {"BadSelfSig": 1})
+        assert fate.pruned["own signatures that verify"] == 1
         assert await on.held(ALICE) == binary([ALICE])
 
 
@@ -292,6 +299,40 @@ async def test_a_revocation_alone_revokes_the_certificate_that_is_held(
         assert await on.held(ALICE) == binary([revoked]), "for good, so it is forgotten"
         assert await on.held(BOB) == binary([BOB])
         assert results(await on.submit(join([revocation]))) == [(Result.IGNORED, "")]
+
+
+async def test_a_load_takes_revocations_that_come_alone(
+    subject: AbstractAsyncContextManager[Subject],
+) -> None:
+    other = join([Signer(2).sign(0x20, BOB.primary)])
+    forged = join([WRONG])
+    async with subject as on:
+        await on.load(binary([BOB]))
+        reply = await on.load(join([REVOCATION]), binary([ALICE]), other, forged, binary([CAROL]))
+        results_by_place = {fate.at: (fate.result, fate.error) for fate in fates(reply)}
+        assert results_by_place == {
+            0: (Result.UPDATED, ""),
+            1: (Result.INSERTED, ""),
+            2: (Result.UPDATED, ""),
+            3: (Result.INVALID, "BadSelfSig"),
+            4: (Result.INSERTED, ""),
+        }
+        assert await on.held(ALICE) == binary([Certificate(ALICE.primary, (REVOCATION,))])
+        assert results(await on.load(other)) == [(Result.IGNORED, "")]
+
+
+async def test_a_load_says_of_a_revocation_that_its_certificate_is_not_held(
+    subject: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with subject as on:
+        (fate,) = fates(await on.load(join([REVOCATION])))
+        assert (fate.result, fate.error, fate.fingerprint) == (
+            Result.INVALID,
+            "UnknownTarget",
+            None,
+        )
+        assert "is not held here" in fate.comment
+        assert await on.held(ALICE) is None
 
 
 @pytest.mark.parametrize("wrong", [WRONG, Signer(2).sign(0x20, ALICE.primary)], ids=["of", "on"])
@@ -323,13 +364,14 @@ async def test_a_revocation_finds_its_key_among_those_that_bear_its_id_as_a_subk
     subject: AbstractAsyncContextManager[Subject],
 ) -> None:
     """Anybody may adopt somebody else's key for encryption, and have it found by that ID."""
-    adopters = [made(number, "Adopter", subkeys=[1]) for number in range(100, 130)]
-    assert sorted(map(fingerprint, adopters))[20] < fingerprint(ALICE), "these come first"
+    adopters = [made(number, subkeys=[1]) for number in range(1_200, 2_450)]
+    first = sorted(map(fingerprint, adopters))
+    assert first[1_000] < fingerprint(ALICE), "these come first"
     async with subject as on:
-        await on.submit(armored(*adopters, ALICE))
+        await on.load(*(binary([one]) for one in (*adopters, ALICE)))
         (fate,) = fates(await on.submit(armor(join([REVOCATION]))))
         assert (fate.result, fate.fingerprint) == (Result.UPDATED, fingerprint(ALICE))
-        for adopter in adopters:
+        for adopter in adopters[:20]:
             assert await on.held(adopter) == binary([adopter])
 
 
@@ -402,13 +444,20 @@ async def test_small_submissions_are_looked_into_here_and_large_ones_elsewhere(
 ) -> None:
     async with subject as on:
         await on.submit(armored(ALICE))
-        await on.load(binary([BOB]))
         assert on.compute.runs == 0
         assert results(await on.submit(binary([large(1, INLINE_BYTES)]))) == [(Result.UPDATED, "")]
         read_and_looked_into = 2
         assert on.compute.runs == read_and_looked_into
-        assert results(await on.load(binary([large(2, INLINE_BYTES)]))) == [(Result.UPDATED, "")]
+        assert results(await on.load(binary([large(2, INLINE_BYTES)]))) == [(Result.INSERTED, "")]
         assert on.compute.runs == read_and_looked_into + 1
+
+
+async def test_what_is_loaded_is_looked_into_elsewhere_however_small(
+    subject: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with subject as on:
+        assert results(await on.load(binary([BOB]))) == [(Result.INSERTED, "")]
+        assert on.compute.runs == 1
 
 
 @pytest.mark.parametrize("us", [INLINE_US, HEAVY_US])
@@ -430,6 +479,42 @@ async def test_what_takes_too_long_to_verify_is_refused(
         reply = await on.load(binary([laborious(1, COST_US_MAX)]), binary([BOB]))
         assert results(reply) == [(Result.INVALID, TOO_COSTLY), (Result.INSERTED, "")]
         assert fates(reply)[0].comment
+
+
+def with_direct(certificate: Certificate, *signatures: Packet) -> Certificate:
+    return Certificate(certificate.primary, signatures, certificate.components)
+
+
+TOO_MUCH = laborious(1, COST_US_MAX)
+
+
+async def test_the_revocation_in_what_takes_too_long_is_taken_where_its_key_is_held(
+    subject: AbstractAsyncContextManager[Subject],
+) -> None:
+    revoked = binary([with_direct(TOO_MUCH, WRONG, REVOCATION, REVOCATION)])
+    async with subject as on:
+        assert results(await on.load(revoked)) == [(Result.INVALID, TOO_COSTLY)]
+        assert await on.held(ALICE) is None
+        await on.submit(armored(ALICE))
+        assert results(await on.load(binary([with_direct(TOO_MUCH, WRONG)]))) == [
+            (Result.INVALID, TOO_COSTLY)
+        ]
+        assert await on.held(ALICE) == binary([ALICE])
+        (fate,) = fates(await on.load(revoked))
+        assert (fate.result, fate.error, fate.comment) == (Result.UPDATED, "", ONLY_REVOKED)
+        assert await on.held(ALICE) == binary([Certificate(ALICE.primary, (REVOCATION,))])
+        assert results(await on.load(revoked)) == [(Result.INVALID, TOO_COSTLY)]
+
+
+async def test_the_revocation_in_what_is_too_large_is_taken_where_its_key_is_held() -> None:
+    soft = Signer(1).sign(0x20, ALICE.primary, hashed=subpacket(29, b"\1"))
+    crowd = with_direct(made(1, "Amy", "Ann"), soft)
+    async with ingesting(policy=Policy(bounds=Bounds(user_ids=1))) as on:
+        await on.submit(armored(ALICE))
+        (fate,) = fates(await on.submit(armored(crowd)))
+        assert (fate.result, fate.error, fate.comment) == (Result.UPDATED, "", ONLY_REVOKED)
+        assert await on.held(ALICE) == binary([with_direct(ALICE, soft)])
+        assert results(await on.submit(armored(crowd))) == [(Result.INVALID, "TooLarge")]
 
 
 async def test_a_full_disk_is_no_space(subject: AbstractAsyncContextManager[Subject]) -> None:

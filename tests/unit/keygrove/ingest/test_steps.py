@@ -38,7 +38,7 @@ from keygrove_protocols.errors import (
     SecretKeyMaterialError,
     TooLargeError,
 )
-from keygrove_protocols.limits import BULK, SUBMISSION
+from keygrove_protocols.limits import BULK, EMBEDDED_MAX, SUBMISSION
 from keygrove_protocols.openpgp.certificate import Certificate, Refused, fingerprint
 from keygrove_protocols.openpgp.crypto.eddsa import ED25519_US
 from keygrove_protocols.openpgp.packets import Packet, Tag, join
@@ -185,7 +185,9 @@ def test_what_costs_too_much_is_refused_before_anything_is_verified() -> None:
     one_us = read(binary([costly(2)])).cost_us - read(octets).cost_us
     number = COST_US_MAX // one_us + 1
     assert number < SUBMISSION.input_packets_max, "or nobody could have us do so much"
-    refused, bob = look_into(read(binary([costly(number), BOB])), VERIFIED).ones
+    reading = read(binary([costly(number), BOB]))
+    assert reading.cost_us < COST_US_MAX, "or others would wait for what is not done"
+    refused, bob = look_into(reading, VERIFIED).ones
     assert isinstance(refused, Refused)
     assert (refused.error, refused.at) == (TOO_COSTLY, 0)
     assert refused.fingerprint == fingerprint(costly(1))
@@ -212,7 +214,33 @@ def test_the_cost_counts_every_consent_in_a_binding() -> None:
         binding = primary.sign(0x18, primary.primary, subkey.subkey, hashed=hashed)
         return read(join([primary.primary, subkey.subkey, binding])).cost_us
 
-    assert cost_us(101) - cost_us(1) >= 100 * ED25519_US
+    assert cost_us(EMBEDDED_MAX) - cost_us(1) >= (EMBEDDED_MAX - 1) * ED25519_US
+
+
+def test_the_cost_counts_the_subpackets_that_may_be_there() -> None:
+    """Reading them takes longer than anything else that is done with a signature."""
+    signer = Signer(1)
+    name = Packet(Tag.USER_ID, b"Alice")
+
+    def cost_us(subpackets: int) -> int:
+        many = subpacket(100, b"") * subpackets
+        certification = Signer(2).sign(0x10, signer.primary, name, hashed=many)
+        return read(join([signer.primary, name, *[certification] * 100])).cost_us
+
+    assert cost_us(500) >= 5 * cost_us(1)
+    assert cost_us(5) < 2 * cost_us(1)
+
+
+def test_the_cost_counts_the_subpackets_of_what_is_embedded() -> None:
+    signer, subkey = Signer(1), Signer(2)
+
+    def cost_us(subpackets: int) -> int:
+        back = signer.sign(0x19, signer.primary, hashed=subpacket(100, b"") * subpackets)
+        embedded = subpacket(32, back.body) * EMBEDDED_MAX
+        binding = signer.sign(0x18, signer.primary, subkey.subkey, hashed=embedded)
+        return read(join([signer.primary, subkey.subkey, *[binding] * 10])).cost_us
+
+    assert cost_us(500) >= 5 * cost_us(1)
 
 
 @pytest.mark.parametrize("version", [3, 6])

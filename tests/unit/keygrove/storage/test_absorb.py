@@ -8,9 +8,10 @@ import pytest
 from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb
 from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.derive import derive, read
+from keygrove.storage.state import findings_of
 from keygrove.storage.store import Cause, Put, TermKind
 from keygrove_chaos.certificates import CREATED, candidate_of, digest_of, made, put_of
-from keygrove_chaos.signing import Signer
+from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.certificate import (
     Certificate,
     Component,
@@ -22,7 +23,14 @@ from keygrove_protocols.openpgp.crypto.public_key import SigningKey
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag
-from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Bounds, Policy
+from keygrove_protocols.openpgp.policy import (
+    MINIMAL,
+    SKS_COMPATIBLE,
+    VERIFIED,
+    Bounds,
+    Policy,
+    Preset,
+)
 
 ALICE, BOB, CAROL = made(1, "Alice"), made(1, "Bob"), made(1, "Carol")
 BOTH = merge(ALICE, BOB)
@@ -136,6 +144,32 @@ def test_what_would_grow_too_large_stays_as_it_is() -> None:
     assert leaves(held, made(1, "Carol", "Dave"), SMALL) is Outcome.OVERGROWN
 
 
+def revoked(certificate: Certificate) -> Certificate:
+    """With a revocation after which the user IDs stay."""
+    soft = ALICE_SIGNER.sign(0x20, certificate.primary, hashed=subpacket(29, b"\1"))
+    return Certificate(certificate.primary, (soft,), certificate.components)
+
+
+@pytest.mark.parametrize("preset", ["verified", "sks-compatible"])
+def test_p099_what_is_too_much_revokes_nevertheless(preset: Preset) -> None:
+    policy = msgspec.structs.replace(SMALL, preset=preset)
+    small, crowd = made(1, "Alice", "Bob"), made(1, "Carol", "Dave")
+    held = stored(small, policy)
+    absorbed = meet(held, revoked(crowd), policy)
+    assert absorbed.outcomes == (Outcome.REVOKED,)
+    assert written(absorbed).packets == to_bytes(revoked(small))
+    assert leaves(held_of(written(absorbed)), revoked(crowd), policy) is Outcome.OVERGROWN
+    incoming = [candidate(one, policy, Cause.UPLOAD) for one in (revoked(crowd), CAROL)]
+    at_once = absorb(held, incoming, policy, CREATED)
+    assert at_once.outcomes == (Outcome.REVOKED, Outcome.CHANGED)
+    assert written(at_once).packets == to_bytes(revoked(merge(small, CAROL)))
+
+
+def test_another_key_of_the_same_name_revokes_nothing_however_large() -> None:
+    absorbed = meet(FIRST_OF_TWO, revoked(OTHER_OF_TWO), SMALL)
+    assert (absorbed.outcomes, absorbed.put) == ((Outcome.MISMATCHED,), None)
+
+
 def test_of_several_those_are_taken_that_there_is_room_for() -> None:
     incoming = [
         candidate(one, SMALL, Cause.UPLOAD) for one in (made(1, "Carol", "Dave"), CAROL, BOB)
@@ -186,6 +220,32 @@ def test_what_sks_would_keep_is_set_aside_and_served_is_what_is_verified() -> No
     assert put.aside
     assert FORGED.body in put.aside
     assert (put.terms, put.words) == (derive(put.packets).terms, frozenset({"alice"}))
+
+
+def test_a_flood_does_not_grow_for_ever() -> None:
+    """Whatever was sent before, the next merge has a bounded number of packets to look at."""
+    policy = msgspec.structs.replace(SKS_COMPATIBLE, bounds=Bounds(aside_packets=20))
+    held = stored(ALICE, policy)
+    for first in range(0, 90, 15):
+        junk = tuple(Packet(Tag.SIGNATURE, bytes((at,))) for at in range(first, first + 15))
+        absorbed = meet(held, Certificate(ALICE.primary, junk, ALICE.components), policy)
+        held = held_of(absorbed.put) if absorbed.put else held
+    found = findings_of(held.packets, held.aside)
+    assert found.number() == 20
+    assert read(held.packets) == ALICE
+    assert held.digest == digest_of(found.certificate())
+
+
+def test_a_candidate_too_large_to_be_set_aside_brings_all_to_the_merge() -> None:
+    """What others signed of a user ID that is bound here only is not lost on the way."""
+    policy = msgspec.structs.replace(SKS_COMPATIBLE, bounds=Bounds(aside_packets=5))
+    (name,) = made(1, "Bob", signatures=4).components
+    unbound = Component(name.packet, name.signatures[1:])
+    one = candidate(
+        Certificate(ALICE.primary, (), (*ALICE.components, unbound)), policy, Cause.LOAD
+    )
+    put = written(absorb(stored(BOB, policy), [one], policy, CREATED))
+    assert read(put.packets) == merge(ALICE, made(1, "Bob", signatures=4))
 
 
 def test_where_nothing_is_pruned_nothing_is_set_aside() -> None:

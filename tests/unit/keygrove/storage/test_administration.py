@@ -223,7 +223,7 @@ async def test_all_that_was_asked_is_in_the_log_with_what_became_of_it(
         assert await subject.body(ALICE) == binary([ALICE])
     assert await log(open_it) == [
         (Action.ALLOW, Effect.NOT_DENIED, b"1"),
-        (Action.DENY, Effect.DONE, b"2"),
+        (Action.DENY, Effect.AHEAD, b"2"),
         (Action.REPLACE, Effect.DENIED, b"3"),
         (Action.ALLOW, Effect.DONE, b"4"),
         (Action.REPLACE, Effect.DONE, b"5"),
@@ -251,9 +251,9 @@ async def test_one_request_may_name_several_certificates(
     shard: AbstractAsyncContextManager[Subject],
 ) -> None:
     async with shard as subject:
-        assert await subject.deny(b"both") == Administered(Effect.DONE, 1)
+        assert await subject.deny(b"both") == Administered(Effect.AHEAD, 1)
         other = fingerprint(OTHER)
-        assert await subject.deny(b"both", other) == Administered(Effect.DONE, 2)
+        assert await subject.deny(b"both", other) == Administered(Effect.AHEAD, 2)
         assert await subject.deny(b"both", other) == Replayed()
 
 
@@ -267,6 +267,26 @@ async def test_a_denial_keeps_every_state_that_was_known(open_it: OpenStore) -> 
         (denial,) = await store.denials_of([NAME])
         assert denial is not None
         assert denial.digests == (digest_of(BOB),)
+
+
+async def test_denied_again_it_keeps_its_first_reason_and_both_are_in_the_log(
+    open_it: OpenStore,
+) -> None:
+    async with running(open_it) as subject:
+        await subject.merge(ALICE)
+        first = Order(ADMIN, "first", b"1")
+        again = Order(None, "second", b"2")
+        assert await subject.ref.call(Deny(NAME, first)) == Administered(Effect.DONE, 2)
+        assert await subject.ref.call(Deny(NAME, again)) == Administered(Effect.DENIED_BEFORE, 3)
+    async with finished(open_it()) as store:
+        (denial,) = await store.denials_of([NAME])
+        assert denial is not None
+        assert (denial.reason, denial.digests) == ("first", (digest_of(ALICE),))
+        records = (await store.audit(None, 5)).records
+        assert [(one.reason, one.effect) for one in records] == [
+            ("first", Effect.DONE),
+            ("second", Effect.DENIED_BEFORE),
+        ]
 
 
 async def test_requests_take_their_turn_among_merges(

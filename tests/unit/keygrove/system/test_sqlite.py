@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from keygrove.errors import StoreError
+from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import SqlSession
 from keygrove.storage import heap
 from keygrove.system.sqlite import SqliteFiles, has_reset_bug
@@ -107,7 +107,7 @@ def write(db: SqlSession) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_log_is_made_durable_before_it_is_read(
+async def test_securing_writes_a_log_once_more_and_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, log = SqliteFiles(tmp_path), tmp_path / "shard" / "some.db-wal"
@@ -121,27 +121,26 @@ async def test_a_log_is_made_durable_before_it_is_read(
         sync(file)
 
     monkeypatch.setattr(os, "fsync", seen)
-    async with files.open("shard/some.db"):
-        assert log.stat().st_ino in synchronised
+    await files.secure("shard/some.db")
+    assert synchronised == [log.stat().st_ino]
     assert log.read_bytes() == before
 
 
 @pytest.mark.anyio
-async def test_a_file_whose_log_cannot_be_made_durable_is_not_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("code", "raised"), [(errno.EIO, StoreError), (errno.ENOSPC, DiskFullError)]
+)
+async def test_a_log_that_cannot_be_secured_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, raised: type[StoreError]
 ) -> None:
     files = SqliteFiles(tmp_path)
+    await files.secure("some.db")  # there is no log yet, and nothing to do
     async with files.open("some.db") as db:
         await db.run(write)
-    log = (tmp_path / "some.db-wal").stat().st_ino
 
     def fail(file: int) -> None:
-        if os.fstat(file).st_ino == log:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        raise OSError(code, os.strerror(code), file)
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(StoreError, match=r"cannot open .*some\.db: .*Input/output error"):
-        async with files.open("some.db"):
-            pass
-    async with files.open("some.db", writable=False) as db:  # who only reads changes nothing
-        assert await db.run(lambda s: s.execute("SELECT count(*) FROM some").fetchone()) == (0,)
+    with pytest.raises(raised, match=r"some\.db-wal"):
+        await files.secure("some.db")

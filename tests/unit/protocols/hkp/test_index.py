@@ -155,19 +155,21 @@ def test_h047_the_json_index_has_the_known_names() -> None:
         key_id=KeyId(bytes(8)),
         created=0,
         expires=None,
-        is_revoked=False,
+        is_revoked=True,
         algorithm=18,
         bits=255,
         curve="cv25519",
     )
     unsigned = UserIdSummary(b"\xff", created=None, expires=None, is_revoked=False)
     summary = summed(named(b"Alice", expires=NOW), unsigned, expires=NOW, subkeys=(subkey,))
-    assert json.loads(write_json([summary])) == [
+    assert json.loads(write_json([summary], NOW)) == [
         {
             "fingerprint": NAME.hex(),
             "longKeyID": NAME[-8:].hex(),
             "creation": "2020-09-13T12:26:40Z",
             "expiration": "2027-01-15T08:00:00Z",
+            "isExpired": True,
+            "isRevoked": False,
             "version": 4,
             "algorithm": {"name": "rsa4096", "code": 1, "bitLength": 4096},
             "packet": {"tag": 6},
@@ -176,8 +178,15 @@ def test_h047_the_json_index_has_the_known_names() -> None:
                     "keywords": "Alice",
                     "validsince": "2023-11-14T22:13:20Z",
                     "expiration": "2027-01-15T08:00:00Z",
+                    "isExpired": True,
+                    "isRevoked": False,
                 },
-                {"keywords": "\ufffd", "neverExpires": True},
+                {
+                    "keywords": "\ufffd",
+                    "neverExpires": True,
+                    "isExpired": False,
+                    "isRevoked": False,
+                },
             ],
             "subKeys": [
                 {
@@ -185,6 +194,8 @@ def test_h047_the_json_index_has_the_known_names() -> None:
                     "longKeyID": "00" * 8,
                     "creation": "1970-01-01T00:00:00Z",
                     "neverExpires": True,
+                    "isExpired": False,
+                    "isRevoked": True,
                     "version": 4,
                     "algorithm": {
                         "name": "cv25519",
@@ -199,6 +210,13 @@ def test_h047_the_json_index_has_the_known_names() -> None:
     ]
 
 
+def test_h042_json_tells_what_is_revoked() -> None:
+    user_ids = (named(b"Old", is_revoked=True), named(b"New"))
+    (found,) = json.loads(write_json([summed(*user_ids, is_revoked=True, expires=NOW + 1)], NOW))
+    assert (found["isRevoked"], found["isExpired"]) == (True, False)
+    assert [one["isRevoked"] for one in found["userIDs"]] == [True, False]
+
+
 def test_an_algorithm_without_a_name_goes_by_its_number() -> None:
-    (found,) = json.loads(write_json([summed(algorithm=99, bits=0)]))
+    (found,) = json.loads(write_json([summed(algorithm=99, bits=0)], NOW))
     assert found["algorithm"] == {"name": "algorithm99", "code": 99, "bitLength": 0}

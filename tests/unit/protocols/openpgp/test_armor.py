@@ -191,6 +191,16 @@ def test_pieces_that_hold_no_certificate_are_told_apart(
         streamed(text, 7)
 
 
+def test_a_revocation_that_gnupg_has_guarded_with_a_colon_is_told_as_one() -> None:
+    guarded = b"To avoid an accidental use of this file, ...\n\n:" + TEXT
+    with pytest.raises(NotOpenPGPError, match="remove that colon and send it again"):
+        dearmor(guarded, SUBMISSION)
+    for size in (1, 7, len(guarded)):
+        with pytest.raises(NotOpenPGPError, match="remove that colon and send it again"):
+            streamed(guarded, size)
+    assert dearmor(guarded + TEXT, SUBMISSION).data == DATA
+
+
 @pytest.mark.parametrize(
     "filler",
     [

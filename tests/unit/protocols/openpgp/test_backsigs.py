@@ -4,12 +4,13 @@ import pytest
 
 from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.certificate import Certificate, Component
+from keygrove_protocols.openpgp.findings import Mark
 from keygrove_protocols.openpgp.hashing import MD5
 from keygrove_protocols.openpgp.packets import Packet
 from keygrove_protocols.openpgp.policy import VERIFIED
 from keygrove_protocols.openpgp.rules import keep
 from keygrove_protocols.openpgp.signatures import read_signature
-from keygrove_protocols.openpgp.verification import Mark, verify
+from keygrove_protocols.openpgp.verification import verify
 from tests.openpgp import (
     ALICE,
     BINDING,

@@ -109,6 +109,20 @@ def test_certificates_are_cut_out_whatever_the_pieces(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
+def test_signatures_in_front_of_all_certificates_are_cut_out_by_themselves(size: int) -> None:
+    marker, first, second = (join([Packet(*of)]) for of in ((10, b"PGP"), (2, b"one"), (2, b"two")))
+    stream = marker + first + second + join([NAME]) + first + ONE + first + TWO
+    splitter = CertificateSplitter(SUBMISSION)
+    found: list[Cut] = []
+    for at in range(0, len(stream), size):
+        found += splitter.feed(stream[at : at + size])
+    found += splitter.close()
+    assert [one.octets for one in found] == [first, second, first, ONE + first, TWO]
+    assert [one.place.number for one in found] == [0, 0, 0, 1, 2]
+    assert [stream[one.place.offset :].startswith(one.octets) for one in found] == [True] * 5
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
 def test_a_certificate_that_is_cut_out_says_where_it_stood(size: int) -> None:
     head = join([NAME])
     stream = head + ONE + TWO + ONE

@@ -4,12 +4,13 @@ import pytest
 
 from keygrove_chaos.signing import CREATED, Signer, subpacket
 from keygrove_protocols.openpgp.certificate import Certificate, Component, packets
+from keygrove_protocols.openpgp.findings import Bundle, Finding, Findings, Mark, marked
 from keygrove_protocols.openpgp.hashing import SHA1
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.policy import MINIMAL, VERIFIED, Policy
 from keygrove_protocols.openpgp.rules import RULES, is_hard_revoked, keep
-from keygrove_protocols.openpgp.verification import Bundle, Finding, Findings, Mark, marked, verify
+from keygrove_protocols.openpgp.verification import verify
 from tests.openpgp import (
     ALICE,
     ATTESTS,

@@ -5,11 +5,12 @@ import pytest
 
 from keygrove_chaos.signing import CREATED, Signer, subpacket
 from keygrove_protocols.openpgp.certificate import Certificate, Component, packets
+from keygrove_protocols.openpgp.findings import marked
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.policy import Bounds, Policy
 from keygrove_protocols.openpgp.rules import Kept, keep
-from keygrove_protocols.openpgp.verification import marked, verify
+from keygrove_protocols.openpgp.verification import verify
 from tests.openpgp import (
     ALICE,
     ATTESTS,

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from keygrove_protocols.limits import SUBPACKETS_MAX
+from keygrove_protocols.limits import EMBEDDED_MAX, SUBPACKETS_MAX
 from keygrove_protocols.openpgp.keys import KeyId, parse_key
 from keygrove_protocols.openpgp.signatures import Signature, read_signature
 
@@ -158,6 +158,8 @@ MALFORMED = [
     pytest.param(v4()[:-5], id="no-digest-octets"),
     pytest.param(v4()[:5], id="half-an-area-length"),
     pytest.param(v4(b"\x01\x65" * (SUBPACKETS_MAX + 1), b""), id="p098-too-many"),
+    pytest.param(v4(b"\x01\x20" * (EMBEDDED_MAX + 1)), id="p080-too-many-embedded"),
+    pytest.param(v4(b"\x01\x20" * EMBEDDED_MAX, b"\x01\x20"), id="p080-too-many-in-both-areas"),
     pytest.param(v6(salt=b"\x11" + bytes(17)), id="p058-salt-too-long"),
     pytest.param(v6(salt=b"\x0f" + bytes(15)), id="p058-salt-too-short"),
     pytest.param(v6(salt=b"\x10" + bytes(15))[:-64], id="p058-salt-cut-off"),
@@ -178,6 +180,8 @@ def test_a_signature_without_its_end_is_none(cut: int) -> None:
 
 def test_p098_a_signature_with_as_many_subpackets_as_it_may_have_is_read() -> None:
     assert read(v4(b"\x01\x65" * SUBPACKETS_MAX, b"")).version == 4
+    both = read(v4(b"\x01\x20" * (EMBEDDED_MAX - 2), b"\x01\x20" * 2))
+    assert (len(both.embedded), both.attached) == (EMBEDDED_MAX, 2)
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,21 @@ from itertools import permutations
 
 import pytest
 
-from keygrove_chaos.signing import Signer, subpacket
+from keygrove_chaos.signing import CREATED, Signer, subpacket
 from keygrove_protocols.openpgp.certificate import Certificate, Component
-from keygrove_protocols.openpgp.hashing import Scope
+from keygrove_protocols.openpgp.findings import Mark, unite
+from keygrove_protocols.openpgp.hashing import MD5, SHA1, Scope
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.policy import VERIFIED
 from keygrove_protocols.openpgp.rules import keep
 from keygrove_protocols.openpgp.signatures import read_signature
 from keygrove_protocols.openpgp.variants import fold_variants, signature_id
-from keygrove_protocols.openpgp.verification import Mark, verify
+from keygrove_protocols.openpgp.verification import verify
 from tests.openpgp import (
     ALICE,
     BINDING,
+    BINDS,
     BOB,
     CAROL,
     CONSENTS,
@@ -24,6 +26,7 @@ from tests.openpgp import (
     NAME,
     POSITIVE,
     SELF,
+    SIGNS,
     SUBKEY,
     alice,
     findings_on_name,
@@ -33,6 +36,7 @@ from tests.openpgp import (
     signed,
     with_hints,
     with_wrong_digest,
+    with_wrong_value,
 )
 
 ISSUER = ALICE.issuer
@@ -188,6 +192,92 @@ def test_p085_a_copy_with_its_backsig_altered_gives_way() -> None:
     for order in ((copy, original), (original, copy)):
         certificate = keep(verify(on_subkey(*order)), VERIFIED).findings.certificate()
         assert certificate == on_subkey(original)
+
+
+OLD, NEW = CREATED, CREATED + 1_000_000
+AUTHENTICATES = 0x20
+BACK = signed(SUBKEY, CONSENTS, SUBKEY.subkey, created=NEW)
+LONG = signed(SUBKEY, CONSENTS, SUBKEY.subkey, created=NEW, hashed=named_by(SUBKEY))
+OLDER = signed(SUBKEY, CONSENTS, SUBKEY.subkey, created=OLD)
+BY_SHA1 = signed(SUBKEY, CONSENTS, SUBKEY.subkey, created=NEW + 1, hash_algorithm=SHA1)
+EXPIRING = signed(
+    SUBKEY, CONSENTS, SUBKEY.subkey, created=NEW + 1, hashed=subpacket(3, (1).to_bytes(4))
+)
+
+
+def bound(*backs: Packet, flags: int = SIGNS, hints: bytes = ISSUER) -> Packet:
+    """A binding that has these back-signatures where nobody signed it."""
+    hashed = subpacket(27, bytes((flags,)))
+    unhashed = hints + b"".join(subpacket(32, one.body) for one in backs)
+    return signed(ALICE, BINDS, SUBKEY.subkey, created=NEW, hashed=hashed, unhashed=unhashed)
+
+
+def kept_on_subkey(*packets: Packet) -> set[Packet]:
+    """Of copies of a binding; the same in whatever order, and with whatever together, they come."""
+    found = {
+        tuple(one.packet for one in keep(findings, VERIFIED).findings.bundles[-1].findings)
+        for order in permutations(packets)
+        for first in (verify(on_subkey(*order[:1])),)
+        for findings in (
+            verify(on_subkey(*order)),
+            unite([keep(first, VERIFIED).findings, verify(on_subkey(*order))]),
+        )
+    }
+    (same,) = found
+    return set(same)
+
+
+@pytest.mark.parametrize(
+    ("best", "other"),
+    [
+        pytest.param(
+            bound(BACK, flags=AUTHENTICATES), bound(flags=AUTHENTICATES), id="where-none-is-needed"
+        ),
+        pytest.param(bound(LONG), bound(OLDER), id="the-latest"),
+        pytest.param(bound(LONG), bound(BY_SHA1), id="the-strong-one"),
+        pytest.param(bound(LONG), bound(EXPIRING), id="the-one-that-lasts"),
+        pytest.param(bound(BACK), bound(LONG), id="the-shortest-of-equals"),
+        pytest.param(
+            bound(OLDER),
+            bound(BACK, hints=FALSE_ID + ISSUER),
+            id="the-issuer-said-once-before-that",
+        ),
+        pytest.param(
+            bound(OLDER), bound(with_wrong_digest(BACK)), id="whose-octets-are-right-before-that"
+        ),
+    ],
+)
+def test_p085_the_copy_with_the_best_backsig_is_kept(best: Packet, other: Packet) -> None:
+    assert marks(verify(on_subkey(best, other)))[1:] == [Mark.VALID, Mark.VALID]
+    assert kept_on_subkey(best, other) == {best}
+
+
+@pytest.mark.parametrize("flags", [SIGNS, AUTHENTICATES])
+def test_p085_a_copy_with_a_forged_backsig_is_none(flags: int) -> None:
+    """Else the best could not be found without arithmetic where certificates are merged."""
+    right = bound(OLDER, flags=flags)
+    forged = bound(with_wrong_value(BACK), flags=flags)
+    both = bound(OLDER, with_wrong_value(BACK), flags=flags)
+    for copy in (forged, both):
+        assert marks(verify(on_subkey(copy)))[1:] == [Mark.NO_BACKSIG]
+        assert kept_on_subkey(right, copy) == {right}
+
+
+def test_p085_what_does_not_say_to_be_a_backsig_counts_as_none() -> None:
+    """Of no use to anybody, whatever its date; and no reason to lose the binding."""
+    plain, right = bound(flags=AUTHENTICATES), bound(OLDER, flags=AUTHENTICATES)
+    unknown_hash = Packet(Tag.SIGNATURE, BACK.body[:3] + b"\x63" + BACK.body[4:])
+    for junk in (
+        signed(BOB, CONSENTS, SUBKEY.subkey, created=NEW),
+        signed(SUBKEY, BINDS, SUBKEY.subkey, created=NEW),
+        signed(SUBKEY, CONSENTS, SUBKEY.subkey, created=NEW, hash_algorithm=MD5),
+        unknown_hash,
+        Packet(Tag.SIGNATURE, b"\4"),
+    ):
+        copy = bound(junk, flags=AUTHENTICATES)
+        assert marks(verify(on_subkey(copy)))[1:] == [Mark.VALID]
+        assert kept_on_subkey(copy, plain) == {plain}
+        assert kept_on_subkey(copy, right) == {right}
 
 
 def test_p060_a_merge_keeps_the_copy_with_the_right_octets() -> None:

@@ -8,12 +8,13 @@ import pytest
 from keygrove_chaos.signing import CREATED, Signer, subpacket
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.certificate import Certificate, Component, canonical, group
+from keygrove_protocols.openpgp.findings import Fact, Mark, marked, marks_of
 from keygrove_protocols.openpgp.hashing import MD5, RIPEMD160, SHA1
 from keygrove_protocols.openpgp.keys import parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag, split
 from keygrove_protocols.openpgp.policy import VERIFIED
 from keygrove_protocols.openpgp.rules import keep
-from keygrove_protocols.openpgp.verification import Fact, Mark, marked, marks_of, verify
+from keygrove_protocols.openpgp.verification import verify
 from tests.openpgp import (
     ALICE,
     ATTESTS,
