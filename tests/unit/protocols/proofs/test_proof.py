@@ -133,21 +133,21 @@ def test_a_leaf_that_hides_an_entry_is_not_believed() -> None:
         verify(edited(server.prove(name_of(7)), hide), KEY)
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda one: msgspec.structs.replace(one, path=one.path[:-1]),
-        lambda one: msgspec.structs.replace(one, path=(*one.path, one.path[0])),
-        lambda one: msgspec.structs.replace(one, path=one.path * 10),
-        lambda one: msgspec.structs.replace(one, path=(b"",)),
-        lambda one: msgspec.structs.replace(one, path=()),
-        lambda one: msgspec.structs.replace(one, leaf=one.leaf + b"x"),
-        lambda one: msgspec.structs.replace(one, leaf=one.leaf * 2),
-        lambda one: msgspec.structs.replace(one, leaf=one.leaf * 65),
-        lambda one: msgspec.structs.replace(one, leaf=b""),
-        lambda one: msgspec.structs.replace(one, fingerprint="zz"),
-    ],
-)
+EDITS: list[Callable[[Proof], Proof]] = [
+    lambda one: msgspec.structs.replace(one, path=one.path[:-1]),
+    lambda one: msgspec.structs.replace(one, path=(*one.path, one.path[0])),
+    lambda one: msgspec.structs.replace(one, path=one.path * 10),
+    lambda one: msgspec.structs.replace(one, path=(b"",)),
+    lambda one: msgspec.structs.replace(one, path=()),
+    lambda one: msgspec.structs.replace(one, leaf=one.leaf + b"x"),
+    lambda one: msgspec.structs.replace(one, leaf=one.leaf * 2),
+    lambda one: msgspec.structs.replace(one, leaf=one.leaf * 65),
+    lambda one: msgspec.structs.replace(one, leaf=b""),
+    lambda one: msgspec.structs.replace(one, fingerprint="zz"),
+]
+
+
+@pytest.mark.parametrize("edit", EDITS)
 def test_what_proves_nothing_is_refused(edit: Callable[[Proof], Proof]) -> None:
     document = Server(300).prove(name_of(7))
     with pytest.raises(BadProofError):
