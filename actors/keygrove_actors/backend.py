@@ -92,8 +92,8 @@ class Backend(Protocol):
         """Let others run, and be cancelled if that is due."""
         ...
 
-    async def drained(self) -> None:
-        """Wait until every task has ended, whatever cancels the waiter.
+    async def drained(self, within: float | None = None) -> None:
+        """Wait until every task has ended, or `within` seconds, whatever cancels the waiter.
 
         Raises:
             BaseExceptionGroup: tasks raised, against their promise.

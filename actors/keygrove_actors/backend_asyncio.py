@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import Context
+from math import inf
 from time import monotonic
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -110,12 +111,13 @@ class AsyncioBackend:
         """Let others run."""
         await asyncio.sleep(0)
 
-    async def drained(self) -> None:
+    async def drained(self, within: float | None = None) -> None:
         """Wait for every task, whatever cancels the waiter; then raise what they raised."""
         interrupted: asyncio.CancelledError | None = None
-        while self._tasks:
+        until = inf if within is None else self.now() + within
+        while self._tasks and (left := until - self.now()) > 0:
             try:
-                await asyncio.wait(self._tasks)
+                await asyncio.wait(self._tasks, timeout=None if left == inf else left)
             except asyncio.CancelledError as error:
                 interrupted = error
         if self._failures:

@@ -143,11 +143,12 @@ class TrioBackend:
         """Let others run."""
         await trio.lowlevel.checkpoint()
 
-    async def drained(self) -> None:
+    async def drained(self, within: float | None = None) -> None:
         """Stop serving, wait for every task, then raise what they raised."""
         self._is_closed = True
         self._wake()
-        with trio.CancelScope(shield=True):
+        until = inf if within is None else self.now() + within
+        with trio.CancelScope(shield=True, deadline=until):
             await self._empty.wait()
         if self._failures:
             raise BaseExceptionGroup("tasks of the runtime failed", self._failures)

@@ -309,8 +309,10 @@ class Cell(Signals):
     def start_task(
         self, function: Callable[..., Awaitable[Any]], args: Any, *, is_isolated: bool = False
     ) -> None:
-        """Run `function` in a task that ends with the actor."""
+        """Run `function` in a task that ends with the actor; for a dead one, not at all."""
         self.hub.check_thread(self, "a task")
+        if self.is_dead:
+            return
         if self.tasks is None:
             self.tasks = TaskSet(self)
         self.tasks.start(function, args, is_isolated=is_isolated)

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, overload
 from keygrove_actors import groups
 from keygrove_actors.calls import ReplyTo
 from keygrove_actors.cell import Cell
+from keygrove_actors.hooks import check_task
 from keygrove_actors.links import Monitor
 from keygrove_actors.messages import (
     ActorId,
@@ -20,6 +21,7 @@ from keygrove_actors.messages import (
     Reason,
     WrongTask,
     check_reason,
+    in_a_line,
 )
 from keygrove_actors.outcomes import Trace
 from keygrove_actors.receive import receive
@@ -133,7 +135,11 @@ class Ctx:
         With `isolated`, result or failure comes to `on_info` as `TaskDone` instead. The
         actor's end cancels it, and is announced only when the task is gone. `tasks.run` gives
         a result that can be awaited.
+
+        Raises:
+            TypeError: `function` is none. One that is not async is the actor's crash.
         """
+        check_task(function)
         self._cell.start_task(function, args, is_isolated=isolated)
 
     @property
@@ -228,8 +234,11 @@ class Ctx:
         groups.unwatch(self._changing("demonitor_group"), group)
 
     def set_label(self, about: str) -> None:
-        """Say what this actor is about, for people who read the tree. No secrets."""
-        self._cell.about = about[:LABEL_CHARS]
+        """Say what this actor is about, for people who read the tree. No secrets.
+
+        What would break a line, or move a terminal's cursor, is shown escaped.
+        """
+        self._cell.about = in_a_line(str(about)[:LABEL_CHARS])[:LABEL_CHARS]
 
     def monitor(self, ref: Ref[Any]) -> MonitorId:
         """Have `on_down` called once when the actor now at `ref` ends, or if none is there."""

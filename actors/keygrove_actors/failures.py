@@ -86,6 +86,20 @@ class StopOverrun(ActorError):
         self.late = late
 
 
+class Unkillable(ActorError):
+    """Actors still run, though the tree is down; `paths` lists them.
+
+    Their tasks are left to the event loop, which trio does not leave before they end.
+    """
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        super().__init__(
+            f"still running, though killed and given time twice: {', '.join(paths)}; mend what "
+            "shields them, or swallows their cancellation, and end this process to be rid of them"
+        )
+        self.paths = paths
+
+
 def not_seconds(what: str, value: object) -> TypeError | ValueError:
     """The error for a `value` that is to be a time, and is none."""
     kind = ValueError if isinstance(value, float) else TypeError

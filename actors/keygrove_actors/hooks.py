@@ -7,7 +7,7 @@ that nobody awaits, is found there.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import CoroutineType
 from typing import Any, Final, get_args, get_origin
 
@@ -90,6 +90,28 @@ def _protocol(kind: type[Any]) -> type[Any] | None:
                 protocol: Any = get_args(generic)[0]
                 return protocol if isinstance(protocol, type) else None
     return None
+
+
+def check_task(function: Any) -> None:
+    """Raise `TypeError` unless it is a function; a coroutine is closed."""
+    if isinstance(function, CoroutineType):
+        function.close()
+        raise TypeError(f"{function.__qualname__} is called already: give it and its arguments")
+    if not callable(function):
+        raise TypeError(f"{function!r:.80} is no task: give an async function and its arguments")
+
+
+async def come_to(function: Callable[..., Any], args: Any) -> Any:
+    """What `function(*args)` comes to.
+
+    Raises:
+        TypeError: there is nothing to await.
+    """
+    pending = function(*args)
+    if not isinstance(pending, Awaitable):
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(f"{name} gave {pending!r:.80} to await: make a task of an async function")
+    return await pending  # pyright: ignore[reportUnknownVariableType] - whatever it is
 
 
 def not_awaited(who: str, outcome: Any) -> TypeError:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 import anyio
 
 from keygrove_actors.backend import Parker
+from keygrove_actors.hooks import come_to
 from keygrove_actors.messages import WrongTask
 
 if TYPE_CHECKING:
@@ -209,7 +210,9 @@ class Host:
         try:
             with self._life:
                 if not cell.is_started and cell.reason is None:
-                    cell.started(await cell.init_in_task())
+                    outcome = await cell.init_in_task()
+                    if not cell.is_dead:  # it may have outlived its kill, and have a successor
+                        cell.started(outcome)
                 while cell.reason is None and not self._is_leaving:
                     await self._next()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - let it crash: the reason is made of it
@@ -285,7 +288,7 @@ class TaskSet:
             self._cell.task_done(task.name, result, error)
         elif error is not None:
             self._cell.task_failed(error)
-        if not self._tasks and self._reaper is not None:
+        if not self._tasks and self._reaper is not None and not self._reaper.done():
             self._reaper.set_result(None)
 
     async def reap(self) -> None:
@@ -337,7 +340,7 @@ class ChildTask:
             with anyio.CancelScope(shield=True) as self._scope:
                 if self._is_cancelled:
                     self._scope.cancel()
-                result = await self._function(*self._args)
+                result = await come_to(self._function, self._args)
         except BaseException as error:  # noqa: BLE001 - a failed task is the actor's crash
             failure = error
         self._owner.ended(self, result, failure)

@@ -211,7 +211,7 @@ class Hub:
         """
         try:
             when = inf if seconds is None else self.backend.now() + seconds
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise not_seconds(what, seconds) from error
         if isnan(when):
             raise not_seconds(what, seconds)
@@ -326,6 +326,10 @@ class Hub:
             return self.turning
         hosts = self.hosts
         return hosts.get(self.backend.current_task()) if hosts else None
+
+    def undead(self) -> tuple[str, ...]:
+        """The paths of those that were killed and declared dead, and still run."""
+        return tuple(cell.path for cell in self.taps if cell.is_dead)
 
     def entries(self) -> dict[str, int]:
         """How much is left behind, by kind; all zero once the tree is down."""

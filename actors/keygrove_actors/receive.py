@@ -88,6 +88,8 @@ async def receive(
         ReceiveTimeout: none came in time.
         WrongTask: not called from an async handler of a class that is not reentrant.
     """
+    if not isinstance(kind, type):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise TypeError(f"{kind!r:.80} is received by nobody: give the class of the casts")
     if cell.hub.calling_cell() is not cell or cell.traits.reentrant or cell.hub.turning is cell:
         raise WrongTask(cell.label, "ctx.receive")
     receiver = Receiver(cell, kind, where)

@@ -54,6 +54,8 @@ class Ref(Generic[P]):
         Raises:
             WrongProtocol: an actor has the name now, and serves another protocol.
         """
+        if not isinstance(proto, type):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+            raise TypeError(f"{proto!r:.80} is no protocol: give the class that its messages name")
         ref = cls(hub, None, name, proto)
         ref.resolve()
         return ref
@@ -199,7 +201,7 @@ class Ref(Generic[P]):
             caller = hub.calling_cell()
         try:
             deadline = inf if timeout is None else backend.now() + timeout
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise not_seconds("timeout", timeout) from error
         if caller is not None:
             deadline = nested(caller, cell, message, deadline, timeout or 0.0)
@@ -244,14 +246,16 @@ class Ref(Generic[P]):
             TypeError: `reason` is none.
         """
         check_reason(reason)
-        self._hub.check_thread(self, "an exit signal")
+        self._hub.check_thread(
+            self, "an exit signal", "anyio.from_thread.run_sync(ref.exit, reason)"
+        )
         cell = self.resolve()
         if cell is not None:
             cell.exit_signal(reason, by=self._hub.calling_cell())
 
     def kill(self) -> None:
         """Send a kill signal: the actor ends without `terminate`, with `Killed`."""
-        self._hub.check_thread(self, "a kill")
+        self._hub.check_thread(self, "a kill", "anyio.from_thread.run_sync(ref.kill)")
         cell = self.resolve()
         if cell is not None:
             cell.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import copy_context
+from inspect import iscoroutinefunction
 from typing import Any, TypeVar, overload
 
 import anyio
@@ -13,7 +14,7 @@ import msgspec
 from keygrove_actors import groups
 from keygrove_actors.backend import Parker, current_backend
 from keygrove_actors.cell import Cell
-from keygrove_actors.failures import StopOverrun, TreeEnded
+from keygrove_actors.failures import StopOverrun, TreeEnded, Unkillable
 from keygrove_actors.hub import Counters, Gate, Hub, Options
 from keygrove_actors.messages import (
     ActorId,
@@ -69,6 +70,7 @@ class Runtime:
         self._waiters: list[Parker[None]] = []
         self._is_stopping = False
         self._is_told = False
+        self._is_over = False
         self._late: tuple[str, ...] = ()
 
     @property
@@ -210,7 +212,9 @@ class Runtime:
             raise StartFailed(child_id, reason, first if is_deeper else None)
 
     async def stopped(self, deadline: float | None) -> None:
-        """Stop, and wait until everything is down, whatever cancels the waiter."""
+        """Stop, and wait until everything is down, whatever cancels the waiter; once is enough."""
+        if self._is_over:
+            return
         was_stopping = self._is_stopping or self._root.is_dead
         interrupted: BaseException | None = None
         with anyio.CancelScope(shield=True):
@@ -221,7 +225,10 @@ class Runtime:
                     interrupted = error
             self._hub.letters.flush()
             self._hub.wheel.close()
-            await self._hub.backend.drained()
+            # An actor that no kill ends would hold the block for ever: it gets its grace again.
+            within = self._hub.kill_grace if self._hub.undead() else None
+            await self._hub.backend.drained(within)
+            self._is_over = True
         if interrupted is not None:
             raise interrupted
         if was_stopping:
@@ -239,6 +246,11 @@ class Runtime:
         """Raise StopOverrun if actors had to be killed for lateness."""
         if self._late:
             raise StopOverrun(self._late, deadline or 0.0)
+
+    def raise_if_undead(self) -> None:
+        """Raise Unkillable if actors still run."""
+        if undead := self._hub.undead():
+            raise Unkillable(undead)
 
     def _raise_if_ended(self) -> None:
         reason = self._root.reason
@@ -287,7 +299,9 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     """Run the tree in the current event loop, asyncio or trio, while the block runs.
 
     The block begins when every child has acknowledged its start; leaving it stops the
-    tree in order, within `stop_deadline` seconds if given. No task outlives the block.
+    tree in order, within `stop_deadline` seconds if given. No task outlives the block, but
+    those of an actor that no kill ends: it is left behind, by name, `kill_grace` after it was
+    declared dead.
     `observe` is called with each report; it must be quick. With `direct`, a call to an
     idle actor with a plain handler runs on the caller's stack. `check_replies` compares
     each reply with its declaration: for tests. An actor that outlives its kill by
@@ -297,7 +311,9 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
 
     Raises:
         BadSpec: `spec` is no `SupSpec`.
+        TypeError: `observe` is no function, or one that would have to be awaited.
         StartFailed: the tree did not come up.
+        Unkillable: on leaving, if actors still run; also when the block raised or was cancelled.
         TreeEnded: on leaving, if the root gave up and `Runtime.wait` has not said so.
         StopOverrun: on leaving, if actors had to be killed for lateness; also when the block is
             cancelled, be it while the tree starts.
@@ -305,6 +321,9 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
     if not isinstance(spec, SupSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         given = spec.__name__ if isinstance(spec, type) else type(spec).__name__
         raise BadSpec(f"a tree is a supervisor, not {given}: write SupSpec(children=(…,))")
+    told: Any = observe  # by untyped callers, too
+    if told is not None and (not callable(told) or iscoroutinefunction(told)):
+        raise TypeError(f"observe is {told!r:.80}: give a plain function of one report")
     context = copy_context()
     options = Options(direct, check_replies, kill_grace, gate, seed)
     hub = Hub(current_backend(context), context, observe, options)
@@ -321,6 +340,7 @@ async def run(  # noqa: PLR0913 - settings of the whole runtime, by name
         raise
     finally:
         await runtime.stopped(stop_deadline)
+        runtime.raise_if_undead()
     runtime.verdict(stop_deadline)
 
 

@@ -219,8 +219,9 @@ def partitioned(n: int, spec: ChildSpec, *, intensity: int = 1, period: float = 
 
     Their ids are `spec`'s with a number behind it, as are their names if it has one.
     """
-    if n < 1:
-        raise BadSpec(f"{n} partitions hold nothing: use at least 1")
+    given: Any = n  # by untyped callers, too
+    if not isinstance(given, int) or given < 1:
+        raise BadSpec(f"{n!r:.80} partitions are no number of them: use 1, 2 or more")
     replace = msgspec.structs.replace
     children = tuple(
         replace(spec, id=f"{spec.id}-{i}", name=None if spec.name is None else f"{spec.name}-{i}")
@@ -262,8 +263,12 @@ def _check_child(spec: ChildSpec) -> None:
         budget=(Budget, type(None)),
         on_budget=(OnBudget,),
     )
-    if not spec.id or "/" in spec.id:
-        raise BadSpec(f"child id {spec.id!r} cannot stand in a path: use some characters, no slash")
+    if not spec.id or "/" in spec.id or not spec.id.isprintable():
+        raise BadSpec(
+            f"child id {spec.id!r} cannot stand in a path: use printable characters, no slash"
+        )
+    if spec.name is not None and not (spec.name and spec.name.isprintable()):
+        raise BadSpec(f"{spec.id} has name {spec.name!r}: use printable characters")
     _check_shutdown(spec)
     if spec.init_timeout is not None and not spec.init_timeout > 0:
         raise BadSpec(f"{spec.id} has init_timeout {spec.init_timeout}: use more than 0, or None")

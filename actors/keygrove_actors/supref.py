@@ -20,7 +20,7 @@ import msgspec
 
 from keygrove_actors.cell import Cell
 from keygrove_actors.hub import Hub
-from keygrove_actors.messages import BadSpec, Call, NoProc
+from keygrove_actors.messages import BadSpec, Call, NoProc, WrongProtocol
 from keygrove_actors.model import State
 from keygrove_actors.ref import Ref, check_protocol
 from keygrove_actors.specs import ChildSpec, SupSpec
@@ -125,9 +125,10 @@ class SupRef(Generic[P]):
 
     Its children's refs are given out for protocol `P`. Requests wait as long as starts and
     stops take unless `timeout` is given: these have limits of their own (`init_timeout`,
-    `shutdown`). They raise `CallError` as any call, and `ShuttingDown` once the supervisor has
-    begun to stop. Never ask a supervisor from `init` or `terminate` of its own child: it
-    waits for that child (`WouldDeadlock`).
+    `shutdown`). They raise `CallError` as any call, `ShuttingDown` once the supervisor has
+    begun to stop, and `WrongProtocol` where an actor of another kind is at `path`. Never ask
+    a supervisor from `init` or `terminate` of its own child: it waits for that child
+    (`WouldDeadlock`).
     """
 
     __slots__ = ("_hub", "_proto", "path")
@@ -224,7 +225,8 @@ class SupRef(Generic[P]):
         """All children in start order, as they are now: also in the midst of a start.
 
         Raises:
-            NoProc: no supervisor is there.
+            NoProc: nobody is there.
+            WrongProtocol: an actor of another kind is.
         """
         return self._cell("which_children").child_infos()
 
@@ -232,7 +234,8 @@ class SupRef(Generic[P]):
         """How many children there are.
 
         Raises:
-            NoProc: no supervisor is there.
+            NoProc: nobody is there.
+            WrongProtocol: an actor of another kind is.
         """
         children = self.which_children()
         supervisors = sum(c.is_supervisor for c in children)
@@ -277,6 +280,8 @@ class SupRef(Generic[P]):
         cell = self._hub.root
         for step in self.path.split("/") if self.path else ():
             cell = cell.cell_of(step) if isinstance(cell, SupervisorView) else None
+        if cell is not None and not cell.is_dead and not isinstance(cell, SupervisorView):
+            raise WrongProtocol(cell.label, SupApi.__name__, cell.traits.served)
         if not isinstance(cell, SupervisorView) or cell.is_dead:
             raise NoProc(self.path or "root", message)
         return cell

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, cast
 
+from keygrove_actors.hooks import check_task, come_to
 from keygrove_actors.messages import CalleeExit, Killed
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Task(Generic[T]):
         self._result: T | None = None
         self._error: BaseException | None = None
         self._waiters: list[Parker[None]] = []
+        if cell.is_dead:
+            self._cut_off()
         cell.start_task(self._main, (function, args, is_isolated))
 
     def done(self) -> bool:
@@ -61,7 +64,7 @@ class Task(Generic[T]):
     ) -> None:
         is_cut_off, was_awaited = True, False
         try:
-            self._result = await function(*args)
+            self._result = await come_to(function, args)
             is_cut_off = False
         except (Exception, SystemExit) as error:
             is_cut_off, self._error = False, error
@@ -69,11 +72,14 @@ class Task(Generic[T]):
                 raise
         finally:
             if is_cut_off:
-                reason = self.cell.reason or Killed()
-                self._error = CalleeExit(self.cell.label, self.name, reason)
+                self._cut_off()
             was_awaited = self._end()
         if is_isolated and not was_awaited:
             self.cell.task_done(self.name, self._result, self._error)
+
+    def _cut_off(self) -> None:
+        reason = self.cell.reason or Killed()
+        self._error, self._is_over = CalleeExit(self.cell.label, self.name, reason), True
 
     def _end(self) -> bool:
         """Wake who waits; whether anybody did."""
@@ -102,4 +108,5 @@ class Tasks:
         returned where the task is awaited, and comes to `on_info` as `TaskDone` if nobody awaits
         it when it is over. The actor's end cancels it, and is announced when the task is gone.
         """
+        check_task(function)
         return Task(self._cell, function, args, is_isolated=isolated)

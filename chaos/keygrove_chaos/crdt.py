@@ -182,6 +182,20 @@ def check_states(ops: Sequence[Operation], view: View) -> list[Violation]:
     return found
 
 
+def check_octets(view: View) -> list[Violation]:
+    """Nodes that hold the same packets of a key in other octets, whatever their policies."""
+    first: dict[tuple[str, frozenset[str]], tuple[NodeView, str]] = {}
+    found: list[Violation] = []
+    for node in view.nodes:
+        for key, digest in sorted((node.digests or {}).items()):
+            held = (node.keys or {}).get(key, frozenset())
+            other, known = first.setdefault((key, held), (node, digest))
+            if digest != known:
+                says = f"{other.node} and {node.node} hold the same packets of key {short(key)} "
+                found.append(_wrong(view, node, key, f"{says}in other octets"))
+    return found
+
+
 def _check_bounds(
     view: View, node: NodeView, must: dict[str, set[str]], may: dict[str, set[str]]
 ) -> Iterator[Violation]:

@@ -57,7 +57,9 @@ class Function(enum.Enum):
     DELETE = "delete"
     """Forget the key; it may be put again."""
     DENY = "deny"
-    """Forget the key, and never take it again."""
+    """Forget the key, and never take it again; `v` has the request's nonce."""
+    ALLOW = "allow"
+    """Take the key again, from now on; `v` is as of `DENY`."""
     ENQUEUE = "enqueue"
     EFFECT = "effect"
     ROOT = "root"
@@ -86,6 +88,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     status: int | None = None
     has_retry_after: bool = False
+    forged: tuple[str, ...] = ()
+    """What was put besides and is never to be shown, by hashes as in `v`."""
     shard: str | None = None
     """The child id of the shard that the key belongs to."""
     code: int | None = None
@@ -142,12 +146,12 @@ class History:
         """The session in which the client's next operation is."""
         return f"{client}.{self._sessions.get(client, 0)}"
 
-    def invoke(self, client: str, about: About, *, now: float) -> Event:
+    def invoke(self, client: str, about: About, detail: Detail = NOTHING, *, now: float) -> Event:
         """A client asks. The event is what `close` wants back."""
         session = self.session(client)
         assert client != HARNESS
         assert session not in self._busy, f"{session} has not been answered yet"
-        event = self._note(client, session, Phase.INVOKE, about, NOTHING, now)
+        event = self._note(client, session, Phase.INVOKE, about, detail, now)
         self._busy[session] = event
         return event
 

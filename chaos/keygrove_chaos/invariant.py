@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from keygrove_chaos.history import Function
 from keygrove_chaos.observation import Finding, Occurrence, View
 from keygrove_chaos.operations import Operation
 
@@ -13,6 +14,8 @@ class Invariant(Protocol):
     """One invariant in one run. Each method returns the first thing found wrong."""
 
     id: ClassVar[str]
+    hears: ClassVar[frozenset[Function]]
+    """It is shown events of the history that are about these, and all that is no such event."""
 
     def on_event(self, event: Occurrence) -> Finding | None:
         """Something happened. O(1), but for the packets that it is about."""
@@ -29,6 +32,8 @@ class Invariant(Protocol):
 
 class Passive:
     """An invariant that finds nothing; a base for those that do not look at all moments."""
+
+    hears: ClassVar[frozenset[Function]] = frozenset(Function)
 
     def on_event(self, event: Occurrence) -> Finding | None:
         """See `Invariant`."""

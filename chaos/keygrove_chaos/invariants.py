@@ -14,7 +14,8 @@ import msgspec
 from keygrove_actors.specs import SupSpec
 from keygrove_chaos.answers import Available, GracefulShutdown, HonestErrors, Private
 from keygrove_chaos.errors import ChaosError
-from keygrove_chaos.history import Event
+from keygrove_chaos.history import Event, Function
+from keygrove_chaos.intake import CarriedOutOnce, DeniedStaysAway, NothingForged
 from keygrove_chaos.invariant import Invariant, Passive
 from keygrove_chaos.observation import Finding, Occurrence, Undecided, View, Violation
 from keygrove_chaos.operations import operations
@@ -86,14 +87,37 @@ _CATALOGUE: Final = (
     ),
     _Entry(
         Description(
+            id="I-02",
+            title="nothing forged is shown",
+            statement="No answer has a user ID or a signature that bears the name of the "
+            "certificate's key and was made by another.",
+            seen_by="what clients forged, what reads show and what nodes hold",
+            checked="at each read, whenever nothing moves, and at the end",
+        ),
+        lambda _: NothingForged(),
+    ),
+    _Entry(
+        Description(
             id="I-03",
             title="merging is a join",
             statement="A node holds the union of what it received; nodes of one policy hold the "
-            "same packets in the same octets: all that was acknowledged, nothing never put.",
+            "same packets: all that was acknowledged, nothing never put; the same packets are "
+            "the same octets on all nodes.",
             seen_by="what nodes received and hold, against a model of sets",
             checked="whenever nothing moves, and at the end",
         ),
         lambda _: MergeIsAJoin(),
+    ),
+    _Entry(
+        Description(
+            id="I-06",
+            title="what is denied stays away",
+            statement="After a denial was acknowledged its key is not taken, shown, held or "
+            "found, whoever brings it and after any number of crashes, until it is allowed.",
+            seen_by="the history, what nodes hold, and their index",
+            checked="at each answer, whenever nothing moves, and at the end",
+        ),
+        lambda _: DeniedStaysAway(),
     ),
     _Entry(
         Description(
@@ -160,6 +184,17 @@ _CATALOGUE: Final = (
             checked="at each read",
         ),
         lambda _: MonotonicReads(),
+    ),
+    _Entry(
+        Description(
+            id="I-15",
+            title="an order is carried out once",
+            statement="An administrator's request that was carried out has no effect when it is "
+            "sent again.",
+            seen_by="the history, by the nonces of the requests",
+            checked="at each answer",
+        ),
+        lambda _: CarriedOutOnce(),
     ),
     _Entry(
         Description(
@@ -235,14 +270,15 @@ class Monitor:
 
     def __init__(self, invariants: Iterable[Invariant], disabled: Mapping[str, str]) -> None:
         self._watching = {one.id: one for one in invariants}
-        self._listening = _listening(self._watching.values())
+        self._hear()
         self._kept = list(self._watching)
         self._disabled = dict(disabled)
         self.findings: list[Finding] = []
 
     def on_event(self, event: Occurrence) -> None:
         """Something happened."""
-        for invariant in self._listening:
+        hearing = self._hearing[event.function] if isinstance(event, Event) else self._listening
+        for invariant in hearing:
             finding = invariant.on_event(event)
             if finding is not None:
                 self._take(invariant, finding)
@@ -263,7 +299,17 @@ class Monitor:
             self.findings.append(finding)
             if isinstance(finding, Violation):
                 del self._watching[invariant.id]
-                self._listening = _listening(self._watching.values())
+                self._hear()
+
+    def _hear(self) -> None:
+        """Who looks at what: there are many events, and most invariants pass most of them over."""
+        passing_over: object = Passive.on_event
+        watching = self._watching.values()
+        self._listening = [one for one in watching if type(one).on_event is not passing_over]
+        self._hearing = {
+            function: [one for one in self._listening if function in one.hears]
+            for function in Function
+        }
 
     @property
     def violations(self) -> list[Violation]:
@@ -283,12 +329,6 @@ class Monitor:
         off = [f"{name} ({why})" for name, why in sorted(self._disabled.items())]
         parts += [f"disabled: {', '.join(off)}"] if off else []
         return "; ".join(parts)
-
-
-def _listening(invariants: Iterable[Invariant]) -> list[Invariant]:
-    """Those that look at events: there are many of these, and most invariants pass them over."""
-    passing_over: object = Passive.on_event
-    return [one for one in invariants if type(one).on_event is not passing_over]
 
 
 def monitor(setup: Setup, disabled: Mapping[str, str] | None = None) -> Monitor:

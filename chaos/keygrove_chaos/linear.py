@@ -40,19 +40,22 @@ from keygrove_chaos.search import STEPS_MAX, Judgement, Verdict, search
 STEPS_TOTAL_MAX: Final = 2_000_000
 """Moves tried in all searches for one history: some seconds."""
 
+_OF_KEYS: Final = REMOVALS | {Function.PUT, Function.GET, Function.ALLOW}
+
 _FINE: Final = Judgement(Verdict.LINEARIZABLE)
 
 
 def linearizable(ops: Sequence[Operation], *, steps_max: int = STEPS_TOTAL_MAX) -> list[Finding]:
     """What is wrong on any key of any node: I-13. `ops` in the order in which they began.
 
-    What other nodes took may arrive at any later moment, or never. After `steps_max` steps of
+    What other nodes took may arrive at any later moment, or never; what administrators ask of a
+    node concerns that alone. After `steps_max` steps of
     searches, what remains to be searched is unknown.
     """
     keys: dict[str, list[Operation]] = {}
     removed: set[str] = set()
     for op in ops:
-        if op.function is Function.PUT or op.function is Function.GET or op.function in REMOVALS:
+        if op.function in _OF_KEYS:
             keys.setdefault(op.key, []).append(op)
             if op.function in REMOVALS and op.may_apply:
                 removed.add(op.key)
@@ -75,7 +78,7 @@ def _as_seen_on(node: str, ops: Iterable[Operation]) -> list[Operation]:
     for op in ops:
         if op.node == node:
             own.append(op)
-        elif op.function is not Function.GET:
+        elif op.function in {Function.PUT, Function.DELETE}:
             own.append(op if op.end == NEVER else msgspec.structs.replace(op, end=NEVER))
     return own
 

@@ -73,15 +73,19 @@ def read_mutants(folder: Path) -> list[Mutant]:
     """All mutants of the TOML files in `folder`, each a table of arrays `mutant`.
 
     Raises:
-        msgspec.ValidationError: a file is not what it should be; the message names it.
+        msgspec.ValidationError: a file is not what it should be, or has a mutant of a name that
+            is taken; the message names it.
     """
-    found: list[Mutant] = []
+    found: dict[str, Mutant] = {}
     for path in sorted(folder.glob("*.toml")):
         try:
-            found += msgspec.toml.decode(path.read_bytes(), type=_File).mutant
+            mutants = msgspec.toml.decode(path.read_bytes(), type=_File).mutant
         except msgspec.MsgspecError as error:
             raise msgspec.ValidationError(f"{path.name}: {error}") from error
-    return found
+        for mutant in mutants:
+            if found.setdefault(mutant.id, mutant) is not mutant:
+                raise msgspec.ValidationError(f"{path.name}: there are two {mutant.id}: rename one")
+    return list(found.values())
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

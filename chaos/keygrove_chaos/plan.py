@@ -7,8 +7,9 @@ draws plans.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Set
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -45,8 +46,22 @@ Feature: TypeAlias = Literal[
     "clock",
     "crowd",
     "buggify",
+    "presets",
+    "ask.load",
+    "ask.signatures",
+    "ask.attack",
+    "ask.admin",
 ]
 """What may be part of a run."""
+
+Preset: TypeAlias = Literal["verified", "minimal", "sks-compatible"]
+"""What a node keeps; see `keygrove.settings.PolicySettings`."""
+
+Put: TypeAlias = Literal["put", "load", "certify", "flood", "tire", "overtax", "forge", "revoke"]
+PUTS: Final = frozenset(get_args(Put))
+"""Verbs that submit something; `submissions` says what."""
+
+Verb: TypeAlias = Literal["get", "search", "block", "unblock"] | Put
 
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -114,15 +129,31 @@ class Fault(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return float("inf") if self.lasts_s is None else self.at + self.lasts_s
 
 
+_NONCE: Final = re.compile(r"[0-9a-f]{32}")
+
+
 class Ask(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One request: put user ID `text` on key `key`, get it, or search for `text`."""
+    """One request.
+
+    `put`, `load`, `certify`, `forge`: user ID `text` on key `key`: alone, as a dump has it, with
+    others' signatures, and with signatures in its name that it did not make. `flood`, `tire`,
+    `overtax`: with many of others' signatures, with what takes long to verify, and too long.
+    `revoke`: a revocation that comes alone. `get` the key, or `search` for `text`. `block` and
+    `unblock`: an administrator's signed request, whose nonce is `text`.
+    """
 
     at: Seconds
     client: str
     node: str
-    verb: Literal["put", "get", "search"]
+    verb: Verb
     key: Annotated[int, msgspec.Meta(ge=0)]
     text: str = ""
+
+    def __post_init__(self) -> None:
+        """See `Checked`."""
+        super().__post_init__()
+        if self.verb in {"block", "unblock"} and not _NONCE.fullmatch(self.text):
+            raise ValueError(f"text: {self.text!r:.80} is no nonce: write 32 hexadecimal digits")
 
 
 class Plan(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -141,6 +172,8 @@ class Plan(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lasts_s: Seconds
     program: tuple[Ask, ...]
     faults: tuple[Fault, ...]
+    presets: dict[str, Preset] = msgspec.field(default_factory=dict[str, Preset])
+    """Of nodes that have another than `verified`."""
 
     def __post_init__(self) -> None:
         """See `Checked`."""
@@ -149,6 +182,7 @@ class Plan(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
         if len(hosts) < len(self.nodes) + len(self.clients):
             raise ValueError("nodes and clients: a name is there twice")
         _known("core", self.core, nodes)
+        _known("presets", self.presets, nodes)
         for client, node in self.clients.items():
             _known(f"clients.{client}", (node,), nodes)
         for place, ask in enumerate(self.program):

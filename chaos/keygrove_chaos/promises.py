@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from keygrove_chaos.crdt import check_receipts, check_states
+from keygrove_chaos.crdt import check_octets, check_receipts, check_states
 from keygrove_chaos.history import REMOVALS, Event, Function, Phase
 from keygrove_chaos.invariant import Passive
 from keygrove_chaos.linear import linearizable
@@ -36,6 +36,7 @@ class NothingLost(Passive):
     """I-01: what a node acknowledged is in its storage whenever nothing moves."""
 
     id: ClassVar[str] = "I-01"
+    hears: ClassVar[frozenset[Function]] = REMOVALS | {Function.PUT}
 
     def __init__(self) -> None:
         self._puts: dict[str, Event] = {}
@@ -111,6 +112,7 @@ class MergeIsAJoin(Passive):
     """I-03: what a node holds is the union of what it received, and all hold the same."""
 
     id: ClassVar[str] = "I-03"
+    hears: ClassVar[frozenset[Function]] = REMOVALS
 
     def __init__(self) -> None:
         self._removed: dict[str, None] = {}
@@ -128,6 +130,7 @@ class MergeIsAJoin(Passive):
     def final(self, view: View, ops: Sequence[Operation]) -> Finding | None:
         """See `Invariant`."""
         wrong = check_receipts(view, removed_until(ops)) + check_states(ops, view)
+        wrong += check_octets(view)
         return wrong[0] if wrong else None
 
 
@@ -148,6 +151,7 @@ class MonotonicReads(Passive):
     """I-14: a session on one node sees what it saw and what it put."""
 
     id: ClassVar[str] = "I-14"
+    hears: ClassVar[frozenset[Function]] = REMOVALS | {Function.PUT, Function.GET}
 
     def __init__(self) -> None:
         self._puts: dict[str, Event] = {}

@@ -37,9 +37,9 @@ class Record:
         for one in early:
             monitor.on_event(one)
 
-    def invoke(self, client: str, about: About) -> Event:
+    def invoke(self, client: str, about: About, detail: Detail = NOTHING) -> Event:
         """See `History.invoke`."""
-        event = self.history.invoke(client, about, now=self._timeline.now())
+        event = self.history.invoke(client, about, detail, now=self._timeline.now())
         self._timeline.note(client, event.function.value, event.index)
         return self._tell(event)
 

@@ -171,7 +171,7 @@ def _alarm(seconds: float) -> Generator[list[LivelockError], None, None]:
         return
 
     spans = {
-        signal.SIGPROF: f"{seconds:g} s of the processor",
+        signal.SIGVTALRM: f"{seconds:g} s of the processor",
         signal.SIGALRM: f"{seconds * STANDS_STILL:g} real seconds",
     }
 
@@ -184,7 +184,7 @@ def _alarm(seconds: float) -> Generator[list[LivelockError], None, None]:
         raise _Alarm
 
     with (
-        _timer(signal.ITIMER_PROF, signal.SIGPROF, seconds, ring),
+        _timer(signal.ITIMER_VIRTUAL, signal.SIGVTALRM, seconds, ring),
         _timer(signal.ITIMER_REAL, signal.SIGALRM, seconds * STANDS_STILL, ring),
     ):
         yield rung

@@ -142,6 +142,8 @@ def _step(function: Function, packets: int) -> Callable[[int], int | None]:
         return lambda state: state if state & ~_DENIED == packets else None
     if function is Function.DELETE:
         return lambda state: state & _DENIED
+    if function is Function.ALLOW:
+        return lambda state: state & ~_DENIED
     return lambda _: _DENIED
 
 

@@ -14,12 +14,11 @@ from typing import Final
 
 import anyio
 
-from keygrove.cluster.placement import Placement
-from keygrove.settings import Settings, StorageSettings
+from keygrove.settings import AdminSettings, PolicySettings, Settings, StorageSettings
 from keygrove_actors.census import Snapshot, tree_snapshot
 from keygrove_chaos.arming import Arming
-from keygrove_chaos.certificates import made
-from keygrove_chaos.client import Client, Hkp, found_certificate, found_names, name_of
+from keygrove_chaos.certificates import armored, made
+from keygrove_chaos.client import Client, Hkp, found_certificate, found_names
 from keygrove_chaos.crdt import facts
 from keygrove_chaos.history import NANOSECONDS
 from keygrove_chaos.invariants import Monitor, Setup, monitor
@@ -27,8 +26,9 @@ from keygrove_chaos.machine import Machine
 from keygrove_chaos.nemesis import Nemesis
 from keygrove_chaos.network import Network
 from keygrove_chaos.observation import NodeView, View
-from keygrove_chaos.plan import Plan
+from keygrove_chaos.plan import PUTS, Plan
 from keygrove_chaos.record import Record
+from keygrove_chaos.submissions import ADMIN, SERVER, name_of
 from keygrove_chaos.swarm import plan_for
 from keygrove_chaos.world import World
 from keygrove_protocols.openpgp.certificate import fingerprint, to_bytes, user_ids
@@ -57,11 +57,9 @@ class _Skeleton:
         self._plan = plan
         self._network = Network(world, plan.clients)
         self._record = Record(world)
-        settings = Settings(
-            storage=StorageSettings(shards=plan.shards, cache_bytes=plan.cache_bytes)
-        )
         self._machines = {
-            name: Machine(world, self._network, name, settings, self._record) for name in plan.nodes
+            name: Machine(world, self._network, name, _settings(plan, name), self._record)
+            for name in plan.nodes
         }
         arming = Arming(
             world,
@@ -96,9 +94,8 @@ class _Skeleton:
         return watching
 
     def _let_clients_play(self, tasks: anyio.abc.TaskGroup) -> None:
-        placement = Placement(self._plan.shards)
         for name in self._plan.clients:
-            client = Client(name, self._network, self._record, placement)
+            client = Client(name, self._network, self._record, self._plan)
             program = [ask for ask in self._plan.program if ask.client == name]
             tasks.start_soon(client.play, program)
 
@@ -157,8 +154,7 @@ class _Skeleton:
         digests: dict[str, str] = {}
         terms: defaultdict[str, set[str]] = defaultdict(set)
         program = [ask for ask in self._plan.program if ask.node == machine.name]
-        for key in sorted({ask.key for ask in program}):
-            name = name_of(key)
+        for name in sorted({name_of(ask).hex() for ask in program}):
             certificate = found_certificate(await hkp.get(name))
             if certificate is None:
                 continue
@@ -166,7 +162,7 @@ class _Skeleton:
             digests[name] = hashlib.sha256(to_bytes(certificate)).hexdigest()
             for user_id in user_ids(certificate):
                 terms[user_id.packet.body.decode()].add(name)
-        texts = sorted({ask.text for ask in program if ask.verb == "put"})
+        texts = sorted({ask.text for ask in program if ask.verb in PUTS and ask.text} | {*terms})
         found = {text: found_names(await hkp.search(text)) for text in texts}
         return NodeView(
             node=machine.name,
@@ -181,10 +177,18 @@ class _Skeleton:
         )
 
 
+def _settings(plan: Plan, node: str) -> Settings:
+    return Settings(
+        storage=StorageSettings(shards=plan.shards, cache_bytes=plan.cache_bytes),
+        policy=PolicySettings(preset=plan.presets.get(node, "verified")),
+        admin=AdminSettings(keys=(fingerprint(made(ADMIN)).hex(),), server=SERVER),
+    )
+
+
 async def _probe(hkp: Hkp) -> dict[str, int]:
     """Put and get what no plan has."""
     one = made(PROBE, "probe <probe@x.example>")
-    put = await hkp.put(one)
+    put = await hkp.put(armored(one))
     got = await hkp.get(fingerprint(one).hex())
     return {"a submission": put.status, "a lookup": got.status}
 

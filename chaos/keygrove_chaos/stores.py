@@ -16,12 +16,14 @@ from keygrove.storage.store import (
     Page,
     Progress,
     Record,
+    Redaction,
     Term,
     Version,
     Whole,
     Write,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash
 
 Hook: TypeAlias = Callable[[str], Awaitable[None]]
 """Told the name of an operation. It may wait, and it may raise."""
@@ -107,10 +109,22 @@ class HookedStore:
         await self.before("are recorded")
         return await self._store.are_recorded(requests)
 
-    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
+    async def redactions_of(
+        self, fingerprints: Sequence[Fingerprint]
+    ) -> list[frozenset[UserIdHash]]:
+        """See `store.CertificateStore`."""
+        await self.before("redactions of")
+        return await self._store.redactions_of(fingerprints)
+
+    async def commit(
+        self,
+        writes: Sequence[Write],
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+    ) -> int:
         """See `store.CertificateStore`."""
         await self.before("commit")
-        change = await self._store.commit(writes, records)
+        change = await self._store.commit(writes, records, redactions)
         await self.after("commit")
         return change
 

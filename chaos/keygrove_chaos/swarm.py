@@ -10,7 +10,6 @@ Source: Groce et al., "Swarm testing" (2012).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import exp, log
 from random import Random
 from typing import Final, Literal
 
@@ -23,7 +22,6 @@ from keygrove_chaos.clock import EDGES_S, ClockFault, Drift, Freeze, Jump
 from keygrove_chaos.disk_faults import DiskFault
 from keygrove_chaos.net_faults import Pair
 from keygrove_chaos.plan import (
-    Ask,
     CrashActor,
     CrashAt,
     Fault,
@@ -36,6 +34,7 @@ from keygrove_chaos.plan import (
     Stop,
     What,
 )
+from keygrove_chaos.traffic import between, presets, program
 
 HKP: Final = 11371
 
@@ -60,12 +59,21 @@ FEATURES: Final[Mapping[Feature, float]] = {
     "clock": 0.3,
     "crowd": 0.3,
     "buggify": 0.5,
+    "presets": 0.5,
+    "ask.load": 0.4,
+    "ask.signatures": 0.4,
+    "ask.attack": 0.4,
+    "ask.admin": 0.5,
 }
 """What may be part of a run, and in which share of runs it is."""
 
-SETTINGS: Final = frozenset({"crowd", "buggify", "disk.then_power"})
+ASKED: Final[frozenset[Feature]] = frozenset(
+    {"presets", "ask.load", "ask.signatures", "ask.attack", "ask.admin"}
+)
+"""Features of what clients ask, and of nodes' settings."""
+SETTINGS: Final = frozenset({"crowd", "buggify", "disk.then_power"}) | ASKED
 """Features that are no faults of their own."""
-ORDERLY: Final = frozenset({"kill", "power", "point", "actor", "clock", "crowd", "buggify"})
+ORDERLY: Final = frozenset({"kill", "power", "point", "actor", "clock", "crowd", "buggify"}) | ASKED
 """What may be part of a run in which nodes are stopped in order."""
 MANY: Final = (1, 5)
 """Of each feature so many faults, at least and at most."""
@@ -79,12 +87,12 @@ def plan_for(seed: int, *, nodes: int = 3, lasts_s: float = 40.0) -> Plan:
     """The plan of a seed: the same in every process and on both engines."""
     random = Random(f"{seed}:plan")  # noqa: S311 - to be repeatable is its purpose
     mode = random.choices(list(MODES), list(MODES.values()))[0]
-    drawn: dict[Feature, bool] = {name: random.random() < share for name, share in FEATURES.items()}
+    drawn = _features(seed, random)
     features: dict[Feature, bool] = {
         name: is_on and (mode != "drain" or name in ORDERLY) for name, is_on in drawn.items()
     }
     names = tuple(f"n{number}" for number in range(nodes))
-    count = random.randint(6, 12) if features["crowd"] else random.randint(2, 4)
+    count = random.randint(5, 9) if features["crowd"] else random.randint(2, 4)
     clients = {f"c{number}": random.choice(names) for number in range(count)}
     shards = random.randint(1, 4)
     core = (random.choice(names),) if mode == "liveness" else names
@@ -108,36 +116,18 @@ def plan_for(seed: int, *, nodes: int = 3, lasts_s: float = 40.0) -> Plan:
         shards=shards,
         cache_bytes=random.choice((0, 2_000, 1 << 20)),
         lasts_s=lasts_s,
-        program=_program(seed, clients, lasts_s),
+        program=program(seed, clients, lasts_s, features),
         faults=tuple(sorted(faults.found, key=lambda fault: (fault.at, fault.id))),
+        presets=presets(seed, names) if features["presets"] else {},
     )
 
 
-def between(random: Random, low: float, high: float) -> float:
-    """A number between two, any order of magnitude as likely as any other."""
-    return exp(random.uniform(log(low), log(high)))
-
-
-def _program(seed: int, clients: Mapping[str, str], lasts_s: float) -> tuple[Ask, ...]:
-    random = Random(f"{seed}:program")  # noqa: S311
-    keys, rate = random.randint(3, 20), between(random, 0.3, 4.0)
-    asks: list[Ask] = []
-    texts: list[str] = []
-    for client, node in clients.items():
-        at, count = 0.5, 0
-        while (at := at + random.expovariate(rate)) < lasts_s:
-            count += 1
-            verb: Literal["put", "get", "search"] = random.choices(
-                ("put", "get", "search"), (0.45, 0.45, 0.1)
-            )[0]
-            key, text = min(int(random.paretovariate(1.1)) - 1, keys - 1), ""
-            if verb == "put":
-                text = f"{client}w{count} <{client}w{count}@x.example>"
-                texts.append(text)
-            elif verb == "search":
-                text = random.choice(texts or ["nobody <nobody@x.example>"])
-            asks.append(Ask(at=at, client=client, node=node, verb=verb, key=key, text=text))
-    return tuple(sorted(asks, key=lambda ask: (ask.at, ask.client)))
+def _features(seed: int, random: Random) -> dict[Feature, bool]:
+    """Which are on. Those of what clients ask draw from streams of their own."""
+    return {
+        name: (Random(f"{seed}:feature:{name}") if name in ASKED else random).random() < share  # noqa: S311
+        for name, share in FEATURES.items()
+    }
 
 
 class _Faults:

@@ -117,7 +117,7 @@ def load(
         _check(layer, origin)
         _merge(merged, layer, origin, origins)
     settings = _check(merged, "settings")
-    _check_distinct(settings)
+    _check_distinct(settings, origins)
     _check_admin(settings)
     return Configuration(settings, origins)
 
@@ -258,7 +258,7 @@ def _listed(prefix: str, names: Iterable[str]) -> str:
     return ", ".join(prefix + name for name in names)
 
 
-def _check_distinct(settings: Settings) -> None:
+def _check_distinct(settings: Settings, origins: Mapping[str, str]) -> None:
     listens = {
         "http.listen": settings.http.listen,
         "metrics.listen": settings.metrics.listen,
@@ -268,8 +268,10 @@ def _check_distinct(settings: Settings) -> None:
     for key, addresses in listens.items():
         for address in addresses:
             if address in taken and not address.endswith(":0"):
+                used = taken[address]
                 raise SettingsError(
-                    f"{key}: {address} is already used by {taken[address]}; choose another port"
+                    f"{key} ({origins.get(key, 'default')}): {address} is already used by "
+                    f"{used} ({origins.get(used, 'default')}); choose another port"
                 )
             taken[address] = key
     names = [partner.name for partner in settings.recon.partner]

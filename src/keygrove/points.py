@@ -34,8 +34,10 @@ SOMETIMES: Final = {
     "index.replayed": "a start found commits that the index lacked",
     "shard.batched": "one commit took several merges",
     "shard.combined": "one commit took several merges of one certificate",
+    "shard.denied": "a certificate was turned away because it is denied",
     "shard.full": "a commit met a full disk",
     "shard.invalidated": "a certificate changed while an older version was made ready to be served",
+    "shard.replayed": "an administrator's request came that was carried out before",
 }
 """By name: states that a campaign has to reach, or it shows less than it seems to."""
 

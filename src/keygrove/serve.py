@@ -40,6 +40,7 @@ from keygrove_actors import (
     StartError,
     StartFailed,
     StopOverrun,
+    Unkillable,
     run,
 )
 from keygrove_actors import Node as TreeNode
@@ -258,6 +259,8 @@ async def open_node(
         raise NodeStartError(first.child, why) from error
     except StopOverrun as error:
         raise NodeStopError(error.late) from error
+    except Unkillable as error:
+        raise NodeStopError(error.paths) from error
     except anyio.get_cancelled_exc_class():
         telemetry.raise_if_late()
         raise

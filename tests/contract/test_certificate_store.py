@@ -18,6 +18,7 @@ from keygrove.storage.store import (
     Lift,
     Put,
     Record,
+    Redaction,
     Term,
     TermKind,
     Version,
@@ -26,6 +27,7 @@ from keygrove.storage.store import (
 )
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash
 from keygrove_protocols.openpgp.userid import words as words_of
 
 pytestmark = pytest.mark.anyio
@@ -320,6 +322,59 @@ async def test_denials_outlast_a_restart(open_it: Open, is_flushed: bool) -> Non
         assert await all_denials(store, 5) == [denial(one)]
         assert await store.get([one.fingerprint, other.fingerprint]) == [None, None]
         assert await words(store, "alice") == await words(store, "bob") == set()
+
+
+async def test_a_certificate_may_go_without_being_denied(open_it: Open, is_flushed: bool) -> None:
+    one, other = put(1, "Alice <alice@example.org>"), put(2, "Bob")
+    async with open_it() as store:
+        await fill(store, [one, other], is_flushed=is_flushed)
+        await fill(store, [Lift(one.fingerprint, CREATED)], is_flushed=is_flushed)
+        counts = store.counts()
+        assert (counts.certificates, counts.packet_bytes, counts.denials) == (1, other.size, 0)
+        assert await found(store, address("alice@example.org")) == ()
+    async with open_it() as store:
+        assert store.counts() == counts
+        assert await store.get([one.fingerprint]) == [None]
+        assert await store.denials_of([one.fingerprint]) == [None]
+        assert [version.fingerprint for version in await walk(store, 5)] == [other.fingerprint]
+        await fill(store, [one], is_flushed=is_flushed)
+        assert await words(store, "alice") == {one.fingerprint}
+        assert store.counts().certificates == 2
+
+
+ALICE_HASH, BOB_HASH = user_id_hash(b"Alice"), user_id_hash(b"Bob")
+
+
+async def test_the_newest_redaction_of_a_certificate_counts_also_after_a_restart(
+    open_it: Open, is_flushed: bool
+) -> None:
+    one, other, unknown = (put(number).fingerprint for number in range(3))
+    both, none = frozenset({ALICE_HASH, BOB_HASH}), frozenset[UserIdHash]()
+    async with open_it() as store:
+        assert await store.redactions_of([one]) == [none]
+        first = await store.commit([], [], [Redaction(one, frozenset({BOB_HASH}), CREATED)])
+        assert await store.redactions_of([one]) == [frozenset({BOB_HASH})]
+        some = [Redaction(one, both, CREATED), Redaction(other, frozenset({ALICE_HASH}), CREATED)]
+        assert await store.commit([put(0)], [record(0, put(0))], some) == first + 1
+    async with open_it() as store:
+        names = [unknown, other, one]
+        assert await store.redactions_of(names) == [none, frozenset({ALICE_HASH}), both]
+        await store.commit([], [record(1, put(0))], [Redaction(one, none, CREATED)])
+        assert await store.redactions_of(names) == [none, frozenset({ALICE_HASH}), none]
+
+
+async def test_a_redaction_outlasts_whatever_else_becomes_of_its_certificate(
+    open_it: Open, is_flushed: bool
+) -> None:
+    one, wanted = put(1, "Bob"), [frozenset({ALICE_HASH})]
+    name = one.fingerprint
+    async with open_it() as store:
+        redaction = Redaction(name, frozenset({ALICE_HASH}), CREATED)
+        await store.commit([one], [record(0, one)], [redaction])
+        for write in (denial(one), Lift(name, CREATED), one, Lift(name, CREATED), one):
+            change = await fill(store, [write], is_flushed=is_flushed)
+            assert await store.redactions_of([name]) == wanted
+        assert await store.get([name]) == [version(one, change)]
 
 
 def record(number: int, of: Put, nonce: bytes = b"") -> Record:

@@ -25,12 +25,14 @@ from keygrove.storage.store import (
     Denial,
     Digests,
     Lift,
+    Redaction,
     Whole,
     Write,
 )
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.databases import FailAt, Statement, WatchedDatabases
+from keygrove_protocols.openpgp.redaction import user_id_hash
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +47,12 @@ Batch: TypeAlias = tuple[tuple[int, frozenset[str] | None], ...]
 
 class Commit(msgspec.Struct, frozen=True):
     batch: Batch
+
+
+class Vanish(msgspec.Struct, frozen=True):
+    """These are neither held nor denied any more, and a user ID of theirs is redacted."""
+
+    numbers: frozenset[int]
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -72,7 +80,7 @@ class Look(msgspec.Struct, frozen=True):
     limit: int
 
 
-Operation = Commit | Settle | Reopen | Kill | FullDisk | Look
+Operation = Vanish | Commit | Settle | Reopen | Kill | FullDisk | Look
 
 batches = st.dictionaries(
     st.sampled_from(NUMBERS), st.none() | st.frozensets(st.sampled_from(USER_IDS))
@@ -81,6 +89,7 @@ full_batches = batches.filter(bool)
 operations = st.one_of(
     st.builds(Commit, full_batches),
     st.builds(Commit, full_batches),
+    st.builds(Vanish, st.frozensets(st.sampled_from(NUMBERS), min_size=1)),
     st.builds(Settle),
     st.builds(Reopen, st.booleans()),
     st.builds(Kill, st.integers(0, 40)),
@@ -146,6 +155,7 @@ async def assert_alike(store: CertificateStore, model: CertificateStore, limit: 
     assert await store.get(names) == await model.get(names)
     assert await store.get_whole(names) == await model.get_whole(names)
     assert await store.denials_of(names) == await model.denials_of(names)
+    assert await store.redactions_of(names) == await model.redactions_of(names)
     assert await store.sources(names) == await model.sources(names)
     assert await store.find(ALL_TERMS, limit) == await model.find(ALL_TERMS, limit)
     for word in WORDS:
@@ -190,8 +200,8 @@ class Machine:
 
     async def apply(self, operation: Operation) -> None:
         match operation:
-            case Commit(batch):
-                await self._commit(batch)
+            case Commit() | Vanish():
+                await self._change(operation)
             case Settle():
                 await self._store.settle()
             case Reopen(is_settled):
@@ -207,10 +217,25 @@ class Machine:
             case Look(limit):
                 await assert_alike(self._store, self._model, limit)
 
-    async def _commit(self, batch: Batch) -> None:
+    async def _change(self, operation: Commit | Vanish) -> None:
         self._clock += 1
-        writes = await writes_of(batch, self._clock, self._model)
-        assert await self._store.commit(writes) == await self._model.commit(writes)
+        redactions: list[Redaction] = []
+        if isinstance(operation, Commit):
+            writes = await writes_of(operation.batch, self._clock, self._model)
+        else:
+            writes, redactions = await self._vanishing(operation)
+        change = await self._model.commit(writes, [], redactions)
+        assert await self._store.commit(writes, [], redactions) == change
+
+    async def _vanishing(self, operation: Vanish) -> tuple[list[Write], list[Redaction]]:
+        names = [put_of(made(number)).fingerprint for number in sorted(operation.numbers)]
+        held, denied = await self._model.get(names), await self._model.denials_of(names)
+        there = [name for name, *some in zip(names, held, denied, strict=True) if any(some)]
+        gone = frozenset({user_id_hash(b"%d" % self._clock)} if self._clock % 3 else ())
+        return (
+            [Lift(name, CREATED) for name in there],
+            [Redaction(name, gone, CREATED) for name in names],
+        )
 
     async def _kill(self, statements: int) -> None:
         """Copy the files as they stand, without what closing would still write."""

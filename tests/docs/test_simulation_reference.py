@@ -17,7 +17,7 @@ from keygrove_chaos.history import Detail, Event, Function, Phase
 from keygrove_chaos.invariants import DESCRIPTIONS
 from keygrove_chaos.mutants import Mutant
 from keygrove_chaos.net_faults import LinkFault, NetFault
-from keygrove_chaos.plan import Ask, Fault, Plan, ProcessFault
+from keygrove_chaos.plan import PUTS, Ask, Fault, Plan, ProcessFault, Verb
 from keygrove_chaos.swarm import FEATURES, MODES
 from keygrove_chaos.trace import Trace
 from keygrove_chaos.world import Options
@@ -99,6 +99,13 @@ def test_parameters_of_all_faults_of_a_kind_are_described(heading: str, kind: ty
 def test_every_field_is_described(heading: str, kind: type[Any]) -> None:
     names = [field.encode_name for field in msgspec.structs.fields(kind)]
     assert list(rows("simulation", heading)) == names
+
+
+def test_every_verb_of_a_request_is_described() -> None:
+    verbs = {*PUTS, *(word for part in get_args(Verb) for word in [part, *get_args(part)])}
+    assert set(rows("simulation", "verb of a request")) == {
+        word for word in verbs if isinstance(word, str)
+    }
 
 
 @pytest.mark.parametrize(("heading", "kind"), [("word of `f`", Function), ("word of `ph`", Phase)])

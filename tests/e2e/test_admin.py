@@ -43,9 +43,13 @@ class Office:
         assert self.server.add(gpg.export(self.key)).status_code == 200
         assert self.server.add(ALICE.packets).status_code == 200
 
-    def request(self, action: str, *certificates: str | Path, reason: str = "asked for") -> Path:
+    def request(
+        self, action: str, *certificates: str | Path, reason: str = "asked for", user_id: str = ""
+    ) -> Path:
         """A request that was written and signed as the how-to says."""
         arguments = ["--server", HOST, "--reason", reason, action, *certificates]
+        if user_id:
+            arguments += ["--user-id", user_id]
         written = keygrove("admin", "request", *arguments)
         assert written.status == 0, written.err
         file = self.folder / f"request-{len(list(self.folder.iterdir()))}"
@@ -107,6 +111,35 @@ def test_p100_what_an_administrator_deletes_stays_away_until_it_is_unblocked(
     told = [(one["by"], one["action"], one["result"]) for one in office.listed("audit")]
     assert told == [(office.key, "block", "done"), (office.key, "unblock", "done")]
     assert server.metric("keygrove_admin_actions_total", result="repeated") == 1
+
+
+def test_p102_a_redacted_user_id_stays_away_until_it_is_taken_again(
+    office: Office, tmp_path: Path
+) -> None:
+    server, file, private = office.server, tmp_path / "alice.pgp", "Private <p@admin.example>"
+    file.write_bytes(ALICE.packets)
+    redaction = office.request("redact-uid", ALICE.fingerprint, user_id=private)
+    assert "Private" not in redaction.read_text()
+
+    answer = office.send(redaction)
+    assert (answer.status_code, results(answer)) == (200, ["done"])
+    assert b"Private" not in server.certificate(ALICE.fingerprint)
+    assert b"alice@admin.example" in server.certificate(ALICE.fingerprint)
+    assert server.get(op="index", search="p@admin.example").status_code == 404
+    assert server.add(ALICE.packets).status_code == 200
+    assert keygrove("load", "--data", server.data, file).status == 0
+
+    server.stop()
+    assert keygrove("load", "--data", server.data, file).status == 0
+    server.start()
+    assert b"Private" not in server.certificate(ALICE.fingerprint)
+
+    again = office.request("unredact-uid", ALICE.fingerprint, user_id=private)
+    assert results(office.send(again)) == ["done"]
+    assert server.add(ALICE.packets).status_code == 200
+    assert b"Private" in server.certificate(ALICE.fingerprint)
+    told = [(one["by"], one["action"], one["result"]) for one in office.listed("audit")]
+    assert told == [(office.key, "redact-uid", "done"), (office.key, "unredact-uid", "done")]
 
 
 def test_an_administrator_replaces_a_certificate(office: Office, tmp_path: Path) -> None:
@@ -240,6 +273,21 @@ def test_administrators_whose_certificates_are_not_held_are_warned_of(
     assert keygrove(*check, server.data).err == ""
 
 
+def test_on_the_machine_user_ids_are_redacted(server: Server) -> None:
+    assert server.add(ALICE.packets).status_code == 200
+    data, private = ("--data", server.data), ("--user-id", "Private <p@admin.example>")
+
+    done = keygrove("admin", "redact", *data, *private, ALICE.fingerprint)
+    assert (done.status, done.out) == (0, f"{ALICE.fingerprint} done\n")
+    assert b"Private" not in server.certificate(ALICE.fingerprint)
+    ahead = keygrove("admin", "redact", *data, *private, "--user-id", "Bob", BOB.fingerprint)
+    assert (ahead.status, ahead.out) == (0, f"{BOB.fingerprint} redacted-not-held\n")
+    assert keygrove("admin", "unredact", *data, *private, ALICE.fingerprint).status == 0
+    again = keygrove("admin", "unredact", *data, *private, ALICE.fingerprint)
+    assert (again.status, again.out) == (1, f"{ALICE.fingerprint} not-redacted\n")
+    assert keygrove("admin", "redact", *data, ALICE.fingerprint).status == 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -248,8 +296,18 @@ def test_administrators_whose_certificates_are_not_held_are_warned_of(
         ("request", "delete", "AB" * 20),
         ("request", "--server", HOST, "replace", "/nowhere"),
         ("block", "alice"),
+        ("request", "--server", HOST, "redact-uid", "AB" * 20),
+        ("request", "--server", HOST, "--user-id", "Alice", "delete", "AB" * 20),
     ],
-    ids=["a key ID", "two lines", "no server", "no file", "no fingerprint"],
+    ids=[
+        "a key ID",
+        "two lines",
+        "no server",
+        "no file",
+        "no fingerprint",
+        "no user ID",
+        "a user ID to delete",
+    ],
 )
 def test_what_no_server_would_take_is_not_written(arguments: tuple[str, ...]) -> None:
     ended = keygrove("admin", *arguments)

@@ -78,7 +78,7 @@ def test_what_is_no_certificate_is_refused_with_the_reason(
 
 
 @needs("gpg")
-def test_a_secret_key_is_neither_stored_nor_logged(server: Server, gpg: Gpg) -> None:
+def test_p108_a_secret_key_is_neither_stored_nor_logged(server: Server, gpg: Gpg) -> None:
     fingerprint = gpg.make("Secret <secret@bad.example>")
     secret = gpg.do("--armor", "--export-secret-keys", fingerprint)
     assert "PRIVATE KEY" in secret

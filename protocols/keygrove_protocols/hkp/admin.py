@@ -7,7 +7,8 @@
     nonce: 32 hex digits
     reason: one line, may be left out
     certificate: SHA-256 of the packets that take the place of others; with "replace" only
-    fingerprint: 32, 40 or 64 hex digits; as often as need be, once with "replace"
+    user-id: SHA-256 of a user ID; with "redact-uid" and "unredact-uid" only, as often as need be
+    fingerprint: 32, 40 or 64 hex digits; as often as need be, once with "replace" and user IDs
 
 The first line stands first, the others in any order; line ends are LF or CR LF. Nothing else
 may be in it: whoever signs has to mean all of it, and we have to understand all of it.
@@ -31,10 +32,12 @@ from keygrove_protocols.errors import (
     quoted,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash
 
 FIRST_LINE = "keygrove-admin-1"
 TEXT_BYTES_MAX = 16 << 10
 FINGERPRINTS_MAX = 100
+USER_IDS_MAX = 100
 REASON_CHARS_MAX = 500
 NONCE_OCTETS = 16
 AGE_S_MAX = 3_600
@@ -49,6 +52,12 @@ class AdminAction(Enum):
     """The same as `BLOCK`: what is only deleted is back with the next submission."""
     UNBLOCK = "unblock"
     REPLACE = "replace"
+    REDACT = "redact-uid"
+    """Neither keep nor take these user IDs of the certificate."""
+    UNREDACT = "unredact-uid"
+
+
+OF_USER_IDS = frozenset({AdminAction.REDACT, AdminAction.UNREDACT})
 
 
 class AdminRequest(msgspec.Struct, frozen=True):
@@ -62,6 +71,7 @@ class AdminRequest(msgspec.Struct, frozen=True):
     reason: str = ""
     certificate: bytes = b""
     """The SHA-256 of the packets that replace others."""
+    user_ids: tuple[UserIdHash, ...] = ()
 
 
 class HockeypuckRequest(msgspec.Struct, frozen=True):
@@ -76,6 +86,7 @@ _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
 _DIGITS = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _REQUIRED = ("action", "server", "date", "nonce", "fingerprint")
 _ONCE = ("action", "server", "date", "nonce", "reason", "certificate")
+_LISTS = {"fingerprint": FINGERPRINTS_MAX, "user-id": USER_IDS_MAX}
 _SHA256_OCTETS = 32
 
 
@@ -90,6 +101,7 @@ def write_request(request: AdminRequest) -> bytes:
         f"nonce: {request.nonce.hex()}",
         *([f"reason: {request.reason}"] if request.reason else []),
         *([f"certificate: {request.certificate.hex()}"] if request.certificate else []),
+        *(f"user-id: {one.hex()}" for one in request.user_ids),
         *(f"fingerprint: {name.hex().upper()}" for name in request.fingerprints),
     ]
     return "\n".join([*lines, ""]).encode()
@@ -109,15 +121,8 @@ def parse_request(text: bytes) -> AdminRequest:
     fingerprints = tuple(_fingerprint(value) for value in values["fingerprint"])
     if len(set(fingerprints)) < len(fingerprints):
         raise BadQueryError("the request names a fingerprint twice: name it once")
-    certificate = b""
-    if action is AdminAction.REPLACE:
-        if len(fingerprints) > 1:
-            raise BadQueryError("a replacement has one fingerprint: make a request for each")
-        if "certificate" not in values:
-            raise BadQueryError("a replacement needs a line 'certificate': write one")
-        certificate = _octets("certificate", values["certificate"][0], _SHA256_OCTETS)
-    elif "certificate" in values:
-        raise BadQueryError("a line 'certificate' goes with a replacement only: leave it out")
+    if len(fingerprints) > 1 and (action is AdminAction.REPLACE or action in OF_USER_IDS):
+        raise BadQueryError(f"{action.value} takes one fingerprint: make a request for each")
     return AdminRequest(
         action=action,
         server=values["server"][0],
@@ -125,7 +130,8 @@ def parse_request(text: bytes) -> AdminRequest:
         nonce=_octets("nonce", values["nonce"][0], NONCE_OCTETS),
         fingerprints=fingerprints,
         reason=_reason(values.get("reason", [""])[0]),
-        certificate=certificate,
+        certificate=b"".join(_hashes(values, "certificate", is_due=action is AdminAction.REPLACE)),
+        user_ids=tuple(map(UserIdHash, _hashes(values, "user-id", is_due=action in OF_USER_IDS))),
     )
 
 
@@ -178,6 +184,23 @@ def parse_hockeypuck(keytext: bytes) -> HockeypuckRequest:
 
 def _values(text: bytes) -> dict[str, list[str]]:
     """The values of each line by its name, checked for what may repeat."""
+    values: dict[str, list[str]] = {}
+    for line in _lines(text):
+        name, separator, value = line.removesuffix("\r").partition(": ")
+        if not separator or name not in (*_ONCE, *_LISTS):
+            raise BadQueryError(f"{quoted(line)} is no line of a request: leave it out")
+        known = values.setdefault(name, [])
+        if known and name in _ONCE:
+            raise BadQueryError(f"the request has two lines {name!r}: leave one out")
+        known.append(value)
+    for name, most in _LISTS.items():
+        if len(values.get(name, ())) > most:
+            raise BadQueryError(f"more than {most} lines {name!r}: split the request")
+    return values
+
+
+def _lines(text: bytes) -> list[str]:
+    """What stands below the first line."""
     if len(text) > TEXT_BYTES_MAX:
         raise BadQueryError(f"the request has more than {TEXT_BYTES_MAX} octets: split it")
     try:
@@ -186,18 +209,17 @@ def _values(text: bytes) -> dict[str, list[str]]:
         raise BadQueryError("the request is not UTF-8: encode it so") from error
     if first.removesuffix("\r") != FIRST_LINE:
         raise BadQueryError(f"the first line of the request is not {FIRST_LINE!r}: write that")
-    values: dict[str, list[str]] = {}
-    for line in lines:
-        name, separator, value = line.removesuffix("\r").partition(": ")
-        if not separator or name not in (*_ONCE, "fingerprint"):
-            raise BadQueryError(f"{quoted(line)} is no line of a request: leave it out")
-        known = values.setdefault(name, [])
-        if known and name in _ONCE:
-            raise BadQueryError(f"the request has two lines {name!r}: leave one out")
-        known.append(value)
-    if len(values.get("fingerprint", ())) > FINGERPRINTS_MAX:
-        raise BadQueryError(f"more than {FINGERPRINTS_MAX} fingerprints: split the request")
-    return values
+    return lines
+
+
+def _hashes(values: dict[str, list[str]], name: str, *, is_due: bool) -> list[bytes]:
+    """The SHA-256 in each line of this name, which the action needs, or does not take."""
+    found = values.get(name, [])
+    if is_due and not found:
+        raise BadQueryError(f"the action needs a line {name!r}: write one")
+    if found and not is_due:
+        raise BadQueryError(f"a line {name!r} does not go with the action: leave it out")
+    return [_octets(name, value, _SHA256_OCTETS) for value in found]
 
 
 def _action(value: str) -> AdminAction:

@@ -33,9 +33,7 @@ def within_aside(findings: Findings, served: Findings, bounds: Bounds) -> Findin
     parts. As with what is served, a signature that went is not there for a component that is
     bound later. Linear in the packets, but for sorting where there are too many.
     """
-    packets, octets = findings.number(), len(findings.primary.body)
-    octets += sum(octets for _, _, octets in _weighed(findings))
-    if packets <= bounds.aside_packets and octets <= bounds.aside_octets:
+    if findings.number() <= bounds.aside_packets and _octets(findings) <= bounds.aside_octets:
         return findings
     chosen = served.facts() | set(_beginning(findings, bounds))
     return Findings(
@@ -50,6 +48,14 @@ def within_aside(findings: Findings, served: Findings, bounds: Bounds) -> Findin
             if (bundle.packet, None) in chosen
         ),
     )
+
+
+def _octets(findings: Findings) -> int:
+    octets = len(findings.primary.body)
+    for component, found in findings.places():
+        octets += len(component.body) if component else 0
+        octets += sum(len(one.packet.body) for one in found)
+    return octets
 
 
 def _beginning(findings: Findings, bounds: Bounds) -> Iterator[Fact]:

@@ -3,7 +3,7 @@
 A binding takes it along as an embedded signature. It may stand in the unhashed area, which nobody
 signed: there anybody may put another in its place, or take it away.
 
-Source: RFC 9580, sections 5.2.1.11 (kind 0x19) and 5.2.3.34; GnuPG looks at the latest one,
+Source: RFC 9580, sections 5.2.1.9 (kind 0x19) and 5.2.3.34; GnuPG looks at the latest one,
 Sequoia at all.
 """
 

@@ -26,15 +26,25 @@ from keygrove_protocols.openpgp.findings import Findings, Mark
 from keygrove_protocols.openpgp.keys import Key, parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag, split
 from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.revokers import find_revocations
 from keygrove_protocols.openpgp.rules import Kept, is_hard_revoked, keep
 from keygrove_protocols.openpgp.signatures import (
     ATTESTATION,
     CERTIFICATION_REVOCATION,
     CERTIFICATIONS,
     KEY_REVOCATION,
+    SOFT_REASONS,
+    Signature,
     read_signature,
 )
+from keygrove_protocols.openpgp.summary import summary
 from keygrove_protocols.openpgp.thirdparty import approved
+from keygrove_protocols.openpgp.userattribute import (
+    JPEG,
+    AttributeSubpacket,
+    find_image,
+    parse_user_attribute,
+)
 from keygrove_protocols.openpgp.verification import verify
 
 
@@ -42,8 +52,12 @@ class InspectedCertificate(msgspec.Struct, frozen=True, kw_only=True):
     """One certificate. With an `error` nothing of it would be kept.
 
     `dropped` has a code for each packet that is at fault; `pruned` the number of packets that
-    each rule of the policy took. `filtered_digest` is that of what would be kept. The text of
-    an error is for people.
+    each rule of the policy took. `filtered_digest` is that of what would be kept. `expires` is
+    when the primary key does, in seconds (UTC), None for never; `uid_expires` and
+    `subkey_expires` have those that do. `user_attributes` says what those are that the primary
+    key signed for, kept or not. `revoked_by` has, by the fingerprints of designated revokers
+    whose certificates are at hand, whether their revocation is "hard" or soft, as `revoked` has
+    it of the key's own. The text of an error is for people.
     """
 
     version: int | None
@@ -56,7 +70,12 @@ class InspectedCertificate(msgspec.Struct, frozen=True, kw_only=True):
     revoked_uids: tuple[str, ...] = ()
     revoked_subkeys: tuple[str, ...] = ()
     uats_valid_but_dropped_by_F6: int = 0  # noqa: N815 - the vectors' name
+    user_attributes: tuple[str, ...] = ()
     revoked: str | None = None
+    revoked_by: dict[str, str] = {}
+    expires: int | None = None
+    uid_expires: dict[str, int] = {}
+    subkey_expires: dict[str, int] = {}
     self_sigs_kept: int = 0
     third_party_kept: int = 0
     attested_third_party: int | None = None
@@ -89,22 +108,30 @@ class Inspection(msgspec.Struct, frozen=True):
 
 
 def inspect(
-    data: bytes, limits: Limits, policy: Policy, targets: Sequence[Certificate] = ()
+    data: bytes, limits: Limits, policy: Policy, beside: Sequence[Certificate] = ()
 ) -> Inspection:
-    """Say what some armored or binary input is. `targets` are whom a revocation may revoke."""
+    """Say what some armored or binary input is.
+
+    `beside` are certificates that are at hand: a revocation alone may be of one of them, and
+    designated revokers may be among them, as among those of the input.
+    """
     try:
         sequence = split(dearmor(data, limits).data, limits)
         revocation = bare_revocation(sequence)
         if revocation is not None:
-            bare = _inspect_revocation(revocation, targets)
+            bare = _inspect_revocation(revocation, beside)
             return Inspection("bare_revocation", bare_revocation=bare)
         found = group(sequence, limits)
     except ProtocolError as error:
         return Inspection("error", error.code, text=str(error))
-    return Inspection("ok", certificates=tuple(_inspect(one, policy) for one in found))
+    in_it = (one for one in found if isinstance(one, Certificate))
+    primaries = list(dict.fromkeys(one.primary for one in (*beside, *in_it)))
+    return Inspection("ok", certificates=tuple(_inspect(one, policy, primaries) for one in found))
 
 
-def _inspect(found: Certificate | Refused, policy: Policy) -> InspectedCertificate:
+def _inspect(
+    found: Certificate | Refused, policy: Policy, primaries: Sequence[Packet]
+) -> InspectedCertificate:
     if isinstance(found, Refused):
         return InspectedCertificate(
             version=found.version,
@@ -127,10 +154,18 @@ def _inspect(found: Certificate | Refused, policy: Policy) -> InspectedCertifica
             pruned=kept.pruned,
             error=kept.error,
         )
-    return _inspect_kept(kept, primary, digest, _attributes(looked_into, kept.findings))
+    return msgspec.structs.replace(
+        _inspect_kept(kept, primary, digest),
+        uats_valid_but_dropped_by_F6=_attributes_dropped(looked_into, kept.findings),
+        user_attributes=_attributes(looked_into),
+        revoked_by={
+            one.revoker.hex(): _weight(one.signature)
+            for one in find_revocations(kept.findings, primaries)
+        },
+    )
 
 
-def _inspect_kept(kept: Kept, primary: Key, digest: str, attributes: int) -> InspectedCertificate:
+def _inspect_kept(kept: Kept, primary: Key, digest: str) -> InspectedCertificate:
     certificate = kept.findings.certificate()
     names = [one for one in certificate.components if one.packet.tag == Tag.USER_ID]
     subkeys = [one for one in certificate.components if one.packet.tag == Tag.PUBLIC_SUBKEY]
@@ -139,6 +174,7 @@ def _inspect_kept(kept: Kept, primary: Key, digest: str, attributes: int) -> Ins
         for one in certificate.components
         if is_revoked([read_claim(packet, primary) for packet in one.signatures])
     }
+    short = summary(certificate)
     own = [finding.mark is Mark.VALID for _, some in kept.findings.places() for finding in some]
     return InspectedCertificate(
         version=primary.version,
@@ -150,8 +186,14 @@ def _inspect_kept(kept: Kept, primary: Key, digest: str, attributes: int) -> Ins
         valid_subkeys=_fingerprints(one.packet for one in subkeys),
         revoked_uids=_texts(one.packet for one in names if one.packet in revoked),
         revoked_subkeys=_fingerprints(one.packet for one in subkeys if one.packet in revoked),
-        uats_valid_but_dropped_by_F6=attributes,
         revoked=_revoked(kept.findings),
+        expires=short.expires,
+        uid_expires={
+            _text(one.text): one.expires for one in short.user_ids if one.expires is not None
+        },
+        subkey_expires={
+            one.fingerprint.hex(): one.expires for one in short.subkeys if one.expires is not None
+        },
         self_sigs_kept=sum(own),
         third_party_kept=len(own) - sum(own),
         attested_third_party=_attested(kept.findings),
@@ -160,15 +202,44 @@ def _inspect_kept(kept: Kept, primary: Key, digest: str, attributes: int) -> Ins
     )
 
 
-def _attributes(looked_into: Findings, kept: Findings) -> int:
+def _attributes_dropped(looked_into: Findings, kept: Findings) -> int:
     """The user attributes that the primary key signed for, and that the policy leaves out."""
     held = {bundle.packet for bundle in kept.bundles}
-    return sum(
-        bundle.packet.tag == Tag.USER_ATTRIBUTE
-        and bundle.packet not in held
-        and any(one.is_own(*CERTIFICATIONS, CERTIFICATION_REVOCATION) for one in bundle.findings)
-        for bundle in looked_into.bundles
+    return sum(one not in held for one in _own_attributes(looked_into))
+
+
+def _attributes(looked_into: Findings) -> tuple[str, ...]:
+    """What is in the user attributes that the primary key signed for."""
+    return tuple(
+        sorted(
+            _described(part)
+            for packet in _own_attributes(looked_into)
+            for part in parse_user_attribute(packet.body) or ()
+        )
     )
+
+
+def _own_attributes(looked_into: Findings) -> list[Packet]:
+    return [
+        bundle.packet
+        for bundle in looked_into.bundles
+        if bundle.packet.tag == Tag.USER_ATTRIBUTE
+        and any(one.is_own(*CERTIFICATIONS, CERTIFICATION_REVOCATION) for one in bundle.findings)
+    ]
+
+
+def _described(part: AttributeSubpacket) -> str:
+    image = find_image(part)
+    if image is None:
+        return f"{len(part.data):,} octets of type {part.kind}"
+    name = "JPEG image" if image.encoding == JPEG else f"image of encoding {image.encoding}"
+    return f"{name} of {len(image.file):,} octets"
+
+
+def _weight(revocation: Signature) -> str:
+    """How much it revokes, as the vectors have it."""
+    is_soft = revocation.reason_code in SOFT_REASONS
+    return f"soft:{revocation.reason_code}" if is_soft else "hard"
 
 
 def _revoked(findings: Findings) -> str | None:
@@ -216,7 +287,11 @@ def _name(certificate: Certificate) -> str:
 
 
 def _texts(user_ids: Iterable[Packet]) -> tuple[str, ...]:
-    return tuple(sorted(one.body.decode(errors="replace") for one in user_ids))
+    return tuple(sorted(_text(one.body) for one in user_ids))
+
+
+def _text(user_id: bytes) -> str:
+    return user_id.decode(errors="replace")
 
 
 def _fingerprints(subkeys: Iterable[Packet]) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ whatever order they got the parts. One exception is inherent: what is kept for t
 another packet falls while that is missing, and is kept when it comes again. So falls what is
 on a component that nobody has bound yet; where not all of others' signatures are kept, what
 no attestation lists yet, and the revocation by somebody whom the owner did not name yet; and
-where there is more than the bounds let in, what an altered copy of another packet left no room
-for.
+where there is more than the bounds let in, that revocation too, and what an altered copy of
+another packet left no room for.
 
 Source: the filters that Hockeypuck announces to its peers, by the names in `Rule.filter`;
 RFC 9580, section 5.2.3.31; draft-dkg-openpgp-1pa3pc.
@@ -23,6 +23,7 @@ from keygrove_protocols.openpgp.hashing import SHA1, Scope
 from keygrove_protocols.openpgp.keys import parse_key
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.revokers import is_by_one_of, named_revokers
 from keygrove_protocols.openpgp.shedding import (
     age,
     apart,
@@ -38,12 +39,12 @@ from keygrove_protocols.openpgp.signatures import (
     KEY_REVOCATION,
     SOFT_REASONS,
     SUBKEY_BINDING,
-    is_row_of_subpackets,
 )
-from keygrove_protocols.openpgp.thirdparty import approved, is_by_one_of, named_revokers
+from keygrove_protocols.openpgp.thirdparty import approved
+from keygrove_protocols.openpgp.userattribute import parse_user_attribute
 from keygrove_protocols.openpgp.variants import fold_variants
 
-VERSION = 3
+VERSION = 4
 """Of the rules: another where one of them keeps anything else of any certificate."""
 
 
@@ -169,7 +170,8 @@ def _readable_attributes(findings: Findings, _: Policy) -> Left:
     return _select(
         findings,
         lambda bundle: (
-            bundle.packet.tag != Tag.USER_ATTRIBUTE or is_row_of_subpackets(bundle.packet.body)
+            bundle.packet.tag != Tag.USER_ATTRIBUTE
+            or parse_user_attribute(bundle.packet.body) is not None
         ),
         "MalformedPacket",
     )

@@ -1,17 +1,22 @@
 """Bounds on what is kept of a certificate, and what goes first where it is more.
 
 What goes is the end of a fixed order, so that any order of arrival leaves the same: of others'
-signatures the latest, of the primary key's own the oldest, and never one of its revocations,
-for nobody may keep an owner from revoking by filling the certificate up first. Others may
-choose the dates in what they sign, so this bounds the damage of a flood and does not undo it.
+signatures the latest, but revocations in the name of a designated revoker after all else; of
+the primary key's own the oldest, and never one of its revocations, for nobody may keep an owner
+from revoking by filling the certificate up first. Others may choose the dates, and the names,
+in what they sign, so this bounds the damage of a flood and does not undo it: whoever floods a
+certificate in the revoker's own name, with dates of before, does push his revocations out.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 
 from keygrove_protocols.openpgp.findings import Finding, Findings, Mark
+from keygrove_protocols.openpgp.keys import Fingerprint, KeyId
 from keygrove_protocols.openpgp.packets import Tag
 from keygrove_protocols.openpgp.policy import Bounds, Policy
+from keygrove_protocols.openpgp.revokers import is_by_one_of, named_revokers
 from keygrove_protocols.openpgp.signatures import (
     ATTESTATION,
     CERTIFICATION_REVOCATION,
@@ -35,10 +40,11 @@ def is_too_large(findings: Findings, bounds: Bounds) -> bool:
 def within_places(findings: Findings, policy: Policy) -> Findings:
     """At each place so many of others' signatures, so many own bindings, and attestations."""
     gone: set[int] = set()
+    rank = _rank_of(findings)
     for _, found in findings.places():
         others = [finding for finding in found if finding.mark is not Mark.VALID]
         if len(others) > policy.bounds.third_party_signatures:
-            others.sort(key=age)
+            others.sort(key=rank)
             gone.update(id(one) for one in others[policy.bounds.third_party_signatures :])
         own = [finding for finding in found if may_go(finding)]
         if len(own) > policy.bounds.own_signatures:
@@ -63,7 +69,7 @@ def within_total(findings: Findings, policy: Policy) -> Findings:
     ]
     if room.octets >= sum(len(one.packet.body) for one in others) and room.packets >= len(others):
         return findings
-    others.sort(key=age)
+    others.sort(key=_rank_of(findings))
     octets, kept = 0, 0
     for one in others:
         if octets >= room.octets or kept >= room.packets:
@@ -71,6 +77,16 @@ def within_total(findings: Findings, policy: Policy) -> Findings:
         octets += len(one.packet.body)
         kept += 1
     return findings.without({id(one) for one in others[kept:]})
+
+
+def _rank_of(findings: Findings) -> Callable[[Finding], tuple[bool, tuple[int, bytes, bytes]]]:
+    """A sort key for others' signatures: the first stay the longest."""
+
+    @cache
+    def revokers() -> frozenset[Fingerprint | KeyId]:
+        return named_revokers(findings)  # looked for only where something has to go
+
+    return lambda finding: (not is_by_one_of(finding, revokers()), age(finding))
 
 
 class _Room:

@@ -141,11 +141,6 @@ def areas_octets(body: bytes) -> int:
     return min(hashed_end + unhashed, len(body))
 
 
-def is_row_of_subpackets(octets: bytes) -> bool:
-    """Whether these are subpackets and nothing else, as in an area or a user attribute."""
-    return bool(octets) and _read_area(octets) is not None
-
-
 def _read_v3(body: bytes) -> Signature | None:
     if len(body) < 19 or body[1] != 5:
         return None

@@ -5,7 +5,7 @@ in the same second all count, and one without a digest approves nothing. An atte
 hash algorithm weaker than SHA-256 does not count: others could make what it lists. A revocation
 of an approved certification is approved with it.
 
-Source: draft-dkg-openpgp-1pa3pc; RFC 9580, section 5.2.3.23 (revokers).
+Source: draft-dkg-openpgp-1pa3pc.
 """
 
 from collections import defaultdict
@@ -14,37 +14,14 @@ from collections.abc import Iterable, Iterator
 from keygrove_protocols.openpgp.crypto.hashes import HASHES
 from keygrove_protocols.openpgp.findings import Finding, Findings, Mark
 from keygrove_protocols.openpgp.hashing import attested_digest
-from keygrove_protocols.openpgp.keys import Fingerprint, KeyId
 from keygrove_protocols.openpgp.signatures import (
     ATTESTATION,
     CERTIFICATION_REVOCATION,
     CERTIFICATIONS,
-    KEY_REVOCATION,
-    SUBKEY_REVOCATION,
     Signature,
 )
 
 _DIGEST_OCTETS_MIN = 32
-
-
-def named_revokers(findings: Findings) -> frozenset[Fingerprint | KeyId]:
-    """Whom the owner lets revoke the certificate, by all that they are called."""
-    return frozenset(
-        name
-        for _, found in findings.places()
-        for finding in found
-        if finding.mark is Mark.VALID and finding.signature is not None
-        for revoker in finding.signature.revokers
-        for name in (revoker, KeyId(revoker[-8:]))
-    )
-
-
-def is_by_one_of(finding: Finding, revokers: frozenset[Fingerprint | KeyId]) -> bool:
-    """Whether one of those whom the owner named signed it, as far as it says itself."""
-    signature = finding.signature
-    if signature is None or signature.kind not in (KEY_REVOCATION, SUBKEY_REVOCATION):
-        return False
-    return (signature.issuer_fingerprint or signature.issuer) in revokers
 
 
 def approved(findings: Findings) -> frozenset[int]:

@@ -1,33 +1,21 @@
-"""`keygrove admin`: requests to be signed, blocks from this machine, and the records."""
+"""`keygrove admin`: requests to be signed, and what this machine orders without a signature."""
 
 import hashlib
+import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 import click
 import msgspec
-import rich.box
-from rich.table import Table
 
-from keygrove.cli.console import counted, out
+from keygrove.cli.console import counted
 from keygrove.cli.control import connected
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
-from keygrove.cli.stores import stores
+from keygrove.cli.records import audit, blocked
 from keygrove.errors import UnavailableError
 from keygrove.http.orders import EFFECTIVE, LocalAction, LocalRequest, Report, Result
-from keygrove.storage.store import (
-    Action,
-    AuditPage,
-    Cursor,
-    Denial,
-    DenialPage,
-    Effect,
-    Record,
-)
 from keygrove.system.clock import SystemClock, SystemEntropy
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.hkp.admin import (
@@ -42,47 +30,26 @@ from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, group
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.packets import split
+from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash
 
-PAGE = 1_000
 DONE = frozenset({200, 409})
 """What the server says to requests that it understood; 409 if there was nothing to do."""
-ACTIONS = {Action.DENY: "block", Action.ALLOW: "unblock", Action.REPLACE: "replace"}
-EFFECTS = {
-    Effect.DONE: "done",
-    Effect.DENIED: "blocked",
-    Effect.NOT_DENIED: "not-blocked",
-    Effect.AHEAD: "blocked-not-held",
-    Effect.DENIED_BEFORE: "already-blocked",
-}
 WORDS = {
     Result.AHEAD: "nothing of it was held, and nothing of it will be taken",
     Result.BLOCKED_BEFORE: "the reason given first stands, see `keygrove admin blocked`",
     Result.NOT_BLOCKED: "there was nothing to unblock",
+    Result.NOT_HELD: "none of it was held, and none of it will be taken",
+    Result.NOT_REDACTED: "there was nothing to take again",
 }
 """What is said beside a result that may surprise."""
 
-T = TypeVar("T", AuditPage, DenialPage)
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """An entry of the audit log, as JSON has it."""
-
-    at: int
-    by: str
-    action: str
-    result: str
-    fingerprint: str
-    reason: str
-    nonce: str
-
-
-class Blocked(msgspec.Struct, frozen=True):
-    """A blocked certificate, as JSON has it."""
-
-    fingerprint: str
-    at: int
-    reason: str
-    digests: tuple[str, ...]
+USER_ID = click.option(
+    "--user-id",
+    "user_ids",
+    multiple=True,
+    metavar="TEXT",
+    help="A whole user ID, exactly as it is; may be repeated.",
+)
 
 
 @click.group("admin")
@@ -90,10 +57,15 @@ def admin() -> None:
     """Block and replace certificates."""
 
 
+admin.add_command(audit)
+admin.add_command(blocked)
+
+
 @admin.command("request", short_help="Write a request for an administrator to sign.")
 @common
 @click.argument("action", type=click.Choice([one.value for one in AdminAction]))
 @click.argument("certificates", nargs=-1, required=True)
+@USER_ID
 @click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
 @click.option(
     "--server", metavar="HOST", help="The server that it is for, if not the settings' own."
@@ -105,6 +77,7 @@ def request(
     debug: bool,
     action: str,
     certificates: tuple[str, ...],
+    user_ids: tuple[str, ...],
     reason: str,
     server: str | None,
 ) -> None:
@@ -131,6 +104,7 @@ def request(
                 fingerprints=names,
                 reason=reason,
                 certificate=digest,
+                user_ids=tuple(_hashes(user_ids)),
             )
         )
         try:
@@ -172,37 +146,47 @@ _order_command(
 )
 
 
-@admin.command("audit", short_help="List what administrators had done.")
-@common
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
-def audit(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
-    """List what administrators had done, oldest first. Only reads."""
-    with errors_worded(debug=debug):
-        root = Path(configure(config, data).settings.data_dir)
-        entries = sorted(map(_entry, anyio.run(_records, root)), key=lambda one: one.at)
-        if as_json:
-            _print_lines(entries)
-        else:
-            rows = [
-                (_time(one.at), one.by, one.action, one.result, one.fingerprint, one.reason)
-                for one in entries
-            ]
-            _print_table(("when", "by", "action", "result", "fingerprint", "reason"), rows)
+def _redaction_command(name: str, action: LocalAction, short_help: str, text: str) -> None:
+    """Add a command about user IDs, for whoever works on this machine."""
+
+    @admin.command(name, short_help=short_help, help=text)
+    @common
+    @click.argument("fingerprint")
+    @USER_ID
+    @click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
+    def order(
+        *,
+        config: Path | None,
+        data: Path | None,
+        debug: bool,
+        fingerprint: str,
+        user_ids: tuple[str, ...],
+        reason: str,
+    ) -> None:
+        with errors_worded(debug=debug):
+            if not user_ids:
+                raise WrongUse("say which user ID is meant: --user-id TEXT")
+            root = Path(configure(config, data).settings.data_dir)
+            _tell(anyio.run(_order, root, action, [fingerprint], reason, _hashes(user_ids)))
 
 
-@admin.command("blocked", short_help="List blocked certificates.")
-@common
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
-def blocked(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
-    """List blocked certificates, by their fingerprints. Only reads."""
-    with errors_worded(debug=debug):
-        root = Path(configure(config, data).settings.data_dir)
-        found = sorted(map(_blocked, anyio.run(_denials, root)), key=lambda one: one.fingerprint)
-        if as_json:
-            _print_lines(found)
-        else:
-            rows = [(one.fingerprint, _time(one.at), one.reason) for one in found]
-            _print_table(("fingerprint", "since", "reason"), rows)
+_redaction_command(
+    "redact",
+    "redact-uid",
+    "Remove user IDs from a certificate, and take them no more.",
+    "Have the running server remove user IDs from a certificate, and take them no more.",
+)
+_redaction_command(
+    "unredact",
+    "unredact-uid",
+    "Take redacted user IDs again.",
+    "Have the running server take redacted user IDs again. None comes back by that alone.",
+)
+
+
+def _hashes(user_ids: Sequence[str]) -> list[UserIdHash]:
+    """What names them. Octets that are no UTF-8 are those of the command line."""
+    return [user_id_hash(os.fsencode(text)) for text in user_ids]
 
 
 def _replacement(files: Sequence[str]) -> tuple[tuple[Fingerprint, ...], bytes]:
@@ -232,13 +216,20 @@ def _fingerprint(text: str) -> Fingerprint:
 
 
 async def _order(
-    root: Path, action: LocalAction, fingerprints: Sequence[str], reason: str
+    root: Path,
+    action: LocalAction,
+    fingerprints: Sequence[str],
+    reason: str,
+    user_ids: Sequence[UserIdHash] = (),
 ) -> Report:
-    names = [_fingerprint(one).hex() for one in fingerprints]
+    asked = {
+        "action": action,
+        "fingerprints": [_fingerprint(one).hex() for one in fingerprints],
+        "reason": reason,
+        "user_ids": [one.hex() for one in user_ids],
+    }
     try:
-        wanted = msgspec.convert(
-            {"action": action, "fingerprints": names, "reason": reason}, LocalRequest
-        )
+        wanted = msgspec.convert(asked, LocalRequest)
     except msgspec.ValidationError as error:
         raise WrongUse(str(error)) from error
     async with connected(root) as client:
@@ -260,68 +251,3 @@ def _tell(report: Report) -> None:
             click.echo(f"{one.fingerprint}: {text}", err=True)
     if rest:
         raise FoundProblems(f"nothing was done for {counted(rest, 'fingerprint')}")
-
-
-async def _records(root: Path) -> list[Record]:
-    async with stores(root) as opened:
-        return [
-            one for store in opened async for page in _pages(store.audit) for one in page.records
-        ]
-
-
-async def _denials(root: Path) -> list[Denial]:
-    async with stores(root) as opened:
-        return [
-            one for store in opened async for page in _pages(store.denials) for one in page.denials
-        ]
-
-
-async def _pages(read: Callable[[Cursor | None, int], Awaitable[T]]) -> AsyncIterator[T]:
-    cursor: Cursor | None = None
-    while True:
-        page = await read(cursor, PAGE)
-        yield page
-        cursor = page.cursor
-        if cursor is None:
-            return
-
-
-def _entry(record: Record) -> Entry:
-    return Entry(
-        at=record.at,
-        by="local" if record.by is None else record.by.hex().upper(),
-        action=ACTIONS[record.action],
-        result=EFFECTS[record.effect],
-        fingerprint=record.fingerprint.hex().upper(),
-        reason=record.reason,
-        nonce=record.nonce.hex(),
-    )
-
-
-def _blocked(denial: Denial) -> Blocked:
-    digests = tuple(digest.hex() for digest in denial.digests)
-    return Blocked(denial.fingerprint.hex().upper(), denial.at, denial.reason, digests)
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _print_lines(values: Sequence[Entry] | Sequence[Blocked]) -> None:
-    for value in values:
-        click.echo(msgspec.json.encode(value))
-
-
-def _print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """For people; in a pipe whole lines, with tabs between."""
-    screen = out()
-    if not screen.is_terminal:
-        for row in rows:
-            click.echo("\t".join(row))
-        return
-    table = Table(box=rich.box.SIMPLE, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    screen.print(table)

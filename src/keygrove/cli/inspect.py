@@ -3,7 +3,9 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 import msgspec
@@ -13,6 +15,8 @@ from keygrove.cli.options import FoundProblems, WrongUse, common, configure, err
 from keygrove.ingest.able import ensure_able
 from keygrove.ingest.policy import policy_of
 from keygrove.ingest.reasons import left_out
+from keygrove.ingest.unpacking import BadCompressionError, form_of, unpacked
+from keygrove.system.clock import SystemClock
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.armor import dearmor
@@ -20,7 +24,10 @@ from keygrove_protocols.openpgp.certificate import Certificate, group
 from keygrove_protocols.openpgp.inspection import InspectedCertificate, Inspection, inspect
 from keygrove_protocols.openpgp.packets import split
 from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.summary import is_expired
 
+OCTETS_MAX = BULK.body_bytes_max + 1
+"""Enough to be too much."""
 _ERRORS = {
     "NoValidSelfSig": "its key has signed for nothing of it",
     "TooLarge": "it is larger than what is kept of a certificate",
@@ -59,40 +66,67 @@ def inspect_files(
 ) -> None:
     """Say what the certificates in FILES are, what would be kept of them when loaded, and why.
 
-    Needs no server and no store. `-` is standard input. The policy is that of the settings. A
-    revocation that comes alone is held against the certificates of all FILES.
+    Needs no server and no store. FILES may be compressed, and `-` is standard input. The policy is
+    that of the settings. A revocation that comes alone is held against the certificates of all
+    FILES, and one by a designated revoker against the revoker's, if it is among them.
     """
     with errors_worded(debug=debug):
         ensure_able()
         policy = policy_of(configure(config, data).settings.policy)
         inputs = [(str(path), _read(path)) for path in files]
-        targets = [one for _, octets in inputs for one in _certificates(octets)]
-        is_good = True
+        beside = [one for _, octets in inputs for one in _certificates(octets)]
+        is_good, now = True, SystemClock().now()
         for name, octets in inputs:
-            found = inspect(octets, BULK, policy, targets)
+            found = _inspect(octets, policy, beside)
             is_good = is_good and _is_good(found)
             if as_json:
                 click.echo(msgspec.json.encode(_line(name, found)))
             else:
-                for line in _told(name, found, policy):
+                for line in _told(name, found, policy, now):
                     out().print(line)
     if not is_good:
         sys.exit(FoundProblems.exit_code)
 
 
-def _read(path: Path) -> bytes:
-    """A file, or as much of it as is enough to be too much."""
-    limit = BULK.body_bytes_max + 1
+def _read(path: Path) -> bytes | ProtocolError:
+    """What is in a file, compressed or not, or as much of it as is enough to be too much."""
     try:
         if path == Path("-"):
-            return sys.stdin.buffer.read(limit)
+            return _unpacked(sys.stdin.buffer)
         with path.open("rb") as file:
-            return file.read(limit)
+            return _unpacked(file)
+    except BadCompressionError as error:
+        return error
     except OSError as error:
         raise WrongUse(f"cannot read {path}: {error.strerror}") from error
 
 
-def _certificates(octets: bytes) -> list[Certificate]:
+def _unpacked(file: BinaryIO) -> bytes:
+    octets = file.read(OCTETS_MAX)
+    form = form_of(octets)
+    if form is None:
+        return octets
+    pieces: list[bytes] = []
+    size = 0
+    for piece in unpacked([octets], form):
+        pieces.append(piece)
+        size += len(piece)
+        if size >= OCTETS_MAX:
+            break
+    return b"".join(pieces)[:OCTETS_MAX]
+
+
+def _inspect(
+    octets: bytes | ProtocolError, policy: Policy, beside: Sequence[Certificate]
+) -> Inspection:
+    if isinstance(octets, ProtocolError):
+        return Inspection("error", octets.code, text=str(octets))
+    return inspect(octets, BULK, policy, beside)
+
+
+def _certificates(octets: bytes | ProtocolError) -> list[Certificate]:
+    if isinstance(octets, ProtocolError):
+        return []
     try:
         found = group(split(dearmor(octets, BULK).data, BULK), BULK)
     except ProtocolError:
@@ -112,7 +146,7 @@ def _line(name: str, found: Inspection) -> InspectedFile:
     )
 
 
-def _told(name: str, found: Inspection, policy: Policy) -> Iterator[str]:
+def _told(name: str, found: Inspection, policy: Policy, now: int) -> Iterator[str]:
     """The lines for a terminal."""
     yield f"{_shown(name)}:"
     if found.error is not None:
@@ -121,16 +155,18 @@ def _told(name: str, found: Inspection, policy: Policy) -> Iterator[str]:
         bare = found.bare_revocation
         yield f"  a revocation by {bare.issuer.upper()}: {bare.effect}"
     for one in found.certificates:
-        yield from _told_one(one, policy)
+        yield from _told_one(one, policy, now)
 
 
-def _told_one(one: InspectedCertificate, policy: Policy) -> Iterator[str]:
+def _told_one(one: InspectedCertificate, policy: Policy, now: int) -> Iterator[str]:
     name = one.fingerprint.upper() or "that cannot be named"
     yield f"  certificate {name}, version {one.version or 'unknown'}"
     if one.revoked is not None:
         yield f"    revoked: {_REVOKED.get(one.revoked, one.revoked)}"
-    yield from _list("user ID", one.valid_uids, one.revoked_uids)
-    yield from _list("subkey", one.valid_subkeys, one.revoked_subkeys)
+    for revoker, weight in one.revoked_by.items():
+        by = f"its designated revoker {revoker.upper()}"
+        yield f"    revoked by {by}: {_REVOKED.get(weight, weight)}"
+    yield from _names(one, now)
     if one.error is not None:
         yield f"    nothing of it would be kept: {one.text or _ERRORS[one.error]} ({one.error})"
     else:
@@ -147,9 +183,31 @@ def _told_one(one: InspectedCertificate, policy: Policy) -> Iterator[str]:
         yield f"    digest of what is kept {one.filtered_digest}"
 
 
-def _list(what: str, names: Sequence[str], revoked: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        yield f"    {what} {_shown(name)}{' (revoked)' if name in revoked else ''}"
+def _names(one: InspectedCertificate, now: int) -> Iterator[str]:
+    """Its user IDs and subkeys, and how long all of it holds."""
+    if one.expires is not None:
+        yield f"    {_expiry(one.expires, now)}"
+    for name in one.valid_uids:
+        marks = _marks(one.uid_expires.get(name), now, is_revoked=name in one.revoked_uids)
+        yield f"    user ID {_shown(name)}{marks}"
+    for what in one.user_attributes:
+        yield f"    user attribute: {_shown(what)}"
+    for name in one.valid_subkeys:
+        marks = _marks(one.subkey_expires.get(name), now, is_revoked=name in one.revoked_subkeys)
+        yield f"    subkey {name.upper()}{marks}"
+
+
+def _marks(expires: int | None, now: int, *, is_revoked: bool) -> str:
+    marks = ["revoked"] if is_revoked else []
+    if expires is not None:
+        marks.append(_expiry(expires, now))
+    return f" ({', '.join(marks)})" if marks else ""
+
+
+def _expiry(expires: int, now: int) -> str:
+    """In the past or in the future; to the day, as OpenPGP programs show it."""
+    at = datetime.fromtimestamp(expires, UTC)
+    return f"{'expired' if is_expired(expires, now) else 'expires'} {at:%Y-%m-%d}"
 
 
 def _shown(text: str) -> str:

@@ -1,6 +1,7 @@
 """The `keygrove` command: its own verbs, and those of other packages."""
 
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
 from keygrove.cli.serve import serve
 from keygrove.cli.status import status
+from keygrove.cli.streams import standard_output
 from keygrove.cli.version import own_version, version
 
 ENTRY_POINTS = "keygrove.commands"
@@ -21,6 +23,11 @@ ENTRY_POINTS = "keygrove.commands"
 
 class Verbs(click.Group):
     """Verbs of our own, then those that installed packages add; these load when used."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command, whose output may go nowhere."""
+        with standard_output():
+            return super().main(*args, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All verbs."""

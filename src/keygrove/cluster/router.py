@@ -11,6 +11,7 @@ from keygrove.cluster.placement import Placement
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import (
+    Administer,
     Administered,
     Allow,
     Deny,
@@ -22,16 +23,19 @@ from keygrove.storage.messages import (
     Merged,
     NoSpace,
     Order,
+    Redact,
     Replace,
     Replayed,
     Search,
     ShardApi,
     ShardStatus,
     Sources,
+    Unredact,
 )
 from keygrove.storage.store import Put, Term
 from keygrove_actors import ActorError, Call, Ref
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -130,9 +134,19 @@ class Router:
         """Hold this instead of what is held; it is durable when this returns."""
         return await self._administer(Replace(put.fingerprint, put, order))
 
-    async def _administer(
-        self, message: Deny | Allow | Replace
+    async def redact(
+        self, fingerprint: Fingerprint, user_ids: frozenset[UserIdHash], order: Order
     ) -> Administered | Replayed | NoSpace | Failed:
+        """Remove user IDs, and take them no more; it is durable when this returns."""
+        return await self._administer(Redact(fingerprint, user_ids, order))
+
+    async def unredact(
+        self, fingerprint: Fingerprint, user_ids: frozenset[UserIdHash], order: Order
+    ) -> Administered | Replayed | NoSpace | Failed:
+        """Take user IDs again; it is durable when this returns."""
+        return await self._administer(Unredact(fingerprint, user_ids, order))
+
+    async def _administer(self, message: Administer) -> Administered | Replayed | NoSpace | Failed:
         shard = self._shards[self._placement.shard(message.fingerprint)]
         return await shard.call(message, timeout=MERGE_S)
 

@@ -91,7 +91,13 @@ class Admin:
             (name,) = wanted.fingerprints
             puts[name] = await self._replacement(wanted, name, _field(fields, b"keytext"))
         job = Job(
-            wanted.action, wanted.fingerprints, wanted.reason, wanted.nonce, signed.signer, puts
+            action=wanted.action,
+            names=wanted.fingerprints,
+            reason=wanted.reason,
+            nonce=wanted.nonce,
+            by=signed.signer,
+            puts=puts,
+            user_ids=frozenset(wanted.user_ids),
         )
         return answer(job.action, await carry_out(self._router, job, self._observer))
 
@@ -133,8 +139,8 @@ class Admin:
                 raise
             # Who they are is nobody's business who may not sign.
             raise UnknownSignerError(
-                f"{error}; of {len(self._keys)} administrators {len(signers)} have their "
-                "certificate here: if yours is not, submit it, then send the request again"
+                f"{error}; of {len(self._keys)} administrators' certificates {len(signers)} are "
+                "held here: if yours is not, submit it, then send the request again"
             ) from error
 
     async def _replacement(self, wanted: AdminRequest, name: Fingerprint, keytext: bytes) -> Put:

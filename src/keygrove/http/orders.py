@@ -16,11 +16,14 @@ from keygrove.telemetry.administration import Administered as Told
 from keygrove_protocols.hkp.admin import (
     FINGERPRINTS_MAX,
     NONCE_OCTETS,
+    OF_USER_IDS,
     REASON_CHARS_MAX,
     TEXT_BYTES_MAX,
+    USER_IDS_MAX,
     AdminAction,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash
 
 PRIMARIES_TOLD = 10
 """Anybody may take anybody's key for a subkey that only encrypts."""
@@ -40,6 +43,12 @@ class Result(Enum):
     """It was blocked before, for a reason that stands."""
     SUBKEY = "subkey"
     """Only certificates can be blocked, and this is a subkey of one or several."""
+    NOT_HELD = "redacted-not-held"
+    """The user IDs are redacted; they were not held."""
+    NOT_REDACTED = "not-redacted"
+    """There is nothing to take again."""
+    NOTHING_LEFT = "nothing-left"
+    """It is not replaced, because without its redacted user IDs nothing of it is left."""
     REPEATED = "repeated"
     """The request was carried out before."""
 
@@ -50,8 +59,11 @@ _RESULTS = {
     Effect.NOT_DENIED: Result.NOT_BLOCKED,
     Effect.AHEAD: Result.AHEAD,
     Effect.DENIED_BEFORE: Result.BLOCKED_BEFORE,
+    Effect.NOT_HELD: Result.NOT_HELD,
+    Effect.NOT_REDACTED: Result.NOT_REDACTED,
+    Effect.NOTHING_LEFT: Result.NOTHING_LEFT,
 }
-EFFECTIVE = frozenset({Result.DONE, Result.AHEAD})
+EFFECTIVE = frozenset({Result.DONE, Result.AHEAD, Result.NOT_HELD})
 """Of requests that changed something."""
 
 
@@ -67,6 +79,7 @@ class Job(msgspec.Struct, frozen=True):
     nonce: bytes
     by: Fingerprint | None = None
     puts: Mapping[Fingerprint, Put] = {}
+    user_ids: frozenset[UserIdHash] = frozenset()
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -95,7 +108,7 @@ class Outcome(msgspec.Struct, frozen=True):
 Outcomes: TypeAlias = dict[Fingerprint, Outcome]
 
 
-LocalAction: TypeAlias = Literal["block", "unblock"]
+LocalAction: TypeAlias = Literal["block", "unblock", "redact-uid", "unredact-uid"]
 """What whoever works on this machine may ask for."""
 
 
@@ -107,6 +120,11 @@ class LocalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[HexFingerprint, ...], msgspec.Meta(min_length=1, max_length=FINGERPRINTS_MAX)
     ]
     reason: Annotated[str, msgspec.Meta(max_length=REASON_CHARS_MAX)] = ""
+    user_ids: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{64}\Z")], ...],
+        msgspec.Meta(max_length=USER_IDS_MAX),
+    ] = ()
+    """The SHA-256 of each in hexadecimal; for the actions that are about user IDs."""
 
 
 class LocalAdmin:
@@ -126,7 +144,11 @@ class LocalAdmin:
             raise HttpError(400, f"no request: {error}") from error
         names = tuple(Fingerprint(bytes.fromhex(one)) for one in wanted.fingerprints)
         nonce = self._token(NONCE_OCTETS)
-        job = Job(AdminAction(wanted.action), names, wanted.reason, nonce)
+        user_ids = frozenset(UserIdHash(bytes.fromhex(one)) for one in wanted.user_ids)
+        action = AdminAction(wanted.action)
+        if (action in OF_USER_IDS) != bool(user_ids):
+            raise HttpError(400, "user_ids go with redact-uid and unredact-uid, and only there")
+        job = Job(action, names, wanted.reason, nonce, user_ids=user_ids)
         return answer(job.action, await carry_out(self._router, job, self._observer))
 
 
@@ -142,8 +164,8 @@ async def carry_out(router: Router, job: Job, observer: Observer) -> Outcomes:
     outcomes: Outcomes = {}
     for name in job.names:
         outcomes[name] = outcome = await _outcome(router, job, name)
-        by = None if job.by is None else job.by.hex()
-        told = Told(job.action.value, outcome.result.value, name.hex(), by, job.nonce.hex())
+        by = None if job.by is None else _hex(job.by)
+        told = Told(job.action.value, outcome.result.value, _hex(name), by, job.nonce.hex())
         observer.administered(told)
     return outcomes
 
@@ -181,6 +203,10 @@ async def _ask(
             return await router.allow(name, order)
         case AdminAction.REPLACE:
             return await router.replace(job.puts[name], order)
+        case AdminAction.REDACT:
+            return await router.redact(name, job.user_ids, order)
+        case AdminAction.UNREDACT:
+            return await router.unredact(name, job.user_ids, order)
         case _:
             assert_never(job.action)
 

@@ -20,7 +20,7 @@ from keygrove_protocols.openpgp.signatures import KEY_REVOCATION, kind_of
 
 CHUNK_BYTES = 1 << 20
 BATCH_CERTIFICATES = 200
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 2 << 20
 WHOLE_ARMOR_BYTES = SUBMISSION.body_bytes_max
 """Up to here armor is read with all lenience, beyond as a stream."""
 

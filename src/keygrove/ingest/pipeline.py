@@ -64,6 +64,7 @@ OnIntake: TypeAlias = Callable[[Intake], None]
 """Told of each submission what it came to."""
 
 ONLY_REVOKED = "only the revocation of the key was taken: the rest of it is too much"
+REDACTED = "Redacted"
 _RESULTS = {
     Outcome.ADDED: (Result.INSERTED, "", ""),
     Outcome.CHANGED: (Result.UPDATED, "", ""),
@@ -85,6 +86,7 @@ _REFUSALS = {
     "NoValidSelfSig": "its key has signed for none of its user IDs and subkeys: export it again",
     "TooLarge": "it is larger than what is kept of a certificate: leave out user IDs or subkeys",
     TOO_COSTLY: COSTLY,
+    REDACTED: "nothing of it is left without the user IDs that are not taken here",
     "Blocked": "the operator of this server does not keep it",
 }
 
@@ -302,8 +304,9 @@ def _fate(one: Candidate, outcome: Outcome) -> Fate:
     if one.error == TOO_COSTLY:  # there is nothing in it but a revocation, which may be known
         outcome = Outcome.REVOKED if outcome is Outcome.CHANGED else Outcome.REFUSED
     if outcome is Outcome.REFUSED:
-        text = _REFUSALS[one.error]
-        return Fate(Result.INVALID, one.fingerprint, one.version, one.error, text, one.at)
+        code = one.error or REDACTED  # it could stand alone with all that is in it
+        text = _REFUSALS[code]
+        return Fate(Result.INVALID, one.fingerprint, one.version, code, text, one.at)
     result, code, text = _RESULTS[outcome]
     name, version = one.fingerprint, one.version
     return Fate(result, name, version, code, text, one.at, one.dropped, one.pruned)

@@ -6,10 +6,10 @@ of it is for the policy to say, which is the same for all.
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import TypeAlias
 
 import msgspec
+from blake3 import blake3
 
 from keygrove.storage.candidate import Candidate, candidate, revocations
 from keygrove.storage.store import Cause
@@ -178,7 +178,7 @@ def source_salt(policy: Policy) -> bytes:
 
 def source_of(octets: bytes, salt: bytes) -> bytes:
     """What names an input, under the policy that has looked into it."""
-    return blake2b(octets, digest_size=SOURCE_OCTETS, key=blake2b(salt).digest()).digest()
+    return blake3(octets, key=blake3(salt).digest()).digest(SOURCE_OCTETS)
 
 
 def revocation_in(octets: bytes) -> Packet | None:

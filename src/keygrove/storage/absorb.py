@@ -1,16 +1,17 @@
 """What becomes of a certificate that meets what is already held: pure, one at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from enum import Enum
 
 import msgspec
 
-from keygrove.storage.candidate import Candidate
+from keygrove.storage.candidate import Candidate, without
 from keygrove.storage.state import findings_of, pack, put_of, stored
 from keygrove.storage.store import Cause, Put
 from keygrove_protocols.openpgp.findings import Fact, Findings, unite
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.redaction import UserIdHash
 from keygrove_protocols.openpgp.rules import keep, own_revocations
 
 
@@ -58,12 +59,21 @@ class Absorbed(msgspec.Struct, frozen=True):
     put: Put | None = None
 
 
-def absorb(held: Held | None, incoming: Sequence[Candidate], policy: Policy, now: int) -> Absorbed:
+def absorb(
+    held: Held | None,
+    incoming: Sequence[Candidate],
+    policy: Policy,
+    now: int,
+    redacted: Set[UserIdHash] = frozenset(),
+) -> Absorbed:
     """Merge certificates of one fingerprint into what is held, all in one go.
 
     What each brings that is new is compared with what was held before all of them, so two
     that bring the same are both `CHANGED`; where nothing was held, the first one is `ADDED`.
+    User IDs that are `redacted` are not there; what is held has none of them.
     """
+    if redacted:
+        incoming = [without(one, redacted, policy) for one in incoming]
     if held is None:
         return _begin(incoming, policy, now)
     if all(one.put is not None and one.put.digest == held.digest for one in incoming):

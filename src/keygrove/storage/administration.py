@@ -10,6 +10,7 @@ from keygrove.storage.store import (
     Effect,
     Lift,
     Record,
+    Redaction,
     Whole,
     Write,
 )
@@ -21,6 +22,7 @@ class Ruling(msgspec.Struct, frozen=True):
 
     record: Record
     write: Write | None
+    redaction: Redaction | None = None
 
 
 def rule(

@@ -1,6 +1,7 @@
 """A certificate on its way to its shard; apart from the shard, which a worker does not need."""
 
 from collections import Counter
+from collections.abc import Set
 
 import msgspec
 
@@ -10,6 +11,7 @@ from keygrove_protocols.openpgp.certificate import Certificate, key
 from keygrove_protocols.openpgp.findings import Findings
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.redaction import UserIdHash, without_user_ids
 from keygrove_protocols.openpgp.rules import keep, own_revocations
 from keygrove_protocols.openpgp.verification import verify
 
@@ -76,21 +78,37 @@ def candidate(
 ) -> Candidate:
     """Look into a certificate, and say what is to be kept of it."""
     name = key(certificate)
-    findings = verify(certificate)
+    return _kept_of(
+        Candidate(name.fingerprint, name.version, cause, None, at=at),
+        verify(certificate),
+        policy,
+        source,
+    )
+
+
+def without(one: Candidate, redacted: Set[UserIdHash], policy: Policy) -> Candidate:
+    """The same without these user IDs.
+
+    It has no source: the same input brings about something else when they are wanted again.
+    """
+    findings = one.findings()
+    left = without_user_ids(findings, redacted)
+    return one if left is findings else _kept_of(one, left, policy, b"")
+
+
+def _kept_of(one: Candidate, findings: Findings, policy: Policy, source: bytes) -> Candidate:
+    """The candidate with what is to be kept of these findings."""
     kept = keep(findings, policy)
     whole = stored(kept, findings, policy)
     put: Put | None = None
     if kept.error is None:
-        put = put_of(kept, findings, whole, cause=cause, at=0, source=source)
+        put = put_of(kept, findings, whole, cause=one.cause, at=0, source=source)
     is_whole = put is not None and whole is findings
-    return Candidate(
-        fingerprint=name.fingerprint,
-        version=name.version,
-        cause=cause,
+    return msgspec.structs.replace(
+        one,
         put=put,
         packed=b"" if is_whole else pack(findings),
         error=kept.error or "",
         dropped=dict(Counter(kept.dropped)),
         pruned=kept.pruned,
-        at=at,
     )

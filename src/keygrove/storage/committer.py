@@ -7,7 +7,6 @@ there for it, and what comes after it meets what it did.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
 
 import msgspec
 
@@ -15,27 +14,21 @@ from keygrove.errors import DiskFullError
 from keygrove.points import crash_point, sometimes
 from keygrove.ports import Clock, Compute
 from keygrove.storage.absorb import CHANGING, Absorbed, Held, Outcome, absorb
-from keygrove.storage.administration import rule
-from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import (
+    Administer,
     Administered,
-    Allow,
-    Deny,
     Failed,
     Merge,
     Merged,
     NoSpace,
-    Replace,
     Replayed,
 )
-from keygrove.storage.store import CertificateStore, Record, Write
+from keygrove.storage.redacting import Standing, rule_all
+from keygrove.storage.store import CertificateStore, Record, Redaction, Write
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove_actors import ReplyTo
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
-
-Administer: TypeAlias = Deny | Allow | Replace
-"""What administrators ask for."""
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -102,15 +95,20 @@ class Committer:
             reply_to.send(Replayed())
             return
         (held,), (denial,) = await store.get_whole([name]), await store.denials_of([name])
+        (redacted,) = await store.redactions_of([name])
+        standing = Standing(held, denial, redacted)
+        work = partial(rule_all, message, standing, self._means.policy, self._means.clock.now())
+        size = 0 if held is None else len(held.aside) or len(held.packets)
         try:
-            ruling = rule(message, held, denial, self._means.clock.now())
+            ruling = await self._means.compute.run(work) if size > SLICE_BYTES else work()
         except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
             self._on_fault("administer", error)
             reply_to.send(Failed())
             return
         writes = [] if ruling.write is None else [ruling.write]
+        redactions = [] if ruling.redaction is None else [ruling.redaction]
         try:
-            change = await self._keep(store, writes, [ruling.record])
+            change = await self._keep(store, writes, [ruling.record], redactions)
         except DiskFullError:
             reply_to.send(NoSpace())
         else:
@@ -126,11 +124,16 @@ class Committer:
             sometimes("shard.combined")
         await _turn_away(store, by_name)
         held = await _held(store, set(by_name))
+        redacted = dict(zip(by_name, await store.redactions_of(list(by_name)), strict=True))
         now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
             incoming = [one.message.candidate for one in some]
-            result = await self._absorb(held.get(name), incoming, now, turn)
+            there, gone = held.get(name), redacted[name]
+            work = partial(absorb, there, incoming, self._means.policy, now, gone)
+            is_new = there is None and len(incoming) == 1 and not gone
+            size = sum(one.size for one in incoming) + (there.size if there else 0)
+            result = await self._absorb(work, 0 if is_new else size, turn)
             if result is None:
                 _answer(some, [Failed()] * len(some))
             else:
@@ -146,12 +149,9 @@ class Committer:
             _answer(by_name[name], replies)
 
     async def _absorb(
-        self, held: Held | None, incoming: list[Candidate], now: int, turn: Turn
+        self, work: Callable[[], Absorbed], spent: int, turn: Turn
     ) -> Absorbed | None:
         """Merge all that came in for one certificate; None if a bug of ours prevents it."""
-        work = partial(absorb, held, incoming, self._means.policy, now)
-        is_new = held is None and len(incoming) == 1
-        spent = 0 if is_new else sum(one.size for one in incoming) + (held.size if held else 0)
         try:
             if spent > SLICE_BYTES:
                 return await self._means.compute.run(work)
@@ -162,13 +162,17 @@ class Committer:
             return None
 
     async def _keep(
-        self, store: CertificateStore, writes: Sequence[Write], records: Sequence[Record] = ()
+        self,
+        store: CertificateStore,
+        writes: Sequence[Write],
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
     ) -> int:
         """Commit; then, before anybody learns of it, forget what was cached."""
         if not writes and not records:
             return store.counts().change
         crash_point("shard.commit.before")
-        change = await store.commit(writes, records)
+        change = await store.commit(writes, records, redactions)
         crash_point("shard.commit.after")
         for write in writes:
             self._on_change(write.fingerprint)

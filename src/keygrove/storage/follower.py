@@ -176,6 +176,8 @@ def _count(tally: Tally, row: Row, old: Place | None) -> None:
         case Op.DENY:
             is_first = old is None or old.op is not Op.DENY
             tally.deny(removed_bytes=held_bytes, is_first=is_first)
+        case Op.LIFT if held_bytes is not None:
+            tally.remove(held_bytes)
         case Op.LIFT:
             tally.lift()
 

@@ -3,6 +3,7 @@
     meta(k, v)      format, shard ("0/4"), uuid
     obj (seq, n, op, k, h, fp, md5, sks, source, old, cause, at, flags, v, aside)
     audit (seq, n, who, action, effect, fp, reason, at, nonce)   see store.Record
+    redact(seq, n, fp, at, ids)     see store.Redaction: the newest row of a fingerprint counts
 
 `seq` numbers rows, `n` numbers commits; `op` is rows.Op; `k` is the tree key, `h` the content
 hash, `fp` the fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names
@@ -22,10 +23,11 @@ import msgspec
 from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import SqlSession
 from keygrove.storage.rows import Place, Row
-from keygrove.storage.store import Record
+from keygrove.storage.store import Record, Redaction
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.redaction import USER_ID_HASH_OCTETS, UserIdHash
 
-FORMAT = 2
+FORMAT = 3
 APPLICATION_ID = 0x4B47726F
 PAGE_BYTES = 8192
 """Certificates average a few kB."""
@@ -42,6 +44,9 @@ _SCHEMA = (
     "CREATE TABLE audit (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, who BLOB,"
     " action INTEGER NOT NULL, effect INTEGER NOT NULL, fp BLOB NOT NULL, reason TEXT NOT NULL,"
     " at INTEGER NOT NULL, nonce BLOB NOT NULL, UNIQUE (fp, nonce))",
+    "CREATE TABLE redact (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, fp BLOB NOT NULL,"
+    " at INTEGER NOT NULL, ids BLOB NOT NULL)",
+    "CREATE INDEX redact_fp ON redact (fp)",
 )
 
 
@@ -126,10 +131,11 @@ def check(db: SqlSession, shard: str) -> Tip:
             f"heap.db belongs to shard {meta['shard']}, not {shard}: "
             "put each shard's folder back in its place"
         )
-    newest = db.execute("SELECT seq, n FROM obj ORDER BY seq DESC LIMIT 1").fetchone()
-    seq, n = newest or (0, 0)
-    recorded = db.execute("SELECT n FROM audit ORDER BY seq DESC LIMIT 1").fetchone() or (0,)
-    return Tip(meta["uuid"], seq, max(n, recorded[0]))
+    newest = [
+        db.execute(f"SELECT seq, n FROM {table} ORDER BY seq DESC LIMIT 1").fetchone() or (0, 0)
+        for table in ("obj", "audit", "redact")
+    ]
+    return Tip(meta["uuid"], newest[0][0], max(n for _, n in newest))
 
 
 def place(db: SqlSession, seq: int) -> Place:
@@ -140,7 +146,13 @@ def place(db: SqlSession, seq: int) -> Place:
     return msgspec.convert(row, Place)
 
 
-def append(db: SqlSession, rows: Sequence[Row], n: int, records: Sequence[Record] = ()) -> None:
+def append(
+    db: SqlSession,
+    rows: Sequence[Row],
+    n: int,
+    records: Sequence[Record] = (),
+    redactions: Sequence[Redaction] = (),
+) -> None:
     """Write commit number `n`: on the disk when this returns, if the connection is durable."""
     db.execute("BEGIN IMMEDIATE")
     db.executemany(
@@ -153,6 +165,10 @@ def append(db: SqlSession, rows: Sequence[Row], n: int, records: Sequence[Record
             (n, r.by, r.action.value, r.effect.value, r.fingerprint, r.reason, r.at, r.nonce)
             for r in records
         ],
+    )
+    db.executemany(
+        "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?)",
+        [(n, r.fingerprint, r.at, b"".join(sorted(r.user_ids))) for r in redactions],
     )
     db.execute("COMMIT")
 
@@ -173,6 +189,16 @@ def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, Place | None]
         return [(msgspec.convert(row[:-3], Row), _place(*row[-3:])) for row in rows.fetchall()]
     except msgspec.ValidationError as error:
         raise DamagedError(f"heap.db is damaged behind row {seq}: {error}") from error
+
+
+def redacted(db: SqlSession, fingerprint: Fingerprint) -> frozenset[UserIdHash]:
+    """The user IDs of a certificate that are not wanted."""
+    row = db.execute(
+        "SELECT ids FROM redact WHERE fp = ? ORDER BY seq DESC LIMIT 1", (fingerprint,)
+    ).fetchone()
+    ids: bytes = b"" if row is None else row[0]
+    starts = range(0, len(ids), USER_ID_HASH_OCTETS)
+    return frozenset(UserIdHash(ids[at : at + USER_ID_HASH_OCTETS]) for at in starts)
 
 
 def is_recorded(db: SqlSession, fingerprint: Fingerprint, nonce: bytes) -> bool:

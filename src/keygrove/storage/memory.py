@@ -19,6 +19,7 @@ from keygrove.storage.store import (
     Page,
     Put,
     Record,
+    Redaction,
     Term,
     TermKind,
     Version,
@@ -27,6 +28,7 @@ from keygrove.storage.store import (
 )
 from keygrove.storage.tally import Tally
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash
 
 
 class MemoryStore:
@@ -36,6 +38,7 @@ class MemoryStore:
         self._puts: dict[Fingerprint, Put] = {}
         self._denials: dict[Fingerprint, Denial] = {}
         self._records: list[Record] = []
+        self._redactions: dict[Fingerprint, Redaction] = {}
         self._changes: dict[Fingerprint, int] = {}
         self._change = 0
         self._tally = Tally()
@@ -79,18 +82,32 @@ class MemoryStore:
         await anyio.lowlevel.checkpoint()
         return [self._denials.get(name) for name in fingerprints]
 
+    async def redactions_of(
+        self, fingerprints: Sequence[Fingerprint]
+    ) -> list[frozenset[UserIdHash]]:
+        """See `store.CertificateStore`."""
+        await anyio.lowlevel.checkpoint()
+        known = [self._redactions.get(name) for name in fingerprints]
+        return [frozenset() if one is None else one.user_ids for one in known]
+
     async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
         known = {(record.fingerprint, record.nonce) for record in self._records}
         return [request in known for request in requests]
 
-    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
+    async def commit(
+        self,
+        writes: Sequence[Write],
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+    ) -> int:
         """See `store.CertificateStore`."""
         asked = [(record.fingerprint, record.nonce) for record in records]
         assert not any(await self.are_recorded(asked))
         self._change += 1
         self._records += records
+        self._redactions.update({one.fingerprint: one for one in redactions})
         for write in writes:
             match write:
                 case Put():
@@ -98,8 +115,7 @@ class MemoryStore:
                 case Denial():
                     self._deny(write)
                 case Lift():
-                    del self._denials[write.fingerprint]
-                    self._tally.lift()
+                    self._lift(write.fingerprint)
         return self._change
 
     def _put(self, put: Put) -> None:
@@ -116,6 +132,13 @@ class MemoryStore:
         removed_bytes = None if old is None else old.size
         self._tally.deny(removed_bytes=removed_bytes, is_first=name not in self._denials)
         self._denials[name] = denial
+
+    def _lift(self, name: Fingerprint) -> None:
+        if name in self._denials:
+            del self._denials[name]
+            self._tally.lift()
+        else:
+            self._tally.remove(self._puts.pop(name).size)
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""

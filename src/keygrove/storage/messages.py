@@ -1,6 +1,6 @@
 """What a shard is asked and what it answers: values only, fit for another process."""
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -10,6 +10,7 @@ from keygrove.storage.candidate import Candidate
 from keygrove.storage.store import Counts, Effect, Progress, Put, Term
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash
 
 
 class ShardApi:
@@ -125,6 +126,28 @@ class Replace(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen
     fingerprint: Fingerprint
     put: Put
     order: Order
+
+
+class Redact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
+    """Remove these user IDs from what is held of a certificate, and take them no more."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    fingerprint: Fingerprint
+    user_ids: frozenset[UserIdHash]
+    order: Order
+
+
+class Unredact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
+    """Take these user IDs again. What was removed does not come back by itself."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    fingerprint: Fingerprint
+    user_ids: frozenset[UserIdHash]
+    order: Order
+
+
+Administer: TypeAlias = Deny | Allow | Replace | Redact | Unredact
+"""What administrators ask for."""
 
 
 class ShardStatus(msgspec.Struct, frozen=True, tag=True):

@@ -60,8 +60,13 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 def may_follow(op: Op, place: Place | None) -> bool:
     """Is such a row a change of what stands there? See `store.Write`."""
-    is_denied = place is not None and place.op is Op.DENY
-    return op is Op.DENY or is_denied == (op is Op.LIFT)
+    match op:
+        case Op.PUT:
+            return place is None or place.op is not Op.DENY
+        case Op.DENY:
+            return True
+        case Op.LIFT:
+            return place is not None and place.op is not Op.LIFT
 
 
 def row_of(write: Write, seq: int, change: int, place: Place | None) -> Row:

@@ -34,6 +34,7 @@ from keygrove.storage.messages import (
     Merged,
     NoSpace,
     Overloaded,
+    Redact,
     Replace,
     Replayed,
     Search,
@@ -41,6 +42,7 @@ from keygrove.storage.messages import (
     ShardStatus,
     Sources,
     Starting,
+    Unredact,
 )
 from keygrove.storage.store import (
     CertificateStore,
@@ -177,6 +179,16 @@ class Shard(Actor[ShardApi]):
 
     @on(Replace)
     def replace(self, message: Replace) -> Administered | Replayed | NoSpace | Failed | Defer:
+        """As `deny`."""
+        return self._put_off_change(AdminRequest(message, self._ctx.reply_to))
+
+    @on(Redact)
+    def redact(self, message: Redact) -> Administered | Replayed | NoSpace | Failed | Defer:
+        """As `deny`."""
+        return self._put_off_change(AdminRequest(message, self._ctx.reply_to))
+
+    @on(Unredact)
+    def unredact(self, message: Unredact) -> Administered | Replayed | NoSpace | Failed | Defer:
         """As `deny`."""
         return self._put_off_change(AdminRequest(message, self._ctx.reply_to))
 

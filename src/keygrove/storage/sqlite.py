@@ -29,12 +29,14 @@ from keygrove.storage.store import (
     Digests,
     Page,
     Record,
+    Redaction,
     Term,
     Version,
     Whole,
     Write,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash
 
 T = TypeVar("T")
 V = TypeVar("V", bound=Version)
@@ -120,6 +122,16 @@ class SqliteStore:
 
         return await self._reader.run(work)
 
+    async def redactions_of(
+        self, fingerprints: Sequence[Fingerprint]
+    ) -> list[frozenset[UserIdHash]]:
+        """See `store.CertificateStore`."""
+
+        def work(db: SqlSession) -> list[frozenset[UserIdHash]]:
+            return [heap.redacted(db, name) for name in fingerprints]
+
+        return await self._reader.run(work)
+
     async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
         """See `store.CertificateStore`."""
 
@@ -128,7 +140,12 @@ class SqliteStore:
 
         return await self._reader.run(work)
 
-    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
+    async def commit(
+        self,
+        writes: Sequence[Write],
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+    ) -> int:
         """See `store.CertificateStore`."""
         assert self._writer is not None, "a store opened read-only takes no commits"
         await self._follower.room()
@@ -141,7 +158,7 @@ class SqliteStore:
         ]
         assert all(may_follow(row.op, place) for row, place in rows)
         await self._writer.run(
-            lambda db: heap.append(db, [row for row, _ in rows], change, records)
+            lambda db: heap.append(db, [row for row, _ in rows], change, records, redactions)
         )
         self._seq += len(rows)
         self._change = change

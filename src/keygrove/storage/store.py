@@ -12,6 +12,7 @@ from typing import NewType, Protocol, TypeAlias
 import msgspec
 
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash
 
 Cursor = NewType("Cursor", bytes)
 
@@ -109,7 +110,7 @@ class Denial(msgspec.Struct, frozen=True):
 
 
 class Lift(msgspec.Struct, frozen=True):
-    """Forget a denial. What was removed does not come back by itself."""
+    """Hold and deny nothing of a fingerprint. What was removed does not come back by itself."""
 
     fingerprint: Fingerprint
     at: int
@@ -117,8 +118,21 @@ class Lift(msgspec.Struct, frozen=True):
 
 
 Write: TypeAlias = Put | Denial | Lift
-"""A change of one certificate. A put of what is denied, and a lift of what is not, are no changes
-of ours: whoever commits asks `denials_of` before."""
+"""A change of one certificate. A put of what is denied, and a lift of what is neither held nor
+denied, are no changes of ours: whoever commits asks before."""
+
+
+class Redaction(msgspec.Struct, frozen=True):
+    """The user IDs of a certificate that are not wanted, in place of those remembered before.
+
+    It says nothing of whether the certificate is held or denied, and outlasts both.
+    """
+
+    fingerprint: Fingerprint
+    user_ids: frozenset[UserIdHash]
+    """None: all are wanted again."""
+    at: int
+    """Seconds, UTC."""
 
 
 class Action(Enum):
@@ -127,6 +141,8 @@ class Action(Enum):
     DENY = 1
     ALLOW = 2
     REPLACE = 3
+    REDACT = 4
+    UNREDACT = 5
 
 
 class Effect(Enum):
@@ -141,6 +157,12 @@ class Effect(Enum):
     """It is denied, and nothing of it was held."""
     DENIED_BEFORE = 5
     """It was denied already, and that denial stands, with its reason."""
+    NOT_HELD = 6
+    """What is redacted is remembered; there was nothing of it to be removed."""
+    NOT_REDACTED = 7
+    """There was nothing to take again."""
+    NOTHING_LEFT = 8
+    """Nothing was replaced: without what is redacted there is nothing left."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -254,15 +276,26 @@ class CertificateStore(Protocol):
         """The denial of each fingerprint, in the order asked. Quick where nothing is denied."""
         ...
 
+    async def redactions_of(
+        self, fingerprints: Sequence[Fingerprint]
+    ) -> list[frozenset[UserIdHash]]:
+        """The user IDs of each certificate that are not wanted, in the order asked."""
+        ...
+
     async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
         """Whether the audit log has these fingerprints and nonces, in the order asked."""
         ...
 
-    async def commit(self, writes: Sequence[Write], records: Sequence[Record] = ()) -> int:
+    async def commit(
+        self,
+        writes: Sequence[Write],
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+    ) -> int:
         """Do all of `writes`, durably, and return the change number.
 
         There is at most one for each fingerprint. `records` become part of the audit log in
-        the same moment; none of them is there already.
+        the same moment; none of them is there already. `redactions` hold from then on.
 
         Raises:
             DiskFullError: nothing was kept.

@@ -26,9 +26,13 @@ class Tally:
     def deny(self, *, removed_bytes: int | None, is_first: bool) -> None:
         """Count one denial: of so much that was held, or of nothing."""
         if removed_bytes is not None:
-            self.certificates -= 1
-            self.packet_bytes -= removed_bytes
+            self.remove(removed_bytes)
         self.denials += is_first
+
+    def remove(self, removed_bytes: int) -> None:
+        """Count one certificate less, which had so many octets."""
+        self.certificates -= 1
+        self.packet_bytes -= removed_bytes
 
     def lift(self) -> None:
         """Count one denial less."""

@@ -9,7 +9,7 @@ from random import Random
 from typing import TypeAlias
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from keygrove import configuration
@@ -36,6 +36,7 @@ from keygrove_protocols.openpgp.certificate import Certificate, canonical, packe
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Bounds, Policy
+from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash, without_user_ids
 
 texts = st.sets(st.sampled_from(["Alice", "Bob <b@x.example>", "Zoë", "jean-luc", ""]))
 
@@ -130,6 +131,57 @@ def test_no_more_is_stored_of_a_flood_than_is_served_and_may_be_set_aside(
     everything = reduce(merge, certificates)
     if len(list(packets(everything))) <= CROWDED.bounds.aside_packets:
         assert held.digest == digest_of(everything)
+
+
+redactions = st.frozensets(st.sampled_from(["Alice", "Bob <b@x.example>", "Nobody"]))
+
+
+@given(st.lists(received, min_size=1, max_size=4), st.randoms(), policies, redactions)
+def test_p102_redacted_user_ids_are_left_out_in_any_order_and_number(
+    certificates: list[Certificate], random: Random, policy: Policy, texts: frozenset[str]
+) -> None:
+    """What is stored is what would be, had they never been in what came in.
+
+    Of certificates that stand alone without them: others are taken where something is held only.
+    """
+    redacted = frozenset(user_id_hash(text.encode()) for text in texts)
+    less = [without(one, texts) for one in certificates]
+    assume(all(candidate(one, policy, Cause.UPLOAD).put is not None for one in less))
+    shuffled = [*certificates, *certificates]
+    random.shuffle(shuffled)
+    known = held_after(certificates, policy, redacted)
+    assert held_after(shuffled, policy, redacted) == known
+    assert at_once(certificates, policy, redacted) == known
+    assert held_after(less, policy, frozenset()) == known
+    if known is not None:
+        found = findings_of(known.packets, known.aside)
+        assert without_user_ids(found, redacted) is found
+
+
+def without(certificate: Certificate, texts: frozenset[str]) -> Certificate:
+    bodies = {text.encode() for text in texts}
+    kept = tuple(one for one in certificate.components if one.packet.body not in bodies)
+    return Certificate(certificate.primary, certificate.direct, kept)
+
+
+def held_after(
+    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[UserIdHash]
+) -> Held | None:
+    """One after the other; None if nothing is left of any of them."""
+    held: Held | None = None
+    for one in certificates:
+        incoming = [candidate(one, policy, Cause.UPLOAD)]
+        put = absorb(held, incoming, policy, CREATED, redacted).put
+        held = held if put is None else Held(put.digest, put.packets, put.aside)
+    return held
+
+
+def at_once(
+    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[UserIdHash]
+) -> Held | None:
+    incoming = [candidate(one, policy, Cause.UPLOAD) for one in certificates]
+    put = absorb(None, incoming, policy, CREATED, redacted).put
+    return None if put is None else Held(put.digest, put.packets, put.aside)
 
 
 @given(states)

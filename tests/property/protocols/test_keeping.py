@@ -291,6 +291,30 @@ def test_p083_bounds_keep_the_same_of_parts_as_of_the_whole(
     assert kept(whole, policy) == whole
 
 
+REVOKERS_FLOOD = [
+    signed(one, REVOKES, created=CREATED + at * 5 % 7)
+    for at, one in enumerate([BOB, CAROL, SUBKEY] * 3)
+]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(REVOKERS_FLOOD)), min_size=2, max_size=3),
+    st.builds(Bounds, third_party_signatures=st.integers(0, 6))
+    | st.builds(Bounds, packets=st.integers(4, 12))
+    | st.builds(Bounds, certificate_octets=st.integers(400, 2000)),
+)
+def test_p083_bounds_keep_the_same_of_revocations_by_others(
+    chosen: list[list[Packet]], bounds: Bounds
+) -> None:
+    policy = Policy(bounds=bounds)
+    lets_bob = signed(ALICE, DIRECT, hashed=revoker(BOB.key.fingerprint))
+    name = (Component(NAME, (SELF,)),)
+    parts = [Certificate(ALICE.primary, (lets_bob, *some), name) for some in chosen]
+    whole = kept(reduce(merge, parts), policy)
+    assert kept(reduce(merge, [kept(one, policy) for one in parts]), policy) == whole
+    assert kept(whole, policy) == whole
+
+
 @given(unanchored())
 def test_p083_only_what_nobody_bound_has_to_come_again(parts: list[Certificate]) -> None:
     """The exception that the rules name, exactly: with it the law holds for any parts."""

@@ -3,7 +3,7 @@
 import anyio
 
 from keygrove.settings import Settings, StorageSettings
-from keygrove_chaos.certificates import made
+from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.client import Hkp
 from keygrove_chaos.machine import Machine
 from keygrove_chaos.network import Network
@@ -23,7 +23,7 @@ async def digests(world: World, end: str) -> list[str]:
         tasks.start_soon(machine.keep)
         while not machine.is_whole:  # noqa: ASYNC110 - no time is real
             await anyio.sleep(0.5)
-        reply = await Hkp(machine.door.ask).put(made(1, "a <a@x.example>"))
+        reply = await Hkp(machine.door.ask).put(armored(made(1, "a <a@x.example>")))
         assert reply.status == 200
         machine.hold("test")
         found.append(machine.disk.digest())

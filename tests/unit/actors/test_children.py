@@ -161,7 +161,13 @@ async def test_a007_start_child_checks_the_spec_against_the_supervisor(running: 
             await runtime.supervisor("").start_child(spec)
 
 
-@pytest.mark.parametrize("path", ["nobody", "a", "a/b"])
+async def test_a084_an_actor_of_another_kind_is_at_that_path(running: Running_) -> None:
+    async with running(ChildSpec("a", Peer)) as runtime:
+        with pytest.raises(WrongProtocol, match="a serves PeerApi, not SupApi: ask for PeerApi"):
+            await runtime.supervisor("a").terminate_child("x")
+
+
+@pytest.mark.parametrize("path", ["nobody", "a/b"])
 async def test_a091_no_supervisor_is_at_that_path(running: Running_, path: str) -> None:
     async with running(ChildSpec("a", Peer)) as runtime:
         with pytest.raises(NoProc):

@@ -1,8 +1,8 @@
 """Which test proves which statement of the runtime's contract, so that the map cannot rot.
 
-The contract numbers its statements (A-001 and on) and lists what a conformance suite has to
-show (1 and on). A test carries the numbers of its statements in its name; the list is mapped
-here, each item to the beginning of a test's name.
+The contract numbers its statements (A-001 and on, P-01 and on for ports) and lists what a
+conformance suite has to show (1 and on). A test carries the numbers of its statements in its
+name; the list is mapped here, each item to the beginning of a test's name.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ STATEMENTS = [
     *range(160, 168),
     *range(170, 180),
 ]
+
+PORT_STATEMENTS = range(1, 20)
 
 LATER = {88: "a node that goes down takes its members out of groups: there is one node as yet"}
 
@@ -170,6 +172,13 @@ def test_every_statement_is_named_by_a_test() -> None:
     }
     assert set(STATEMENTS) - named == set(LATER)
     assert named <= set(STATEMENTS), "a name has the number of no statement"
+
+
+def test_every_statement_of_ports_is_named_by_a_test() -> None:
+    named = {
+        int(number) for name in names() for number in re.findall(r"(?:^|_)p(\d{2})(?=_)", name)
+    }
+    assert named == set(PORT_STATEMENTS)
 
 
 def test_every_item_of_the_conformance_list_has_its_test() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from math import nan
@@ -19,6 +20,7 @@ from keygrove_actors import (
     Call,
     CalleeExit,
     ChildSpec,
+    ChildTerminated,
     Crash,
     Ctx,
     Jitter,
@@ -33,6 +35,7 @@ from keygrove_actors import (
     SupRef,
     SupSpec,
     TerminateError,
+    WrongThread,
     multi_call,
     on,
     run,
@@ -289,3 +292,97 @@ async def test_what_an_exception_says_is_told_in_a_line(running: Running) -> Non
             await runtime.whereis("a", JobApi).call(Do(shout))
     assert str(caught.value).isprintable()
     assert str(caught.value).count("words") > 25, "the advice of an error comes last"
+
+
+async def watch(report: Report) -> None: ...
+
+
+@pytest.mark.parametrize("observe", [5, watch], ids=["number", "async"])
+async def test_an_observer_is_a_plain_function(observe: Any) -> None:
+    with pytest.raises(TypeError, match="give a plain function of one report"):
+        async with run(SupSpec(), observe=observe):
+            raise AssertionError("it was started")
+
+
+ODD_REQUESTS: dict[str, tuple[Callable[[Ctx], Any], str]] = {
+    "no task": (lambda ctx: ctx.start_soon(NO), "is no task: give an async function and its"),
+    "a coroutine": (lambda ctx: ctx.start_soon(nothing()), "nothing is called already: give it"),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    "no task to await": (lambda ctx: ctx.tasks.run(NO), "is no task: give an async function"),
+    "no protocol": (lambda ctx: ctx.whereis("a", NO), "is no protocol: give the class that its"),
+    "an actor": (
+        lambda ctx: ctx.supervisor("a").count_children(),
+        "a serves JobApi, not SupApi: ask for JobApi",
+    ),
+    "endless": (
+        lambda ctx: ctx.send_after(10**400, Add(1)),
+        "a timer's delay is 1000.*: give a number of seconds",
+    ),
+}
+
+
+@pytest.mark.parametrize(("what", "told"), ODD_REQUESTS.values(), ids=ODD_REQUESTS)
+async def test_what_a_handler_asks_for_and_cannot_get_is_a_crash_that_says_so(
+    running: Running, what: Callable[[Ctx], Any], told: str
+) -> None:
+    async with running(child(Odd)) as runtime:
+        with pytest.raises(CalleeExit, match=told):
+            await runtime.whereis("a", JobApi).call(Do(what))
+
+
+@pytest.mark.parametrize("way", ["start_soon", "tasks"])
+async def test_a_task_of_a_plain_function_is_a_crash_that_says_so(
+    running: Running, reports: list[Report], way: str
+) -> None:
+    def start(ctx: Ctx) -> None:
+        run_task: Any = ctx.start_soon if way == "start_soon" else ctx.tasks.run
+        run_task(max, 1, 2)
+
+    async with running(child(Odd)) as runtime:
+        await runtime.whereis("a", JobApi).call(Do(start))
+        await anyio.sleep(0.1)
+    (end,) = [r.reason for r in reports if isinstance(r, ChildTerminated)]
+    assert "max gave 2 to await: make a task of an async function" in str(end)
+
+
+async def test_a116_receive_is_told_a_class(running: Running) -> None:
+    class Deaf(Base):
+        @on(Read)
+        async def read(self, message: Read) -> tuple[Any, ...]:
+            return (await self.ctx.receive(NO),)
+
+    async with running(child(Deaf)) as runtime:
+        with pytest.raises(CalleeExit, match="is received by nobody: give the class"):
+            await runtime.whereis("a", JobApi).call(Read())
+
+
+async def test_a149_a_label_does_not_move_a_terminals_cursor(running: Running) -> None:
+    def label(ctx: Ctx) -> int:
+        ctx.set_label("evil\n\x1b[31mred" + "x\n" * 500)
+        return len(ctx.self_ref.label)
+
+    async with running(child(Odd)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        assert await ref.call(Do(label)) == len("a ()") + 200
+        (info,) = runtime.supervisor("").which_children()
+        assert info.ref is not None
+        assert info.ref.label.isprintable()
+
+
+@pytest.mark.parametrize("ask", ["exit", "kill"])
+async def test_a_signal_from_another_thread_is_told_its_way(running: Running, ask: str) -> None:
+    async with running(child(Base)) as runtime:
+        ref = runtime.whereis("a", JobApi)
+        signal = partial(ref.exit, Normal()) if ask == "exit" else ref.kill
+        with (
+            ThreadPoolExecutor() as threads,
+            pytest.raises(WrongThread, match=rf"there, use anyio.from_thread.run_sync\(ref.{ask}"),
+        ):
+            threads.submit(signal).result()
+
+
+@pytest.mark.parametrize("word", ["", "a\nb", "\x1b[31m"])
+async def test_a007_ids_and_names_can_be_printed(word: str) -> None:
+    with pytest.raises(BadSpec, match="use printable characters"):
+        ChildSpec(word, Base)
+    with pytest.raises(BadSpec, match="use printable characters"):
+        ChildSpec("a", Base, name=word)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
 from keygrove_actors import (
+    Actor,
+    CalleeExit,
     ChildRestarting,
     ChildSpec,
+    ChildStarted,
+    Ctx,
     Killed,
     Normal,
     Report,
@@ -17,6 +23,7 @@ from keygrove_actors import (
     Shutdown,
     ShutdownError,
     StartError,
+    StartFailed,
     State,
     StopLate,
     StopOverrun,
@@ -24,7 +31,10 @@ from keygrove_actors import (
     SupApi,
     SupSpec,
     TerminateError,
+    Unkillable,
+    Zombie,
     on,
+    run,
 )
 from tests.unit.actors.children import Child, ChildApi, Crashes, Ends, Ping, child, ends
 from tests.unit.actors.conftest import Running
@@ -229,3 +239,104 @@ async def test_a013_a_child_that_unlinks_itself_cannot_hang_the_stop(
         await runtime.whereis("lonely", ChildApi).call(Ping())
     assert log[-1] == "lonely is down"
     assert ends(reports) == [("sub/lonely", Shutdown()), ("sub", Shutdown())]
+
+
+class Shielded(Actor[ChildApi]):
+    """Ends when it is let, whatever kills it: in `init`, or in a task."""
+
+    def __init__(self, letting: anyio.Event, *, init: bool) -> None:
+        self.letting, self.is_in_init = letting, init
+
+    async def init(self, ctx: Ctx) -> None:
+        if self.is_in_init:
+            await self.go()
+        ctx.start_soon(self.go)
+
+    async def go(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.letting.wait()
+
+
+@pytest.fixture
+async def letting() -> AsyncGenerator[anyio.Event, None]:
+    """Set at the test's end, since trio waits for whoever waits for it."""
+    event = anyio.Event()
+    yield event
+    event.set()
+
+
+@pytest.mark.parametrize("is_in_init", [True, False], ids=["init", "task"])
+async def test_a177_who_outlives_its_kill_is_left_behind_by_name(
+    reports: list[Report], letting: anyio.Event, is_in_init: bool
+) -> None:
+    start = partial(Shielded, letting, init=is_in_init)
+    tree = SupSpec(children=(ChildSpec("a", start, init_timeout=1.0, shutdown=1.0),))
+    began = anyio.current_time()
+    with pytest.raises(Unkillable, match=r"^still running, though .*: a; mend") as caught:
+        async with run(tree, observe=reports.append, kill_grace=2.0):
+            pass
+    assert anyio.current_time() - began == pytest.approx(1.0 + 2 * 2.0, abs=0.1)
+    assert caught.value.paths == ("a",)
+    assert isinstance(caught.value.__context__, StartFailed) is is_in_init
+    assert Zombie("a", "a", 2.0) in reports
+    letting.set()
+    told = list(reports)
+    await anyio.sleep(1.0)
+    assert reports == told, "what it does then is nobody's any more"
+
+
+async def test_a177_who_cancels_the_tree_is_told_of_them_too(letting: anyio.Event) -> None:
+    tree = SupSpec(children=(ChildSpec("a", partial(Shielded, letting, init=False)),))
+
+    async def run_for_a_second() -> None:
+        with anyio.move_on_after(1.0):
+            async with run(tree, stop_deadline=1.0) as runtime:
+                await runtime.wait()
+
+    with pytest.raises(Unkillable):
+        await run_for_a_second()
+
+
+async def test_a172_a_fenced_actor_starts_no_tasks(running: Running, letting: anyio.Event) -> None:
+    ends: list[str] = []
+
+    class Eager(Shielded):
+        async def init(self, ctx: Ctx) -> None:
+            await self.go()
+            ctx.start_soon(self.note)
+            try:
+                await ctx.tasks.run(self.note)
+            except CalleeExit as error:
+                ends.append(str(error.reason))
+
+        async def note(self) -> None:
+            ends.append("ran")
+
+    spec = ChildSpec("a", partial(Eager, letting, init=True), init_timeout=1.0)
+    with pytest.raises(Unkillable):
+        async with running(spec):
+            pass
+    letting.set()
+    await anyio.sleep(1.0)
+    assert ends == ["did not finish init in time"]
+
+
+async def test_a172_an_init_that_outlives_its_kill_does_not_start_after_its_successor(
+    running: Running, reports: list[Report], letting: anyio.Event
+) -> None:
+    late = anyio.Event()
+
+    class Late(Shielded):
+        async def init(self, ctx: Ctx) -> None:
+            if ctx.incarnation == 2:
+                await self.go()
+                late.set()
+
+    spec = ChildSpec("a", partial(Late, letting, init=True), name="a", init_timeout=1.0)
+    async with running(spec, intensity=5) as runtime:
+        runtime.whereis("a", ChildApi).kill()
+        await anyio.sleep(10.0)
+        letting.set()
+        await late.wait()
+        await anyio.sleep(0.1)
+    assert [r.incarnation for r in reports if isinstance(r, ChildStarted)] == [1, 3]

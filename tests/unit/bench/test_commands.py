@@ -21,8 +21,6 @@ def bench(*words: str, exit_code: int = 0) -> Report:
     return msgspec.json.decode(ran.stdout, type=Report)
 
 
-@pytest.mark.slow
-@pytest.mark.slow
 def test_a_simulation_is_measured_on_both_engines() -> None:
     report = bench("simulation", "--quick")
     rows = {row.id: row for row in report.results}
@@ -46,29 +44,24 @@ def test_a_simulation_is_measured_on_both_engines() -> None:
     assert all(isinstance(row.value, float) and row.value >= 0 for row in report.results)
 
 
-@pytest.mark.slow
 def test_a_campaign_says_of_each_engine_which_runs_differ() -> None:
     report = bench("campaign", "determinism", "--seeds", "1", "--first-seed", "7")
     assert [row.id for row in report.results] == ["toy-aio", "toy-trio", "nodes-aio", "nodes-trio"]
     assert all(row.holds for row in report.results)
 
 
-@pytest.mark.slow
-@pytest.mark.slow
 def test_a_campaign_runs_seeds_on_both_engines() -> None:
     report = bench("campaign", "seeds", "--seeds", "2", "--first-seed", "5000")
     assert [row.id for row in report.results] == ["seeds-aio", "seeds-trio", "reach"]
     assert all(row.value == 0 for row in report.results)
 
 
-@pytest.mark.slow
 def test_a_campaign_that_finds_no_bug_says_so() -> None:
     report = bench("campaign", "mutants", "--seeds", "1", "--first-seed", "0", exit_code=1)
     alive = next(row for row in report.results if row.id == "alive")
     assert alive.holds is False
 
 
-@pytest.mark.slow
 def test_arithmetic_is_measured_beside_rsa_4096() -> None:
     report = bench("arithmetic")
     rows = {row.id: row for row in report.results}

@@ -2,7 +2,8 @@
 
     "a puts x y | a ok | b gets | b ok x y | c@n2 gets/K2 | c info | n1 drain"
 
-Who, perhaps at which node; what, perhaps of which key; which packets. Names of nodes begin with
+Who, perhaps at which node; what, perhaps of which key; which packets, those forged with a `!`, or
+which nonce. Names of nodes begin with
 an n, those of clients do not.
 """
 
@@ -16,6 +17,7 @@ VERBS = {
     "gets": Function.GET,
     "deletes": Function.DELETE,
     "denies": Function.DENY,
+    "allows": Function.ALLOW,
 }
 ANSWERS = {"ok": Phase.OK, "fail": Phase.FAIL, "info": Phase.INFO}
 
@@ -36,8 +38,10 @@ def told(story: str) -> list[Event]:
             found, detail = _answer(rest)
             history.close(waiting.pop(client), ANSWERS[verb], found, detail, now=now)
         else:
-            about = About(where or "n1", VERBS[verb], key or "K", tuple(rest))
-            waiting[client] = history.invoke(client, about, now=now)
+            honest = tuple(word for word in rest if not word.startswith("!"))
+            forged = tuple(word[1:] for word in rest if word.startswith("!"))
+            about = About(where or "n1", VERBS[verb], key or "K", honest)
+            waiting[client] = history.invoke(client, about, Detail(forged=forged), now=now)
     return list(history.events)
 
 

@@ -63,6 +63,8 @@ SWIZZLE = {"kind": "net.swizzle", "hosts": ["c0"], "spread_s": 1}
         (("clients", "c0"), "n7", "clients.c0: there is no 'n7'"),
         (("program", 2, "client"), "c9", "program[2].client: there is no"),
         (("program", 2, "key"), -1, "$.program[2].key"),
+        (("program", 2, "verb"), "block", "is no nonce: write 32 hexadecimal digits"),
+        (("presets",), {"n7": "minimal"}, "presets: there is no 'n7'"),
         (("features", "net.sad"), True, "$.features"),
         (("faults", 1, "node"), "n7", "faults[1].node: there is no 'n7'"),
         (("faults", 1, "links"), [["c0", "n7"]], "faults[1].links: there is no 'n7'"),

@@ -106,10 +106,159 @@ GOOD: Mapping[str, tuple[str, Setup, View]] = {
     "I-23: succeeds elsewhere": ("n2 fault | a gets | a ok", Setup(), NOTHING),
     "I-23: fails when nothing is faulty": ("a gets | a info", Setup(), NOTHING),
     "I-23: refused": ("n2 fault | a gets | a fail 429", Setup(), NOTHING),
+    "I-02: what is forged is not shown": (
+        "a puts x !f | a ok | b gets | b ok x",
+        Setup(),
+        holding(K="x"),
+    ),
+    "I-02: of another key": (
+        "a puts x !y | a ok | b puts/L y | b ok",
+        Setup(),
+        holding(K="x", L="y"),
+    ),
+    "I-06: gone and refused": (
+        f"{PUT} | b denies | b ok | c gets | c ok | c puts y | c fail 422",
+        Setup(),
+        holding(),
+    ),
+    "I-06: put while it was denied": (
+        "a puts x | b denies | b ok | a ok | c gets | c ok",
+        Setup(),
+        holding(),
+    ),
+    "I-06: on another node": ("b@n2 denies | b ok | a puts x | a ok", Setup(), holding(K="x")),
+    "I-06: perhaps denied": ("b denies | b info | a puts x | a ok", Setup(), holding(K="x")),
+    "I-06: allowed again": (
+        "b denies | b ok | b allows | b ok | a puts x | a ok",
+        Setup(),
+        holding(K="x"),
+    ),
+    "I-06: perhaps allowed again": (
+        "b denies | b ok | b allows | b info | a puts x | a ok",
+        Setup(),
+        holding(K="x"),
+    ),
+    "I-06: perhaps allowed after it": (
+        "b allows | b info | c denies | c ok | a puts x | a ok",
+        Setup(),
+        holding(K="x"),
+    ),
+    "I-06: allowed beside it": (
+        "b allows | c denies | b ok | c ok | a puts x | a ok",
+        Setup(),
+        holding(K="x"),
+    ),
+    "I-15: refused when it comes again": (
+        "b denies 1x | b ok | b denies 1x | b fail 409",
+        Setup(),
+        NOTHING,
+    ),
+    "I-15: another order": ("b denies 1x | b ok | b denies 2x | b ok", Setup(), NOTHING),
+    "I-15: perhaps not done": ("b denies 1x | b info | b denies 1x | b ok", Setup(), NOTHING),
+    "I-15: on another node": ("b denies 1x | b ok | b@n2 denies 1x | b ok", Setup(), NOTHING),
+    "I-15: of another key": ("b denies 1x | b ok | b denies/L 1x | b ok", Setup(), NOTHING),
+    "I-13: denied and allowed": (
+        f"{PUT} | b denies | b ok | b allows | b ok | a puts y | a ok | c gets | c ok y",
+        Setup(),
+        NOTHING,
+    ),
     "I-13: an order": (f"{PUT} | b deletes | b ok | c gets | c ok", Setup(), NOTHING),
 }
 
 BAD: Mapping[str, tuple[str, Setup, View, str]] = {
+    "I-02: forged and shown": (
+        "a puts x !f | a ok | b gets | b ok x f",
+        Setup(),
+        NOTHING,
+        "n1 shows f of key K at 3 s, which somebody else signed in its name",
+    ),
+    "I-02: forged and held": ("a puts x !f | a ok", Setup(), holding(K="xf"), "n1 shows f"),
+    "I-02: refused and held": ("a puts x !f | a fail 422", Setup(), holding(K="f"), "n1 shows f"),
+    "I-02: shown elsewhere": (
+        "a puts x !f | a ok | b@n2 gets | b ok f",
+        Setup(),
+        NOTHING,
+        "n2 shows f",
+    ),
+    "I-02: never answered": (
+        "a puts x !f | a info | b gets | b ok f",
+        Setup(),
+        NOTHING,
+        "n1 shows f",
+    ),
+    "I-06: still shown": (
+        f"{PUT} | b denies | b ok | c gets | c ok x",
+        Setup(),
+        NOTHING,
+        "n1 shows key K at 5 s, which it was told to deny",
+    ),
+    "I-06: still held": (f"{PUT} | b denies | b ok", Setup(), holding(K="x"), "n1 holds key K"),
+    "I-06: taken again": (
+        "b denies | b ok | a puts x | a ok",
+        Setup(),
+        NOTHING,
+        "n1 took key K at 3 s",
+    ),
+    "I-06: still found": (
+        "b denies | b ok",
+        Setup(),
+        looked(terms={"alice": frozenset()}, index={"alice": frozenset("K")}),
+        "n1 finds key K",
+    ),
+    "I-06: denied once more": (
+        "b denies | b ok | b allows | b ok | b denies | b ok | a puts x | a ok",
+        Setup(),
+        NOTHING,
+        "n1 took key K",
+    ),
+    "I-15: done twice": (
+        "b denies 1x | b ok | b denies 1x | b ok",
+        Setup(),
+        NOTHING,
+        "n1 carried out the deny of key K again at 3 s: its nonce was spent",
+    ),
+    "I-15: done again by another": (
+        "b denies 1x | b ok | c denies 1x | c ok",
+        Setup(),
+        NOTHING,
+        "carried out the deny",
+    ),
+    "I-15: done again after a start": (
+        "b denies 1x | b ok | n1 exit | n1 start | b denies 1x | b ok",
+        Setup(),
+        NOTHING,
+        "carried out the deny",
+    ),
+    "I-15: lifted twice": (
+        "b denies 1x | b ok | c allows 2x | c ok | b denies 3x | b ok | c allows 2x | c ok",
+        Setup(),
+        NOTHING,
+        "carried out the allow of key K again",
+    ),
+    "I-15: among others": (
+        "b denies 1x | b ok | c denies 2x | c ok | b denies 1x | b ok",
+        Setup(),
+        NOTHING,
+        "carried out the deny",
+    ),
+    "I-13: denied and shown later": (
+        f"{PUT} | b denies | b ok | b allows | b ok | c gets | c ok x",
+        Setup(),
+        NOTHING,
+        "no order explains the get",
+    ),
+    "I-03: other octets": (
+        f"{PUT} | b@n2 puts x | b ok",
+        Setup(),
+        View(
+            99 * NANOSECONDS,
+            tuple(
+                NodeView(node=name, policy=name, keys={"K": frozenset("x")}, digests={"K": octets})
+                for name, octets in (("n1", "aa"), ("n2", "bb"))
+            ),
+        ),
+        "n1 and n2 hold the same packets of key K in other octets",
+    ),
     "I-01: gone": (
         PUT,
         Setup(),
@@ -284,7 +433,7 @@ def test_c085_what_is_disabled_is_in_the_verdict_line() -> None:
     watching = monitor(Setup(), {"I-24": "no index yet"})
     watching.final(NOTHING, [])
     assert watching.verdict_line() == (
-        "10 of 10 invariants held; disabled: I-08 (no supervision tree was given), "
+        "13 of 13 invariants held; disabled: I-08 (no supervision tree was given), "
         "I-10 (no supervision tree was given), I-11 (no supervision tree was given), "
         "I-24 (no index yet)"
     )
@@ -300,13 +449,13 @@ def test_c083_what_is_unknown_is_told_so_and_not_counted_as_held() -> None:
     shown = " ".join(f"x{number}" for number in range(21))
     watching = judged(f"b deletes | b ok | {crowd} | c gets | c ok {shown}", WITH_TREE)
     assert watching.violations == []
-    assert watching.verdict_line() == "13 of 14 invariants held; unknown: I-13"
+    assert watching.verdict_line() == "16 of 17 invariants held; unknown: I-13"
 
 
 def test_the_first_violation_of_each_invariant_is_kept() -> None:
     watching = judged(f"{PUT} | a gets | a ok | a gets | a fail 500 | a gets | a ok", WITH_TREE)
     assert [one.invariant for one in watching.violations] == ["I-14", "I-20", "I-01", "I-13"]
-    assert watching.verdict_line() == ("10 of 14 invariants held; violated: I-01, I-13, I-14, I-20")
+    assert watching.verdict_line() == ("13 of 17 invariants held; violated: I-01, I-13, I-14, I-20")
 
 
 def test_every_invariant_is_described_and_watched() -> None:

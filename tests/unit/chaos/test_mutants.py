@@ -105,6 +105,9 @@ def test_mutants_are_read_from_files_and_a_bad_file_is_named(tmp_path: Path) -> 
     fields = [f"{name} = {json.dumps(value)}" for name, value in msgspec.to_builtins(LOSES).items()]
     (tmp_path / "a.toml").write_text("\n".join(["[[mutant]]", *fields]))
     assert read_mutants(tmp_path) == [LOSES]
+    (tmp_path / "b.toml").write_text((tmp_path / "a.toml").read_text())
+    with pytest.raises(msgspec.ValidationError, match=r"b\.toml: there are two M-01: rename one"):
+        read_mutants(tmp_path)
     (tmp_path / "b.toml").write_text("[[mutant]]\nid = 3\n")
     with pytest.raises(msgspec.ValidationError, match=r"b\.toml"):
         read_mutants(tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from keygrove.points import CRASHES
 from keygrove_chaos.net_faults import Flap, LinkFault, Partition, Swizzle
-from keygrove_chaos.plan import CrashAt, Plan
+from keygrove_chaos.plan import PUTS, CrashAt, Plan
 from keygrove_chaos.swarm import CALM, FEATURES, MODES, ORDERLY, SETTINGS, plan_for
 
 pytestmark = pytest.mark.slow
@@ -62,6 +62,26 @@ def test_c012_every_shape_of_partition_is_drawn(plans: list[Plan]) -> None:
     assert all(shapes[name] >= 20 for name in (*names, "by port", "by size", "old streams only"))
 
 
+def test_every_verb_is_drawn_and_some_orders_are_sent_again(plans: list[Plan]) -> None:
+    verbs = Counter(ask.verb for plan in plans for ask in plan.program)
+    known = PUTS | {"get", "search", "block", "unblock"}
+    assert set(verbs) == known
+    assert min(verbs.values()) >= 20
+    orders = Counter(
+        (plan.seed, ask.text) for plan in plans for ask in plan.program if ask.verb == "block"
+    )
+    assert max(orders.values()) == 2
+    presets = Counter(preset for plan in plans for preset in plan.presets.values())
+    assert len(presets) == 3
+
+
+def test_a_plan_of_before_presets_is_a_plan(plans: list[Plan]) -> None:
+    (plan,) = [plan for plan in plans if not plan.presets][:1]
+    known = msgspec.to_builtins(plan)
+    del known["presets"]
+    assert msgspec.convert(known, Plan) == plan
+
+
 def test_every_crash_point_is_armed_somewhere(plans: list[Plan]) -> None:
     armed = {
         fault.what.point
@@ -77,7 +97,7 @@ def test_a_feature_more_changes_no_other(monkeypatch: pytest.MonkeyPatch) -> Non
         n for n in range(99) if plan_for(n).mode == "safety" and plan_for(n).features["kill"]
     )
     before = [fault for fault in plan_for(seed).faults if fault.id.startswith("kill")]
-    features = {**FEATURES, "net.cut": 1.0, "disk.slow": 1.0}
+    features = {**FEATURES, "net.cut": 1.0, "disk.slow": 1.0, "ask.admin": 1.0, "presets": 1.0}
     monkeypatch.setattr("keygrove_chaos.swarm.FEATURES", features)
     after = [fault for fault in plan_for(seed).faults if fault.id.startswith("kill")]
     assert before == after

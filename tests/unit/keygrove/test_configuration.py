@@ -268,9 +268,20 @@ def test_every_possible_address_is_taken(address: str) -> None:
 
 def test_one_address_is_for_one_purpose(tmp_path: Path) -> None:
     text = '[http]\nlisten = ["h:1"]\n[metrics]\nlisten = ["h:1"]'
-    assert "metrics.listen: h:1 is already used by http.listen" in refusal(text, tmp_path)
+    source = f"(file {tmp_path / 'keygrove.toml'})"
+    said = f"metrics.listen {source}: h:1 is already used by http.listen {source}"
+    assert said in refusal(text, tmp_path)
     text = '[http]\nlisten = ["h:1", "h:1"]'
-    assert "http.listen: h:1 is already used by http.listen" in refusal(text, tmp_path)
+    assert f"http.listen {source}: h:1 is already used by http.listen" in refusal(text, tmp_path)
+
+
+def test_an_address_that_is_taken_by_a_default_is_told_with_both_origins() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(environment={"KEYGROVE_HTTP__LISTEN": "127.0.0.1:9626"})
+    assert str(raised.value) == (
+        "metrics.listen (default): 127.0.0.1:9626 is already used by "
+        "http.listen (environment KEYGROVE_HTTP__LISTEN); choose another port"
+    )
 
 
 def test_any_number_of_addresses_may_leave_the_choice_to_the_system(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ async def test_an_error_is_json_for_whoever_asked_for_it(node: SimulatedNode) ->
     assert list(msgspec.json.decode(reply.body)) == ["error"]
 
 
-async def test_a_secret_key_is_never_repeated(node: SimulatedNode) -> None:
+async def test_p108_a_secret_key_is_never_repeated(node: SimulatedNode) -> None:
     secret = join([Packet(Tag.SECRET_KEY, b"\x04 the secret itself")])
     reply = await add(node, form(secret))
     assert reply.status == 422

@@ -1,7 +1,7 @@
 """Administrators' requests, through a whole node."""
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import quote_from_bytes
 
@@ -13,11 +13,12 @@ from keygrove.storage.shard import OpenStore
 from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.node import EPOCH, SimulatedNode, memory_stores, simulated_node
 from keygrove_chaos.servers import Reply
-from keygrove_chaos.signing import Signer
+from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.hkp.admin import AdminAction, AdminRequest, write_request
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, to_bytes
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.packets import join
+from keygrove_protocols.openpgp.redaction import user_id_hash
 from keygrove_protocols.openpgp.signatures import KEY_REVOCATION
 
 pytestmark = pytest.mark.anyio
@@ -274,7 +275,10 @@ async def test_p101_an_administrator_whose_certificate_is_not_held_is_refused(
 ) -> None:
     await ask(node, request(AdminAction.DELETE, ADMIN))
     reply = await ask(node, request(AdminAction.DELETE, ALICE, nonce=2))
-    assert (reply.status, b"of 1 administrators 0 have" in reply.body) == (422, True)
+    assert (reply.status, b"of 1 administrators' certificates 0 are held" in reply.body) == (
+        422,
+        True,
+    )
     assert b"if yours is not, submit it" in reply.body
     assert await held(node, ALICE)
 
@@ -298,13 +302,91 @@ async def test_what_is_done_and_what_is_refused_is_logged_and_counted(node: Simu
     assert done.facts == {
         "action": "delete",
         "result": "done",
-        "fingerprint": fingerprint(ALICE).hex(),
-        "by": fingerprint(ADMIN).hex(),
+        "fingerprint": fingerprint(ALICE).hex().upper(),
+        "by": fingerprint(ADMIN).hex().upper(),
         "nonce": "00" * 15 + "01",
     }
     assert (refused.level, refused.facts["code"]) == ("warning", "UnknownSigner")
     assert 'keygrove_admin_actions_total{action="delete",result="done"} 1.0' in scraped
     assert 'keygrove_admin_refusals_total{code="UnknownSigner"} 1.0' in scraped
+
+
+ALICES = made(1, "Alice", "Alice at work")
+AT_WORK = made(1, "Alice at work")
+
+
+def about(action: AdminAction, *texts: str, nonce: int = 1) -> AdminRequest:
+    """A request about user IDs of Alice's."""
+    user_ids = tuple(user_id_hash(text.encode()) for text in texts)
+    return msgspec.structs.replace(request(action, ALICE, nonce=nonce), user_ids=user_ids)
+
+
+async def load(node: SimulatedNode, certificate: Certificate) -> None:
+    """As a dump, or a peer, brings it."""
+    octets = msgspec.msgpack.encode([to_bytes(certificate)])
+    assert (await node.control.ask("POST", "/load", octets, {})).status == 200
+
+
+async def test_p102_a_redacted_user_id_does_not_return_whatever_the_route(
+    node: SimulatedNode,
+) -> None:
+    assert await add(node, ALICES) == 200
+    reply = await ask(node, about(AdminAction.REDACT, "Alice"))
+
+    assert (reply.status, results(reply)) == (200, ["done"])
+    assert await held(node, ALICE) == to_bytes(AT_WORK)
+    search = await node.http.ask("GET", "/pks/lookup?op=index&options=mr&search=Alice&exact=on")
+    assert search.status == 404
+    assert await add(node, ALICES) == 200
+    await load(node, ALICES)
+    await load(node, ALICE)
+    assert await held(node, ALICE) == to_bytes(AT_WORK)
+    revocation = Signer(1).sign(KEY_REVOCATION, ALICE.primary, hashed=subpacket(29, b"\1"))
+    assert (await post(node, "add", keytext=join([revocation]))).status == 200
+    revoked = Certificate(AT_WORK.primary, (revocation,), AT_WORK.components)
+    assert await held(node, ALICE) == to_bytes(revoked)
+
+    reply = await ask(node, about(AdminAction.UNREDACT, "Alice", nonce=2))
+    assert (reply.status, results(reply)) == (200, ["done"])
+    await load(node, ALICES)
+    both = Certificate(ALICES.primary, (revocation,), ALICES.components)
+    assert await held(node, ALICE) == to_bytes(both)
+
+
+async def test_p102_what_has_nothing_but_a_redacted_user_id_is_not_taken(
+    node: SimulatedNode,
+) -> None:
+    assert results(await ask(node, about(AdminAction.REDACT, "Alice"))) == ["done"]
+    assert await held(node, ALICE) == b""
+    reply = await post(node, "add", keytext=armored(ALICE))
+    (entry,) = msgspec.json.decode(reply.body)["invalid"]
+    assert (reply.status, entry["comment"]) == (
+        422,
+        "nothing of it is left without the user IDs that are not taken here",
+    )
+    assert await add(node, AT_WORK) == 200
+    assert await held(node, ALICE) == to_bytes(AT_WORK)
+
+
+async def test_what_is_not_held_is_redacted_ahead_and_taken_again_only_if_it_is(
+    node: SimulatedNode,
+) -> None:
+    ahead = await ask(node, about(AdminAction.REDACT, "Alice at work"))
+    assert (ahead.status, results(ahead)) == (200, ["redacted-not-held"])
+    assert await add(node, ALICES) == 200
+    assert await held(node, ALICE) == to_bytes(ALICE)
+    nothing = await ask(node, about(AdminAction.UNREDACT, "Alice", nonce=2))
+    assert (nothing.status, results(nothing)) == (409, ["not-redacted"])
+    scraped = (await node.metrics.ask("GET", "/metrics")).body.decode()
+    line = 'keygrove_admin_actions_total{action="redact-uid",result="redacted-not-held"} 1.0'
+    assert line in scraped
+
+
+async def test_no_user_id_is_in_the_log_of_a_redaction(node: SimulatedNode) -> None:
+    await add(node, made(1, "Secret <s@x.example>"))
+    await ask(node, about(AdminAction.REDACT, "Secret <s@x.example>"))
+    assert node.log.events("certificate administered")
+    assert [line for line in node.log.lines if "Secret" in str(line.facts)] == []
 
 
 async def test_without_administrators_there_are_no_such_paths() -> None:
@@ -373,8 +455,15 @@ async def test_h082_a_replayed_replacement_of_hockeypucks_form_is_refused(
     assert (await hockeypuck(node, "replace", BOBBY, created=EPOCH + 2)).status == 200
 
 
-async def local(node: SimulatedNode, action: str, *names: Fingerprint) -> Reply:
-    wanted = {"action": action, "fingerprints": [one.hex() for one in names], "reason": "spam"}
+async def local(
+    node: SimulatedNode, action: str, *names: Fingerprint, user_ids: Sequence[str] = ()
+) -> Reply:
+    wanted = {
+        "action": action,
+        "fingerprints": [one.hex() for one in names],
+        "reason": "spam",
+        "user_ids": [user_id_hash(text.encode()).hex() for text in user_ids],
+    }
     return await node.control.ask("POST", "/admin", msgspec.json.encode(wanted), {})
 
 
@@ -391,3 +480,17 @@ async def test_whoever_works_on_the_machine_needs_no_signature() -> None:
         assert (await local(node, "unblock", name)).status == 409
         assert (await local(node, "replace", name)).status == 400
         assert (await local(node, "block")).status == 400
+
+
+async def test_on_the_machine_user_ids_are_redacted_without_a_signature() -> None:
+    async with running(settings_for()) as node:
+        name = fingerprint(ALICE)
+        assert await add(node, ALICES) == 200
+        done = await local(node, "redact-uid", name, user_ids=["Alice"])
+        assert (done.status, results(done)) == (200, ["done"])
+        assert await held(node, ALICE) == to_bytes(AT_WORK)
+        assert (await local(node, "unredact-uid", name, user_ids=["Alice"])).status == 200
+        assert await add(node, ALICES) == 200
+        assert await held(node, ALICE) == to_bytes(ALICES)
+        assert (await local(node, "redact-uid", name)).status == 400
+        assert (await local(node, "block", name, user_ids=["Alice"])).status == 400

@@ -17,8 +17,10 @@ from keygrove_protocols.openpgp.certificate import (
     Certificate,
     Component,
     fingerprint,
+    group,
     key,
 )
+from keygrove_protocols.openpgp.packets import split
 
 pytestmark = pytest.mark.anyio
 
@@ -226,8 +228,24 @@ async def test_the_index_as_json_has_the_same_certificates(filled: SimulatedNode
     assert [one["fingerprint"] for one in listed] == [hexed(CAROL), hexed(BOB)]
 
 
+async def test_p104_a_key_id_that_several_have_returns_them_all(filled: SimulatedNode) -> None:
+    """By a subkey that both have bound; index and storage do not ask how they came by the ID."""
+    erin = made(5, "Erin", subkeys=[11], created=CREATED + 1)
+    await add(filled, erin)
+    shared = key(made(11, created=CREATED + 1)).key_id.hex()
+    in_order = sorted([ALICE, erin], key=fingerprint)
+    listed = await look(filled, f"op=index&options=mr&search=0x{shared}")
+    assert sorted(one.fingerprint for one in parse_index(listed.body)) == [
+        fingerprint(one) for one in in_order
+    ]
+    found = group(split(packets_in(await look(filled, f"search=0x{shared}&op=get")), BULK), BULK)
+    assert sorted(hexed(one) for one in found if isinstance(one, Certificate)) == [
+        hexed(one) for one in in_order
+    ]
+
+
 @pytest.mark.parametrize("op", ["index", "vindex"])
-async def test_the_index_for_people_is_html_and_safe(filled: SimulatedNode, op: str) -> None:
+async def test_p107_the_index_for_people_is_html_and_safe(filled: SimulatedNode, op: str) -> None:
     await add(filled, made(5, "<script>alert(1)</script> Eve"))
     reply = await look(filled, f"op={op}&search=eve")
     assert reply.headers["content-type"] == "text/html; charset=utf-8"

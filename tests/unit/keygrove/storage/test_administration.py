@@ -25,10 +25,12 @@ from keygrove.storage.messages import (
     Merged,
     NoSpace,
     Order,
+    Redact,
     Replace,
     Replayed,
     Search,
     ShardApi,
+    Unredact,
 )
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import OpenStore, Shard
@@ -49,13 +51,16 @@ from keygrove_chaos.node import InlineCompute, LoopClock
 from keygrove_chaos.stores import HookedStore, Notes, finished
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.policy import VERIFIED
+from keygrove_protocols.openpgp.redaction import user_id_hash
 from tests.loops import Backend, virtual_trio
 
 pytestmark = pytest.mark.anyio
 
 ALICE, BOB = made(1, "Alice <a@x.example>"), made(1, "Bob")
-OTHER = made(2, "Other")
+CAROL, OTHER = made(1, "Carol"), made(2, "Other")
+REDACTED = frozenset({user_id_hash(b"Alice <a@x.example>")})
 NAME = fingerprint(ALICE)
 ADMIN = Fingerprint(b"admin" * 4)
 LIMIT_S = 60.0
@@ -133,6 +138,12 @@ class Subject:
     async def allow(self, nonce: bytes = b"allow") -> object:
         return await self.ref.call(Allow(NAME, order(nonce)))
 
+    async def redact(self, nonce: bytes = b"redact") -> object:
+        return await self.ref.call(Redact(NAME, REDACTED, order(nonce)))
+
+    async def unredact(self, nonce: bytes = b"unredact") -> object:
+        return await self.ref.call(Unredact(NAME, REDACTED, order(nonce)))
+
     async def replace(self, by: Certificate, nonce: bytes = b"replace") -> object:
         return await self.ref.call(Replace(NAME, put_of(by), order(nonce)))
 
@@ -208,6 +219,82 @@ async def test_what_replaces_a_certificate_is_not_merged_with_it(
         assert await subject.body(ALICE) == binary([BOB])
         assert await subject.ref.call(Search(frozenset({"alice"}), 5)) == ()
         assert await subject.ref.call(Search(frozenset({"bob"}), 5)) == (NAME,)
+
+
+BOTH = made(1, "Alice <a@x.example>", "Bob")
+
+
+async def test_p102_a_redacted_user_id_goes_and_does_not_return(open_it: OpenStore) -> None:
+    async with running(open_it) as subject:
+        await subject.merge(BOTH)
+        assert await subject.body(BOTH) == binary([BOTH])
+        assert await subject.redact() == Administered(Effect.DONE, 2)
+        assert await subject.body(BOTH) == binary([BOB])
+        assert await subject.ref.call(Search(frozenset({"alice"}), 5)) == ()
+        assert await subject.merge(BOTH) is Outcome.UNCHANGED
+        assert await subject.merge(merge(BOTH, CAROL)) is Outcome.CHANGED
+        assert await subject.body(BOTH) == binary([merge(BOB, CAROL)])
+        assert await subject.replace(BOTH) == Administered(Effect.DONE, 4)
+        assert await subject.body(BOTH) == binary([BOB])
+        await subject.deny()
+        await subject.allow()
+    async with running(open_it) as subject:
+        assert await subject.merge(BOTH) is Outcome.ADDED
+        assert await subject.body(BOTH) == binary([BOB])
+        assert await subject.unredact() == Administered(Effect.DONE, 8)
+        assert await subject.body(BOTH) == binary([BOB])
+        assert await subject.merge(BOTH) is Outcome.CHANGED
+        assert await subject.body(BOTH) == binary([BOTH])
+
+
+async def test_p102_a_certificate_of_which_nothing_is_left_is_neither_held_nor_denied(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        await subject.merge(ALICE)
+        assert await subject.redact() == Administered(Effect.DONE, 2)
+        assert await subject.body(ALICE) is None
+        assert await subject.merge(ALICE) is Outcome.REFUSED
+        assert await subject.replace(ALICE) == Administered(Effect.NOTHING_LEFT, 3)
+        assert await subject.merge(BOB) is Outcome.ADDED
+        assert await subject.body(ALICE) == binary([BOB])
+
+
+async def test_requests_about_user_ids_are_in_the_log_and_are_carried_out_once(
+    open_it: OpenStore,
+) -> None:
+    async with running(open_it) as subject:
+        assert await subject.unredact(b"1") == Administered(Effect.NOT_REDACTED, 1)
+        assert await subject.redact(b"2") == Administered(Effect.NOT_HELD, 2)
+        assert await subject.merge(BOTH) is Outcome.ADDED
+        assert await subject.body(BOTH) == binary([BOB])
+        assert await subject.redact(b"2") == Replayed()
+        assert await subject.unredact(b"3") == Administered(Effect.DONE, 4)
+        assert await subject.redact(b"2") == Replayed()
+        await subject.deny(b"4")
+        assert await subject.redact(b"5") == Administered(Effect.NOT_HELD, 6)
+        assert await subject.replace(ALICE, b"6") == Administered(Effect.DENIED, 7)
+    assert await log(open_it) == [
+        (Action.UNREDACT, Effect.NOT_REDACTED, b"1"),
+        (Action.REDACT, Effect.NOT_HELD, b"2"),
+        (Action.UNREDACT, Effect.DONE, b"3"),
+        (Action.DENY, Effect.DONE, b"4"),
+        (Action.REDACT, Effect.NOT_HELD, b"5"),
+        (Action.REPLACE, Effect.DENIED, b"6"),
+    ]
+
+
+async def test_on_a_full_disk_nothing_is_redacted(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async with shard as subject:
+        await subject.merge(BOTH)
+        subject.is_full = True
+        assert await subject.redact() == NoSpace()
+        subject.is_full = False
+        assert await subject.body(BOTH) == binary([BOTH])
+        assert await subject.merge(merge(BOTH, CAROL)) is Outcome.CHANGED
+        assert await subject.redact() == Administered(Effect.DONE, 3)
 
 
 async def test_all_that_was_asked_is_in_the_log_with_what_became_of_it(

@@ -159,6 +159,7 @@ async def heap_of(number: int) -> InlineDatabase:
     columns += ", cause, at, flags, v, aside"
     await found.run(lambda db: db.execute(f"CREATE TABLE obj ({columns})"))
     await found.run(lambda db: db.execute("CREATE TABLE audit (a, b, c, d, e, f, g, h, i)"))
+    await found.run(lambda db: db.execute("CREATE TABLE redact (a, b, c, d, e)"))
     rows = [
         Row(
             seq=n,

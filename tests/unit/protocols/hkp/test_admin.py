@@ -2,6 +2,7 @@
 
 import hashlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from keygrove_protocols.errors import (
 from keygrove_protocols.hkp.admin import (
     AGE_S_MAX,
     FINGERPRINTS_MAX,
+    USER_IDS_MAX,
     AdminAction,
     AdminRequest,
     check_certificate,
@@ -24,6 +26,7 @@ from keygrove_protocols.hkp.admin import (
     write_request,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.redaction import user_id_hash
 
 NAME, OTHER = Fingerprint(bytes(range(20))), Fingerprint(bytes(32))
 DATE = 1_795_260_010
@@ -73,7 +76,7 @@ BAD = {
     "an empty line": changed(b"action", b"\naction"),
     "an unknown line": changed(b"reason", b"because"),
     "no blank": changed(b"action: ", b"action:"),
-    "an unknown action": changed(b": delete", b": redact-uid"),
+    "an unknown action": changed(b": delete", b": purge"),
     "two actions": changed(b"action: delete", b"action: delete\naction: unblock"),
     "no action": changed(b"action: delete\n", b""),
     "no server": changed(b"server: keys.example.org\n", b""),
@@ -125,6 +128,42 @@ def test_a_replacement_names_its_certificate() -> None:
     )
     with pytest.raises(BadQueryError):
         parse_request(bare.replace(b"\n\n", b"\n"))
+
+
+ALICE, BOB = user_id_hash(b"Alice"), user_id_hash(b"Bob")
+REDACTION = AdminRequest(
+    AdminAction.REDACT, "h", DATE, bytes(16), (NAME,), user_ids=(ALICE, BOB), reason="asked for"
+)
+
+
+@pytest.mark.parametrize("action", [AdminAction.REDACT, AdminAction.UNREDACT])
+def test_a_redaction_names_user_ids_by_their_hashes(action: AdminAction) -> None:
+    request = msgspec.structs.replace(REDACTION, action=action)
+    text = write_request(request)
+    assert f"action: {action.value}\n".encode() in text
+    assert f"user-id: {ALICE.hex()}\nuser-id: {BOB.hex()}\n".encode() in text
+    assert b"Alice" not in text
+    assert parse_request(text) == request
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (f"user-id: {ALICE.hex()}\nuser-id: {BOB.hex()}\n", ""),
+        ("action: redact-uid", "action: block"),
+        (ALICE.hex(), ALICE.hex()[:-2]),
+        (ALICE.hex(), "Alice"),
+        ("fingerprint", f"fingerprint: {OTHER.hex()}\nfingerprint"),
+        ("user-id", "".join(f"user-id: {at:064x}\nuser-id" for at in range(USER_IDS_MAX))),
+        ("reason", f"certificate: {ALICE.hex()}\nreason"),
+    ],
+    ids=["none", "to block", "short", "in clear", "of two", "too many", "a certificate"],
+)
+def test_what_is_no_redaction_is_refused(change: tuple[str, str]) -> None:
+    text = write_request(REDACTION).decode()
+    assert change[0] in text
+    with pytest.raises(BadQueryError):
+        parse_request(text.replace(*change, 1).encode())
 
 
 def test_p101_a_stale_date_is_refused() -> None:

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from keygrove_chaos.signing import Signer
 from keygrove_protocols.errors import (
     BadArmorError,
     EmptyInputError,
@@ -24,6 +25,8 @@ from keygrove_protocols.openpgp.armor import (
     dearmored,
     is_binary,
 )
+from keygrove_protocols.openpgp.certificate import Certificate, group, to_bytes
+from keygrove_protocols.openpgp.packets import split
 
 DATA = bytes(range(0x80, 0x100)) * 2
 TEXT = armor(DATA)
@@ -121,6 +124,13 @@ def test_p019_two_blocks_are_read_in_their_order() -> None:
     assert dearmor(armor(b"\x99one") + b"and\n" + armor(b"\x99two"), SUBMISSION) == Dearmored(
         b"\x99one\x99two", crc_ok=True
     )
+
+
+def test_p020_one_block_of_two_certificates_is_read() -> None:
+    two = [Certificate(Signer(number).primary) for number in (1, 2)]
+    text = armor(b"".join(map(to_bytes, two)))
+    assert text.count(b"-----BEGIN") == 1
+    assert group(split(dearmor(text, SUBMISSION).data, SUBMISSION), SUBMISSION) == two
 
 
 @pytest.mark.parametrize("label", [b"PRIVATE KEY BLOCK", b"SECRET KEY BLOCK"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from keygrove_chaos.signing import subpacket
 from keygrove_protocols.limits import BULK, SUBMISSION
 from keygrove_protocols.openpgp.armor import armor
 from keygrove_protocols.openpgp.certificate import Certificate, Component, to_bytes
@@ -12,6 +13,7 @@ from tests.openpgp import (
     ALICE,
     BINDING,
     BOB,
+    DIRECT,
     GENERIC,
     NAME,
     OTHER_NAME,
@@ -24,6 +26,7 @@ from tests.openpgp import (
     alice,
     on_subkey,
     reason,
+    revoker,
     signed,
     with_wrong_value,
 )
@@ -77,6 +80,35 @@ def test_p091_others_revoke_nothing() -> None:
     revoked = signed(BOB, REVOKES_NAME, NAME)
     found = one(alice(revoked, direct=(signed(BOB, REVOKES),)))
     assert (found.revoked, found.revoked_uids) == (None, ())
+
+
+def test_p093_a_designated_revokers_revocation_is_told_where_his_certificate_is_at_hand() -> None:
+    lets_bob = signed(ALICE, DIRECT, hashed=revoker(BOB.key.fingerprint))
+    name = BOB.key.fingerprint.hex()
+    for hashed, weight in ((b"", "hard"), (reason(3), "soft:3")):
+        whole = alice(direct=(lets_bob, signed(BOB, REVOKES, hashed=hashed)))
+        assert (one(whole).revoked, one(whole).revoked_by) == (None, {})
+        found = inspect(to_bytes(whole), BULK, VERIFIED, [Certificate(BOB.primary)])
+        assert found.certificates[0].revoked_by == {name: weight}
+        found = inspect(to_bytes(whole) + join([BOB.primary]), BULK, VERIFIED)
+        assert found.certificates[0].revoked_by == {name: weight}
+
+
+def test_p052_a_user_attribute_is_told_kept_or_not() -> None:
+    image = b"\x10\x00\x01\x01" + bytes(12) + bytes(1_000)
+    body = subpacket(1, image) + subpacket(1, image[:3] + b"\x64" + image[4:]) + b"\x02\x65a"
+    attribute = Packet(Tag.USER_ATTRIBUTE, body)
+    own = Component(attribute, (signed(ALICE, POSITIVE, attribute),))
+    forged = Component(Packet(Tag.USER_ATTRIBUTE, b"\x02\x65b"), (SELF,))
+    whole = Certificate(ALICE.primary, (), (*alice().components, own, forged))
+    told = (
+        "1 octets of type 101",
+        "JPEG image of 1,000 octets",
+        "image of encoding 100 of 1,000 octets",
+    )
+    for policy, dropped in ((VERIFIED, 1), (Policy(user_attributes=True), 0)):
+        found = one(whole, policy)
+        assert (found.user_attributes, found.uats_valid_but_dropped_by_F6) == (told, dropped)
 
 
 def test_p054_a_user_id_is_told_as_text() -> None:

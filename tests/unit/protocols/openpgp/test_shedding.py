@@ -32,6 +32,7 @@ from tests.openpgp import (
     SUBKEY,
     alice,
     on_subkey,
+    revoker,
     signed,
     with_hints,
 )
@@ -138,6 +139,31 @@ def test_p098_in_all_the_latest_of_others_go_first() -> None:
     assert on_name(kept(whole, bounded(certificate_octets=less))) == {SELF, *some[:3]}
     assert on_name(kept(whole, bounded(packets=len(list(packets(whole)))))) == {SELF, *some}
     assert on_name(kept(whole, bounded(packets=len(list(packets(whole))) - 1))) == {SELF, *some[:3]}
+
+
+LETS_BOB = signed(ALICE, DIRECT, hashed=revoker(BOB.key.fingerprint))
+BY_BOB = signed(BOB, REVOKES, created=CREATED + 99)
+
+
+def test_p093_a_named_revokers_revocation_stays_where_strangers_go() -> None:
+    """Though it is the latest of all: with the rest of others' signatures a flood pushed it out."""
+    flood = tuple(signed(Signer(100 + at), REVOKES, created=CREATED + at) for at in range(9))
+    at_a_place = kept(alice(direct=(LETS_BOB, *flood, BY_BOB)), bounded(third_party_signatures=3))
+    assert {one.packet for one in at_a_place.findings.direct} == {LETS_BOB, BY_BOB, *flood[:2]}
+    on_key = signed(BOB, REVOKES_SUBKEY, SUBKEY.subkey, created=CREATED + 99)
+    whole = on_subkey(BINDING, on_key)
+    whole = merge(whole, alice(*theirs(9), direct=(LETS_BOB, *flood, BY_BOB)))
+    in_all = kept(whole, bounded(packets=8))
+    left = {one.packet for _, some in in_all.findings.places() for one in some}
+    assert {BY_BOB, on_key} <= left
+    assert len(left) == 5
+
+
+def test_p093_nobody_is_a_revoker_by_saying_so() -> None:
+    flood = tuple(signed(Signer(100 + at), REVOKES, created=CREATED + at) for at in range(3))
+    naming_himself = signed(BOB, DIRECT, created=CREATED + 50, hashed=revoker(BOB.key.fingerprint))
+    found = kept(alice(direct=(naming_himself, *flood, BY_BOB)), bounded(third_party_signatures=3))
+    assert {one.packet for one in found.findings.direct} == set(flood)
 
 
 def test_the_last_of_others_signatures_may_end_beyond_the_bound() -> None:

@@ -105,6 +105,14 @@ def test_a_key_is_revoked_by_itself(direct: tuple[Packet, ...], *, is_revoked: b
     assert summary(certificate(direct=direct)).is_revoked is is_revoked
 
 
+@pytest.mark.parametrize(
+    "name", [b"<script>alert(1)</script>", b"\x1b[31m", b"&amp;%41'\"", b"\xff\xfe"]
+)
+def test_p107_markup_in_a_user_id_is_left_as_it_is(name: bytes) -> None:
+    (found,) = summary(certificate(user_id(name, signature(0x13, 1100)))).user_ids
+    assert found.text == name
+
+
 def test_a_user_id_is_summed_up() -> None:
     names = summary(
         certificate(

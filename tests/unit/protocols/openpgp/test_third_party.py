@@ -9,9 +9,10 @@ from keygrove_protocols.openpgp.certificate import Certificate
 from keygrove_protocols.openpgp.hashing import SHA1, attested_digest
 from keygrove_protocols.openpgp.packets import Packet
 from keygrove_protocols.openpgp.policy import MINIMAL, VERIFIED, Policy
+from keygrove_protocols.openpgp.revokers import named_revokers
 from keygrove_protocols.openpgp.rules import keep
 from keygrove_protocols.openpgp.signatures import read_signature
-from keygrove_protocols.openpgp.thirdparty import approved, named_revokers
+from keygrove_protocols.openpgp.thirdparty import approved
 from keygrove_protocols.openpgp.verification import verify
 from tests.openpgp import (
     ALICE,

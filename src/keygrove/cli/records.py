@@ -1,0 +1,165 @@
+"""`keygrove admin audit` and `keygrove admin blocked`: what administrators had done."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import click
+import msgspec
+import rich.box
+from rich.table import Table
+
+from keygrove.cli.console import out
+from keygrove.cli.options import common, configure, errors_worded
+from keygrove.cli.stores import stores
+from keygrove.storage.store import (
+    Action,
+    AuditPage,
+    Cursor,
+    Denial,
+    DenialPage,
+    Effect,
+    Record,
+)
+
+PAGE = 1_000
+ACTIONS = {
+    Action.DENY: "block",
+    Action.ALLOW: "unblock",
+    Action.REPLACE: "replace",
+    Action.REDACT: "redact-uid",
+    Action.UNREDACT: "unredact-uid",
+}
+EFFECTS = {
+    Effect.DONE: "done",
+    Effect.DENIED: "blocked",
+    Effect.NOT_DENIED: "not-blocked",
+    Effect.AHEAD: "blocked-not-held",
+    Effect.DENIED_BEFORE: "already-blocked",
+    Effect.NOT_HELD: "redacted-not-held",
+    Effect.NOT_REDACTED: "not-redacted",
+    Effect.NOTHING_LEFT: "nothing-left",
+}
+
+T = TypeVar("T", AuditPage, DenialPage)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry of the audit log, as JSON has it."""
+
+    at: int
+    by: str
+    action: str
+    result: str
+    fingerprint: str
+    reason: str
+    nonce: str
+
+
+class Blocked(msgspec.Struct, frozen=True):
+    """A blocked certificate, as JSON has it."""
+
+    fingerprint: str
+    at: int
+    reason: str
+    digests: tuple[str, ...]
+
+
+@click.command("audit", short_help="List what administrators had done.")
+@common
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+def audit(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
+    """List what administrators had done, oldest first. Only reads."""
+    with errors_worded(debug=debug):
+        root = Path(configure(config, data).settings.data_dir)
+        entries = sorted(map(_entry, anyio.run(_records, root)), key=lambda one: one.at)
+        if as_json:
+            _print_lines(entries)
+        else:
+            rows = [
+                (_time(one.at), one.by, one.action, one.result, one.fingerprint, one.reason)
+                for one in entries
+            ]
+            _print_table(("when", "by", "action", "result", "fingerprint", "reason"), rows)
+
+
+@click.command("blocked", short_help="List blocked certificates.")
+@common
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+def blocked(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
+    """List blocked certificates, by their fingerprints. Only reads."""
+    with errors_worded(debug=debug):
+        root = Path(configure(config, data).settings.data_dir)
+        found = sorted(map(_blocked, anyio.run(_denials, root)), key=lambda one: one.fingerprint)
+        if as_json:
+            _print_lines(found)
+        else:
+            rows = [(one.fingerprint, _time(one.at), one.reason) for one in found]
+            _print_table(("fingerprint", "since", "reason"), rows)
+
+
+async def _records(root: Path) -> list[Record]:
+    async with stores(root) as opened:
+        return [
+            one for store in opened async for page in _pages(store.audit) for one in page.records
+        ]
+
+
+async def _denials(root: Path) -> list[Denial]:
+    async with stores(root) as opened:
+        return [
+            one for store in opened async for page in _pages(store.denials) for one in page.denials
+        ]
+
+
+async def _pages(read: Callable[[Cursor | None, int], Awaitable[T]]) -> AsyncIterator[T]:
+    cursor: Cursor | None = None
+    while True:
+        page = await read(cursor, PAGE)
+        yield page
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def _entry(record: Record) -> Entry:
+    return Entry(
+        at=record.at,
+        by="local" if record.by is None else record.by.hex().upper(),
+        action=ACTIONS[record.action],
+        result=EFFECTS[record.effect],
+        fingerprint=record.fingerprint.hex().upper(),
+        reason=record.reason,
+        nonce=record.nonce.hex(),
+    )
+
+
+def _blocked(denial: Denial) -> Blocked:
+    digests = tuple(digest.hex() for digest in denial.digests)
+    return Blocked(denial.fingerprint.hex().upper(), denial.at, denial.reason, digests)
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _print_lines(values: Sequence[Entry] | Sequence[Blocked]) -> None:
+    for value in values:
+        click.echo(msgspec.json.encode(value))
+
+
+def _print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """For people; in a pipe whole lines, with tabs between."""
+    screen = out()
+    if not screen.is_terminal:
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    table = Table(box=rich.box.SIMPLE, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)

@@ -1,0 +1,102 @@
+"""What an administrator's request does to the user IDs of a certificate: pure, one at a time."""
+
+import msgspec
+
+from keygrove.storage.administration import Ruling, rule
+from keygrove.storage.messages import Administer, Redact, Replace, Unredact
+from keygrove.storage.state import findings_of, put_of, stored
+from keygrove.storage.store import (
+    Action,
+    Cause,
+    Denial,
+    Effect,
+    Lift,
+    Put,
+    Record,
+    Redaction,
+    Whole,
+    Write,
+)
+from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.redaction import UserIdHash, without_user_ids
+from keygrove_protocols.openpgp.rules import keep
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How it stands with a certificate: held, or denied, or neither; and what is redacted."""
+
+    held: Whole | None
+    denial: Denial | None
+    redacted: frozenset[UserIdHash]
+
+
+def rule_all(message: Administer, standing: Standing, policy: Policy, now: int) -> Ruling:
+    """What becomes of any request for a certificate that stands so."""
+    match message:
+        case Redact():
+            return _redact(message, standing, policy, now)
+        case Unredact():
+            return _unredact(message, standing, now)
+        case Replace() if standing.denial is None:
+            return _replace(message, standing, policy, now)
+        case _:
+            return rule(message, standing.held, standing.denial, now)
+
+
+def _redact(message: Redact, standing: Standing, policy: Policy, now: int) -> Ruling:
+    """Take them out of what is held; where nothing is left without them, all of it."""
+    redacted, held = standing.redacted | message.user_ids, standing.held
+    less = None if held is None else _without(held.packets, held.aside, redacted, policy)
+    write: Write | None = None
+    match less:
+        case Put():
+            write = msgspec.structs.replace(less, at=now)
+        case _Nothing():
+            write = Lift(message.fingerprint, now)
+        case None:
+            pass
+    effect = Effect.DONE if write else Effect.NOT_HELD
+    redaction = Redaction(message.fingerprint, redacted, now)
+    return Ruling(_record(message, Action.REDACT, effect, now), write, redaction)
+
+
+def _unredact(message: Unredact, standing: Standing, now: int) -> Ruling:
+    left = standing.redacted - message.user_ids
+    if left == standing.redacted:
+        return Ruling(_record(message, Action.UNREDACT, Effect.NOT_REDACTED, now), None)
+    record = _record(message, Action.UNREDACT, Effect.DONE, now)
+    return Ruling(record, None, Redaction(message.fingerprint, left, now))
+
+
+def _replace(message: Replace, standing: Standing, policy: Policy, now: int) -> Ruling:
+    """What takes the place of another is without what is redacted, too."""
+    put = message.put
+    less = _without(put.packets, put.aside, standing.redacted, policy)
+    if isinstance(less, _Nothing):
+        return Ruling(_record(message, Action.REPLACE, Effect.NOTHING_LEFT, now), None)
+    message = msgspec.structs.replace(message, put=less or put)
+    return rule(message, standing.held, standing.denial, now)
+
+
+class _Nothing(msgspec.Struct, frozen=True):
+    """Of a certificate without its redacted user IDs there is nothing that may be held."""
+
+
+def _without(
+    packets: bytes, aside: bytes, redacted: frozenset[UserIdHash], policy: Policy
+) -> Put | _Nothing | None:
+    """What is stored of a certificate without these user IDs; None if it has none of them."""
+    findings = findings_of(packets, aside)
+    left = without_user_ids(findings, redacted)
+    if left is findings:
+        return None
+    kept = keep(left, policy)
+    if kept.error == "NoValidSelfSig":
+        return _Nothing()
+    # Whatever else is wrong with it by today's policy, it is held, and stays.
+    return put_of(kept, left, stored(kept, left, policy), cause=Cause.ADMIN, at=0)
+
+
+def _record(message: Administer, action: Action, effect: Effect, now: int) -> Record:
+    order = message.order
+    return Record(order.by, action, effect, message.fingerprint, order.reason, now, order.nonce)
