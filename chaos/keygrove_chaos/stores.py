@@ -12,6 +12,7 @@ from keygrove.storage.store import (
     Denial,
     DenialPage,
     DigestPage,
+    Head,
     Opening,
     Page,
     Progress,
@@ -151,6 +152,10 @@ class HookedStore:
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""
         return self._store.counts()
+
+    def head(self) -> Head:
+        """See `store.CertificateStore`."""
+        return self._store.head()
 
     async def upkeep(self) -> None:
         """See `store.CertificateStore`."""
