@@ -180,6 +180,10 @@ class MemoryStore:
         """See `store.CertificateStore`."""
         return Head(self._change, self._tree.root, len(self._tree))
 
+    def tree(self) -> Tree:
+        """See `store.CertificateStore`."""
+        return self._tree
+
     async def upkeep(self) -> None:
         """Nothing lags behind in memory."""
         await anyio.sleep_forever()

@@ -215,6 +215,11 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         return self._head
 
+    def tree(self) -> Tree:
+        """See `store.CertificateStore`."""
+        assert self._tree is not None, "a store opened read-only makes no tree"
+        return self._tree
+
     async def upkeep(self) -> None:
         """See `store.CertificateStore`."""
         await self._follower.upkeep()

@@ -11,6 +11,7 @@ from typing import NewType, Protocol, TypeAlias
 
 import msgspec
 
+from keygrove.storage.merkle import Tree
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
 
@@ -339,6 +340,10 @@ class CertificateStore(Protocol):
 
     def head(self) -> Head:
         """What it holds after the last commit; it became durable with that."""
+        ...
+
+    def tree(self) -> Tree:
+        """The tree whose root `head` tells; it stays as it is, whatever comes after it."""
         ...
 
     async def upkeep(self) -> None:
