@@ -63,6 +63,7 @@ from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag
 from keygrove_protocols.openpgp.policy import SKS_COMPATIBLE, VERIFIED, Policy
 from tests.loops import Backend, virtual_trio
+from tests.processes import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -466,7 +467,8 @@ async def test_an_answer_does_not_wait_for_what_comes_in(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(subject.merge, ALICE)
             await subject.compute.reached.wait()
-            assert body(await subject.fetch(LARGE)) == binary([LARGE])
+            with anyio.fail_after(PATIENCE_S):
+                assert body(await subject.fetch(LARGE)) == binary([LARGE])
             subject.compute.gate.set()
 
 
