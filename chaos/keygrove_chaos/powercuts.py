@@ -26,6 +26,7 @@ from keygrove.storage.store import (
     Denial,
     Digests,
     Effect,
+    Head,
     Lift,
     Record,
     Whole,
@@ -93,6 +94,7 @@ class _Holdings(msgspec.Struct, frozen=True):
     found: list[tuple[Fingerprint, ...]]
     searched: list[tuple[Fingerprint, ...]]
     counts: Counts
+    head: Head
 
 
 async def _holdings(store: CertificateStore) -> _Holdings:
@@ -110,6 +112,7 @@ async def _holdings(store: CertificateStore) -> _Holdings:
         found=await store.find(_TERMS, EVERYTHING),
         searched=[await store.search(frozenset({word}), EVERYTHING) for word in _WORDS],
         counts=store.counts(),
+        head=store.head(),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
+from keygrove.storage.merkle import Tree
 from keygrove.storage.store import (
     AuditPage,
     CertificateStore,
@@ -12,6 +13,7 @@ from keygrove.storage.store import (
     Denial,
     DenialPage,
     DigestPage,
+    Head,
     Opening,
     Page,
     Progress,
@@ -151,6 +153,14 @@ class HookedStore:
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""
         return self._store.counts()
+
+    def head(self) -> Head:
+        """See `store.CertificateStore`."""
+        return self._store.head()
+
+    def tree(self) -> Tree:
+        """See `store.CertificateStore`."""
+        return self._store.tree()
 
     async def upkeep(self) -> None:
         """See `store.CertificateStore`."""

@@ -168,6 +168,7 @@ async def assert_alike(store: CertificateStore, model: CertificateStore, limit: 
     digests = [term for one in there[1] for term in digest_terms(one.stored, one.sks)]
     assert await store.find(digests, limit) == await model.find(digests, limit)
     assert store.counts() == model.counts()
+    assert store.head() == model.head()
 
 
 class Machine:

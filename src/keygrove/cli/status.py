@@ -1,5 +1,6 @@
 """`keygrove status`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from keygrove.cli.treeview import COLUMNS, tree_lines
 from keygrove.errors import UnavailableError
 from keygrove.http.administrators import SUBMIT_IT
 from keygrove.http.control import Status
+from keygrove.storage.messages import ShardStatus
 from keygrove_actors import Node
 from keygrove_actors.census import Snapshot
 
@@ -58,10 +60,22 @@ def _show(status: Status[Node]) -> None:
     screen.print(f"HKP on {', '.join(about.http)}; metrics on {', '.join(about.metrics)}")
     held = counted(total, "certificate")
     screen.print(f"{held} in {about.data_dir}, durability {about.durability}")
-    table = Table("shard", box=rich.box.SIMPLE if screen.is_terminal else None, pad_edge=False)
+    if status.root is not None:
+        screen.print(f"root {status.root}")
+    screen.print(_table(status.shards, is_plain=not screen.is_terminal))
+    for number, shard in enumerate(status.shards):
+        if shard is not None and shard.starting is not None:
+            screen.print(f"shard {number} is {shard.starting}")
+    screen.print(status.tree.text())
+    for key in status.admin_keys_not_held:
+        err().print(f"admin.keys: {key} is not held here: {SUBMIT_IT}")
+
+
+def _table(shards: Sequence[ShardStatus | None], *, is_plain: bool) -> Table:
+    table = Table("shard", box=None if is_plain else rich.box.SIMPLE, pad_edge=False)
     for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "hits", "misses"):
         table.add_column(name, justify="right", no_wrap=True)
-    for number, shard in enumerate(status.shards):
+    for number, shard in enumerate(shards):
         if shard is None:
             table.add_row(str(number), "down")
             continue
@@ -78,10 +92,4 @@ def _show(status: Status[Node]) -> None:
             f"{shard.cache_hits:,}",
             f"{shard.cache_misses:,}",
         )
-    screen.print(table)
-    for number, shard in enumerate(status.shards):
-        if shard is not None and shard.starting is not None:
-            screen.print(f"shard {number} is {shard.starting}")
-    screen.print(status.tree.text())
-    for key in status.admin_keys_not_held:
-        err().print(f"admin.keys: {key} is not held here: {SUBMIT_IT}")
+    return table

@@ -6,10 +6,13 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
+import msgspec
 
 from keygrove.cluster.placement import Placement
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
+from keygrove.storage.forest import Forest, united
+from keygrove.storage.merkle import blake3_256
 from keygrove.storage.messages import (
     Administer,
     Administered,
@@ -18,6 +21,7 @@ from keygrove.storage.messages import (
     Failed,
     Fetch,
     Find,
+    GetSlots,
     GetStatus,
     Merge,
     Merged,
@@ -60,6 +64,13 @@ class Whereis(Protocol):
 def shard_name(number: int) -> str:
     """The name of a shard actor, and of its folder."""
     return f"shard-{number}"
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """A set of certificates: equal sets have equal roots, however many shards hold them."""
+
+    root: bytes
+    certificates: int
 
 
 class Router:
@@ -149,6 +160,12 @@ class Router:
     async def _administer(self, message: Administer) -> Administered | Replayed | NoSpace | Failed:
         shard = self._shards[self._placement.shard(message.fingerprint)]
         return await shard.call(message, timeout=MERGE_S)
+
+    async def holding(self) -> Holding:
+        """What all shards hold together, each as it is when it is asked."""
+        slots = await self._all(GetSlots())
+        root = Forest(blake3_256, united(one.hashes for one in slots)).root
+        return Holding(root, sum(one.certificates for one in slots))
 
     async def status(self) -> list[ShardStatus]:
         """The figures of all shards, in order."""

@@ -49,6 +49,8 @@ class Status(msgspec.Struct, Generic[T], frozen=True):
     shards: tuple[ShardStatus | None, ...]
     """None for one that does not answer."""
     tree: T
+    root: str | None = None
+    """Of the tree of all certificates, in hexadecimal; None while the store is being brought up."""
     admin_keys_not_held: tuple[str, ...] = ()
     """Of `admin.keys`; none while the store is being brought up."""
 
@@ -62,6 +64,13 @@ def _certificates(body: bytes) -> tuple[bytes, ...]:
         return msgspec.msgpack.decode(body, type=tuple[bytes, ...])
     except msgspec.DecodeError as error:
         raise HttpError(400, f"no list of certificates in MessagePack: {error}") from error
+
+
+async def _root(router: Router) -> str | None:
+    try:
+        return (await router.holding()).root.hex()
+    except ActorError:
+        return None
 
 
 async def _not_held(router: Router, settings: Settings) -> tuple[str, ...]:
@@ -94,15 +103,13 @@ def control_app(
 
         async def show(_: Request) -> Response:
             shards = tuple(await router.each_status())
-            return _json(
-                Status(about, shards, insight.outline(), await _not_held(router, settings))
-            )
+            root, missing = await _root(router), await _not_held(router, settings)
+            return _json(Status(about, shards, insight.outline(), root, missing))
 
         async def tree(_: Request) -> Response:
             shards = tuple(await router.each_status())
-            return _json(
-                Status(about, shards, await insight.tree(), await _not_held(router, settings))
-            )
+            root, missing = await _root(router), await _not_held(router, settings)
+            return _json(Status(about, shards, await insight.tree(), root, missing))
 
         async def load(request: Request) -> Response:
             certificates = _certificates(await request.body(LOAD_BYTES_MAX))

@@ -1,8 +1,9 @@
 """Where a certificate stands in the tree, and what names its bytes.
 
-Hashes are BLAKE3-256; their first input octet keeps uses apart (0x02 and 0x08 a value, 0x05 a
-tree key), so that no certificate can be made to collide with another kind of node. A tree key
-hashes the fingerprint once more: grinding fingerprints must not deepen the tree cheaply.
+Hashes are BLAKE3-256; their first input octet keeps uses apart (0x00 and 0x01 nodes of the
+tree, 0x02 and 0x08 a value, 0x05 a tree key, 0x09 what is set aside), so that no certificate
+can be made to collide with another kind of node. A tree key hashes the fingerprint once more:
+grinding fingerprints must not deepen the tree cheaply.
 """
 
 from blake3 import blake3
@@ -23,9 +24,10 @@ def slot(fingerprint: bytes) -> int:
 
 def content_hash(packets: bytes, aside: bytes = b"") -> bytes:
     """The 32 octets that name these packets, with what is set aside of their certificate."""
-    if aside:
-        return blake3(b"\x08" + len(packets).to_bytes(8) + packets + aside).digest()
-    return blake3(b"\x02" + packets).digest()
+    value = blake3(b"\x02" + packets).digest()
+    if not aside:
+        return value
+    return blake3(b"\x08" + value + blake3(b"\x09" + aside).digest()).digest()
 
 
 def text_hash(text: str) -> bytes:

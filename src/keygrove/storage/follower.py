@@ -188,7 +188,8 @@ def _entry(row: Row, found: Derived | None) -> Entry:
         return Entry(row.seq, row.k, name, denial_in(row) if row.op is Op.DENY else None)
     digests = Digests(Digest(row.md5), Digest(row.sks))
     terms = found.terms | digest_terms(row.md5, row.sks)
-    return Entry(row.seq, row.k, name, Found(digests, row.source, row.size, terms, found.words))
+    state = Found(row.h, digests, row.source, row.size, terms, found.words)
+    return Entry(row.seq, row.k, name, state)
 
 
 def _derive_all(rows: Sequence[tuple[Row, Place | None]], _: SqlSession) -> list[Derived | None]:

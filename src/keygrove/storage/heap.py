@@ -2,6 +2,8 @@
 
     meta(k, v)      format, shard ("0/4"), uuid
     obj (seq, n, op, k, h, fp, md5, sks, source, old, cause, at, flags, v, aside)
+    head (n, root, size, at)   one row for each commit: the root of the shard's tree (merkle) after
+                               it, the number of certificates, and when, in seconds UTC
     audit (seq, n, who, action, effect, fp, reason, at, nonce)   see store.Record
     redact(seq, n, fp, at, ids)     see store.Redaction: the newest row of a fingerprint counts
 
@@ -22,12 +24,13 @@ import msgspec
 
 from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import SqlSession
+from keygrove.storage.merkle import EMPTY
 from keygrove.storage.rows import Place, Row
-from keygrove.storage.store import Record, Redaction
+from keygrove.storage.store import Head, Record, Redaction
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import USER_ID_HASH_OCTETS, UserIdHash
 
-FORMAT = 3
+FORMAT = 4
 APPLICATION_ID = 0x4B47726F
 PAGE_BYTES = 8192
 """Certificates average a few kB."""
@@ -40,6 +43,8 @@ _SCHEMA = (
     " sks BLOB NOT NULL, source BLOB NOT NULL, old INTEGER,"
     " cause INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL,"
     " aside BLOB NOT NULL)",
+    "CREATE TABLE head (n INTEGER PRIMARY KEY, root BLOB NOT NULL, size INTEGER NOT NULL,"
+    " at INTEGER NOT NULL)",
     # A second row for the same request is refused by the file itself.
     "CREATE TABLE audit (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, who BLOB,"
     " action INTEGER NOT NULL, effect INTEGER NOT NULL, fp BLOB NOT NULL, reason TEXT NOT NULL,"
@@ -55,7 +60,7 @@ class Tip(msgspec.Struct, frozen=True):
 
     uuid: bytes
     seq: int
-    n: int
+    head: Head
 
 
 def prepare(db: SqlSession, shard: str, uuid: bytes, *, durable: bool) -> Tip:
@@ -131,11 +136,12 @@ def check(db: SqlSession, shard: str) -> Tip:
             f"heap.db belongs to shard {meta['shard']}, not {shard}: "
             "put each shard's folder back in its place"
         )
-    newest = [
-        db.execute(f"SELECT seq, n FROM {table} ORDER BY seq DESC LIMIT 1").fetchone() or (0, 0)
-        for table in ("obj", "audit", "redact")
-    ]
-    return Tip(meta["uuid"], newest[0][0], max(n for _, n in newest))
+    seq, n = db.execute("SELECT seq, n FROM obj ORDER BY seq DESC LIMIT 1").fetchone() or (0, 0)
+    newest = db.execute("SELECT n, root, size FROM head ORDER BY n DESC LIMIT 1").fetchone()
+    head = Head(0, EMPTY, 0) if newest is None else Head(*newest)
+    if n > head.change:
+        raise DamagedError(f"heap.db of shard {shard} is damaged: commit {n} has no head")
+    return Tip(meta["uuid"], seq, head)
 
 
 def place(db: SqlSession, seq: int) -> Place:
@@ -146,29 +152,36 @@ def place(db: SqlSession, seq: int) -> Place:
     return msgspec.convert(row, Place)
 
 
-def append(
-    db: SqlSession,
-    rows: Sequence[Row],
-    n: int,
-    records: Sequence[Record] = (),
-    redactions: Sequence[Redaction] = (),
-) -> None:
-    """Write commit number `n`: on the disk when this returns, if the connection is durable."""
+class Commit(msgspec.Struct, frozen=True):
+    """What is written in one transaction."""
+
+    rows: Sequence[Row]
+    head: Head
+    """After it."""
+    records: Sequence[Record] = ()
+    redactions: Sequence[Redaction] = ()
+
+
+def append(db: SqlSession, commit: Commit) -> None:
+    """Write a commit: on the disk when this returns, if the connection is durable."""
+    n, root, size = msgspec.structs.astuple(commit.head)
+    at = max(one.at for part in (commit.rows, commit.records, commit.redactions) for one in part)
     db.execute("BEGIN IMMEDIATE")
+    db.execute("INSERT INTO head VALUES (?, ?, ?, ?)", (n, root, size, at))
     db.executemany(
         "INSERT INTO obj VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
-        [msgspec.structs.astuple(row) for row in rows],
+        [msgspec.structs.astuple(row) for row in commit.rows],
     )
     db.executemany(
         "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (n, r.by, r.action.value, r.effect.value, r.fingerprint, r.reason, r.at, r.nonce)
-            for r in records
+            for r in commit.records
         ],
     )
     db.executemany(
         "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?)",
-        [(n, r.fingerprint, r.at, b"".join(sorted(r.user_ids))) for r in redactions],
+        [(n, r.fingerprint, r.at, b"".join(sorted(r.user_ids))) for r in commit.redactions],
     )
     db.execute("COMMIT")
 

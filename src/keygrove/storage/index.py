@@ -2,7 +2,8 @@
 
     done(seq)                      every heap row up to here is reflected
     origin(heap, format)           the heap it was derived from, and by which rules
-    key (k, seq, fp, md5, sks, source)   current versions in tree-key order; k is the tree key
+    key (k, h, seq, fp, md5, sks, source)   current versions in tree-key order; k is the tree key,
+                                            h the hash of what is stored
     deny(k, seq, fp, reason, at, digests)   denials in the same order
     term(kind, id, fp)             what a certificate is found by (store.TermKind)
     word                           FTS5 without content; rowid is the seq of the version
@@ -31,14 +32,14 @@ from keygrove.storage.store import Denial, Hour, Term
 from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-FORMAT = 3
+FORMAT = 4
 """To be raised with every change of this layout, or of what terms and words mean."""
 
 _SCHEMA = (
     "CREATE TABLE origin (heap BLOB NOT NULL, format INTEGER NOT NULL)",
     "CREATE TABLE done (seq INTEGER NOT NULL)",
-    "CREATE TABLE key (k BLOB PRIMARY KEY, seq INTEGER NOT NULL, fp BLOB NOT NULL,"
-    " md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE key (k BLOB PRIMARY KEY, h BLOB NOT NULL, seq INTEGER NOT NULL,"
+    " fp BLOB NOT NULL, md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE deny (k BLOB PRIMARY KEY, seq INTEGER NOT NULL, fp BLOB NOT NULL,"
     " reason TEXT NOT NULL, at INTEGER NOT NULL, digests BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE term (kind INTEGER, id BLOB, fp BLOB, PRIMARY KEY (kind, id, fp)) WITHOUT ROWID",
@@ -161,8 +162,8 @@ def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
         db.execute("INSERT INTO word (rowid, t) VALUES (?, ?)", (entry.seq, _line(found.words)))
     stored, sks = found.digests.stored, found.digests.sks
     db.execute(
-        "INSERT OR REPLACE INTO key VALUES (?, ?, ?, ?, ?, ?)",
-        (entry.key, entry.seq, entry.fingerprint, stored, sks, found.source),
+        "INSERT OR REPLACE INTO key VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (entry.key, found.value, entry.seq, entry.fingerprint, stored, sks, found.source),
     )
 
 
@@ -198,6 +199,17 @@ def finish(db: SqlSession, done: int, change: Tally) -> None:
         db.execute("DELETE FROM hour WHERE start < ?", (max(change.hours) - HOURS_KEPT * HOUR_S,))
     db.execute("UPDATE done SET seq = ?", (done,))
     db.execute("COMMIT")
+
+
+def values(db: SqlSession, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    """Tree keys behind `after`, in order, each with the hash of what is stored there."""
+    rows = db.execute("SELECT k, h FROM side.key WHERE k > ? ORDER BY k LIMIT ?", (after, limit))
+    return rows.fetchall()
+
+
+def distrust(db: SqlSession) -> None:
+    """Have the next start make the index anew."""
+    db.execute("UPDATE origin SET format = 0")
 
 
 def denial(db: SqlSession, key: bytes) -> Denial | None:

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.lowlevel
 
+from keygrove.storage.address import content_hash, tree_key
+from keygrove.storage.merkle import Change, Tree, blake3_256
 from keygrove.storage.store import (
     AuditPage,
     Counts,
@@ -14,6 +16,7 @@ from keygrove.storage.store import (
     DenialPage,
     DigestPage,
     Digests,
+    Head,
     Lift,
     Opened,
     Page,
@@ -41,6 +44,7 @@ class MemoryStore:
         self._redactions: dict[Fingerprint, Redaction] = {}
         self._changes: dict[Fingerprint, int] = {}
         self._change = 0
+        self._tree = Tree(blake3_256)
         self._tally = Tally()
 
     @asynccontextmanager
@@ -106,6 +110,7 @@ class MemoryStore:
         asked = [(record.fingerprint, record.nonce) for record in records]
         assert not any(await self.are_recorded(asked))
         self._change += 1
+        self._tree = self._tree.updated(map(_change_of, writes))
         self._records += records
         self._redactions.update({one.fingerprint: one for one in redactions})
         for write in writes:
@@ -171,6 +176,14 @@ class MemoryStore:
         """See `store.CertificateStore`."""
         return self._tally.counts(self._change)
 
+    def head(self) -> Head:
+        """See `store.CertificateStore`."""
+        return Head(self._change, self._tree.root, len(self._tree))
+
+    def tree(self) -> Tree:
+        """See `store.CertificateStore`."""
+        return self._tree
+
     async def upkeep(self) -> None:
         """Nothing lags behind in memory."""
         await anyio.sleep_forever()
@@ -199,3 +212,8 @@ def _carries(put: Put, term: Term) -> bool:
     if term.kind is TermKind.DIGEST:
         return term.value in {put.digest, put.sks_digest}
     return term in put.terms
+
+
+def _change_of(write: Write) -> Change:
+    value = content_hash(write.packets, write.aside) if isinstance(write, Put) else None
+    return tree_key(write.fingerprint), value

@@ -150,6 +150,20 @@ Administer: TypeAlias = Deny | Allow | Replace | Redact | Unredact
 """What administrators ask for."""
 
 
+class Slots(msgspec.Struct, frozen=True, tag=True):
+    """The hashes of the slots of a shard's tree, 32 octets for each of 4,096."""
+
+    change: int
+    certificates: int
+    hashes: bytes
+
+
+class GetSlots(Call[ShardApi, Slots], frozen=True, tag=True):
+    """How the slots of its tree stand."""
+
+    errors: ClassVar = (Overloaded, Starting)
+
+
 class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     """A shard's figures. Those that only grow count from its last start."""
 

@@ -10,17 +10,22 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
-from keygrove.errors import DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.points import buggify, crash_point, sometimes
 from keygrove.ports import Databases, SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.follower import FLUSH_ENTRIES, Follower
+from keygrove.storage.merkle import Tree, blake3_256
 from keygrove.storage.names import Names
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Progress, Version
 from keygrove_protocols.openpgp.keys import Fingerprint
+
+PAGE = 65_536
+SLICE = 64
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -116,6 +121,8 @@ class SqliteOpening:
         self._follower: Follower | None = None
         self._store: SqliteStore | None = None
         self._is_listing = self._lacks_room = False
+        self._is_anew = False
+        """Was the index empty, so that all it has by now is from the heap?"""
 
     def progress(self) -> Progress:
         """See `store.Opening`."""
@@ -153,12 +160,35 @@ class SqliteOpening:
         if self._follower is None:
             done, tally = await self._reader.run(lambda db: index.read_tally(db, "side"))
             self._follower = Follower(self._indexer, done, tally)
+            self._is_anew = done == 0
         if self._tip.seq - self._follower.newest > FLUSH_ENTRIES:
             await self._list_names()
             async with self._turns:
                 await self._replay(self._follower, self._reader)
         await self._replay(self._follower, self._reader)
-        return SqliteStore(self._writer, self._reader, self._follower, self._tip)
+        tree = await self._grow(self._follower, self._reader)
+        return SqliteStore(self._writer, self._reader, self._follower, self._tip, tree)
+
+    async def _grow(self, follower: Follower, reader: SqlDatabase) -> Tree:
+        """The tree of what the index and the overlay have, which has to be that of the heap.
+
+        Raises:
+            StoreError: it is another. The index is made anew by the next try.
+        """
+        tree = await reader.run(_tree_of)
+        changes = [
+            (one.key, one.found.value if one.found else None) for one in follower.overlay.entries()
+        ]
+        for start in range(0, len(changes), SLICE):
+            tree = tree.updated(changes[start : start + SLICE])
+            await anyio.lowlevel.checkpoint()
+        if tree.root == self._tip.head.root:
+            return tree
+        if self._is_anew:
+            raise DamagedError("heap.db is damaged: what is in it is not what was committed")
+        assert self._indexer is not None
+        await self._indexer.run(index.distrust)
+        raise StoreError("index.db is not that of its heap any more: it is made anew")
 
     async def _replay(self, follower: Follower, reader: SqlDatabase) -> None:
         while await follower.replay(reader):
@@ -217,7 +247,16 @@ async def open_reader(
         follower = Follower(None, done, tally)
         while await follower.replay(reader):
             pass
-        yield SqliteStore(None, reader, follower, tip)
+        yield SqliteStore(None, reader, follower, tip, None)
+
+
+def _tree_of(db: SqlSession) -> Tree:
+    """The tree of the certificates in the index."""
+    entries, after = bytearray(), b""
+    while found := index.values(db, after, PAGE):
+        entries += b"".join(key + value for key, value in found)
+        after = found[-1][0]
+    return Tree.build(blake3_256, bytes(entries))
 
 
 async def _miss_nothing(databases: Databases, heap_path: str, index_path: str) -> None:

@@ -12,6 +12,8 @@ from keygrove_protocols.openpgp.keys import Fingerprint
 class Found(msgspec.Struct, frozen=True):
     """What a certificate that is held can be found by, and what is known without reading it."""
 
+    value: bytes
+    """The hash of all that is stored of it."""
     digests: Digests
     source: bytes
     size: int

@@ -29,6 +29,7 @@ from keygrove.storage.messages import (
     Failed,
     Fetch,
     Find,
+    GetSlots,
     GetStatus,
     Merge,
     Merged,
@@ -40,6 +41,7 @@ from keygrove.storage.messages import (
     Search,
     ShardApi,
     ShardStatus,
+    Slots,
     Sources,
     Starting,
     Unredact,
@@ -161,6 +163,14 @@ class Shard(Actor[ShardApi]):
     def sources(self, message: Sources) -> tuple[bytes | None, ...] | Defer:
         """With the next batch of reads."""
         return self._put_off_read(message)
+
+    @on(GetSlots)
+    def get_slots(self, _: GetSlots) -> Slots:
+        """At once: the tree is in memory."""
+        if self._store is None:
+            raise Starting().error()
+        head = self._store.head()
+        return Slots(head.change, head.size, self._store.tree().slots())
 
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:

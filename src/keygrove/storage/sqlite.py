@@ -12,13 +12,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+import anyio.lowlevel
+
 from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import tree_key
 from keygrove.storage.follower import Follower
+from keygrove.storage.merkle import Tree
 from keygrove.storage.overlay import Entry, Found
-from keygrove.storage.rows import Op, Place, may_follow, row_of
+from keygrove.storage.rows import Op, Place, Row, may_follow, row_of
 from keygrove.storage.store import (
     AuditPage,
     Counts,
@@ -27,6 +30,7 @@ from keygrove.storage.store import (
     DenialPage,
     DigestPage,
     Digests,
+    Head,
     Page,
     Record,
     Redaction,
@@ -41,6 +45,8 @@ from keygrove_protocols.openpgp.redaction import UserIdHash
 T = TypeVar("T")
 V = TypeVar("V", bound=Version)
 
+SLICE = 64
+"""Changes of the tree at once: they take up to two milliseconds."""
 PASSING = 1_024
 """Certificates that may be committed while the index is read, without reading it again."""
 WAL_BYTES = 8 << 20
@@ -51,14 +57,20 @@ class SqliteStore:
     """See `store.CertificateStore`."""
 
     def __init__(
-        self, writer: SqlDatabase | None, reader: SqlDatabase, follower: Follower, tip: heap.Tip
+        self,
+        writer: SqlDatabase | None,
+        reader: SqlDatabase,
+        follower: Follower,
+        tip: heap.Tip,
+        tree: Tree | None,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._follower = follower
         self._overlay = follower.overlay
         self._seq = tip.seq
-        self._change = tip.n
+        self._head = tip.head
+        self._tree = tree
         self._log_bytes = 0
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
@@ -148,20 +160,22 @@ class SqliteStore:
     ) -> int:
         """See `store.CertificateStore`."""
         assert self._writer is not None, "a store opened read-only takes no commits"
+        assert self._tree is not None
         await self._follower.room()
         await self._checkpoint()
         places = await self._places([write.fingerprint for write in writes])
-        change = self._change + 1
+        change = self._head.change + 1
         rows = [
             (row_of(write, self._seq + 1 + at, change, place), place)
             for at, (write, place) in enumerate(zip(writes, places, strict=True))
         ]
         assert all(may_follow(row.op, place) for row, place in rows)
-        await self._writer.run(
-            lambda db: heap.append(db, [row for row, _ in rows], change, records, redactions)
-        )
+        tree = await _after(self._tree, [row for row, _ in rows])
+        head = Head(change, tree.root, len(tree))
+        commit = heap.Commit([row for row, _ in rows], head, records, redactions)
+        await self._writer.run(lambda db: heap.append(db, commit))
         self._seq += len(rows)
-        self._change = change
+        self._head, self._tree = head, tree
         self._follower.add(rows, writes)
         self._log_bytes += sum(row.size for row, _ in rows)
         return change
@@ -195,7 +209,16 @@ class SqliteStore:
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""
-        return self._follower.tally.counts(self._change)
+        return self._follower.tally.counts(self._head.change)
+
+    def head(self) -> Head:
+        """See `store.CertificateStore`."""
+        return self._head
+
+    def tree(self) -> Tree:
+        """See `store.CertificateStore`."""
+        assert self._tree is not None, "a store opened read-only makes no tree"
+        return self._tree
 
     async def upkeep(self) -> None:
         """See `store.CertificateStore`."""
@@ -266,6 +289,16 @@ class SqliteStore:
         if len(keys) > limit:
             end = keys[limit - 1]
         return [found[key] for key in keys[:limit]], None if end is None else Cursor(end)
+
+
+async def _after(tree: Tree, rows: Sequence[Row]) -> Tree:
+    """The tree after these rows. Others have their turn in between."""
+    changes = [(row.k, row.h if row.op is Op.PUT else None) for row in rows]
+    for start in range(0, len(changes), SLICE):
+        if start:
+            await anyio.lowlevel.checkpoint()
+        tree = tree.updated(changes[start : start + SLICE])
+    return tree
 
 
 def _call(work: Callable[[SqlSession, int], T], stale: int, db: SqlSession) -> T:

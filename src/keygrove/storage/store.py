@@ -11,6 +11,7 @@ from typing import NewType, Protocol, TypeAlias
 
 import msgspec
 
+from keygrove.storage.merkle import Tree
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
 
@@ -199,6 +200,16 @@ class Counts(msgspec.Struct, frozen=True):
     denials: int = 0
 
 
+class Head(msgspec.Struct, frozen=True):
+    """What a shard holds after a change, in short: equal sets have equal roots."""
+
+    change: int
+    root: bytes
+    """Of the tree (`merkle`) of its certificates, each by the hash of all that is stored of it."""
+    size: int
+    """Certificates."""
+
+
 class Page(msgspec.Struct, frozen=True):
     """Some certificates, and where the next page starts; None after the last."""
 
@@ -325,6 +336,14 @@ class CertificateStore(Protocol):
 
     def counts(self) -> Counts:
         """How much there is after the last commit."""
+        ...
+
+    def head(self) -> Head:
+        """What it holds after the last commit; it became durable with that."""
+        ...
+
+    def tree(self) -> Tree:
+        """The tree whose root `head` tells; it stays as it is, whatever comes after it."""
         ...
 
     async def upkeep(self) -> None:

@@ -19,7 +19,7 @@ from keygrove.ingest.files import batches
 from keygrove.ingest.steps import look_into, look_into_dump, read
 from keygrove.settings import Settings
 from keygrove.storage.absorb import Held, Outcome, absorb
-from keygrove.storage.address import SLOTS, slot, tree_key
+from keygrove.storage.address import SLOTS, content_hash, slot, tree_key
 from keygrove.storage.cache import OVERHEAD_BYTES, SHARE, Answer, Cache, Form
 from keygrove.storage.candidate import candidate
 from keygrove.storage.derive import derive, digest_terms
@@ -205,6 +205,7 @@ def entry(seq: int, number: int, found: frozenset[str] | None) -> Entry:
         key=tree_key(put.fingerprint),
         fingerprint=put.fingerprint,
         state=Found(
+            value=content_hash(put.packets),
             digests=Digests(put.digest, put.sks_digest),
             source=put.source,
             size=put.size,

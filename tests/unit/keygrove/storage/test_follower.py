@@ -16,8 +16,9 @@ from keygrove.storage.follower import (
     RETRY_S,
     Follower,
 )
+from keygrove.storage.merkle import EMPTY
 from keygrove.storage.rows import Op, Row, row_of
-from keygrove.storage.store import Cause, Put
+from keygrove.storage.store import Cause, Head, Put
 from keygrove.storage.tally import Tally
 from keygrove_chaos.certificates import CREATED, made, put_of
 from keygrove_chaos.databases import InlineDatabase, Statement, ignore
@@ -158,6 +159,7 @@ async def heap_of(number: int) -> InlineDatabase:
     columns = "seq INTEGER PRIMARY KEY, n, op, k, h, fp, md5, sks, source, old"
     columns += ", cause, at, flags, v, aside"
     await found.run(lambda db: db.execute(f"CREATE TABLE obj ({columns})"))
+    await found.run(lambda db: db.execute("CREATE TABLE head (a, b, c, d)"))
     await found.run(lambda db: db.execute("CREATE TABLE audit (a, b, c, d, e, f, g, h, i)"))
     await found.run(lambda db: db.execute("CREATE TABLE redact (a, b, c, d, e)"))
     rows = [
@@ -179,7 +181,7 @@ async def heap_of(number: int) -> InlineDatabase:
         )
         for n in range(1, number + 1)
     ]
-    await found.run(lambda db: heap.append(db, rows, number))
+    await found.run(lambda db: heap.append(db, heap.Commit(rows, Head(number, EMPTY, number))))
     return found
 
 

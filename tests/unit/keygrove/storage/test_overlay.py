@@ -2,7 +2,7 @@
 
 import pytest
 
-from keygrove.storage.address import tree_key
+from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.derive import digest_terms
 from keygrove.storage.overlay import Entry, Found, Overlay
 from keygrove.storage.store import Denial, Digests, Term, TermKind
@@ -16,6 +16,7 @@ def entry(seq: int, number: int, *user_ids: str) -> Entry:
         tree_key(put.fingerprint),
         put.fingerprint,
         Found(
+            content_hash(put.packets),
             Digests(put.digest, put.sks_digest),
             put.source,
             put.size,

@@ -16,9 +16,11 @@ import pytest
 from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.ports import SqlSession
 from keygrove.storage import heap, index
+from keygrove.storage.address import content_hash, tree_key
+from keygrove.storage.merkle import EMPTY, Tree, blake3_256
 from keygrove.storage.opening import Home, open_reader, open_store
 from keygrove.storage.sqlite import WAL_BYTES, SqliteStore
-from keygrove.storage.store import Action, Denial, Effect, Put, Record, Term, TermKind
+from keygrove.storage.store import Action, Denial, Effect, Head, Put, Record, Term, TermKind, Write
 from keygrove.storage.tally import Tally
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, large, made, put_of
@@ -286,6 +288,57 @@ async def test_an_index_that_cannot_be_used_is_made_anew(
         assert await answers(store) == before
     with raw(index_path) as db:
         assert db.execute("SELECT heap, format FROM origin").fetchone() == (UUID, index.FORMAT)
+
+
+async def test_the_root_is_kept_with_each_commit(files: WatchedDatabases, heap_path: Path) -> None:
+    alice, denial = put(1, "Alice"), Denial(put(2).fingerprint, "spam", CREATED)
+    commits: list[list[Write]] = [[put(1), put(2)], [alice], [denial]]
+    heads: list[Head] = []
+    async with opened(files) as store:
+        assert store.head() == Head(0, EMPTY, 0)
+        for writes in commits:
+            await store.commit(writes)
+            heads.append(store.head())
+    alone = Tree(blake3_256).updated([(tree_key(alice.fingerprint), content_hash(alice.packets))])
+    assert heads[-1].root == alone.root
+    assert [(one.change, one.size) for one in heads] == [(1, 2), (2, 2), (3, 1)]
+    with raw(heap_path) as db:
+        rows = db.execute("SELECT n, root, size FROM head").fetchall()
+    assert [Head(*row) for row in rows] == heads
+    async with opened(files) as store:
+        assert store.head() == heads[-1]
+
+
+async def test_an_index_that_is_not_that_of_its_heap_any_more_is_made_anew(
+    files: WatchedDatabases, index_path: Path
+) -> None:
+    """As after a flipped bit that no check of SQLite's sees."""
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice <a@x.example>"), put(2, "Bob")])
+        before, head = await answers(store), store.head()
+        await store.settle()
+    with raw(index_path) as db:
+        db.execute("DELETE FROM key WHERE seq = 2")
+    with pytest.raises(StoreError, match="is made anew"):
+        async with opened(files):
+            pass
+    async with opened(files) as store:
+        assert await answers(store) == before
+        assert store.head() == head
+
+
+async def test_a_heap_that_lost_a_row_is_damaged(
+    files: WatchedDatabases, heap_path: Path, index_path: Path
+) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1, "Alice"), put(2, "Bob")])
+        await store.commit([put(3, "Carol")])
+    with raw(heap_path) as db:
+        db.execute("DELETE FROM obj WHERE seq = 2")
+    remove(index_path)
+    with pytest.raises(DamagedError, match="not what was committed"):
+        async with opened(files):
+            pass
 
 
 async def test_a_long_replay_brings_the_index_up_on_the_way(
