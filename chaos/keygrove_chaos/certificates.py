@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from keygrove.storage.candidate import Candidate, candidate
-from keygrove.storage.store import Cause, Put
+from keygrove.storage.write import Cause, Put
 from keygrove_chaos import signing
 from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.armor import armor

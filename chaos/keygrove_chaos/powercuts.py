@@ -16,22 +16,12 @@ import anyio
 import msgspec
 
 from keygrove.errors import DiskFullError, StoreError
+from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import (
-    Action,
-    CertificateStore,
-    Counts,
-    Denial,
-    Digests,
-    Effect,
-    Head,
-    Lift,
-    Record,
-    Whole,
-    Write,
-)
+from keygrove.storage.store import CertificateStore, Counts, Digests, Head, Whole
+from keygrove.storage.write import Denial, Lift, Write
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases

@@ -4,26 +4,24 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
+from keygrove.storage.audit import Record
 from keygrove.storage.merkle import Tree
 from keygrove.storage.store import (
     AuditPage,
     CertificateStore,
     Counts,
     Cursor,
-    Denial,
     DenialPage,
     DigestPage,
     Head,
     Opening,
     Page,
     Progress,
-    Record,
-    Redaction,
-    Term,
     Version,
     Whole,
-    Write,
 )
+from keygrove.storage.term import Term
+from keygrove.storage.write import Denial, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
 

@@ -7,24 +7,10 @@ from typing import TypeAlias
 import pytest
 
 from keygrove.storage.address import text_hash
-from keygrove.storage.store import (
-    Action,
-    CertificateStore,
-    Cursor,
-    Denial,
-    Digests,
-    Effect,
-    Hour,
-    Lift,
-    Put,
-    Record,
-    Redaction,
-    Term,
-    TermKind,
-    Version,
-    Whole,
-    Write,
-)
+from keygrove.storage.audit import Action, Effect, Record
+from keygrove.storage.store import CertificateStore, Cursor, Digests, Hour, Version, Whole
+from keygrove.storage.term import Term, TermKind
+from keygrove.storage.write import Denial, Lift, Put, Redaction, Write
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash

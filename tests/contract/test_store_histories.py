@@ -19,16 +19,8 @@ from keygrove.storage.derive import digest_terms
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import (
-    CertificateStore,
-    Cursor,
-    Denial,
-    Digests,
-    Lift,
-    Redaction,
-    Whole,
-    Write,
-)
+from keygrove.storage.store import CertificateStore, Cursor, Digests, Whole
+from keygrove.storage.write import Denial, Lift, Redaction, Write
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.databases import FailAt, Statement, WatchedDatabases

@@ -14,15 +14,9 @@ from rich.table import Table
 from keygrove.cli.console import out
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.stores import stores
-from keygrove.storage.store import (
-    Action,
-    AuditPage,
-    Cursor,
-    Denial,
-    DenialPage,
-    Effect,
-    Record,
-)
+from keygrove.storage.audit import Action, Effect, Record
+from keygrove.storage.store import AuditPage, Cursor, DenialPage
+from keygrove.storage.write import Denial
 
 PAGE = 1_000
 ACTIONS = {

@@ -36,7 +36,8 @@ from keygrove.storage.messages import (
     Sources,
     Unredact,
 )
-from keygrove.storage.store import Put, Term
+from keygrove.storage.term import Term
+from keygrove.storage.write import Put
 from keygrove_actors import ActorError, Call, Ref
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash

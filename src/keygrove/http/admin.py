@@ -20,7 +20,7 @@ from keygrove.settings import AdminSettings
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.derive import read as read_stored
-from keygrove.storage.store import Put
+from keygrove.storage.write import Put
 from keygrove.telemetry.administration import AdminRefusal
 from keygrove_protocols.errors import (
     BadQueryError,

@@ -10,8 +10,10 @@ from keygrove.cluster.router import Router
 from keygrove.http.asgi import JSON, Observer, Request, Response
 from keygrove.http.errors import BUG, NO_SPACE, HttpError
 from keygrove.settings import HexFingerprint
+from keygrove.storage.audit import Effect
 from keygrove.storage.messages import Administered, Failed, NoSpace, Order, Replayed
-from keygrove.storage.store import Effect, Put, Term, TermKind
+from keygrove.storage.term import Term, TermKind
+from keygrove.storage.write import Put
 from keygrove.telemetry.administration import Administered as Told
 from keygrove_protocols.hkp.admin import (
     FINGERPRINTS_MAX,

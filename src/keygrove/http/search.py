@@ -8,7 +8,7 @@ from keygrove.settings import HttpSettings
 from keygrove.storage.address import text_hash
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import Failed
-from keygrove.storage.store import Term, TermKind
+from keygrove.storage.term import Term, TermKind
 from keygrove_protocols.hkp.v1 import (
     ByDigest,
     ByFingerprint,

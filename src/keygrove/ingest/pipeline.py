@@ -46,7 +46,7 @@ from keygrove.ports import Compute
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import Failed, Merged, NoSpace, Overloaded
-from keygrove.storage.store import Cause
+from keygrove.storage.write import Cause
 from keygrove.telemetry.intake import Intake
 from keygrove_actors import DEFER, Actor, ActorError, Ctx, Defer, ReplyTo, on
 from keygrove_protocols.errors import ProtocolError

@@ -12,7 +12,7 @@ from keygrove.ports import Compute
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.derive import primary_term
-from keygrove.storage.store import Cause
+from keygrove.storage.write import Cause
 from keygrove_protocols.openpgp.certificate import Certificate
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.packets import Packet, Tag, read_header

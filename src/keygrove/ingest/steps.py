@@ -12,7 +12,7 @@ import msgspec
 from blake3 import blake3
 
 from keygrove.storage.candidate import Candidate, candidate, revocations
-from keygrove.storage.store import Cause
+from keygrove.storage.write import Cause
 from keygrove_protocols.errors import (
     MalformedPrimaryError,
     ProtocolError,

@@ -7,7 +7,7 @@ import msgspec
 
 from keygrove.storage.candidate import Candidate, without
 from keygrove.storage.state import findings_of, pack, put_of, stored
-from keygrove.storage.store import Cause, Put
+from keygrove.storage.write import Cause, Put
 from keygrove_protocols.openpgp.findings import Fact, Findings, unite
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.policy import Policy

@@ -6,7 +6,7 @@ from collections.abc import Set
 import msgspec
 
 from keygrove.storage.state import findings_of, pack, put_of, stored, unpack
-from keygrove.storage.store import Cause, Put
+from keygrove.storage.write import Cause, Put
 from keygrove_protocols.openpgp.certificate import Certificate, key
 from keygrove_protocols.openpgp.findings import Findings
 from keygrove_protocols.openpgp.keys import Fingerprint

@@ -14,6 +14,7 @@ from keygrove.errors import DiskFullError
 from keygrove.points import crash_point, sometimes
 from keygrove.ports import Clock, Compute
 from keygrove.storage.absorb import CHANGING, Absorbed, Held, Outcome, absorb
+from keygrove.storage.audit import Record
 from keygrove.storage.messages import (
     Administer,
     Administered,
@@ -24,8 +25,9 @@ from keygrove.storage.messages import (
     Replayed,
 )
 from keygrove.storage.redacting import Standing, rule_all
-from keygrove.storage.store import CertificateStore, Record, Redaction, Write
+from keygrove.storage.store import CertificateStore
 from keygrove.storage.turn import SLICE_BYTES, Turn
+from keygrove.storage.write import Redaction, Write
 from keygrove_actors import ReplyTo
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.policy import Policy

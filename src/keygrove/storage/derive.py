@@ -3,7 +3,7 @@
 import msgspec
 
 from keygrove.storage.address import text_hash
-from keygrove.storage.store import Term, TermKind
+from keygrove.storage.term import Term, TermKind
 from keygrove_protocols.limits import OWN
 from keygrove_protocols.openpgp.certificate import Certificate, group, key
 from keygrove_protocols.openpgp.keys import KeyId

@@ -20,8 +20,9 @@ from keygrove.storage.address import content_hash
 from keygrove.storage.derive import Derived, derive, digest_terms
 from keygrove.storage.overlay import Entry, Found, Overlay
 from keygrove.storage.rows import Op, Place, Row, denial_in
-from keygrove.storage.store import Digests, Put, Write
+from keygrove.storage.store import Digests
 from keygrove.storage.tally import Tally
+from keygrove.storage.write import Put, Write
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 FLUSH_AFTER_S = 1.0

@@ -24,9 +24,11 @@ import msgspec
 
 from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import SqlSession
+from keygrove.storage.audit import Record
 from keygrove.storage.merkle import EMPTY
 from keygrove.storage.rows import Place, Row
-from keygrove.storage.store import Head, Record, Redaction
+from keygrove.storage.store import Head
+from keygrove.storage.write import Redaction
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import USER_ID_HASH_OCTETS, UserIdHash
 

@@ -28,8 +28,10 @@ from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.heap import Tip
 from keygrove.storage.overlay import Entry, Found
 from keygrove.storage.rows import split_digests
-from keygrove.storage.store import Denial, Hour, Term
+from keygrove.storage.store import Hour
 from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
+from keygrove.storage.term import Term
+from keygrove.storage.write import Denial
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 FORMAT = 4

@@ -7,29 +7,24 @@ import anyio
 import anyio.lowlevel
 
 from keygrove.storage.address import content_hash, tree_key
+from keygrove.storage.audit import Record
 from keygrove.storage.merkle import Change, Tree, blake3_256
 from keygrove.storage.store import (
     AuditPage,
     Counts,
     Cursor,
-    Denial,
     DenialPage,
     DigestPage,
     Digests,
     Head,
-    Lift,
     Opened,
     Page,
-    Put,
-    Record,
-    Redaction,
-    Term,
-    TermKind,
     Version,
     Whole,
-    Write,
 )
 from keygrove.storage.tally import Tally
+from keygrove.storage.term import Term, TermKind
+from keygrove.storage.write import Denial, Lift, Put, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
 

@@ -5,9 +5,12 @@ from typing import ClassVar, TypeAlias
 import msgspec
 
 from keygrove.storage.absorb import Outcome
+from keygrove.storage.audit import Effect
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
-from keygrove.storage.store import Counts, Effect, Progress, Put, Term
+from keygrove.storage.store import Counts, Progress
+from keygrove.storage.term import Term
+from keygrove.storage.write import Put
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash

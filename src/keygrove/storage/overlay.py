@@ -5,7 +5,9 @@ from typing import TypeVar
 
 import msgspec
 
-from keygrove.storage.store import Denial, Digests, Term
+from keygrove.storage.store import Digests
+from keygrove.storage.term import Term
+from keygrove.storage.write import Denial
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 

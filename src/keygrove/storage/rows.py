@@ -11,7 +11,7 @@ from enum import IntEnum
 import msgspec
 
 from keygrove.storage.address import content_hash, tree_key
-from keygrove.storage.store import Cause, Denial, Lift, Put, Write
+from keygrove.storage.write import Cause, Denial, Lift, Put, Write
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 DIGEST_OCTETS = 16

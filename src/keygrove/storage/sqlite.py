@@ -18,6 +18,7 @@ from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import tree_key
+from keygrove.storage.audit import Record
 from keygrove.storage.follower import Follower
 from keygrove.storage.merkle import Tree
 from keygrove.storage.overlay import Entry, Found
@@ -26,19 +27,16 @@ from keygrove.storage.store import (
     AuditPage,
     Counts,
     Cursor,
-    Denial,
     DenialPage,
     DigestPage,
     Digests,
     Head,
     Page,
-    Record,
-    Redaction,
-    Term,
     Version,
     Whole,
-    Write,
 )
+from keygrove.storage.term import Term
+from keygrove.storage.write import Denial, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
 

@@ -9,7 +9,7 @@ Of a certificate that was flooded beyond all measure these are not all (`openpgp
 import msgspec
 
 from keygrove.storage.derive import derive_from, read
-from keygrove.storage.store import Cause, Put
+from keygrove.storage.write import Cause, Put
 from keygrove_protocols.openpgp.aside import within_aside
 from keygrove_protocols.openpgp.certificate import fingerprint, packets, to_bytes
 from keygrove_protocols.openpgp.digest import sks_digest

@@ -6,46 +6,18 @@ SQLite: change numbers count commits, and a cursor means something to its store 
 """
 
 from collections.abc import Sequence
-from enum import Enum, IntEnum
-from typing import NewType, Protocol, TypeAlias
+from typing import NewType, Protocol
 
 import msgspec
 
+from keygrove.storage.audit import Record
 from keygrove.storage.merkle import Tree
+from keygrove.storage.term import Term
+from keygrove.storage.write import Denial, Redaction, Write
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
 
 Cursor = NewType("Cursor", bytes)
-
-
-class TermKind(IntEnum):
-    """What a certificate can be found by, apart from its fingerprint and its words."""
-
-    FINGERPRINT = 1
-    """Of the primary key or a subkey."""
-    KEY_ID = 2
-    SHORT_ID = 3
-    DIGEST = 4
-    ADDRESS = 5
-    TEXT = 6
-    """A whole user ID, normalised and hashed."""
-    PRIMARY_ID = 7
-    """The primary key's ID alone, behind its version: see `derive.primary_term`."""
-
-
-class Term(msgspec.Struct, frozen=True):
-    """One thing to find certificates by."""
-
-    kind: TermKind
-    value: bytes
-
-
-class Cause(Enum):
-    """Why a certificate changed."""
-
-    UPLOAD = 1
-    LOAD = 2
-    ADMIN = 3
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -67,118 +39,6 @@ class Whole(Version, frozen=True):
     """What is kept beside the packets and never served: the store does not look into it."""
     source: bytes
     """16 octets that name the input which brought this about; none if that is not known."""
-
-
-class Put(msgspec.Struct, frozen=True):
-    """Keep these packets in place of any before."""
-
-    fingerprint: Fingerprint
-    digest: Digest
-    packets: bytes
-    terms: frozenset[Term]
-    words: frozenset[str]
-    cause: Cause
-    at: int
-    """Seconds, UTC."""
-    sks_digest: Digest = Digest(b"")
-    """See `Whole`; `digest` unless given."""
-    aside: bytes = b""
-    source: bytes = b""
-
-    def __post_init__(self) -> None:
-        """Complete what was not given."""
-        if not self.sks_digest:
-            msgspec.structs.force_setattr(self, "sks_digest", self.digest)
-
-    @property
-    def size(self) -> int:
-        """Octets of all that is stored."""
-        return len(self.packets) + len(self.aside)
-
-
-class Denial(msgspec.Struct, frozen=True):
-    """Remove what is held of this fingerprint, and remember that it is not wanted.
-
-    Of one that is denied already, this takes the place of what is remembered.
-    """
-
-    fingerprint: Fingerprint
-    reason: str
-    at: int
-    """Seconds, UTC."""
-    digests: tuple[Digest, ...] = ()
-    """States of it that are known, and not wanted from others."""
-
-
-class Lift(msgspec.Struct, frozen=True):
-    """Hold and deny nothing of a fingerprint. What was removed does not come back by itself."""
-
-    fingerprint: Fingerprint
-    at: int
-    """Seconds, UTC."""
-
-
-Write: TypeAlias = Put | Denial | Lift
-"""A change of one certificate. A put of what is denied, and a lift of what is neither held nor
-denied, are no changes of ours: whoever commits asks before."""
-
-
-class Redaction(msgspec.Struct, frozen=True):
-    """The user IDs of a certificate that are not wanted, in place of those remembered before.
-
-    It says nothing of whether the certificate is held or denied, and outlasts both.
-    """
-
-    fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
-    """None: all are wanted again."""
-    at: int
-    """Seconds, UTC."""
-
-
-class Action(Enum):
-    """What an administrator asks for."""
-
-    DENY = 1
-    ALLOW = 2
-    REPLACE = 3
-    REDACT = 4
-    UNREDACT = 5
-
-
-class Effect(Enum):
-    """What became of it."""
-
-    DONE = 1
-    DENIED = 2
-    """Nothing was replaced: the fingerprint is denied."""
-    NOT_DENIED = 3
-    """There was nothing to allow."""
-    AHEAD = 4
-    """It is denied, and nothing of it was held."""
-    DENIED_BEFORE = 5
-    """It was denied already, and that denial stands, with its reason."""
-    NOT_HELD = 6
-    """What is redacted is remembered; there was nothing of it to be removed."""
-    NOT_REDACTED = 7
-    """There was nothing to take again."""
-    NOTHING_LEFT = 8
-    """Nothing was replaced: without what is redacted there is nothing left."""
-
-
-class Record(msgspec.Struct, frozen=True):
-    """An entry of the audit log: one request of an administrator, for one fingerprint."""
-
-    by: Fingerprint | None
-    """The administrator's key; None for whoever works on this machine."""
-    action: Action
-    effect: Effect
-    fingerprint: Fingerprint
-    reason: str
-    at: int
-    """Seconds, UTC."""
-    nonce: bytes
-    """Names the request: it is recorded once for a fingerprint."""
 
 
 class Hour(msgspec.Struct, frozen=True):

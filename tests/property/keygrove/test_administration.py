@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keygrove.storage.administration import rule
+from keygrove.storage.audit import Effect
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import Allow, Deny, Order, Replace
-from keygrove.storage.store import Effect
 from keygrove_chaos.certificates import CREATED, digest_of, made, put_of
 from keygrove_protocols.openpgp.certificate import fingerprint
 from keygrove_protocols.openpgp.keys import Digest

@@ -27,8 +27,9 @@ from keygrove.storage.derive import read as stored
 from keygrove.storage.forms import serve_form
 from keygrove.storage.overlay import Entry, Found, Overlay
 from keygrove.storage.state import findings_of
-from keygrove.storage.store import Cause, Denial, Digests
+from keygrove.storage.store import Digests
 from keygrove.storage.tally import Tally
+from keygrove.storage.write import Cause, Denial
 from keygrove_chaos.certificates import CREATED, armored, binary, digest_of, made, put_of
 from keygrove_chaos.signing import Signer
 from keygrove_protocols.errors import ProtocolError

@@ -10,12 +10,15 @@ from keygrove.cluster.placement import Placement
 from keygrove.cluster.router import Router, shard_name
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage.absorb import Outcome
+from keygrove.storage.audit import Effect
 from keygrove.storage.cache import Form
 from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import Administered, Merged, NoSpace, Order, Replayed
 from keygrove.storage.shard import OpenStore, Shard
-from keygrove.storage.store import Cause, Effect, Opened, Opening, Term, TermKind
+from keygrove.storage.store import Opened, Opening
+from keygrove.storage.term import Term, TermKind
+from keygrove.storage.write import Cause
 from keygrove_actors import CalleeExit, ChildSpec, NoProc, SupSpec, run
 from keygrove_chaos.certificates import binary, candidate_of, made, put_of, with_aside
 from keygrove_chaos.node import InlineCompute, LoopClock

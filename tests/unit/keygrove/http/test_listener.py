@@ -28,7 +28,8 @@ from keygrove.settings import Settings
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import Overloaded, Starting
 from keygrove.storage.shard import OpenStore
-from keygrove.storage.store import Opened, Opening, Put
+from keygrove.storage.store import Opened, Opening
+from keygrove.storage.write import Put
 from keygrove_actors import Crash, MailboxFull, NoProc
 from keygrove_actors.census import Snapshot
 from keygrove_actors.model import State

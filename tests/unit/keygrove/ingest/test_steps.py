@@ -20,7 +20,7 @@ from keygrove.ingest.steps import (
     source_salt,
 )
 from keygrove.storage.candidate import Candidate, candidate
-from keygrove.storage.store import Cause
+from keygrove.storage.write import Cause
 from keygrove_chaos.certificates import (
     armored,
     binary,

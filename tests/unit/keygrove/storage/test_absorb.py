@@ -9,7 +9,8 @@ from keygrove.storage.absorb import Absorbed, Held, Outcome, absorb
 from keygrove.storage.candidate import Candidate, candidate
 from keygrove.storage.derive import derive, read
 from keygrove.storage.state import findings_of
-from keygrove.storage.store import Cause, Put, TermKind
+from keygrove.storage.term import TermKind
+from keygrove.storage.write import Cause, Put
 from keygrove_chaos.certificates import CREATED, candidate_of, digest_of, made, put_of
 from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.certificate import (

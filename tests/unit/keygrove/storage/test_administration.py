@@ -11,6 +11,7 @@ import pytest
 
 from keygrove.errors import DiskFullError
 from keygrove.storage.absorb import Outcome
+from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
@@ -34,16 +35,9 @@ from keygrove.storage.messages import (
 )
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import OpenStore, Shard
-from keygrove.storage.store import (
-    Action,
-    CertificateStore,
-    Denial,
-    Effect,
-    Opening,
-    Record,
-    Term,
-    TermKind,
-)
+from keygrove.storage.store import CertificateStore, Opening
+from keygrove.storage.term import Term, TermKind
+from keygrove.storage.write import Denial
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import ChildSpec, Ref, SupSpec, run
 from keygrove_chaos.certificates import binary, candidate_of, digest_of, made, put_of

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from keygrove.storage.derive import derive, derive_from, primary_term
-from keygrove.storage.store import TermKind
+from keygrove.storage.term import TermKind
 from keygrove_chaos.certificates import made
 from keygrove_protocols.openpgp.certificate import Certificate, key
 

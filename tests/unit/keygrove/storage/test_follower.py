@@ -18,8 +18,9 @@ from keygrove.storage.follower import (
 )
 from keygrove.storage.merkle import EMPTY
 from keygrove.storage.rows import Op, Row, row_of
-from keygrove.storage.store import Cause, Head, Put
+from keygrove.storage.store import Head
 from keygrove.storage.tally import Tally
+from keygrove.storage.write import Cause, Put
 from keygrove_chaos.certificates import CREATED, made, put_of
 from keygrove_chaos.databases import InlineDatabase, Statement, ignore
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint

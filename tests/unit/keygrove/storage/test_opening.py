@@ -11,7 +11,9 @@ from trio.testing import MockClock
 from keygrove.errors import DiskFullError, StartingError
 from keygrove.storage.follower import FLUSH_ENTRIES
 from keygrove.storage.opening import Home, SqliteOpening, open_store
-from keygrove.storage.store import CertificateStore, Put, Term, TermKind
+from keygrove.storage.store import CertificateStore
+from keygrove.storage.term import Term, TermKind
+from keygrove.storage.write import Put
 from keygrove_chaos.certificates import made, put_of
 from keygrove_chaos.databases import Statement, WatchedDatabases, ignore
 from keygrove_chaos.disk import Disk

@@ -5,7 +5,9 @@ import pytest
 from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.derive import digest_terms
 from keygrove.storage.overlay import Entry, Found, Overlay
-from keygrove.storage.store import Denial, Digests, Term, TermKind
+from keygrove.storage.store import Digests
+from keygrove.storage.term import Term, TermKind
+from keygrove.storage.write import Denial
 from keygrove_chaos.certificates import made, put_of
 
 

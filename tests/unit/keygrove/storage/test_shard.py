@@ -32,8 +32,10 @@ from keygrove.storage.messages import (
 )
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import MERGES_MAX, OpenStore, Shard
-from keygrove.storage.store import Cause, Denial, Opening, Put, Term, TermKind
+from keygrove.storage.store import Opening
+from keygrove.storage.term import Term, TermKind
 from keygrove.storage.turn import SLICE_BYTES, Turn
+from keygrove.storage.write import Cause, Denial, Put
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import (
     CalleeExit,

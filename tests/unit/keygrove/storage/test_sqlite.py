@@ -17,11 +17,14 @@ from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.ports import SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash, tree_key
+from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.merkle import EMPTY, Tree, blake3_256
 from keygrove.storage.opening import Home, open_reader, open_store
 from keygrove.storage.sqlite import WAL_BYTES, SqliteStore
-from keygrove.storage.store import Action, Denial, Effect, Head, Put, Record, Term, TermKind, Write
+from keygrove.storage.store import Head
 from keygrove.storage.tally import Tally
+from keygrove.storage.term import Term, TermKind
+from keygrove.storage.write import Denial, Put, Write
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, large, made, put_of
 from keygrove_chaos.databases import Statement, WatchedDatabases, ignore

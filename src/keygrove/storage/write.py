@@ -1,0 +1,85 @@
+"""The changes of a shard: what is kept, what is denied, what is lifted, and why."""
+
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from keygrove.storage.term import Term
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.redaction import UserIdHash
+
+
+class Cause(Enum):
+    """Why a certificate changed."""
+
+    UPLOAD = 1
+    LOAD = 2
+    ADMIN = 3
+
+
+class Put(msgspec.Struct, frozen=True):
+    """Keep these packets in place of any before."""
+
+    fingerprint: Fingerprint
+    digest: Digest
+    packets: bytes
+    terms: frozenset[Term]
+    words: frozenset[str]
+    cause: Cause
+    at: int
+    """Seconds, UTC."""
+    sks_digest: Digest = Digest(b"")
+    """See `Whole`; `digest` unless given."""
+    aside: bytes = b""
+    source: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Complete what was not given."""
+        if not self.sks_digest:
+            msgspec.structs.force_setattr(self, "sks_digest", self.digest)
+
+    @property
+    def size(self) -> int:
+        """Octets of all that is stored."""
+        return len(self.packets) + len(self.aside)
+
+
+class Denial(msgspec.Struct, frozen=True):
+    """Remove what is held of this fingerprint, and remember that it is not wanted.
+
+    Of one that is denied already, this takes the place of what is remembered.
+    """
+
+    fingerprint: Fingerprint
+    reason: str
+    at: int
+    """Seconds, UTC."""
+    digests: tuple[Digest, ...] = ()
+    """States of it that are known, and not wanted from others."""
+
+
+class Lift(msgspec.Struct, frozen=True):
+    """Hold and deny nothing of a fingerprint. What was removed does not come back by itself."""
+
+    fingerprint: Fingerprint
+    at: int
+    """Seconds, UTC."""
+
+
+Write: TypeAlias = Put | Denial | Lift
+"""A change of one certificate. A put of what is denied, and a lift of what is neither held nor
+denied, are no changes of ours: whoever commits asks before."""
+
+
+class Redaction(msgspec.Struct, frozen=True):
+    """The user IDs of a certificate that are not wanted, in place of those remembered before.
+
+    It says nothing of whether the certificate is held or denied, and outlasts both.
+    """
+
+    fingerprint: Fingerprint
+    user_ids: frozenset[UserIdHash]
+    """None: all are wanted again."""
+    at: int
+    """Seconds, UTC."""
