@@ -21,7 +21,7 @@ from keygrove.storage.overlay import Entry, Found, Overlay
 from keygrove.storage.rows import Op, Place, Row, check, denial_in
 from keygrove.storage.store import Digests
 from keygrove.storage.tally import Standing, Tally
-from keygrove.storage.write import Denial, Lift, Put, Write
+from keygrove.storage.write import Put, Write
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 FLUSH_AFTER_S = 1.0
@@ -169,13 +169,7 @@ class Follower:
 
 
 def _held_by(write: Write) -> Put | None:
-    match write:
-        case Put():
-            return write
-        case Denial():
-            return write.held
-        case Lift():
-            return None
+    return write if isinstance(write, Put) else write.held
 
 
 def _count(tally: Tally, row: Row, old: Place | None) -> None:

@@ -13,7 +13,7 @@ from keygrove.storage.term import Term
 from keygrove.storage.write import Put
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 
 class ShardApi:
@@ -136,7 +136,7 @@ class Redact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=
 
     errors: ClassVar = (Overloaded, Starting)
     fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
+    user_ids: frozenset[PartHash]
     order: Order
 
 
@@ -145,7 +145,7 @@ class Unredact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], froze
 
     errors: ClassVar = (Overloaded, Starting)
     fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
+    user_ids: frozenset[PartHash]
     order: Order
 
 
