@@ -47,11 +47,12 @@ from keygrove.storage.messages import (
     Starting,
     Unredact,
 )
-from keygrove.storage.store import CertificateStore, Counts, Opening, Progress, Version
+from keygrove.storage.store import CertificateStore, Counts, Opening, Progress
 from keygrove.storage.term import Term
 from keygrove.storage.turn import SLICE_BYTES, Turn
+from keygrove.storage.version import Version
 from keygrove.storage.waiting import Waiting
-from keygrove.storage.write import Put, Write
+from keygrove.storage.write import Write, held_by
 from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, ReplyTo, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -358,8 +359,9 @@ class Shard(Actor[ShardApi]):
     def _forget(self, write: Write) -> None:
         """A certificate changed: what is cached of it, and what is being read, is old."""
         terms: frozenset[Term] = frozenset()
-        if isinstance(write, Put):
-            terms = write.terms | digest_terms(write.digest, write.sks_digest)
+        held = held_by(write)
+        if held is not None:
+            terms = held.terms | digest_terms(held.digest, held.sks_digest)
         self._cache.invalidate(write.fingerprint, terms)
 
     def _refuse(self, requests: list[MergeRequest | AdminRequest]) -> None:
