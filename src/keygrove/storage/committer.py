@@ -90,7 +90,7 @@ class Committer:
         means: Means,
         *,
         on_fault: Callable[[str, Exception], None],
-        on_change: Callable[[Fingerprint], None],
+        on_change: Callable[[Write], None],
     ) -> None:
         self._means = means
         self._on_fault = on_fault
@@ -216,7 +216,7 @@ class Committer:
         change = await store.commit(writes, records, redactions)
         crash_point("shard.commit.after")
         for write in writes:
-            self._on_change(write.fingerprint)
+            self._on_change(write)
         self.commits += 1
         self.committed += len(writes)
         return change

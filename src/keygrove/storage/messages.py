@@ -179,7 +179,10 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     waiting_merges: int
     cache_bytes: int
     cache_hits: int
+    cache_negative_hits: int
+    """Of these, those by which there is nothing."""
     cache_misses: int
+    cache_evictions: int
     starting: Progress | None = None
     """How far its store is, if that is still being brought up."""
 

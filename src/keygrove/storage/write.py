@@ -85,6 +85,11 @@ Write: TypeAlias = Put | Denial | Lift
 denied, are no changes of ours: whoever commits asks before."""
 
 
+def held_by(write: Write) -> Put | None:
+    """What is held of the certificate after that."""
+    return write if isinstance(write, Put) else write.held
+
+
 class Redaction(msgspec.Struct, frozen=True):
     """The parts of a certificate that are not wanted, in place of those remembered before.
 

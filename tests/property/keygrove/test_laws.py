@@ -20,7 +20,7 @@ from keygrove.ingest.steps import look_into, look_into_dump, read
 from keygrove.settings import Settings
 from keygrove.storage.absorb import Held, Outcome, absorb
 from keygrove.storage.address import SLOTS, content_hash, slot, tree_key
-from keygrove.storage.cache import OVERHEAD_BYTES, SHARE, Answer, Cache, Form
+from keygrove.storage.cache import Form
 from keygrove.storage.candidate import candidate
 from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.derive import read as stored
@@ -34,7 +34,7 @@ from keygrove_chaos.certificates import CREATED, armored, binary, digest_of, mad
 from keygrove_chaos.signing import Signer
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.certificate import Certificate, canonical, packets
-from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Bounds, Policy
 from keygrove_protocols.openpgp.redaction import PartHash, user_id_hash, without_parts
@@ -269,30 +269,6 @@ def test_tallies_add_up(
     assert apart.denials == together.denials
     kept = set(together.counts(0).hours)
     assert kept <= set(apart.counts(0).hours)
-
-
-@given(
-    st.integers(0, 60_000),
-    st.lists(st.tuples(numbers, st.sampled_from(list(Form)), st.integers(0, 3_000), st.booleans())),
-)
-def test_a_cache_never_takes_more_than_it_may(
-    bytes_max: int, uses: list[tuple[int, Form, int, bool]]
-) -> None:
-    cache = Cache(bytes_max)
-    model: dict[tuple[int, Form], Answer] = {}
-    for number, form, size, is_put in uses:
-        name = Fingerprint(bytes([number]) * 20)
-        if is_put:
-            answer = Answer(name, Digest(bytes(16)), size, bytes(size))
-            cache.put(form, answer)
-            if (OVERHEAD_BYTES + size) * SHARE <= bytes_max:
-                model[number, form] = answer
-        else:
-            cache.invalidate(name)
-            model = {key: value for key, value in model.items() if key[0] != number}
-        assert 0 <= cache.size_bytes <= bytes_max
-    for (number, form), answer in model.items():
-        assert cache.get(Fingerprint(bytes([number]) * 20), form) in (None, answer)
 
 
 PLACEMENTS = [Placement(number) for number in range(1, 6)]
