@@ -53,6 +53,13 @@ _SCHEMA = (
     "INSERT INTO stat VALUES ('certificates', 0), ('packet_bytes', 0), ('denials', 0)",
 )
 
+_STAGES = (
+    "CREATE TEMP TABLE IF NOT EXISTS asked (k BLOB PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TEMP TABLE IF NOT EXISTS new_key (k, h, seq, fp, md5, sks, source)",
+    "CREATE TEMP TABLE IF NOT EXISTS new_term (kind, id, fp)",
+)
+"""In memory, and of the index's writer: what a transaction gathers before it is sorted in."""
+
 
 def create(db: SqlSession, heap_uuid: bytes) -> None:
     """Lay out an empty index for this heap, if there is nothing yet."""
@@ -114,29 +121,47 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     """Bring the index up to these entries, in a transaction. Repeating it changes nothing.
 
     The heap is attached as `side`: what to take out is derived from the version replaced.
+    Rows come to each table in the order of its own key, so that a page is written once; SQLite
+    sorts them, because it lets other threads run meanwhile.
+
+    Args:
+        entries: the oldest first: FTS5 writes a segment whenever a row's number is not the next.
     """
+    for statement in _STAGES:
+        db.execute(statement)
     db.execute("BEGIN IMMEDIATE")
+    held, denied = _standing(db, entries, "key"), _standing(db, entries, "deny")
     for entry in entries:
-        _write(db, entry)
+        there = held.get(entry.key, 0), denied.get(entry.key, 0)
+        if max(there) < entry.seq:
+            _clear(db, entry, *there)
+            _write(db, entry)
+    db.execute("INSERT OR REPLACE INTO key SELECT * FROM temp.new_key ORDER BY k")
+    db.execute("INSERT OR IGNORE INTO term SELECT * FROM temp.new_term ORDER BY kind, id, fp")
+    for stage in ("new_key", "new_term"):
+        db.execute(f"DELETE FROM temp.{stage}")
     db.execute("COMMIT")
 
 
-def _write(db: SqlSession, entry: Entry) -> None:
-    key = (entry.key,)
-    held = db.execute("SELECT seq FROM key WHERE k = ?", key).fetchone()
-    denied = db.execute("SELECT seq FROM deny WHERE k = ?", key).fetchone()
-    if max(held or (0,), denied or (0,)) >= (entry.seq,):
-        return
-    old: frozenset[Term] = frozenset() if held is None else _drop_words(db, held[0])
-    _write_terms(db, entry, old, entry.found.terms if entry.found else frozenset())
-    if entry.found is not None:
-        _write_found(db, entry, entry.found)
-    elif held is not None:
-        db.execute("DELETE FROM key WHERE k = ?", key)
-    if entry.denial is not None:
-        _write_denial(db, entry, entry.denial)
-    elif denied is not None:
-        db.execute("DELETE FROM deny WHERE k = ?", key)
+def _standing(db: SqlSession, entries: Sequence[Entry], table: str) -> dict[bytes, int]:
+    """The rows that a table has of these certificates, by tree key, each by its number."""
+    db.executemany("INSERT INTO temp.asked VALUES (?)", ((entry.key,) for entry in entries))
+    there = f"SELECT k, seq FROM temp.asked JOIN main.{table} USING (k)"
+    found: dict[bytes, int] = dict(db.execute(there).fetchall())
+    db.execute("DELETE FROM temp.asked")
+    return found
+
+
+def _clear(db: SqlSession, entry: Entry, held: int, denied: int) -> None:
+    """Take out what this entry replaces: the rows that it was held by, or denied; 0 is none."""
+    if held:
+        terms = _drop_words(db, held) - (entry.found.terms if entry.found else frozenset())
+        rows = _term_rows(terms, entry)
+        db.executemany("DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", rows)
+        if entry.found is None:
+            db.execute("DELETE FROM key WHERE k = ?", (entry.key,))
+    if denied:
+        db.execute("DELETE FROM deny WHERE k = ?", (entry.key,))
 
 
 def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
@@ -152,19 +177,23 @@ def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
     return derived.terms | digest_terms(*digests)
 
 
-def _write_terms(db: SqlSession, entry: Entry, old: frozenset[Term], new: frozenset[Term]) -> None:
-    db.executemany(
-        "DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", _term_rows(old - new, entry)
-    )
-    db.executemany("INSERT OR IGNORE INTO term VALUES (?, ?, ?)", _term_rows(new - old, entry))
+def _write(db: SqlSession, entry: Entry) -> None:
+    match entry.state:
+        case Found() as found:
+            _write_found(db, entry, found)
+        case Denial() as denial:
+            _write_denial(db, entry, denial)
+        case None:
+            pass
 
 
 def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
     if found.words:
         db.execute("INSERT INTO word (rowid, t) VALUES (?, ?)", (entry.seq, _line(found.words)))
+    db.executemany("INSERT INTO temp.new_term VALUES (?, ?, ?)", _term_rows(found.terms, entry))
     stored, sks = found.digests.stored, found.digests.sks
     db.execute(
-        "INSERT OR REPLACE INTO key VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO temp.new_key VALUES (?, ?, ?, ?, ?, ?, ?)",
         (entry.key, found.value, entry.seq, entry.fingerprint, stored, sks, found.source),
     )
 
@@ -172,13 +201,13 @@ def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
 def _write_denial(db: SqlSession, entry: Entry, denial: Denial) -> None:
     digests = b"".join(denial.digests)
     db.execute(
-        "INSERT OR REPLACE INTO deny VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO deny VALUES (?, ?, ?, ?, ?, ?)",
         (entry.key, entry.seq, entry.fingerprint, denial.reason, denial.at, digests),
     )
 
 
 def _term_rows(terms: frozenset[Term], entry: Entry) -> list[tuple[int, bytes, bytes]]:
-    return sorted((term.kind.value, term.value, entry.fingerprint) for term in terms)
+    return [(term.kind.value, term.value, entry.fingerprint) for term in terms]
 
 
 def finish(db: SqlSession, done: int, change: Tally) -> None:

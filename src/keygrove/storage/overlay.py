@@ -84,6 +84,10 @@ class Overlay:
         """All entries, in tree-key order."""
         return sorted(self._entries.values(), key=lambda entry: entry.key)
 
+    def by_age(self) -> list[Entry]:
+        """All entries, the oldest first."""
+        return list(self._entries.values())
+
     def find(self, term: Term) -> list[Entry]:
         """The entries that carry `term`."""
         return [self._entries[name] for name in self._by_term.get(term, ())]
