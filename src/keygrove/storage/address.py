@@ -23,11 +23,14 @@ def slot(fingerprint: bytes) -> int:
 
 
 def content_hash(packets: bytes, aside: bytes = b"") -> bytes:
-    """The 32 octets that name these packets, with what is set aside of their certificate."""
+    """The 32 octets that name these packets, with what is set aside, named by its own hash."""
     value = blake3(b"\x02" + packets).digest()
-    if not aside:
-        return value
-    return blake3(b"\x08" + value + blake3(b"\x09" + aside).digest()).digest()
+    return blake3(b"\x08" + value + aside).digest() if aside else value
+
+
+def aside_hash(aside: bytes) -> bytes:
+    """The 32 octets that name what is set aside of a certificate."""
+    return blake3(b"\x09" + aside).digest()
 
 
 def text_hash(text: str) -> bytes:

@@ -4,7 +4,8 @@
     origin(heap, format)           the heap it was derived from, and by which rules
     key (k, h, seq, fp, md5, sks, source)   current versions in tree-key order; k is the tree key,
                                             h the hash of what is stored
-    deny(k, seq, fp, reason, at, digests)   denials in the same order
+    deny(k, seq)                   what is denied, in the same order, and the row that says so
+    gone(k, seq)                   what was held or denied, and neither is
     term(kind, id, fp)             what a certificate is found by (store.TermKind)
     word                           FTS5 without content; rowid is the seq of the version
     stat(name, value)              counters, so that nothing ever scans
@@ -27,11 +28,9 @@ from keygrove.ports import SqlSession
 from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.heap import Tip
 from keygrove.storage.overlay import Entry, Found
-from keygrove.storage.rows import split_digests
 from keygrove.storage.store import Hour
 from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
 from keygrove.storage.term import Term
-from keygrove.storage.write import Denial
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 FORMAT = 4
@@ -42,8 +41,8 @@ _SCHEMA = (
     "CREATE TABLE done (seq INTEGER NOT NULL)",
     "CREATE TABLE key (k BLOB PRIMARY KEY, h BLOB NOT NULL, seq INTEGER NOT NULL,"
     " fp BLOB NOT NULL, md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE deny (k BLOB PRIMARY KEY, seq INTEGER NOT NULL, fp BLOB NOT NULL,"
-    " reason TEXT NOT NULL, at INTEGER NOT NULL, digests BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE deny (k BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE gone (k BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE term (kind INTEGER, id BLOB, fp BLOB, PRIMARY KEY (kind, id, fp)) WITHOUT ROWID",
     "CREATE VIRTUAL TABLE word USING fts5"
     "(t, content='', detail=none, columnsize=0, tokenize=\"ascii tokenchars '-'\")",
@@ -130,12 +129,17 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     for statement in _STAGES:
         db.execute(statement)
     db.execute("BEGIN IMMEDIATE")
-    held, denied = _standing(db, entries, "key"), _standing(db, entries, "deny")
+    standing = [_standing(db, entries, table) for table in _PLACES]
     for entry in entries:
-        there = held.get(entry.key, 0), denied.get(entry.key, 0)
-        if max(there) < entry.seq:
-            _clear(db, entry, *there)
-            _write(db, entry)
+        held, denied, gone = (rows.get(entry.key, 0) for rows in standing)
+        if max(held, denied, gone) < entry.seq:
+            if held:
+                _clear(db, entry, held)
+            if entry.found is not None:
+                _write_found(db, entry, entry.found)
+            _list_in(db, "deny", entry, is_in=entry.denial is not None, was_in=denied > 0)
+            is_gone = entry.found is None and entry.denial is None
+            _list_in(db, "gone", entry, is_in=is_gone, was_in=gone > 0)
     db.execute("INSERT OR REPLACE INTO key SELECT * FROM temp.new_key ORDER BY k")
     db.execute("INSERT OR IGNORE INTO term SELECT * FROM temp.new_term ORDER BY kind, id, fp")
     for stage in ("new_key", "new_term"):
@@ -143,25 +147,34 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     db.execute("COMMIT")
 
 
+_PLACES = ("key", "deny", "gone")
+"""Each certificate that there ever was stands in one of these, or in the first two."""
+
+
 def _standing(db: SqlSession, entries: Sequence[Entry], table: str) -> dict[bytes, int]:
     """The rows that a table has of these certificates, by tree key, each by its number."""
     db.executemany("INSERT INTO temp.asked VALUES (?)", ((entry.key,) for entry in entries))
-    there = f"SELECT k, seq FROM temp.asked JOIN main.{table} USING (k)"
+    # CROSS: what is asked for is looked up in the table, and not the other way about.
+    there = f"SELECT k, seq FROM temp.asked CROSS JOIN main.{table} USING (k)"
     found: dict[bytes, int] = dict(db.execute(there).fetchall())
     db.execute("DELETE FROM temp.asked")
     return found
 
 
-def _clear(db: SqlSession, entry: Entry, held: int, denied: int) -> None:
-    """Take out what this entry replaces: the rows that it was held by, or denied; 0 is none."""
-    if held:
-        terms = _drop_words(db, held) - (entry.found.terms if entry.found else frozenset())
-        rows = _term_rows(terms, entry)
-        db.executemany("DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", rows)
-        if entry.found is None:
-            db.execute("DELETE FROM key WHERE k = ?", (entry.key,))
-    if denied:
-        db.execute("DELETE FROM deny WHERE k = ?", (entry.key,))
+def _clear(db: SqlSession, entry: Entry, held: int) -> None:
+    """Take out what this entry has no more of the row that it was held by."""
+    terms = _drop_words(db, held) - (entry.found.terms if entry.found else frozenset())
+    rows = _term_rows(terms, entry)
+    db.executemany("DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", rows)
+    if entry.found is None:
+        db.execute("DELETE FROM key WHERE k = ?", (entry.key,))
+
+
+def _list_in(db: SqlSession, table: str, entry: Entry, *, is_in: bool, was_in: bool) -> None:
+    if is_in:
+        db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (entry.key, entry.seq))
+    elif was_in:
+        db.execute(f"DELETE FROM {table} WHERE k = ?", (entry.key,))
 
 
 def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
@@ -177,16 +190,6 @@ def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
     return derived.terms | digest_terms(*digests)
 
 
-def _write(db: SqlSession, entry: Entry) -> None:
-    match entry.state:
-        case Found() as found:
-            _write_found(db, entry, found)
-        case Denial() as denial:
-            _write_denial(db, entry, denial)
-        case None:
-            pass
-
-
 def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
     if found.words:
         db.execute("INSERT INTO word (rowid, t) VALUES (?, ?)", (entry.seq, _line(found.words)))
@@ -195,14 +198,6 @@ def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
     db.execute(
         "INSERT INTO temp.new_key VALUES (?, ?, ?, ?, ?, ?, ?)",
         (entry.key, found.value, entry.seq, entry.fingerprint, stored, sks, found.source),
-    )
-
-
-def _write_denial(db: SqlSession, entry: Entry, denial: Denial) -> None:
-    digests = b"".join(denial.digests)
-    db.execute(
-        "INSERT INTO deny VALUES (?, ?, ?, ?, ?, ?)",
-        (entry.key, entry.seq, entry.fingerprint, denial.reason, denial.at, digests),
     )
 
 
@@ -243,23 +238,16 @@ def distrust(db: SqlSession) -> None:
     db.execute("UPDATE origin SET format = 0")
 
 
-def denial(db: SqlSession, key: bytes) -> Denial | None:
-    """The denial of the certificate with this tree key."""
-    row = db.execute("SELECT fp, reason, at, digests FROM side.deny WHERE k = ?", (key,)).fetchone()
-    return None if row is None else _denial(*row)
+def denied(db: SqlSession, after: bytes, limit: int) -> dict[bytes, int]:
+    """Tree keys behind `after` of what is denied, in order, each with the row that says so."""
+    rows = db.execute("SELECT k, seq FROM side.deny WHERE k > ? ORDER BY k LIMIT ?", (after, limit))
+    return dict(rows.fetchall())
 
 
-def denials(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Denial]:
-    """The denials behind a tree key, in order, each by its own."""
-    rows = db.execute(
-        "SELECT k, fp, reason, at, digests FROM side.deny WHERE k > ? ORDER BY k LIMIT ?",
-        (after, limit),
-    )
-    return {row[0]: _denial(*row[1:]) for row in rows.fetchall()}
-
-
-def _denial(fp: Fingerprint, reason: str, at: int, digests: bytes) -> Denial:
-    return Denial(fp, reason, at, split_digests(digests))
+def denial_seq(db: SqlSession, key: bytes) -> int | None:
+    """The row that denies the certificate with this tree key."""
+    row = db.execute("SELECT seq FROM side.deny WHERE k = ?", (key,)).fetchone()
+    return None if row is None else row[0]
 
 
 def find(db: SqlSession, term: Term, limit: int) -> list[Fingerprint]:
@@ -272,9 +260,9 @@ def find(db: SqlSession, term: Term, limit: int) -> list[Fingerprint]:
 
 
 def seq(db: SqlSession, key: bytes) -> int | None:
-    """The row that says what the certificate is now: one that is held, or that is denied."""
-    there = "(SELECT seq FROM side.key WHERE k = ?1), (SELECT seq FROM side.deny WHERE k = ?1)"
-    number: int | None = db.execute(f"SELECT coalesce({there})", (key,)).fetchone()[0]
+    """The row that says what the certificate is now; None where there never was one."""
+    tables = ", ".join(f"(SELECT seq FROM side.{name} WHERE k = ?1)" for name in _PLACES)
+    number: int | None = db.execute(f"SELECT coalesce({tables})", (key,)).fetchone()[0]
     return number
 
 
