@@ -41,6 +41,7 @@ class Overlay:
 
     def __init__(self) -> None:
         self._entries: dict[Fingerprint, Entry] = {}
+        self._by_key: dict[bytes, Fingerprint] = {}
         self._by_term: defaultdict[Term, set[Fingerprint]] = defaultdict(set)
         self._by_word: defaultdict[str, set[Fingerprint]] = defaultdict(set)
 
@@ -54,12 +55,17 @@ class Overlay:
         """The entry of this certificate, if it has changed since the last flush."""
         return self._entries.get(fingerprint)
 
+    def named(self, key: bytes) -> Fingerprint | None:
+        """The fingerprint of the entry with this tree key."""
+        return self._by_key.get(key)
+
     def add(self, entry: Entry) -> None:
         """Take in a newer row of a certificate."""
         known = self._entries.get(entry.fingerprint)
         if known is not None:
             self._forget(known)
         self._entries[entry.fingerprint] = entry
+        self._by_key[entry.key] = entry.fingerprint
         if entry.found is None:
             return
         for term in entry.found.terms:
@@ -89,6 +95,7 @@ class Overlay:
 
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.fingerprint]
+        del self._by_key[entry.key]
         if entry.found is None:
             return
         for term in entry.found.terms:
