@@ -175,6 +175,9 @@ def place(db: SqlSession, seq: int) -> Place:
     return msgspec.convert(row, Place)
 
 
+_WRITTEN = "SELECT (SELECT v FROM meta WHERE k = 'epoch'), coalesce((SELECT max(n) FROM head), 0)"
+
+
 class Epoch(msgspec.Struct, frozen=True):
     """Who writes: the first commit of each writer gives the heap an epoch of its own."""
 
@@ -203,11 +206,13 @@ def append(db: SqlSession, commit: Commit) -> None:
     """Write a commit: on the disk when this returns, if the connection is durable.
 
     Raises:
-        FencedError: another opened the heap to write it since; nothing was written.
+        FencedError: another wrote the heap since it was read; nothing was written.
     """
     n, root, size = msgspec.structs.astuple(commit.head)
     db.execute("BEGIN IMMEDIATE")
-    if db.execute("SELECT v FROM meta WHERE k = 'epoch'").fetchone() != (commit.epoch.found,):
+    # One that was opened before the other's last commit, and has not written yet, would find
+    # its epoch in order, and lay its rows over those.
+    if db.execute(_WRITTEN).fetchone() != (commit.epoch.found, n - 1):
         db.execute("ROLLBACK")
         raise FencedError
     if commit.epoch.own != commit.epoch.found:
