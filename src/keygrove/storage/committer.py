@@ -5,9 +5,9 @@ there for it, and what comes after it meets what it did.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,7 @@ from keygrove.storage.absorb import CHANGING, Absorbed, Held, absorb
 from keygrove.storage.audit import Record
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.denying import deny
+from keygrove.storage.mark import Mark
 from keygrove.storage.messages import (
     Administer,
     Administered,
@@ -75,11 +76,36 @@ class MergeRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Merged | NoSpace | Failed]
 
 
+class Keep(Protocol):
+    """Commits, and has everybody forget what was cached of what changed."""
+
+    async def __call__(
+        self,
+        writes: Sequence[Write] = (),
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
+    ) -> int:
+        """See `store.CertificateStore.commit`."""
+        ...
+
+
+class Interlude(msgspec.Struct, frozen=True):
+    """Work that looks at the store and commits, with no other commit in between."""
+
+    work: Callable[[Keep], Awaitable[None]]
+    done: Callable[[DiskFullError | None], None]
+    """Told when it is: None, or what there was no room for."""
+
+
 class AdminRequest(msgspec.Struct, frozen=True):
     """What an administrator asks for, and whom to tell."""
 
     message: Administer
     reply_to: ReplyTo[Administered | Replayed | NoSpace | Failed]
+
+
+Request: TypeAlias = MergeRequest | AdminRequest | Interlude
 
 
 class Committer:
@@ -99,9 +125,7 @@ class Committer:
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(
-        self, store: CertificateStore, requests: Sequence[MergeRequest | AdminRequest]
-    ) -> None:
+    async def commit(self, store: CertificateStore, requests: Sequence[Request]) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
         merges: list[MergeRequest] = []
         brought: dict[Fingerprint, Bringer] = {}
@@ -119,10 +143,20 @@ class Committer:
             if isinstance(request, MergeRequest):
                 merges.append(request)
                 brought[one.fingerprint] = bringer
+            elif isinstance(request, Interlude):
+                await self._interlude(store, request)
             else:
                 await self._administer(store, request)
         if merges:
             await self._merge(store, merges)
+
+    async def _interlude(self, store: CertificateStore, request: Interlude) -> None:
+        try:
+            await request.work(partial(self._keep, store))
+        except DiskFullError as error:
+            request.done(error)
+        else:
+            request.done(None)
 
     async def _administer(self, store: CertificateStore, request: AdminRequest) -> None:
         """One at a time, because they are few."""
@@ -208,12 +242,13 @@ class Committer:
         writes: Sequence[Write],
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
     ) -> int:
         """Commit; then, before anybody learns of it, forget what was cached."""
-        if not writes and not records:
+        if not writes and not records and not redactions and not marks:
             return store.counts().change
         crash_point("shard.commit.before")
-        change = await store.commit(writes, records, redactions)
+        change = await store.commit(writes, records, redactions, marks)
         crash_point("shard.commit.after")
         for write in writes:
             self._on_change(write)
