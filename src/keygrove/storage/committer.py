@@ -239,7 +239,7 @@ class Committer:
     async def _keep(
         self,
         store: CertificateStore,
-        writes: Sequence[Write],
+        writes: Sequence[Write] = (),
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
         marks: Sequence[Mark] = (),
