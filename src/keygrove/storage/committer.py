@@ -7,6 +7,7 @@ there for it, and what comes after it meets what it did.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -25,6 +26,8 @@ from keygrove.storage.messages import (
     Replayed,
 )
 from keygrove.storage.redacting import Standing, rule_all
+from keygrove.storage.snapshot_messages import Marking
+from keygrove.storage.snapshots import mark
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.write import Redaction, Write
@@ -57,6 +60,17 @@ class AdminRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Administered | Replayed | NoSpace | Failed]
 
 
+class MarkRequest(msgspec.Struct, frozen=True):
+    """What is asked of snapshots, and whom to tell."""
+
+    message: Marking
+    reply_to: ReplyTo[Any]
+
+
+ChangeRequest: TypeAlias = MergeRequest | AdminRequest | MarkRequest
+"""Whatever waits for a commit."""
+
+
 class Committer:
     """Commits for one shard, one batch after the other, and answers everybody."""
 
@@ -74,9 +88,7 @@ class Committer:
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(
-        self, store: CertificateStore, requests: Sequence[MergeRequest | AdminRequest]
-    ) -> None:
+    async def commit(self, store: CertificateStore, requests: Sequence[ChangeRequest]) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
         merges: list[MergeRequest] = []
         for request in requests:
@@ -86,7 +98,11 @@ class Committer:
             if merges:
                 await self._merge(store, merges)
                 merges = []
-            await self._administer(store, request)
+            if isinstance(request, MarkRequest):
+                reply = await mark(store, request.message, self._means.clock.now())
+                request.reply_to.send(reply)
+            else:
+                await self._administer(store, request)
         if merges:
             await self._merge(store, merges)
 

@@ -20,7 +20,7 @@ import msgspec
 from keygrove.errors import DamagedError, DiskFullError, StartingError
 from keygrove.points import at_once, buggify, sometimes
 from keygrove.storage.cache import Answer, Cache, Form
-from keygrove.storage.committer import AdminRequest, Committer, Means, MergeRequest
+from keygrove.storage.committer import AdminRequest, ChangeRequest, Committer, Means, MergeRequest
 from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
     Administered,
@@ -39,18 +39,18 @@ from keygrove.storage.messages import (
     Replace,
     Replayed,
     Search,
-    ShardApi,
     ShardStatus,
     Slots,
     Sources,
     Starting,
     Unredact,
 )
+from keygrove.storage.remembering import Remembering
 from keygrove.storage.store import CertificateStore, Counts, Opening, Progress
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.version import Version
 from keygrove.storage.waiting import Waiting
-from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, ReplyTo, Shutdown, on
+from keygrove_actors import DEFER, Ctx, Defer, Normal, Reason, ReplyTo, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 READS_MAX = 10_000
@@ -90,10 +90,9 @@ class _Read(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Any]
 
 
-class Shard(Actor[ShardApi]):
+class Shard(Remembering):
     """Serves one store. `open_store` runs anew at each start."""
 
-    _ctx: Ctx
     _opening: Opening
 
     def __init__(
@@ -104,17 +103,18 @@ class Shard(Actor[ShardApi]):
         cache_bytes: int,
         watcher: Watcher,
     ) -> None:
+        super().__init__()
         self._open_store = open_store
         self._answers = means.answers
         self._watcher = watcher
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes)
         self._reads: Waiting[_Read] = Waiting(READS_MAX)
-        self._merges: Waiting[MergeRequest | AdminRequest] = Waiting(MERGES_MAX)
+        self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
         self._is_patient = True
         self._is_committing = False
         self._changed: set[Fingerprint] = set()
-        self._committer = Committer(means, on_fault=watcher.fault, on_change=self._forget)
+        self._committer = Committer(means, on_fault=self._on_fault, on_change=self._forget)
 
     async def init(self, ctx: Ctx) -> None:
         """Open the store's files and start the tasks."""
@@ -126,6 +126,7 @@ class Shard(Actor[ShardApi]):
         ctx.start_soon(self._tell_progress)
         ctx.start_soon(self._read_forever)
         ctx.start_soon(self._commit_forever)
+        ctx.start_soon(self._look_back)
 
     async def terminate(self, reason: Reason) -> None:
         """At an orderly end, commit what is queued and bring the index up."""
@@ -221,7 +222,7 @@ class Shard(Actor[ShardApi]):
             raise Overloaded().error()
         return DEFER
 
-    def _put_off_change(self, request: MergeRequest | AdminRequest) -> Defer:
+    def _put_off_change(self, request: ChangeRequest) -> Defer:
         if not self._merges.put(request):
             raise Overloaded().error()
         return DEFER
@@ -270,6 +271,10 @@ class Shard(Actor[ShardApi]):
                         read.reply_to.fail(Starting())
                     case Find() | Search() | Sources() as message:
                         read.reply_to.send(await _look_up(self._store, message))
+
+    async def _look_back(self) -> None:
+        await self._wait_up(PATIENCE_S)
+        await self._look_back_forever()
 
     async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]]) -> None:
         if not fetches:
@@ -340,7 +345,10 @@ class Shard(Actor[ShardApi]):
         self._cache.invalidate(fingerprint)
         self._changed.add(fingerprint)
 
-    def _refuse(self, requests: list[MergeRequest | AdminRequest]) -> None:
+    def _on_fault(self, where: str, error: Exception) -> None:
+        self._watcher.fault(where, error)
+
+    def _refuse(self, requests: list[ChangeRequest]) -> None:
         """There is nothing yet to change."""
         lacks_room = self._opening.progress().lacks_room
         for request in requests:
