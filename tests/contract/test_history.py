@@ -15,7 +15,7 @@ from keygrove.storage.mark import Drop, Logged, Mark, Snapshot
 from keygrove.storage.merkle import Tree, blake3_256, differences
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.version import Head, Version
-from keygrove.storage.write import Cause, Denial, Lift, Put, Redaction, Write
+from keygrove.storage.write import Cause, Denial, Lift, Put, Redacted, Redaction, Write
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import user_id_hash
@@ -214,7 +214,7 @@ async def log_it(store: CertificateStore) -> None:
             [msgspec.structs.replace(DENIED, origin="order")],
             [
                 Lift(ALICE.fingerprint, CREATED + 30),
-                Lift(BOB.fingerprint, CREATED + 31, Cause.ROLLBACK, "r1"),
+                Lift(BOB.fingerprint, CREATED + 31, None, Cause.ROLLBACK, "r1"),
             ],
             [BOB],
         ],
@@ -359,7 +359,7 @@ async def test_one_that_another_has_passed_writes_nothing_any_more(open_it: Open
         assert await new.history.snapshots() == []
     async with open_it() as store:
         assert await store.get([BOB.fingerprint]) == [None]
-        assert await store.redactions_of([BOB.fingerprint]) == [frozenset()]
+        assert await store.redactions_of([BOB.fingerprint]) == [Redacted()]
         assert (await store.audit(None, 5)).records == ()
         assert await store.history.snapshots() == []
         assert store.head() == Head(2, tree_of(ALICE, put(3)).root, 2)

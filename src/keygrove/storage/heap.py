@@ -8,7 +8,8 @@
                                last row of obj
     snapshot(name, n, root, at)     see mark.Snapshot
     audit (seq, n, who, action, effect, fp, reason, at, nonce)   see audit.Record
-    redact(seq, n, fp, at, ids)     see write.Redaction: the newest row of a fingerprint counts
+    redact(seq, n, fp, origin, at, ids)   see write.Redaction: of those with one fingerprint and
+                               origin the newest row counts
 
 `seq` numbers rows, `n` numbers commits; `op` is rows.Op; `k` is the tree key, `fp` the
 fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names the input that
@@ -60,7 +61,7 @@ _SCHEMA = (
     " action INTEGER NOT NULL, effect INTEGER NOT NULL, fp BLOB NOT NULL, reason TEXT NOT NULL,"
     " at INTEGER NOT NULL, nonce BLOB NOT NULL, UNIQUE (fp, nonce))",
     "CREATE TABLE redact (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, fp BLOB NOT NULL,"
-    " at INTEGER NOT NULL, ids BLOB NOT NULL)",
+    " origin TEXT NOT NULL, at INTEGER NOT NULL, ids BLOB NOT NULL)",
     "CREATE INDEX redact_fp ON redact (fp)",
 )
 
@@ -229,8 +230,8 @@ def append(db: SqlSession, commit: Commit) -> None:
         ],
     )
     db.executemany(
-        "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?)",
-        [(n, r.fingerprint, r.at, b"".join(sorted(r.user_ids))) for r in commit.redactions],
+        "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?, ?)",
+        [(n, r.fingerprint, r.origin, r.at, b"".join(sorted(r.parts))) for r in commit.redactions],
     )
     for mark in commit.marks:
         ledger.mark(db, mark, n)

@@ -19,9 +19,9 @@ from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Di
 from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Lift, Put, Redaction, Write
+from keygrove.storage.write import Denial, Lift, Put, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 
 class MemoryStore:
@@ -30,7 +30,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._states: dict[Fingerprint, State] = {}
         self._records: list[Record] = []
-        self._redactions: dict[Fingerprint, Redaction] = {}
+        self._redactions: dict[Fingerprint, dict[str, frozenset[PartHash]]] = {}
         self._tally = Tally()
         self._history = MemoryHistory()
         self._change = 0
@@ -78,13 +78,10 @@ class MemoryStore:
         await anyio.lowlevel.checkpoint()
         return [self._state(name).denial for name in fingerprints]
 
-    async def redactions_of(
-        self, fingerprints: Sequence[Fingerprint]
-    ) -> list[frozenset[UserIdHash]]:
+    async def redactions_of(self, fingerprints: Sequence[Fingerprint]) -> list[Redacted]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        known = [self._redactions.get(name) for name in fingerprints]
-        return [frozenset() if one is None else one.user_ids for one in known]
+        return [Redacted(dict(self._redactions.get(name, {}))) for name in fingerprints]
 
     async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
         """See `store.CertificateStore`."""
@@ -106,7 +103,11 @@ class MemoryStore:
             raise FencedError
         self._change += 1
         self._records += records
-        self._redactions.update({one.fingerprint: one for one in redactions})
+        for one in redactions:
+            by_origin = self._redactions.setdefault(one.fingerprint, {})
+            by_origin.pop(one.origin, None)
+            if one.parts:
+                by_origin[one.origin] = one.parts
         logged = [self._write(write) for write in writes]
         changes = [(tree_key(one.fingerprint), one.after) for one in logged]
         tree = self.tree().updated(changes)
@@ -126,7 +127,7 @@ class MemoryStore:
                 denial = msgspec.structs.replace(write, held=None)
                 after = State(self._change, write.held, denial)
             case Lift():
-                after = State(self._change)
+                after = State(self._change, write.held)
         self._tally.count(before.standing, after.standing)
         self._states[write.fingerprint] = after
         return Logged(

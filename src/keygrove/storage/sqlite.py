@@ -29,9 +29,8 @@ from keygrove.storage.sqlite_history import Pin, SqliteHistory, grown
 from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Digests, Page
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Redaction, Write
+from keygrove.storage.write import Denial, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
 
 T = TypeVar("T")
 V = TypeVar("V", bound=Version)
@@ -124,12 +123,10 @@ class SqliteStore:
 
         return await self._reader.run(work)
 
-    async def redactions_of(
-        self, fingerprints: Sequence[Fingerprint]
-    ) -> list[frozenset[UserIdHash]]:
+    async def redactions_of(self, fingerprints: Sequence[Fingerprint]) -> list[Redacted]:
         """See `store.CertificateStore`."""
 
-        def work(db: SqlSession) -> list[frozenset[UserIdHash]]:
+        def work(db: SqlSession) -> list[Redacted]:
             return [ledger.redacted(db, name) for name in fingerprints]
 
         return await self._reader.run(work)
