@@ -55,7 +55,7 @@ STOP_S = 9.0
 STALL_TOLD_S = 60.0
 """How often the log tells of the same handler that holds up the loop; the metric counts all."""
 
-FAULTS = ("hkp", "metrics", "control", "ingest", "merge", "serve")
+FAULTS = ("hkp", "metrics", "control", "history", "ingest", "merge", "serve")
 """Where a bug may cost one request only."""
 
 

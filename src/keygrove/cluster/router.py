@@ -9,6 +9,7 @@ import anyio
 import msgspec
 
 from keygrove.cluster.placement import Placement
+from keygrove.cluster.snapshots import Snapshots
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.forest import Forest, united
@@ -52,6 +53,8 @@ MERGE_S = 30.0
 WAIT_UP_S = 1.0
 """A shard that crashed is back within milliseconds: reads wait for it, so long at most."""
 STATUS_S = 2.0
+HISTORY_S = 100.0
+"""A tree of the past takes some 20 us for each change since."""
 
 
 class Whereis(Protocol):
@@ -80,6 +83,15 @@ class Router:
     def __init__(self, whereis: Whereis, shards: int) -> None:
         self._shards = tuple(whereis(shard_name(number), ShardApi) for number in range(shards))
         self._placement = Placement(shards)
+        self.snapshots = Snapshots(self, shards)
+
+    async def ask(self, shard: int, message: Call[ShardApi, R]) -> R:
+        """See `snapshots.Shards`."""
+        return await self._shards[shard].call(message, timeout=HISTORY_S, wait_up=WAIT_UP_S)
+
+    async def ask_all(self, message: Call[ShardApi, R]) -> list[R]:
+        """See `snapshots.Shards`."""
+        return await self._all(message, timeout=HISTORY_S)
 
     async def fetch(self, fingerprint: Fingerprint, form: Form) -> Answer | Failed | None:
         """The certificate with this primary key."""

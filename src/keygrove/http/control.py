@@ -14,6 +14,7 @@ from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.http.orders import LocalAdmin
+from keygrove.http.snapshots import snapshot_resources
 from keygrove.ingest.messages import INGEST, IngestApi, Load
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardApi, ShardStatus
@@ -128,6 +129,7 @@ def control_app(
             "/tree": Resource(get=tree),
             "/load": Resource(post=load),
             "/admin": Resource(post=local.administer),
+            **snapshot_resources(router.snapshots),
         }
         if may_crash:
             resources["/debug/crash"] = Resource(post=crash)

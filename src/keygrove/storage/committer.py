@@ -7,7 +7,7 @@ there for it, and what comes after it meets what it did.
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -29,6 +29,8 @@ from keygrove.storage.messages import (
     Replayed,
 )
 from keygrove.storage.redacting import Standing, rule_all
+from keygrove.storage.snapshot_messages import Marking
+from keygrove.storage.snapshots import mark
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.write import Cause, Denial, Redaction, Write
@@ -105,7 +107,15 @@ class AdminRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Administered | Replayed | NoSpace | Failed]
 
 
-Request: TypeAlias = MergeRequest | AdminRequest | Interlude
+class MarkRequest(msgspec.Struct, frozen=True):
+    """What is asked of snapshots, and whom to tell."""
+
+    message: Marking
+    reply_to: ReplyTo[Any]
+
+
+ChangeRequest: TypeAlias = MergeRequest | AdminRequest | MarkRequest | Interlude
+"""Whatever waits for a commit."""
 
 
 class Committer:
@@ -125,7 +135,7 @@ class Committer:
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(self, store: CertificateStore, requests: Sequence[Request]) -> None:
+    async def commit(self, store: CertificateStore, requests: Sequence[ChangeRequest]) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
         merges: list[MergeRequest] = []
         brought: dict[Fingerprint, Bringer] = {}
@@ -143,12 +153,21 @@ class Committer:
             if isinstance(request, MergeRequest):
                 merges.append(request)
                 brought[one.fingerprint] = bringer
-            elif isinstance(request, Interlude):
-                await self._interlude(store, request)
             else:
-                await self._administer(store, request)
+                await self._alone(store, request)
         if merges:
             await self._merge(store, merges)
+
+    async def _alone(
+        self, store: CertificateStore, request: AdminRequest | MarkRequest | Interlude
+    ) -> None:
+        match request:
+            case AdminRequest():
+                await self._administer(store, request)
+            case MarkRequest(message, reply_to):
+                reply_to.send(await mark(store, message, self._means.clock.now()))
+            case Interlude():
+                await self._interlude(store, request)
 
     async def _interlude(self, store: CertificateStore, request: Interlude) -> None:
         try:
