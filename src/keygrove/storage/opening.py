@@ -6,8 +6,9 @@ cannot be done at all. That is `finish`, and others go on meanwhile: where it ta
 heap's fingerprints are listed first, and certificates are found by these.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import chain
 
 import anyio
 import anyio.lowlevel
@@ -25,7 +26,8 @@ from keygrove.storage.store import Progress
 from keygrove.storage.version import Version
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-PAGE = 65_536
+PAGE = 16_384
+"""Entries of the tree to a statement."""
 SLICE = 64
 
 
@@ -253,11 +255,14 @@ async def open_reader(
 
 def _tree_of(db: SqlSession) -> Tree:
     """The tree of the certificates in the index."""
-    entries, after = bytearray(), b""
+    return Tree.build_from(blake3_256, _entries(db))
+
+
+def _entries(db: SqlSession) -> Iterator[bytes]:
+    after = b""
     while found := index.values(db, after, PAGE):
-        entries += b"".join(key + value for key, value in found)
+        yield b"".join(chain.from_iterable(found))
         after = found[-1][0]
-    return Tree.build(blake3_256, bytes(entries))
 
 
 async def _miss_nothing(databases: Databases, heap_path: str, index_path: str) -> None:
