@@ -21,7 +21,7 @@ from keygrove.storage.overlay import Entry, Found, Overlay
 from keygrove.storage.rows import Op, Place, Row, check, denial_in
 from keygrove.storage.store import Digests
 from keygrove.storage.tally import Standing, Tally
-from keygrove.storage.write import Denial, Lift, Put, Write
+from keygrove.storage.write import Write, held_by
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 FLUSH_AFTER_S = 1.0
@@ -53,7 +53,7 @@ class Follower:
     def add(self, rows: Sequence[tuple[Row, Place | None]], writes: Sequence[Write]) -> None:
         """Take in a commit: its rows, each with what it replaced, and what they were made from."""
         for (row, old), write in zip(rows, writes, strict=True):
-            held = _held_by(write)
+            held = held_by(write)
             found = None if held is None else Derived(held.terms, held.words)
             self._enter(_entry(row, found), row, old)
         self._dirty.set()
@@ -167,16 +167,6 @@ class Follower:
         self.overlay.add(entry)
         for tally in (self.tally, self._pending):
             _count(tally, row, old)
-
-
-def _held_by(write: Write) -> Put | None:
-    match write:
-        case Put():
-            return write
-        case Denial():
-            return write.held
-        case Lift():
-            return None
 
 
 def _count(tally: Tally, row: Row, old: Place | None) -> None:

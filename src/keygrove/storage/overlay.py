@@ -49,6 +49,7 @@ class Overlay:
 
     def __init__(self) -> None:
         self._entries: dict[Fingerprint, Entry] = {}
+        self._by_key: dict[bytes, Fingerprint] = {}
         self._by_term: dict[Term, _Names] = {}
         self._by_word: dict[str, _Names] = {}
 
@@ -62,12 +63,17 @@ class Overlay:
         """The entry of this certificate, if it has changed since the last flush."""
         return self._entries.get(fingerprint)
 
+    def named(self, key: bytes) -> Fingerprint | None:
+        """The fingerprint of the entry with this tree key."""
+        return self._by_key.get(key)
+
     def add(self, entry: Entry) -> None:
         """Take in a newer row of a certificate."""
         known = self._entries.get(entry.fingerprint)
         if known is not None:
             self._forget(known)
         self._entries[entry.fingerprint] = entry
+        self._by_key[entry.key] = entry.fingerprint
         if entry.found is not None:
             _add(self._by_term, entry.found.terms, entry.fingerprint)
             _add(self._by_word, entry.found.words, entry.fingerprint)
@@ -98,6 +104,7 @@ class Overlay:
 
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.fingerprint]
+        del self._by_key[entry.key]
         if entry.found is not None:
             _discard(self._by_term, entry.found.terms, entry.fingerprint)
             _discard(self._by_word, entry.found.words, entry.fingerprint)

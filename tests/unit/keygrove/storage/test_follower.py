@@ -159,12 +159,12 @@ async def heap_of(number: int) -> InlineDatabase:
     found, put = InlineDatabase(), put_of(made(1, "Alice"))
     await found.run(lambda db: heap.create(db, "0/1", bytes(16)))
     rows = [
-        row_of(replace(put, fingerprint=Fingerprint(n.to_bytes(20))), n, n, None)
+        row_of(replace(put, fingerprint=Fingerprint(n.to_bytes(20))), n, 1, None)
         for n in range(1, number + 1)
     ]
     commit = heap.Commit(
         rows=rows,
-        head=Head(number, EMPTY, number),
+        head=Head(1, EMPTY, number),
         seq=number,
         at=CREATED,
         epoch=heap.Epoch(0, 1),
