@@ -22,12 +22,20 @@ def slot(fingerprint: bytes) -> int:
     return int.from_bytes(tree_key(fingerprint)[:2]) >> 4
 
 
+def packets_hash(packets: bytes) -> bytes:
+    """The 32 octets that name these packets."""
+    return blake3(b"\x02" + packets).digest()
+
+
+def aside_hash(aside: bytes) -> bytes:
+    """The 32 octets that name what is set aside; none for nothing."""
+    return blake3(b"\x09" + aside).digest() if aside else b""
+
+
 def content_hash(packets: bytes, aside: bytes = b"") -> bytes:
     """The 32 octets that name these packets, with what is set aside of their certificate."""
-    value = blake3(b"\x02" + packets).digest()
-    if not aside:
-        return value
-    return blake3(b"\x08" + value + blake3(b"\x09" + aside).digest()).digest()
+    value = packets_hash(packets)
+    return blake3(b"\x08" + value + aside_hash(aside)).digest() if aside else value
 
 
 def text_hash(text: str) -> bytes:

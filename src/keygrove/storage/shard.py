@@ -34,6 +34,7 @@ from keygrove.storage.messages import (
     Merge,
     Merged,
     NoSpace,
+    Outdated,
     Overloaded,
     Redact,
     Replace,
@@ -44,8 +45,11 @@ from keygrove.storage.messages import (
     Slots,
     Sources,
     Starting,
+    Trace,
+    Traced,
     Unredact,
 )
+from keygrove.storage.proofs import Pins
 from keygrove.storage.store import CertificateStore, Counts, Opening, Progress, Version
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.waiting import Waiting
@@ -85,7 +89,7 @@ class Watcher(Protocol):
 class _Read(msgspec.Struct, frozen=True):
     """A look-up and whom to tell."""
 
-    message: Fetch | Find | Search | Sources | GetStatus
+    message: Fetch | Find | Search | Sources | Trace | GetStatus
     reply_to: ReplyTo[Any]
 
 
@@ -113,6 +117,7 @@ class Shard(Actor[ShardApi]):
         self._is_patient = True
         self._is_committing = False
         self._changed: set[Fingerprint] = set()
+        self._pins = Pins()
         self._committer = Committer(means, on_fault=watcher.fault, on_change=self._forget)
 
     async def init(self, ctx: Ctx) -> None:
@@ -159,12 +164,16 @@ class Shard(Actor[ShardApi]):
         return self._put_off_read(message)
 
     @on(GetSlots)
-    def get_slots(self, _: GetSlots) -> Slots:
+    def get_slots(self, message: GetSlots) -> Slots:
         """At once: the tree is in memory."""
         if self._store is None:
             raise Starting().error()
-        head = self._store.head()
-        return Slots(head.change, head.size, self._store.tree().slots())
+        return self._pins.slots(self._store, keep=message.keep)
+
+    @on(Trace)
+    def trace(self, message: Trace) -> Traced | Outdated | Failed | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
 
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
@@ -215,7 +224,7 @@ class Shard(Actor[ShardApi]):
             starting=self._opening.progress() if store is None else None,
         )
 
-    def _put_off_read(self, message: Fetch | Find | Search | Sources | GetStatus) -> Defer:
+    def _put_off_read(self, message: Fetch | Find | Search | Sources | Trace | GetStatus) -> Defer:
         if not self._reads.put(_Read(message, self._ctx.reply_to)):
             raise Overloaded().error()
         return DEFER
@@ -267,6 +276,8 @@ class Shard(Actor[ShardApi]):
                         read.reply_to.send(self._status())
                     case _ if self._store is None:
                         read.reply_to.fail(Starting())
+                    case Trace() as message:
+                        read.reply_to.send(await self._trace(self._store, message))
                     case Find() | Search() | Sources() as message:
                         read.reply_to.send(await _look_up(self._store, message))
 
@@ -300,6 +311,13 @@ class Shard(Actor[ShardApi]):
             return
         for fetch in fetches:
             await self._answer([fetch])
+
+    async def _trace(self, store: CertificateStore, message: Trace) -> Traced | Outdated | Failed:
+        try:
+            return await self._pins.trace(store, message)
+        except DamagedError as error:
+            self._watcher.fault("serve", error)
+            return Failed()
 
     async def _dress(self, version: Version, form: Form) -> Answer | Failed:
         """Make the bytes to serve, and keep them unless the certificate changed meanwhile."""
