@@ -20,7 +20,8 @@ from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Counts, Digests, Head, Whole
+from keygrove.storage.store import CertificateStore, Counts, Digests
+from keygrove.storage.version import Head, Whole
 from keygrove.storage.write import Denial, Lift, Write
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.disk import Disk

@@ -5,22 +5,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 from keygrove.storage.audit import Record
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.history import History
+from keygrove.storage.mark import Mark
 from keygrove.storage.merkle import Tree
 from keygrove.storage.store import (
     AuditPage,
     CertificateStore,
     Counts,
-    Cursor,
     DenialPage,
     DigestPage,
-    Head,
     Opening,
     Page,
     Progress,
-    Version,
-    Whole,
 )
 from keygrove.storage.term import Term
+from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
@@ -121,10 +121,11 @@ class HookedStore:
         writes: Sequence[Write],
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
     ) -> int:
         """See `store.CertificateStore`."""
         await self.before("commit")
-        change = await self._store.commit(writes, records, redactions)
+        change = await self._store.commit(writes, records, redactions, marks)
         await self.after("commit")
         return change
 
@@ -147,6 +148,11 @@ class HookedStore:
         """See `store.CertificateStore`."""
         await self.before("audit")
         return await self._store.audit(cursor, limit)
+
+    @property
+    def history(self) -> History:
+        """See `store.CertificateStore`."""
+        return self._store.history
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""

@@ -42,6 +42,25 @@ class DamagedError(StoreError):
     """A page of a shard's files is not what was written there."""
 
 
+class HistoryError(KeygroveError):
+    """How a shard stood at some time is not kept any more, or never was."""
+
+    def __init__(self, change: int) -> None:
+        super().__init__(
+            f"how it stood after change {change} is not kept: name a snapshot, or a later time"
+        )
+
+
+class FencedError(StoreError):
+    """Another writes this store now: whoever learns of it must open it anew."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another process has written this shard since it was opened here: see to it that one "
+            "server only has this data directory"
+        )
+
+
 class NodeStartError(KeygroveError):
     """An actor could not start, so the server does not."""
 

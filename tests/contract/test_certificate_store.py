@@ -8,8 +8,10 @@ import pytest
 
 from keygrove.storage.address import text_hash
 from keygrove.storage.audit import Action, Effect, Record
-from keygrove.storage.store import CertificateStore, Cursor, Digests, Hour, Version, Whole
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.store import CertificateStore, Digests, Hour
 from keygrove.storage.term import Term, TermKind
+from keygrove.storage.version import Version, Whole
 from keygrove.storage.write import Denial, Lift, Put, Redaction, Write
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_protocols.openpgp.keys import Fingerprint

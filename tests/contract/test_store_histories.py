@@ -15,11 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keygrove.errors import DiskFullError, StoreError
+from keygrove.storage.cursor import Cursor
 from keygrove.storage.derive import digest_terms
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Cursor, Digests, Whole
+from keygrove.storage.store import CertificateStore, Digests
+from keygrove.storage.version import Whole
 from keygrove.storage.write import Denial, Lift, Redaction, Write
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside

@@ -10,7 +10,8 @@ import pytest
 from keygrove.errors import DiskFullError, StartingError
 from keygrove.settings import Settings, StorageSettings
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.store import CertificateStore, Opening, Progress, Version
+from keygrove.storage.store import CertificateStore, Opening, Progress
+from keygrove.storage.version import Version
 from keygrove_chaos.certificates import armored, made, put_of
 from keygrove_chaos.node import SimulatedNode, simulated_node
 from keygrove_chaos.servers import Reply

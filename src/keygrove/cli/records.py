@@ -15,7 +15,8 @@ from keygrove.cli.console import out
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.stores import stores
 from keygrove.storage.audit import Action, Effect, Record
-from keygrove.storage.store import AuditPage, Cursor, DenialPage
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.store import AuditPage, DenialPage
 from keygrove.storage.write import Denial
 
 PAGE = 1_000

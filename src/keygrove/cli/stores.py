@@ -8,9 +8,11 @@ from pathlib import Path
 from keygrove.cluster.router import shard_name
 from keygrove.errors import DataDirError
 from keygrove.storage.address import tree_key
+from keygrove.storage.cursor import Cursor
 from keygrove.storage.opening import open_reader
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Cursor, Digests, Whole
+from keygrove.storage.store import CertificateStore, Digests
+from keygrove.storage.version import Whole
 from keygrove.system.datadir import count_shards
 from keygrove.system.sqlite import SqliteFiles
 

@@ -27,15 +27,15 @@ def packets_hash(packets: bytes) -> bytes:
     return blake3(b"\x02" + packets).digest()
 
 
-def aside_hash(aside: bytes) -> bytes:
-    """The 32 octets that name what is set aside; none for nothing."""
-    return blake3(b"\x09" + aside).digest() if aside else b""
-
-
 def content_hash(packets: bytes, aside: bytes = b"") -> bytes:
-    """The 32 octets that name these packets, with what is set aside of their certificate."""
+    """The 32 octets that name these packets, with what is set aside, named by its own hash."""
     value = packets_hash(packets)
-    return blake3(b"\x08" + value + aside_hash(aside)).digest() if aside else value
+    return blake3(b"\x08" + value + aside).digest() if aside else value
+
+
+def aside_hash(aside: bytes) -> bytes:
+    """The 32 octets that name what is set aside of a certificate."""
+    return blake3(b"\x09" + aside).digest()
 
 
 def text_hash(text: str) -> bytes:

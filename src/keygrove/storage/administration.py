@@ -4,7 +4,7 @@ import msgspec
 
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.messages import Allow, Deny, Replace
-from keygrove.storage.store import Whole
+from keygrove.storage.version import Whole
 from keygrove.storage.write import Cause, Denial, Lift, Redaction, Write
 from keygrove_protocols.openpgp.keys import Digest
 

@@ -12,17 +12,16 @@ from functools import partial
 import anyio
 import anyio.lowlevel
 
-from keygrove.errors import DamagedError, DiskFullError
+from keygrove.errors import DiskFullError
 from keygrove.points import at_once, crash_point, sometimes
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
-from keygrove.storage.address import content_hash
 from keygrove.storage.derive import Derived, derive, digest_terms
 from keygrove.storage.overlay import Entry, Found, Overlay
-from keygrove.storage.rows import Op, Place, Row, denial_in
+from keygrove.storage.rows import Op, Place, Row, check, denial_in
 from keygrove.storage.store import Digests
-from keygrove.storage.tally import Tally
-from keygrove.storage.write import Put, Write
+from keygrove.storage.tally import Standing, Tally
+from keygrove.storage.write import Denial, Lift, Put, Write
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 FLUSH_AFTER_S = 1.0
@@ -54,7 +53,8 @@ class Follower:
     def add(self, rows: Sequence[tuple[Row, Place | None]], writes: Sequence[Write]) -> None:
         """Take in a commit: its rows, each with what it replaced, and what they were made from."""
         for (row, old), write in zip(rows, writes, strict=True):
-            found = Derived(write.terms, write.words) if isinstance(write, Put) else None
+            held = _held_by(write)
+            found = None if held is None else Derived(held.terms, held.words)
             self._enter(_entry(row, found), row, old)
         self._dirty.set()
         if len(self.overlay) >= FLUSH_ENTRIES:
@@ -168,34 +168,37 @@ class Follower:
             _count(tally, row, old)
 
 
+def _held_by(write: Write) -> Put | None:
+    match write:
+        case Put():
+            return write
+        case Denial():
+            return write.held
+        case Lift():
+            return None
+
+
 def _count(tally: Tally, row: Row, old: Place | None) -> None:
-    held_bytes = old.size if old is not None and old.op is Op.PUT else None
-    match row.op:
-        case Op.PUT:
-            grown_bytes = row.size - (held_bytes or 0)
-            tally.count(is_first=held_bytes is None, grown_bytes=grown_bytes, at=row.at)
-        case Op.DENY:
-            is_first = old is None or old.op is not Op.DENY
-            tally.deny(removed_bytes=held_bytes, is_first=is_first)
-        case Op.LIFT if held_bytes is not None:
-            tally.remove(held_bytes)
-        case Op.LIFT:
-            tally.lift()
+    before = Standing(0, is_denied=False)
+    if old is not None:
+        before = Standing(old.size, is_denied=old.op is Op.DENY)
+    tally.count(before, Standing(row.size, is_denied=row.op is Op.DENY))
+    if row.op is Op.PUT:
+        tally.count_put(is_first=not before.size, at=row.at)
 
 
-def _entry(row: Row, found: Derived | None) -> Entry:
-    name = Fingerprint(row.fp)
-    if found is None:
-        return Entry(row.seq, row.k, name, denial_in(row) if row.op is Op.DENY else None)
-    digests = Digests(Digest(row.md5), Digest(row.sks))
-    terms = found.terms | digest_terms(row.md5, row.sks)
-    state = Found(row.h, digests, row.source, row.size, terms, found.words)
-    return Entry(row.seq, row.k, name, state)
+def _entry(row: Row, derived: Derived | None) -> Entry:
+    found: Found | None = None
+    if derived is not None:
+        digests = Digests(Digest(row.md5), Digest(row.sks))
+        terms = derived.terms | digest_terms(row.md5, row.sks)
+        found = Found(row.h, digests, row.source, row.size, terms, derived.words)
+    denial = denial_in(row) if row.op is Op.DENY else None
+    return Entry(row.seq, row.k, Fingerprint(row.fp), found, denial)
 
 
 def _derive_all(rows: Sequence[tuple[Row, Place | None]], _: SqlSession) -> list[Derived | None]:
     """On the reader's thread, because a long replay must not hold the event loop."""
     for row, _old in rows:
-        if content_hash(row.v, row.aside) != row.h:
-            raise DamagedError(f"heap.db is damaged: row {row.seq} is not what was written there")
-    return [derive(row.v) if row.op is Op.PUT else None for row, _ in rows]
+        check(row)
+    return [derive(row.v) if row.v else None for row, _ in rows]

@@ -1,17 +1,20 @@
 """`heap.db`: the truth of one shard, append-only, one transaction for each commit.
 
-    meta(k, v)      format, shard ("0/4"), uuid
-    obj (seq, n, op, k, h, fp, md5, sks, source, old, cause, at, flags, v, aside)
-    head (n, root, size, at)   one row for each commit: the root of the shard's tree (merkle) after
-                               it, the number of certificates, and when, in seconds UTC
-    audit (seq, n, who, action, effect, fp, reason, at, nonce)   see store.Record
-    redact(seq, n, fp, at, ids)     see store.Redaction: the newest row of a fingerprint counts
+    meta(k, v)      shard ("0/4"), uuid, algorithm ("blake3"), epoch (how many wrote)
+    obj (seq, n, op, k, h, ah, size, fp, md5, sks, source, old, cause, origin, at, denial, sum,
+         flags, v, aside)      see rows
+    head (n, root, size, at, seq)   one row for each commit: the root of the shard's tree (merkle)
+                               after it, the number of certificates, when, in seconds UTC, and its
+                               last row of obj
+    snapshot(name, n, root, at)     see mark.Snapshot
+    audit (seq, n, who, action, effect, fp, reason, at, nonce)   see audit.Record
+    redact(seq, n, fp, at, ids)     see write.Redaction: the newest row of a fingerprint counts
 
-`seq` numbers rows, `n` numbers commits; `op` is rows.Op; `k` is the tree key, `h` the content
-hash, `fp` the fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names
-the input that brought it about; `old` is the seq of the version replaced; `cause` is
-store.Cause; `at` seconds UTC; `flags` 0 so far; `v` the packets in canonical order; `aside`
-what is never served: the last column, so that whoever serves `v` does not read its pages.
+`seq` numbers rows, `n` numbers commits; `op` is rows.Op; `k` is the tree key, `fp` the
+fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names the input that
+brought it about; `old` is the seq of the row that stood there before; `cause` and `origin` are
+those of write.Write; `at` seconds UTC; `flags` 0 so far; `v` the packets in canonical order;
+`aside` what is never served: the last column, so that whoever serves `v` does not read its pages.
 
 Only this file is synchronised before a commit is acknowledged: keeping every random-keyed
 table out of that transaction is what makes it fast (decision record 0007). The functions run
@@ -22,31 +25,36 @@ from collections.abc import Sequence
 
 import msgspec
 
-from keygrove.errors import DamagedError, StoreError
+from keygrove.errors import DamagedError, FencedError, StoreError
 from keygrove.ports import SqlSession
+from keygrove.storage import ledger
 from keygrove.storage.audit import Record
+from keygrove.storage.mark import Mark
 from keygrove.storage.merkle import EMPTY
 from keygrove.storage.rows import Place, Row
-from keygrove.storage.store import Head
+from keygrove.storage.version import Head
 from keygrove.storage.write import Redaction
-from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import USER_ID_HASH_OCTETS, UserIdHash
 
 FORMAT = 4
 APPLICATION_ID = 0x4B47726F
 PAGE_BYTES = 8192
 """Certificates average a few kB."""
 CACHE_KIB = 8 * 1024
+ALGORITHM = "blake3"
+"""Of all hashes: a heap made with another is refused."""
+_COLUMNS = ", ".join(f"x.{name}" for name in Row.__struct_fields__)
 
 _SCHEMA = (
     "CREATE TABLE meta (k TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE obj (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, op INTEGER NOT NULL,"
-    " k BLOB NOT NULL, h BLOB NOT NULL, fp BLOB NOT NULL, md5 BLOB NOT NULL,"
-    " sks BLOB NOT NULL, source BLOB NOT NULL, old INTEGER,"
-    " cause INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL,"
-    " aside BLOB NOT NULL)",
+    " k BLOB NOT NULL, h BLOB NOT NULL, ah BLOB NOT NULL, size INTEGER NOT NULL,"
+    " fp BLOB NOT NULL, md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL, old INTEGER,"
+    " cause INTEGER NOT NULL, origin TEXT NOT NULL, at INTEGER NOT NULL, denial BLOB NOT NULL,"
+    " sum BLOB NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL, aside BLOB NOT NULL)",
     "CREATE TABLE head (n INTEGER PRIMARY KEY, root BLOB NOT NULL, size INTEGER NOT NULL,"
-    " at INTEGER NOT NULL)",
+    " at INTEGER NOT NULL, seq INTEGER NOT NULL)",
+    "CREATE TABLE snapshot (name TEXT PRIMARY KEY, n INTEGER NOT NULL, root BLOB NOT NULL,"
+    " at INTEGER NOT NULL) WITHOUT ROWID",
     # A second row for the same request is refused by the file itself.
     "CREATE TABLE audit (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, who BLOB,"
     " action INTEGER NOT NULL, effect INTEGER NOT NULL, fp BLOB NOT NULL, reason TEXT NOT NULL,"
@@ -63,6 +71,8 @@ class Tip(msgspec.Struct, frozen=True):
     uuid: bytes
     seq: int
     head: Head
+    epoch: int
+    """How many have written it."""
 
 
 def prepare(db: SqlSession, shard: str, uuid: bytes, *, durable: bool) -> Tip:
@@ -76,7 +86,7 @@ def prepare(db: SqlSession, shard: str, uuid: bytes, *, durable: bool) -> Tip:
         set_up(db, durable=durable)
     else:
         set_up(db, durable=durable)
-        _create(db, shard, uuid)
+        create(db, shard, uuid)
     return check(db, shard)
 
 
@@ -98,13 +108,20 @@ def set_up(db: SqlSession, *, durable: bool) -> None:
     db.execute(f"PRAGMA main.journal_size_limit = {64 << 20}")
 
 
-def _create(db: SqlSession, shard: str, uuid: bytes) -> None:
+def create(db: SqlSession, shard: str, uuid: bytes) -> None:
+    """Lay out an empty file."""
     db.execute("BEGIN IMMEDIATE")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {FORMAT}")
     for statement in _SCHEMA:
         db.execute(statement)
-    db.executemany("INSERT INTO meta VALUES (?, ?)", [("shard", shard), ("uuid", uuid)])
+    meta: dict[str, str | bytes | int] = {
+        "shard": shard,
+        "uuid": uuid,
+        "algorithm": ALGORITHM,
+        "epoch": 0,
+    }
+    db.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
     db.execute("COMMIT")
 
 
@@ -131,8 +148,13 @@ def check(db: SqlSession, shard: str) -> Tip:
             "more: load a dump anew, into an empty data directory"
         )
     meta = dict(db.execute("SELECT k, v FROM meta").fetchall())
-    if not {"shard", "uuid"} <= meta.keys():
+    if not {"shard", "uuid", "algorithm", "epoch"} <= meta.keys():
         raise DamagedError(f"heap.db of shard {shard} is damaged: it does not say whose it is")
+    if meta["algorithm"] != ALGORITHM:
+        raise StoreError(
+            f"heap.db of shard {shard} hashes by {meta['algorithm']!r}, this program by "
+            f"{ALGORITHM}: run the keygrove that made it"
+        )
     if meta["shard"] != shard:
         raise StoreError(
             f"heap.db belongs to shard {meta['shard']}, not {shard}: "
@@ -143,15 +165,21 @@ def check(db: SqlSession, shard: str) -> Tip:
     head = Head(0, EMPTY, 0) if newest is None else Head(*newest)
     if n > head.change:
         raise DamagedError(f"heap.db of shard {shard} is damaged: commit {n} has no head")
-    return Tip(meta["uuid"], seq, head)
+    return Tip(meta["uuid"], seq, head, meta["epoch"])
 
 
 def place(db: SqlSession, seq: int) -> Place:
     """That row as the one that says what a certificate is now. What is stored is not read."""
-    row = db.execute(
-        "SELECT seq, op, length(v) + length(aside) FROM obj WHERE seq = ?", (seq,)
-    ).fetchone()
+    row = db.execute("SELECT seq, op, size FROM obj WHERE seq = ?", (seq,)).fetchone()
     return msgspec.convert(row, Place)
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """Who writes: the first commit of each writer gives the heap an epoch of its own."""
+
+    found: int
+    """The heap has to have this one, or another wrote it since."""
+    own: int
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -160,18 +188,32 @@ class Commit(msgspec.Struct, frozen=True):
     rows: Sequence[Row]
     head: Head
     """After it."""
+    seq: int
+    """Of the last row there is after it."""
+    at: int
+    """When, in seconds UTC."""
+    epoch: Epoch
     records: Sequence[Record] = ()
     redactions: Sequence[Redaction] = ()
+    marks: Sequence[Mark] = ()
 
 
 def append(db: SqlSession, commit: Commit) -> None:
-    """Write a commit: on the disk when this returns, if the connection is durable."""
+    """Write a commit: on the disk when this returns, if the connection is durable.
+
+    Raises:
+        FencedError: another opened the heap to write it since; nothing was written.
+    """
     n, root, size = msgspec.structs.astuple(commit.head)
-    at = max(one.at for part in (commit.rows, commit.records, commit.redactions) for one in part)
     db.execute("BEGIN IMMEDIATE")
-    db.execute("INSERT INTO head VALUES (?, ?, ?, ?)", (n, root, size, at))
+    if db.execute("SELECT v FROM meta WHERE k = 'epoch'").fetchone() != (commit.epoch.found,):
+        db.execute("ROLLBACK")
+        raise FencedError
+    if commit.epoch.own != commit.epoch.found:
+        db.execute("UPDATE meta SET v = ? WHERE k = 'epoch'", (commit.epoch.own,))
+    db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?)", (n, root, size, commit.at, commit.seq))
     db.executemany(
-        "INSERT INTO obj VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+        "INSERT INTO obj VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         [msgspec.structs.astuple(row) for row in commit.rows],
     )
     db.executemany(
@@ -185,6 +227,8 @@ def append(db: SqlSession, commit: Commit) -> None:
         "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?)",
         [(n, r.fingerprint, r.at, b"".join(sorted(r.user_ids))) for r in commit.redactions],
     )
+    for mark in commit.marks:
+        ledger.mark(db, mark, n)
     db.execute("COMMIT")
 
 
@@ -195,8 +239,7 @@ def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, Place | None]
         DamagedError: one of them has values that no row is written with.
     """
     rows = db.execute(
-        "SELECT x.seq, x.n, x.op, x.k, x.h, x.fp, x.md5, x.sks, x.source, x.old, x.cause, x.at,"
-        " x.v, x.aside, o.seq, o.op, length(o.v) + length(o.aside)"
+        f"SELECT {_COLUMNS}, o.seq, o.op, o.size"
         " FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old WHERE x.seq > ? ORDER BY x.seq LIMIT ?",
         (seq, limit),
     )
@@ -204,43 +247,6 @@ def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, Place | None]
         return [(msgspec.convert(row[:-3], Row), _place(*row[-3:])) for row in rows.fetchall()]
     except msgspec.ValidationError as error:
         raise DamagedError(f"heap.db is damaged behind row {seq}: {error}") from error
-
-
-def redacted(db: SqlSession, fingerprint: Fingerprint) -> frozenset[UserIdHash]:
-    """The user IDs of a certificate that are not wanted."""
-    row = db.execute(
-        "SELECT ids FROM redact WHERE fp = ? ORDER BY seq DESC LIMIT 1", (fingerprint,)
-    ).fetchone()
-    ids: bytes = b"" if row is None else row[0]
-    starts = range(0, len(ids), USER_ID_HASH_OCTETS)
-    return frozenset(UserIdHash(ids[at : at + USER_ID_HASH_OCTETS]) for at in starts)
-
-
-def is_recorded(db: SqlSession, fingerprint: Fingerprint, nonce: bytes) -> bool:
-    """Does the audit log have that request for that fingerprint?"""
-    found = db.execute("SELECT 1 FROM audit WHERE fp = ? AND nonce = ?", (fingerprint, nonce))
-    return found.fetchone() is not None
-
-
-def records(db: SqlSession, after: int, limit: int) -> list[tuple[int, Record]]:
-    """Entries of the audit log behind the one numbered `after`, oldest first, by number.
-
-    Raises:
-        DamagedError: one of them has values that no entry is written with.
-    """
-    rows = db.execute(
-        "SELECT seq, who, action, effect, fp, reason, at, nonce FROM audit WHERE seq > ?"
-        " ORDER BY seq LIMIT ?",
-        (after, limit),
-    )
-    names = Record.__struct_fields__
-    try:
-        return [
-            (seq, msgspec.convert(dict(zip(names, row, strict=True)), Record))
-            for seq, *row in rows.fetchall()
-        ]
-    except msgspec.ValidationError as error:
-        raise DamagedError(f"heap.db is damaged: its audit log behind entry {after}") from error
 
 
 def _place(seq: int | None, op: int | None, size: int | None) -> Place | None:

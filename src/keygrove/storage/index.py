@@ -4,7 +4,8 @@
     origin(heap, format)           the heap it was derived from, and by which rules
     key (k, h, seq, fp, md5, sks, source)   current versions in tree-key order; k is the tree key,
                                             h the hash of what is stored
-    deny(k, seq, fp, reason, at, digests)   denials in the same order
+    deny(k, seq)                   what is denied, in the same order, and the row that says so
+    gone(k, seq)                   what was held or denied, and neither is
     term(kind, id, fp)             what a certificate is found by (store.TermKind)
     word                           FTS5 without content; rowid is the seq of the version
     stat(name, value)              counters, so that nothing ever scans
@@ -27,11 +28,9 @@ from keygrove.ports import SqlSession
 from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.heap import Tip
 from keygrove.storage.overlay import Entry, Found
-from keygrove.storage.rows import split_digests
 from keygrove.storage.store import Hour
 from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
 from keygrove.storage.term import Term
-from keygrove.storage.write import Denial
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 FORMAT = 4
@@ -42,8 +41,8 @@ _SCHEMA = (
     "CREATE TABLE done (seq INTEGER NOT NULL)",
     "CREATE TABLE key (k BLOB PRIMARY KEY, h BLOB NOT NULL, seq INTEGER NOT NULL,"
     " fp BLOB NOT NULL, md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE deny (k BLOB PRIMARY KEY, seq INTEGER NOT NULL, fp BLOB NOT NULL,"
-    " reason TEXT NOT NULL, at INTEGER NOT NULL, digests BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE deny (k BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE gone (k BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE term (kind INTEGER, id BLOB, fp BLOB, PRIMARY KEY (kind, id, fp)) WITHOUT ROWID",
     "CREATE VIRTUAL TABLE word USING fts5"
     "(t, content='', detail=none, columnsize=0, tokenize=\"ascii tokenchars '-'\")",
@@ -122,21 +121,31 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
 
 
 def _write(db: SqlSession, entry: Entry) -> None:
-    key = (entry.key,)
-    held = db.execute("SELECT seq FROM key WHERE k = ?", key).fetchone()
-    denied = db.execute("SELECT seq FROM deny WHERE k = ?", key).fetchone()
-    if max(held or (0,), denied or (0,)) >= (entry.seq,):
+    held, denied, gone = db.execute(_STANDS, (entry.key,)).fetchone()
+    if max(held or 0, denied or 0, gone or 0) >= entry.seq:
         return
-    old: frozenset[Term] = frozenset() if held is None else _drop_words(db, held[0])
+    old: frozenset[Term] = frozenset() if held is None else _drop_words(db, held)
     _write_terms(db, entry, old, entry.found.terms if entry.found else frozenset())
     if entry.found is not None:
         _write_found(db, entry, entry.found)
     elif held is not None:
-        db.execute("DELETE FROM key WHERE k = ?", key)
-    if entry.denial is not None:
-        _write_denial(db, entry, entry.denial)
-    elif denied is not None:
-        db.execute("DELETE FROM deny WHERE k = ?", key)
+        db.execute("DELETE FROM key WHERE k = ?", (entry.key,))
+    _list_in(db, "deny", entry, is_in=entry.denial is not None, was_in=denied is not None)
+    is_gone = entry.found is None and entry.denial is None
+    _list_in(db, "gone", entry, is_in=is_gone, was_in=gone is not None)
+
+
+_STANDS = (
+    "SELECT (SELECT seq FROM key WHERE k = ?1), (SELECT seq FROM deny WHERE k = ?1),"
+    " (SELECT seq FROM gone WHERE k = ?1)"
+)
+
+
+def _list_in(db: SqlSession, table: str, entry: Entry, *, is_in: bool, was_in: bool) -> None:
+    if is_in:
+        db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (entry.key, entry.seq))
+    elif was_in:
+        db.execute(f"DELETE FROM {table} WHERE k = ?", (entry.key,))
 
 
 def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
@@ -166,14 +175,6 @@ def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
     db.execute(
         "INSERT OR REPLACE INTO key VALUES (?, ?, ?, ?, ?, ?, ?)",
         (entry.key, found.value, entry.seq, entry.fingerprint, stored, sks, found.source),
-    )
-
-
-def _write_denial(db: SqlSession, entry: Entry, denial: Denial) -> None:
-    digests = b"".join(denial.digests)
-    db.execute(
-        "INSERT OR REPLACE INTO deny VALUES (?, ?, ?, ?, ?, ?)",
-        (entry.key, entry.seq, entry.fingerprint, denial.reason, denial.at, digests),
     )
 
 
@@ -214,23 +215,16 @@ def distrust(db: SqlSession) -> None:
     db.execute("UPDATE origin SET format = 0")
 
 
-def denial(db: SqlSession, key: bytes) -> Denial | None:
-    """The denial of the certificate with this tree key."""
-    row = db.execute("SELECT fp, reason, at, digests FROM side.deny WHERE k = ?", (key,)).fetchone()
-    return None if row is None else _denial(*row)
+def denied(db: SqlSession, after: bytes, limit: int) -> dict[bytes, int]:
+    """Tree keys behind `after` of what is denied, in order, each with the row that says so."""
+    rows = db.execute("SELECT k, seq FROM side.deny WHERE k > ? ORDER BY k LIMIT ?", (after, limit))
+    return dict(rows.fetchall())
 
 
-def denials(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Denial]:
-    """The denials behind a tree key, in order, each by its own."""
-    rows = db.execute(
-        "SELECT k, fp, reason, at, digests FROM side.deny WHERE k > ? ORDER BY k LIMIT ?",
-        (after, limit),
-    )
-    return {row[0]: _denial(*row[1:]) for row in rows.fetchall()}
-
-
-def _denial(fp: Fingerprint, reason: str, at: int, digests: bytes) -> Denial:
-    return Denial(fp, reason, at, split_digests(digests))
+def denial_seq(db: SqlSession, key: bytes) -> int | None:
+    """The row that denies the certificate with this tree key."""
+    row = db.execute("SELECT seq FROM side.deny WHERE k = ?", (key,)).fetchone()
+    return None if row is None else row[0]
 
 
 def find(db: SqlSession, term: Term, limit: int) -> list[Fingerprint]:
@@ -242,10 +236,13 @@ def find(db: SqlSession, term: Term, limit: int) -> list[Fingerprint]:
     return [row[0] for row in rows.fetchall()]
 
 
+_PLACES = ("key", "deny", "gone")
+
+
 def seq(db: SqlSession, key: bytes) -> int | None:
-    """The row that says what the certificate is now: one that is held, or that is denied."""
-    there = "(SELECT seq FROM side.key WHERE k = ?1), (SELECT seq FROM side.deny WHERE k = ?1)"
-    number: int | None = db.execute(f"SELECT coalesce({there})", (key,)).fetchone()[0]
+    """The row that says what the certificate is now; None where there never was one."""
+    tables = ", ".join(f"(SELECT seq FROM side.{name} WHERE k = ?1)" for name in _PLACES)
+    number: int | None = db.execute(f"SELECT coalesce({tables})", (key,)).fetchone()[0]
     return number
 
 

@@ -5,25 +5,18 @@ from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
-from keygrove.storage.address import content_hash, tree_key
+from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
-from keygrove.storage.merkle import Change, Tree, blake3_256
-from keygrove.storage.store import (
-    AuditPage,
-    Counts,
-    Cursor,
-    DenialPage,
-    DigestPage,
-    Digests,
-    Head,
-    Opened,
-    Page,
-    Version,
-    Whole,
-)
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.mark import Logged, Mark
+from keygrove.storage.memory_history import NOTHING, MemoryHistory, Moment, State, version
+from keygrove.storage.merkle import Tree, blake3_256
+from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Digests, Opened, Page
 from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
+from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Lift, Put, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
@@ -33,14 +26,13 @@ class MemoryStore:
     """See `store.CertificateStore`. What was committed lives as long as this object."""
 
     def __init__(self) -> None:
-        self._puts: dict[Fingerprint, Put] = {}
-        self._denials: dict[Fingerprint, Denial] = {}
+        self._states: dict[Fingerprint, State] = {}
         self._records: list[Record] = []
         self._redactions: dict[Fingerprint, Redaction] = {}
-        self._changes: dict[Fingerprint, int] = {}
         self._change = 0
         self._tree = Tree(blake3_256)
         self._tally = Tally()
+        self._history = MemoryHistory()
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[Opened, None]:
@@ -50,36 +42,38 @@ class MemoryStore:
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        return [self._version(fp) if fp in self._puts else None for fp in fingerprints]
+        return [version(name, self._state(name)) for name in fingerprints]
 
     async def get_whole(self, fingerprints: Sequence[Fingerprint]) -> list[Whole | None]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        return [self._whole(fp) if fp in self._puts else None for fp in fingerprints]
+        return [_whole(name, self._state(name)) for name in fingerprints]
 
     async def sources(self, fingerprints: Sequence[Fingerprint]) -> list[bytes | None]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        return [self._puts[fp].source if fp in self._puts else None for fp in fingerprints]
+        held = [self._state(name).held for name in fingerprints]
+        return [None if put is None else put.source for put in held]
 
     async def find(self, terms: Sequence[Term], limit: int) -> list[tuple[Fingerprint, ...]]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
+        held = self._held()
         return [
-            tuple(sorted(fp for fp, put in self._puts.items() if _carries(put, term))[:limit])
+            tuple(sorted(fp for fp, put in held.items() if _carries(put, term))[:limit])
             for term in terms
         ]
 
     async def search(self, words: frozenset[str], limit: int) -> tuple[Fingerprint, ...]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        found = [fp for fp, put in self._puts.items() if words and words <= put.words]
+        found = [fp for fp, put in self._held().items() if words and words <= put.words]
         return tuple(sorted(found)[:limit])
 
     async def denials_of(self, fingerprints: Sequence[Fingerprint]) -> list[Denial | None]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        return [self._denials.get(name) for name in fingerprints]
+        return [self._state(name).denial for name in fingerprints]
 
     async def redactions_of(
         self, fingerprints: Sequence[Fingerprint]
@@ -100,64 +94,67 @@ class MemoryStore:
         writes: Sequence[Write],
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
     ) -> int:
         """See `store.CertificateStore`."""
         asked = [(record.fingerprint, record.nonce) for record in records]
         assert not any(await self.are_recorded(asked))
         self._change += 1
-        self._tree = self._tree.updated(map(_change_of, writes))
         self._records += records
         self._redactions.update({one.fingerprint: one for one in redactions})
-        for write in writes:
-            match write:
-                case Put():
-                    self._put(write)
-                case Denial():
-                    self._deny(write)
-                case Lift():
-                    self._lift(write.fingerprint)
+        logged = [self._write(write) for write in writes]
+        changes = [(tree_key(one.fingerprint), one.after) for one in logged]
+        self._tree = self._tree.updated(changes)
+        at = max(one.at for part in (writes, records, redactions, marks) for one in part)
+        self._history.add(Moment(self.head(), self._tree, at, dict(self._states)), logged, marks)
         return self._change
 
-    def _put(self, put: Put) -> None:
-        assert put.fingerprint not in self._denials
-        old = self._puts.get(put.fingerprint)
-        grown_bytes = put.size - (old.size if old else 0)
-        self._tally.count(is_first=old is None, grown_bytes=grown_bytes, at=put.at)
-        self._puts[put.fingerprint] = put
-        self._changes[put.fingerprint] = self._change
-
-    def _deny(self, denial: Denial) -> None:
-        name = denial.fingerprint
-        old = self._puts.pop(name, None)
-        removed_bytes = None if old is None else old.size
-        self._tally.deny(removed_bytes=removed_bytes, is_first=name not in self._denials)
-        self._denials[name] = denial
-
-    def _lift(self, name: Fingerprint) -> None:
-        if name in self._denials:
-            del self._denials[name]
-            self._tally.lift()
-        else:
-            self._tally.remove(self._puts.pop(name).size)
+    def _write(self, write: Write) -> Logged:
+        before = self._state(write.fingerprint)
+        match write:
+            case Put():
+                assert before.denial is None
+                after = State(self._change, write)
+                self._tally.count_put(is_first=before.held is None, at=write.at)
+            case Denial():
+                denial = msgspec.structs.replace(write, held=None)
+                after = State(self._change, write.held, denial)
+            case Lift():
+                after = State(self._change)
+        self._tally.count(before.standing, after.standing)
+        self._states[write.fingerprint] = after
+        return Logged(
+            self._change,
+            write.fingerprint,
+            before.value,
+            after.value,
+            after.denial is not None,
+            write.cause,
+            write.origin,
+            write.at,
+        )
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        names, after = _after(self._puts, cursor, limit)
-        return Page(tuple(self._whole(name) for name in names), after)
+        names, after = _after(self._held(), cursor, limit)
+        found = [_whole(name, self._states[name]) for name in names]
+        return Page(tuple(one for one in found if one is not None), after)
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        names, after = _after(self._puts, cursor, limit)
-        puts = [self._puts[name] for name in names]
-        return DigestPage(tuple(Digests(put.digest, put.sks_digest) for put in puts), after)
+        held = self._held()
+        names, after = _after(held, cursor, limit)
+        digests = tuple(Digests(held[name].digest, held[name].sks_digest) for name in names)
+        return DigestPage(digests, after)
 
     async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        names, after = _after(self._denials, cursor, limit)
-        return DenialPage(tuple(self._denials[name] for name in names), after)
+        denied = {name: one.denial for name, one in self._states.items() if one.denial}
+        names, after = _after(denied, cursor, limit)
+        return DenialPage(tuple(denied[name] for name in names), after)
 
     async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
         """See `store.CertificateStore`."""
@@ -179,6 +176,11 @@ class MemoryStore:
         """See `store.CertificateStore`."""
         return self._tree
 
+    @property
+    def history(self) -> MemoryHistory:
+        """See `store.CertificateStore`."""
+        return self._history
+
     async def upkeep(self) -> None:
         """Nothing lags behind in memory."""
         await anyio.sleep_forever()
@@ -186,13 +188,19 @@ class MemoryStore:
     async def settle(self) -> None:
         """Nothing lags behind in memory."""
 
-    def _version(self, name: Fingerprint) -> Version:
-        put = self._puts[name]
-        return Version(name, put.digest, put.packets, self._changes[name])
+    def _state(self, name: Fingerprint) -> State:
+        return self._states.get(name, NOTHING)
 
-    def _whole(self, name: Fingerprint) -> Whole:
-        put, change = self._puts[name], self._changes[name]
-        return Whole(name, put.digest, put.packets, change, put.sks_digest, put.aside, put.source)
+    def _held(self) -> dict[Fingerprint, Put]:
+        return {name: one.held for name, one in self._states.items() if one.held}
+
+
+def _whole(name: Fingerprint, state: State) -> Whole | None:
+    put = state.held
+    if put is None:
+        return None
+    digests = put.digest, put.sks_digest
+    return Whole(name, digests[0], put.packets, state.change, digests[1], put.aside, put.source)
 
 
 def _after(
@@ -207,8 +215,3 @@ def _carries(put: Put, term: Term) -> bool:
     if term.kind is TermKind.DIGEST:
         return term.value in {put.digest, put.sks_digest}
     return term in put.terms
-
-
-def _change_of(write: Write) -> Change:
-    value = content_hash(write.packets, write.aside) if isinstance(write, Put) else None
-    return tree_key(write.fingerprint), value

@@ -10,7 +10,7 @@ from functools import partial
 from keygrove.errors import StartingError
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage.rows import Op
-from keygrove.storage.store import Version
+from keygrove.storage.version import Version
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 SLICE = 4_096

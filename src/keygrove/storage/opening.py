@@ -21,7 +21,8 @@ from keygrove.storage.follower import FLUSH_ENTRIES, Follower
 from keygrove.storage.merkle import Tree, blake3_256
 from keygrove.storage.names import Names
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import Progress, Version
+from keygrove.storage.store import Progress
+from keygrove.storage.version import Version
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 PAGE = 65_536

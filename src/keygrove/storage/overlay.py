@@ -30,18 +30,10 @@ class Entry(msgspec.Struct, frozen=True):
     seq: int
     key: bytes
     fingerprint: Fingerprint
-    state: Found | Denial | None
-    """Held, or denied, or neither."""
-
-    @property
-    def found(self) -> Found | None:
-        """What it can be found by, if it is held."""
-        return self.state if isinstance(self.state, Found) else None
-
-    @property
-    def denial(self) -> Denial | None:
-        """Its denial, if it is denied."""
-        return self.state if isinstance(self.state, Denial) else None
+    found: Found | None
+    """What it can be found by, if anything of it is held."""
+    denial: Denial | None
+    """Its denial, if it is denied. What is held of it then is what its key says against itself."""
 
 
 class Overlay:

@@ -62,8 +62,10 @@ class Pins:
         if value is None:
             return Traced(below, path.leaf)
         (whole,) = await store.get_whole([message.fingerprint])
-        if whole is not None and content_hash(whole.packets, whole.aside) == value:
-            return Traced(below, path.leaf, packets_hash(whole.packets), aside_hash(whole.aside))
+        if whole is not None:
+            aside = aside_hash(whole.aside) if whole.aside else b""
+            if content_hash(whole.packets, aside) == value:
+                return Traced(below, path.leaf, packets_hash(whole.packets), aside)
         if value != store.tree().get(key):  # it changed while it was read
             return Outdated()
         raise DamagedError(

@@ -6,7 +6,7 @@ from keygrove.storage.administration import Ruling, rule
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.messages import Administer, Redact, Replace, Unredact
 from keygrove.storage.state import findings_of, put_of, stored
-from keygrove.storage.store import Whole
+from keygrove.storage.version import Whole
 from keygrove.storage.write import Cause, Denial, Lift, Put, Redaction, Write
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.redaction import UserIdHash, without_user_ids

@@ -1,20 +1,27 @@
 """Rows of the heap: what is written for each kind of change, and read back at a replay.
 
-op          v                     aside                     md5, sks, source
-1 put       packets               what is set aside         of the certificate
-2 denial    reason, in UTF-8      digests, 16 octets each   empty
-3 lift      empty                 empty                     empty
+op          held                                        denial
+1 put       the certificate                             empty
+2 denial    what its key says against itself, if it     msgpack of [reason, digests]
+            says anything
+3 lift      nothing                                     empty
+
+Of what is held, `h` is the content hash, `ah` the hash of what is set aside, `size` its octets,
+and `md5`, `sks` and `source` are its names; all of these are empty where nothing is held.
+`sum` is a checksum of every column before it: with `h`, nothing that rots in a row goes unseen.
 """
 
 from enum import IntEnum
 
 import msgspec
+from blake3 import blake3
 
-from keygrove.storage.address import content_hash, tree_key
+from keygrove.errors import DamagedError
+from keygrove.storage.address import aside_hash, content_hash, tree_key
 from keygrove.storage.write import Cause, Denial, Lift, Put, Write
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
-DIGEST_OCTETS = 16
+SUM_OCTETS = 8
 
 
 class Op(IntEnum):
@@ -33,20 +40,25 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     op: Op
     k: bytes
     h: bytes
+    ah: bytes
+    size: int
     fp: bytes
     md5: bytes
     sks: bytes
     source: bytes
     old: int | None
     cause: int
+    origin: str
     at: int
+    denial: bytes
+    sum: bytes
     v: bytes
     aside: bytes
 
     @property
-    def size(self) -> int:
-        """Octets of what is stored."""
-        return len(self.v) + len(self.aside)
+    def value(self) -> bytes | None:
+        """What stands in the tree for this: the hash of what is held, if anything is."""
+        return self.h or None
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -55,11 +67,16 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     seq: int
     op: Op
     size: int
-    """Octets stored."""
+    """Octets held; 0 where nothing is."""
+
+
+class _Denied(msgspec.Struct, frozen=True, array_like=True):
+    reason: str
+    digests: tuple[bytes, ...]
 
 
 def may_follow(op: Op, place: Place | None) -> bool:
-    """Is such a row a change of what stands there? See `store.Write`."""
+    """Is such a row a change of what stands there? See `write.Write`."""
     match op:
         case Op.PUT:
             return place is None or place.op is not Op.DENY
@@ -71,40 +88,74 @@ def may_follow(op: Op, place: Place | None) -> bool:
 
 def row_of(write: Write, seq: int, change: int, place: Place | None) -> Row:
     """The row for a change of a certificate that stands at `place`, or that is not there."""
-    names, cause = (b"", b"", b""), Cause.ADMIN
+    op, held, denial = Op.LIFT, None, b""
     match write:
         case Put():
-            op, v, aside, cause = Op.PUT, write.packets, write.aside, write.cause
-            names = (write.digest, write.sks_digest, write.source)
+            op, held = Op.PUT, write
         case Denial():
-            op, v, aside = Op.DENY, write.reason.encode(), b"".join(write.digests)
+            op, held = Op.DENY, write.held
+            denial = msgspec.msgpack.encode(_Denied(write.reason, write.digests))
         case Lift():
-            op, v, aside = Op.LIFT, b"", b""
-    md5, sks, source = names
-    return Row(
+            pass
+    h = ah = md5 = sks = source = v = aside = b""
+    if held is not None:
+        v, aside = held.packets, held.aside
+        ah = aside_hash(aside) if aside else b""
+        h = content_hash(v, ah)
+        md5, sks, source = held.digest, held.sks_digest, held.source
+    row = Row(
         seq=seq,
         n=change,
         op=op,
         k=tree_key(write.fingerprint),
-        h=content_hash(v, aside),
+        h=h,
+        ah=ah,
+        size=len(v) + len(aside),
         fp=write.fingerprint,
         md5=md5,
         sks=sks,
         source=source,
         old=None if place is None else place.seq,
-        cause=cause.value,
+        cause=write.cause.value,
+        origin=write.origin,
         at=write.at,
+        denial=denial,
+        sum=b"",
         v=v,
         aside=aside,
     )
+    return msgspec.structs.replace(row, sum=checksum(msgspec.structs.astuple(row)))
+
+
+def checksum(columns: tuple[object, ...]) -> bytes:
+    """The checksum of a row, of which these are the columns, in order: those up to `denial`."""
+    return blake3(msgspec.msgpack.encode(columns[:_SUMMED])).digest(SUM_OCTETS)
+
+
+_SUMMED = Row.__struct_fields__.index("sum")
+
+
+def check(row: Row) -> None:
+    """Look whether a row is as it was written, what is held included.
+
+    Raises:
+        DamagedError: it is not.
+    """
+    is_held = bool(row.v)
+    ah = aside_hash(row.aside) if row.aside else b""
+    h = content_hash(row.v, ah) if is_held else b""
+    if (row.h, row.ah) != (h, ah) or row.sum != checksum(msgspec.structs.astuple(row)):
+        raise DamagedError(f"heap.db is damaged: row {row.seq} is not what was written there")
 
 
 def denial_in(row: Row) -> Denial:
-    """The denial that a row was written for."""
-    return Denial(Fingerprint(row.fp), row.v.decode(), row.at, split_digests(row.aside))
-
-
-def split_digests(joined: bytes) -> tuple[Digest, ...]:
-    """Digests that were written one behind the other."""
-    starts = range(0, len(joined), DIGEST_OCTETS)
-    return tuple(Digest(joined[start : start + DIGEST_OCTETS]) for start in starts)
+    """The denial that a row was written for, without what is held beside it."""
+    denied = msgspec.msgpack.decode(row.denial, type=_Denied)
+    return Denial(
+        Fingerprint(row.fp),
+        denied.reason,
+        row.at,
+        tuple(map(Digest, denied.digests)),
+        cause=Cause(row.cause),
+        origin=row.origin,
+    )

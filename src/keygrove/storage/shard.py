@@ -50,8 +50,9 @@ from keygrove.storage.messages import (
     Unredact,
 )
 from keygrove.storage.proofs import Pins
-from keygrove.storage.store import CertificateStore, Counts, Opening, Progress, Version
+from keygrove.storage.store import CertificateStore, Counts, Opening, Progress
 from keygrove.storage.turn import SLICE_BYTES, Turn
+from keygrove.storage.version import Version
 from keygrove.storage.waiting import Waiting
 from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, ReplyTo, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint

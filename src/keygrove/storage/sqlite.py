@@ -12,30 +12,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-import anyio.lowlevel
-
 from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
-from keygrove.storage import heap, index
+from keygrove.storage import heap, index, ledger, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
+from keygrove.storage.cursor import Cursor
 from keygrove.storage.follower import Follower
+from keygrove.storage.mark import Mark
 from keygrove.storage.merkle import Tree
-from keygrove.storage.overlay import Entry, Found
-from keygrove.storage.rows import Op, Place, Row, may_follow, row_of
-from keygrove.storage.store import (
-    AuditPage,
-    Counts,
-    Cursor,
-    DenialPage,
-    DigestPage,
-    Digests,
-    Head,
-    Page,
-    Version,
-    Whole,
-)
+from keygrove.storage.overlay import Entry
+from keygrove.storage.rows import Op, Place, may_follow, row_of
+from keygrove.storage.sqlite_history import Pin, SqliteHistory, grown
+from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Digests, Page
 from keygrove.storage.term import Term
+from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
@@ -43,8 +34,6 @@ from keygrove_protocols.openpgp.redaction import UserIdHash
 T = TypeVar("T")
 V = TypeVar("V", bound=Version)
 
-SLICE = 64
-"""Changes of the tree at once: they take up to two milliseconds."""
 PASSING = 1_024
 """Certificates that may be committed while the index is read, without reading it again."""
 WAL_BYTES = 8 << 20
@@ -68,15 +57,17 @@ class SqliteStore:
         self._overlay = follower.overlay
         self._seq = tip.seq
         self._head = tip.head
+        self._epoch = heap.Epoch(tip.epoch, tip.epoch + 1)
         self._tree = tree
         self._log_bytes = 0
+        self._history = SqliteHistory(reader, follower.overlay, self._tip)
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[Version | None]:
-            return [_read(db, _VERSION, Version, name, entry) for name, entry in wanted]
+            return [_read(db, versions.version, name, entry) for name, entry in wanted]
 
         return await self._reader.run(work)
 
@@ -85,7 +76,7 @@ class SqliteStore:
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[Whole | None]:
-            return [_read(db, _WHOLE, Whole, name, entry) for name, entry in wanted]
+            return [_read(db, versions.whole, name, entry) for name, entry in wanted]
 
         return await self._reader.run(work)
 
@@ -125,10 +116,7 @@ class SqliteStore:
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[Denial | None]:
-            return [
-                index.denial(db, tree_key(name)) if entry is None else entry.denial
-                for name, entry in wanted
-            ]
+            return [_denial_of(db, name, entry) for name, entry in wanted]
 
         return await self._reader.run(work)
 
@@ -138,7 +126,7 @@ class SqliteStore:
         """See `store.CertificateStore`."""
 
         def work(db: SqlSession) -> list[frozenset[UserIdHash]]:
-            return [heap.redacted(db, name) for name in fingerprints]
+            return [ledger.redacted(db, name) for name in fingerprints]
 
         return await self._reader.run(work)
 
@@ -146,7 +134,7 @@ class SqliteStore:
         """See `store.CertificateStore`."""
 
         def work(db: SqlSession) -> list[bool]:
-            return [heap.is_recorded(db, name, nonce) for name, nonce in requests]
+            return [ledger.is_recorded(db, name, nonce) for name, nonce in requests]
 
         return await self._reader.run(work)
 
@@ -155,6 +143,7 @@ class SqliteStore:
         writes: Sequence[Write],
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
     ) -> int:
         """See `store.CertificateStore`."""
         assert self._writer is not None, "a store opened read-only takes no commits"
@@ -168,11 +157,21 @@ class SqliteStore:
             for at, (write, place) in enumerate(zip(writes, places, strict=True))
         ]
         assert all(may_follow(row.op, place) for row, place in rows)
-        tree = await _after(self._tree, [row for row, _ in rows])
+        tree = await grown(self._tree, [(row.k, row.value) for row, _ in rows])
         head = Head(change, tree.root, len(tree))
-        commit = heap.Commit([row for row, _ in rows], head, records, redactions)
+        seq = self._seq + len(rows)
+        commit = heap.Commit(
+            rows=[row for row, _ in rows],
+            head=head,
+            seq=seq,
+            at=max(one.at for part in (writes, records, redactions, marks) for one in part),
+            epoch=self._epoch,
+            records=records,
+            redactions=redactions,
+            marks=marks,
+        )
         await self._writer.run(lambda db: heap.append(db, commit))
-        self._seq += len(rows)
+        self._seq, self._epoch = seq, heap.Epoch(commit.epoch.own, commit.epoch.own)
         self._head, self._tree = head, tree
         self._follower.add(rows, writes)
         self._log_bytes += sum(row.size for row, _ in rows)
@@ -180,10 +179,10 @@ class SqliteStore:
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
-        seqs, after = await self._paged(_seqs, _seq_held, cursor, limit)
+        found, after = await self._paged(_seqs, _seq_and_name, cursor, limit)
 
         def work(db: SqlSession) -> tuple[Whole, ...]:
-            return tuple(Whole(*db.execute(_WHOLE, (seq,)).fetchone()) for seq in seqs)
+            return tuple(versions.whole(db, seq, name) for seq, name in found)
 
         return Page(await self._reader.run(work), after)
 
@@ -194,16 +193,21 @@ class SqliteStore:
 
     async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
         """See `store.CertificateStore`."""
-        denials, after = await self._paged(index.denials, _denial_there, cursor, limit)
+        denials, after = await self._paged(_denials, _denial_there, cursor, limit)
         return DenialPage(tuple(denials), after)
 
     async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
         """See `store.CertificateStore`."""
         after = int.from_bytes(cursor or b"")
-        found = await self._reader.run(lambda db: heap.records(db, after, limit + 1))
+        found = await self._reader.run(lambda db: ledger.records(db, after, limit + 1))
         page = found[:limit]
         end = Cursor(page[-1][0].to_bytes(8)) if len(found) > limit else None
         return AuditPage(tuple(record for _, record in page), end)
+
+    @property
+    def history(self) -> SqliteHistory:
+        """See `store.CertificateStore`."""
+        return self._history
 
     def counts(self) -> Counts:
         """See `store.CertificateStore`."""
@@ -227,6 +231,9 @@ class SqliteStore:
         assert self._writer is not None, "a store opened read-only has nothing to settle"
         await self._follower.settle()
         await self._writer.run(heap.empty_log)
+
+    def _tip(self) -> Pin:
+        return Pin(self._head, self._seq, self.tree())
 
     async def _checkpoint(self) -> None:
         """Before a commit, never after: one that is durable must not fail for want of room."""
@@ -289,24 +296,12 @@ class SqliteStore:
         return [found[key] for key in keys[:limit]], None if end is None else Cursor(end)
 
 
-async def _after(tree: Tree, rows: Sequence[Row]) -> Tree:
-    """The tree after these rows. Others have their turn in between."""
-    changes = [(row.k, row.h if row.op is Op.PUT else None) for row in rows]
-    for start in range(0, len(changes), SLICE):
-        if start:
-            await anyio.lowlevel.checkpoint()
-        tree = tree.updated(changes[start : start + SLICE])
-    return tree
-
-
 def _call(work: Callable[[SqlSession, int], T], stale: int, db: SqlSession) -> T:
     return work(db, stale)
 
 
-_SEQS = "SELECT k, seq FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
+_SEQS = "SELECT k, seq, fp FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
 _DIGESTS = "SELECT k, md5, sks FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
-_VERSION = "SELECT fp, md5, v, n FROM obj WHERE seq = ?"
-_WHOLE = "SELECT fp, md5, v, n, sks, aside, source FROM obj WHERE seq = ?"
 
 
 def _find_place(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Place | None:
@@ -316,22 +311,22 @@ def _find_place(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Place
     return None if seq is None else heap.place(db, seq)
 
 
-def _place(entry: Entry) -> Place | None:
-    match entry.state:
-        case Found() as found:
-            return Place(entry.seq, Op.PUT, found.size)
-        case Denial():
-            return Place(entry.seq, Op.DENY, 0)
-        case _:
-            return None
+def _place(entry: Entry) -> Place:
+    size = entry.found.size if entry.found else 0
+    if entry.denial is not None:
+        return Place(entry.seq, Op.DENY, size)
+    return Place(entry.seq, Op.PUT if size else Op.LIFT, size)
 
 
 def _read(
-    db: SqlSession, sql: str, form: type[V], name: Fingerprint, entry: Entry | None
+    db: SqlSession,
+    read: Callable[[SqlSession, int, Fingerprint], V],
+    name: Fingerprint,
+    entry: Entry | None,
 ) -> V | None:
-    """The certificate's current version, as that form of it."""
+    """The certificate's current version, as `read` does it."""
     seq = _seq(db, name) if entry is None else _seq_held(entry)
-    return None if seq is None else form(*db.execute(sql, (seq,)).fetchone())
+    return None if seq is None else read(db, seq, name)
 
 
 def _seq(db: SqlSession, name: Fingerprint) -> int | None:
@@ -343,8 +338,13 @@ def _seq_held(entry: Entry) -> int | None:
     return None if entry.found is None else entry.seq
 
 
-def _seqs(db: SqlSession, after: bytes, limit: int) -> dict[bytes, int]:
-    return dict(db.execute(_SEQS, (after, limit)).fetchall())
+def _seqs(db: SqlSession, after: bytes, limit: int) -> dict[bytes, tuple[int, Fingerprint]]:
+    rows = db.execute(_SEQS, (after, limit)).fetchall()
+    return {key: (seq, fp) for key, seq, fp in rows}
+
+
+def _seq_and_name(entry: Entry) -> tuple[int, Fingerprint] | None:
+    return None if entry.found is None else (entry.seq, entry.fingerprint)
 
 
 def _digests(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Digests]:
@@ -356,8 +356,20 @@ def _digests_held(entry: Entry) -> Digests | None:
     return None if entry.found is None else entry.found.digests
 
 
+def _denials(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Denial]:
+    found = index.denied(db, after, limit)
+    return {key: versions.denial(db, seq) for key, seq in found.items()}
+
+
 def _denial_there(entry: Entry) -> Denial | None:
     return entry.denial
+
+
+def _denial_of(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Denial | None:
+    if entry is not None:
+        return entry.denial
+    seq = index.denial_seq(db, tree_key(name))
+    return None if seq is None else versions.denial(db, seq)
 
 
 def _source(db: SqlSession, name: Fingerprint, entry: Entry | None) -> bytes | None:

@@ -6,39 +6,20 @@ SQLite: change numbers count commits, and a cursor means something to its store 
 """
 
 from collections.abc import Sequence
-from typing import NewType, Protocol
+from typing import Protocol
 
 import msgspec
 
 from keygrove.storage.audit import Record
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.history import History
+from keygrove.storage.mark import Mark
 from keygrove.storage.merkle import Tree
 from keygrove.storage.term import Term
+from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Redaction, Write
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.redaction import UserIdHash
-
-Cursor = NewType("Cursor", bytes)
-
-
-class Version(msgspec.Struct, frozen=True):
-    """What is served of a certificate as it stood after change number `change` of its shard."""
-
-    fingerprint: Fingerprint
-    digest: Digest
-    """SKS digest of all that is stored of it: of its packets, and of what is set aside."""
-    packets: bytes
-    change: int
-
-
-class Whole(Version, frozen=True):
-    """All that is stored of a certificate."""
-
-    sks_digest: Digest
-    """What an SKS server calls it that was sent the same."""
-    aside: bytes
-    """What is kept beside the packets and never served: the store does not look into it."""
-    source: bytes
-    """16 octets that name the input which brought this about; none if that is not known."""
 
 
 class Hour(msgspec.Struct, frozen=True):
@@ -58,16 +39,6 @@ class Counts(msgspec.Struct, frozen=True):
     change: int
     hours: tuple[Hour, ...] = ()
     denials: int = 0
-
-
-class Head(msgspec.Struct, frozen=True):
-    """What a shard holds after a change, in short: equal sets have equal roots."""
-
-    change: int
-    root: bytes
-    """Of the tree (`merkle`) of its certificates, each by the hash of all that is stored of it."""
-    size: int
-    """Certificates."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -162,14 +133,17 @@ class CertificateStore(Protocol):
         writes: Sequence[Write],
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
     ) -> int:
         """Do all of `writes`, durably, and return the change number.
 
         There is at most one for each fingerprint. `records` become part of the audit log in
-        the same moment; none of them is there already. `redactions` hold from then on.
+        the same moment; none of them is there already. `redactions` hold from then on, and
+        `marks` are made of the state after the writes.
 
         Raises:
             DiskFullError: nothing was kept.
+            FencedError: nothing was kept, and nothing ever will be: another writes it now.
             StoreError: it is not known what was kept: open the store anew.
         """
         ...
@@ -192,6 +166,11 @@ class CertificateStore(Protocol):
 
     async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
         """Up to `limit` entries of the audit log from `cursor` on, oldest first."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """How it stood before."""
         ...
 
     def counts(self) -> Counts:

@@ -1,10 +1,20 @@
 """Counters kept along with the changes, because counting rows takes too long."""
 
+import msgspec
+
 from keygrove.storage.store import Counts, Hour
 
 HOUR_S = 3600
 HOURS_KEPT = 8 * 24
 """The statistics page shows a week of days; one more for clocks that disagree."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How it stands with a certificate."""
+
+    size: int
+    """Octets held; 0 where nothing is."""
+    is_denied: bool
 
 
 class Tally:
@@ -16,27 +26,16 @@ class Tally:
         self.denials = denials
         self.hours: dict[int, Hour] = {}
 
-    def count(self, *, is_first: bool, grown_bytes: int, at: int) -> None:
-        """Count one put, made at `at` seconds UTC."""
-        self.certificates += is_first
-        self.packet_bytes += grown_bytes
+    def count(self, before: Standing, after: Standing) -> None:
+        """Count one certificate that stood so, and stands so now."""
+        self.certificates += bool(after.size) - bool(before.size)
+        self.packet_bytes += after.size - before.size
+        self.denials += after.is_denied - before.is_denied
+
+    def count_put(self, *, is_first: bool, at: int) -> None:
+        """Count one put among those of its hour; it was made at `at` seconds UTC."""
         start = at - at % HOUR_S
         self._add(Hour(start, int(is_first), int(not is_first)))
-
-    def deny(self, *, removed_bytes: int | None, is_first: bool) -> None:
-        """Count one denial: of so much that was held, or of nothing."""
-        if removed_bytes is not None:
-            self.remove(removed_bytes)
-        self.denials += is_first
-
-    def remove(self, removed_bytes: int) -> None:
-        """Count one certificate less, which had so many octets."""
-        self.certificates -= 1
-        self.packet_bytes -= removed_bytes
-
-    def lift(self) -> None:
-        """Count one denial less."""
-        self.denials -= 1
 
     def add(self, other: "Tally") -> None:
         """Add what another one counted."""

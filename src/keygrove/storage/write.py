@@ -16,6 +16,9 @@ class Cause(Enum):
     UPLOAD = 1
     LOAD = 2
     ADMIN = 3
+    RECON = 4
+    ROLLBACK = 5
+    """What others brought was taken back, or that was undone."""
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -33,6 +36,8 @@ class Put(msgspec.Struct, frozen=True):
     """See `Whole`; `digest` unless given."""
     aside: bytes = b""
     source: bytes = b""
+    origin: str = ""
+    """Which of those that bring certificates for this cause: a partner, a load, a rollback."""
 
     def __post_init__(self) -> None:
         """Complete what was not given."""
@@ -57,6 +62,10 @@ class Denial(msgspec.Struct, frozen=True):
     """Seconds, UTC."""
     digests: tuple[Digest, ...] = ()
     """States of it that are known, and not wanted from others."""
+    held: Put | None = None
+    """What its key says against itself, which is held and served all the same."""
+    cause: Cause = Cause.ADMIN
+    origin: str = ""
 
 
 class Lift(msgspec.Struct, frozen=True):
@@ -65,6 +74,8 @@ class Lift(msgspec.Struct, frozen=True):
     fingerprint: Fingerprint
     at: int
     """Seconds, UTC."""
+    cause: Cause = Cause.ADMIN
+    origin: str = ""
 
 
 Write: TypeAlias = Put | Denial | Lift

@@ -28,7 +28,7 @@ from keygrove.storage.forms import serve_form
 from keygrove.storage.overlay import Entry, Found, Overlay
 from keygrove.storage.state import findings_of
 from keygrove.storage.store import Digests
-from keygrove.storage.tally import Tally
+from keygrove.storage.tally import Standing, Tally
 from keygrove.storage.write import Cause, Denial
 from keygrove_chaos.certificates import CREATED, armored, binary, digest_of, made, put_of
 from keygrove_chaos.signing import Signer
@@ -200,12 +200,12 @@ def entry(seq: int, number: int, found: frozenset[str] | None) -> Entry:
     put = put_of(made(number, *sorted(found or ())))
     if found is None:
         denial = Denial(put.fingerprint, "", CREATED) if seq % 2 else None
-        return Entry(seq, tree_key(put.fingerprint), put.fingerprint, denial)
+        return Entry(seq, tree_key(put.fingerprint), put.fingerprint, None, denial)
     return Entry(
         seq=seq,
         key=tree_key(put.fingerprint),
         fingerprint=put.fingerprint,
-        state=Found(
+        found=Found(
             value=content_hash(put.packets),
             digests=Digests(put.digest, put.sks_digest),
             source=put.source,
@@ -213,6 +213,7 @@ def entry(seq: int, number: int, found: frozenset[str] | None) -> Entry:
             terms=put.terms | digest_terms(put.digest, put.sks_digest),
             words=put.words,
         ),
+        denial=None,
     )
 
 
@@ -241,15 +242,16 @@ def test_an_overlay_is_the_newest_entry_of_each_less_what_was_dropped(
 
 
 Change: TypeAlias = tuple[bool, int, int]
-"""Whether it is the first version, by how much it grew, and the hour."""
+"""Whether it is the first version, its size, and the hour."""
 
-changes = st.lists(st.tuples(st.booleans(), st.integers(-50, 50), st.integers(0, 300)))
+changes = st.lists(st.tuples(st.booleans(), st.integers(1, 50), st.integers(0, 300)))
 
 
 def tally(some: list[Change]) -> Tally:
     counted = Tally()
     for is_first, grown, hour in sorted(some, key=lambda change: change[2]):
-        counted.count(is_first=is_first, grown_bytes=grown, at=CREATED + hour * 3600)
+        counted.count(Standing(0, is_denied=False), Standing(grown, is_denied=not is_first))
+        counted.count_put(is_first=is_first, at=CREATED + hour * 3600)
     return counted
 
 
@@ -264,6 +266,7 @@ def test_tallies_add_up(
     apart.add(tally(later))
     assert apart.certificates == together.certificates
     assert apart.packet_bytes == together.packet_bytes
+    assert apart.denials == together.denials
     kept = set(together.counts(0).hours)
     assert kept <= set(apart.counts(0).hours)
 

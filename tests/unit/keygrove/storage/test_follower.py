@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import wait_all_tasks_blocked
 
 from keygrove.errors import DiskFullError
 from keygrove.storage import heap, index
-from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.follower import (
     FLUSH_AFTER_S,
     FLUSH_ENTRIES,
@@ -17,9 +17,9 @@ from keygrove.storage.follower import (
     Follower,
 )
 from keygrove.storage.merkle import EMPTY
-from keygrove.storage.rows import Op, Row, row_of
-from keygrove.storage.store import Head
+from keygrove.storage.rows import row_of
 from keygrove.storage.tally import Tally
+from keygrove.storage.version import Head
 from keygrove.storage.write import Cause, Put
 from keygrove_chaos.certificates import CREATED, made, put_of
 from keygrove_chaos.databases import InlineDatabase, Statement, ignore
@@ -157,32 +157,19 @@ async def test_commits_wait_for_an_index_that_is_far_behind(
 async def heap_of(number: int) -> InlineDatabase:
     """A heap with so many rows, which differ by their names alone."""
     found, put = InlineDatabase(), put_of(made(1, "Alice"))
-    columns = "seq INTEGER PRIMARY KEY, n, op, k, h, fp, md5, sks, source, old"
-    columns += ", cause, at, flags, v, aside"
-    await found.run(lambda db: db.execute(f"CREATE TABLE obj ({columns})"))
-    await found.run(lambda db: db.execute("CREATE TABLE head (a, b, c, d)"))
-    await found.run(lambda db: db.execute("CREATE TABLE audit (a, b, c, d, e, f, g, h, i)"))
-    await found.run(lambda db: db.execute("CREATE TABLE redact (a, b, c, d, e)"))
+    await found.run(lambda db: heap.create(db, "0/1", bytes(16)))
     rows = [
-        Row(
-            seq=n,
-            n=n,
-            op=Op.PUT,
-            k=tree_key(n.to_bytes(20)),
-            h=content_hash(put.packets),
-            fp=n.to_bytes(20),
-            md5=n.to_bytes(16),
-            sks=n.to_bytes(16),
-            source=b"",
-            old=None,
-            cause=1,
-            at=CREATED,
-            v=put.packets,
-            aside=b"",
-        )
+        row_of(replace(put, fingerprint=Fingerprint(n.to_bytes(20))), n, n, None)
         for n in range(1, number + 1)
     ]
-    await found.run(lambda db: heap.append(db, heap.Commit(rows, Head(number, EMPTY, number))))
+    commit = heap.Commit(
+        rows=rows,
+        head=Head(number, EMPTY, number),
+        seq=number,
+        at=CREATED,
+        epoch=heap.Epoch(0, 1),
+    )
+    await found.run(lambda db: heap.append(db, commit))
     return found
 
 

@@ -25,6 +25,7 @@ def entry(seq: int, number: int, *user_ids: str) -> Entry:
             put.terms | digest_terms(put.digest, put.sks_digest),
             put.words,
         ),
+        None,
     )
 
 
@@ -65,7 +66,7 @@ def test_a_newer_row_replaces_all_of_the_older(overlay: Overlay) -> None:
 def test_what_is_denied_or_no_longer_denied_is_not_found(overlay: Overlay) -> None:
     denial = Denial(ALICE.fingerprint, "spam", 0)
     for state in (denial, None):
-        entry = Entry(4, ALICE.key, ALICE.fingerprint, state)
+        entry = Entry(4, ALICE.key, ALICE.fingerprint, None, state)
         overlay.add(entry)
         assert overlay.get(ALICE.fingerprint) is entry
         assert (entry.found, entry.denial) == (None, state)

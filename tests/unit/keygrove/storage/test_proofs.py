@@ -46,7 +46,9 @@ async def test_what_is_served_and_what_is_set_aside_are_told_apart() -> None:
     traced = await pins.trace(store, Trace(put.fingerprint, 1))
     assert isinstance(traced, Traced)
     assert (traced.packets, traced.aside) == (packets_hash(put.packets), aside_hash(b"aside"))
-    assert tree_key(put.fingerprint) + content_hash(put.packets, b"aside") in traced.leaf
+    assert (
+        tree_key(put.fingerprint) + content_hash(put.packets, aside_hash(b"aside")) in traced.leaf
+    )
 
 
 async def test_what_did_not_change_is_traced_in_the_tree_that_was_kept() -> None:

@@ -21,9 +21,9 @@ from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.merkle import EMPTY, Tree, blake3_256
 from keygrove.storage.opening import Home, open_reader, open_store
 from keygrove.storage.sqlite import WAL_BYTES, SqliteStore
-from keygrove.storage.store import Head
 from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
+from keygrove.storage.version import Head
 from keygrove.storage.write import Denial, Put, Write
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, large, made, put_of

@@ -1,0 +1,73 @@
+"""How a shard stood before: what its store keeps of that."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.mark import Logged, Snapshot
+from keygrove.storage.merkle import Tree
+from keygrove.storage.version import Head, Version
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """Some entries of the change log, and where the next page starts; None after the last."""
+
+    entries: tuple[Logged, ...]
+    cursor: Cursor | None
+
+
+class History(Protocol):
+    """What a store keeps of how it stood before. Every form passes tests/contract."""
+
+    async def get(self, fingerprints: Sequence[Fingerprint], change: int) -> list[Version | None]:
+        """What was to be served of each certificate after that change, in the order asked.
+
+        Raises:
+            HistoryError: how it stood after that change is not kept.
+        """
+        ...
+
+    async def log(
+        self, cursor: Cursor | None, limit: int, *, after: int = 0, until: int | None = None
+    ) -> LogPage:
+        """Up to `limit` entries of the change log from `cursor` on, oldest first.
+
+        Args:
+            after: a change; only what came behind it is given.
+            until: a change; nothing behind that is given. None: all there is.
+
+        Raises:
+            HistoryError: one of the two is not kept.
+        """
+        ...
+
+    async def head(self, change: int) -> Head:
+        """How it stood after that change, in short.
+
+        Raises:
+            HistoryError: that is not kept.
+        """
+        ...
+
+    async def change_at(self, at: int) -> int:
+        """The newest change made no later than `at`, seconds UTC by the clock of its time; or 0."""
+        ...
+
+    async def tree(self, change: int) -> Tree:
+        """The tree as it was after that change. Quick for one that was asked for just now.
+
+        Raises:
+            HistoryError: it is not kept.
+        """
+        ...
+
+    async def named(self, keys: Sequence[bytes]) -> list[Fingerprint | None]:
+        """The fingerprints of these tree keys, if they ever were held or denied."""
+        ...
+
+    async def snapshots(self) -> list[Snapshot]:
+        """All of them, by name."""
+        ...

@@ -1,0 +1,129 @@
+"""How a store in memory stood before: all of it, kept for every change."""
+
+from collections.abc import Sequence
+
+import anyio.lowlevel
+import msgspec
+
+from keygrove.errors import HistoryError
+from keygrove.storage.address import aside_hash, content_hash, tree_key
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.history import LogPage
+from keygrove.storage.mark import Drop, Logged, Mark, Snapshot
+from keygrove.storage.merkle import Tree, blake3_256
+from keygrove.storage.tally import Standing
+from keygrove.storage.version import Head, Version
+from keygrove.storage.write import Denial, Put
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+
+class State(msgspec.Struct, frozen=True):
+    """How a certificate stands since a change."""
+
+    change: int
+    held: Put | None = None
+    denial: Denial | None = None
+    """Without what is held beside it."""
+
+    @property
+    def value(self) -> bytes | None:
+        """What stands in the tree for it."""
+        if self.held is None:
+            return None
+        aside = aside_hash(self.held.aside) if self.held.aside else b""
+        return content_hash(self.held.packets, aside)
+
+    @property
+    def standing(self) -> Standing:
+        """As it is counted."""
+        return Standing(self.held.size if self.held else 0, self.denial is not None)
+
+
+NOTHING = State(0)
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """How a store stood after a change."""
+
+    head: Head
+    tree: Tree
+    at: int
+    states: dict[Fingerprint, State]
+
+
+class MemoryHistory:
+    """See `history.History`."""
+
+    def __init__(self) -> None:
+        self._moments = [Moment(Head.empty(), Tree(blake3_256), 0, {})]
+        self._log: list[Logged] = []
+        self._snapshots: dict[str, Snapshot] = {}
+
+    def add(self, moment: Moment, logged: Sequence[Logged], marks: Sequence[Mark]) -> None:
+        """Take in a commit."""
+        self._moments.append(moment)
+        self._log += logged
+        for mark in marks:
+            match mark:
+                case Snapshot(change=None):
+                    change = moment.head.change
+                    self._snapshots[mark.name] = msgspec.structs.replace(mark, change=change)
+                case Snapshot():
+                    self._snapshots[mark.name] = mark
+                case Drop():
+                    self._snapshots.pop(mark.name, None)
+
+    async def get(self, fingerprints: Sequence[Fingerprint], change: int) -> list[Version | None]:
+        """See `history.History`."""
+        states = (await self._moment(change)).states
+        return [version(name, states.get(name, NOTHING)) for name in fingerprints]
+
+    async def log(
+        self, cursor: Cursor | None, limit: int, *, after: int = 0, until: int | None = None
+    ) -> LogPage:
+        """See `history.History`."""
+        await self._moment(after)
+        last = len(self._moments) - 1 if until is None else until
+        await self._moment(last)
+        start = int.from_bytes(cursor or b"")
+        found = [one for one in self._log if after < one.change <= last]
+        end = start + limit
+        more = Cursor(end.to_bytes(8)) if end < len(found) else None
+        return LogPage(tuple(found[start:end]), more)
+
+    async def head(self, change: int) -> Head:
+        """See `history.History`."""
+        return (await self._moment(change)).head
+
+    async def change_at(self, at: int) -> int:
+        """See `history.History`."""
+        await anyio.lowlevel.checkpoint()
+        newest_first = reversed(self._moments)
+        return next((one.head.change for one in newest_first if one.at <= at), 0)
+
+    async def tree(self, change: int) -> Tree:
+        """See `history.History`."""
+        return (await self._moment(change)).tree
+
+    async def named(self, keys: Sequence[bytes]) -> list[Fingerprint | None]:
+        """See `history.History`."""
+        await anyio.lowlevel.checkpoint()
+        known = {tree_key(name): name for name in self._moments[-1].states}
+        return [known.get(key) for key in keys]
+
+    async def snapshots(self) -> list[Snapshot]:
+        """See `history.History`."""
+        await anyio.lowlevel.checkpoint()
+        return [self._snapshots[name] for name in sorted(self._snapshots)]
+
+    async def _moment(self, change: int) -> Moment:
+        await anyio.lowlevel.checkpoint()
+        if change >= len(self._moments):
+            raise HistoryError(change)
+        return self._moments[change]
+
+
+def version(name: Fingerprint, state: State) -> Version | None:
+    """What is served of a certificate that stands so."""
+    put = state.held
+    return None if put is None else Version(name, put.digest, put.packets, state.change)

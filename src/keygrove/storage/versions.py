@@ -1,0 +1,172 @@
+"""Versions in the heap: read back, and looked at, before anybody is given them.
+
+A row that is asked for and is not there, or is not what was written, is damage, and so is one
+of another certificate than the index says. The functions run on a connection's own thread.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from keygrove.errors import DamagedError
+from keygrove.ports import SqlSession
+from keygrove.storage import index
+from keygrove.storage.address import content_hash, tree_key
+from keygrove.storage.mark import Logged
+from keygrove.storage.merkle import Change
+from keygrove.storage.rows import Op, Place, Row, check, checksum, denial_in
+from keygrove.storage.version import Head, Version, Whole
+from keygrove.storage.write import Cause, Denial
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+
+_COLUMNS = Row.__struct_fields__
+_ROW = f"SELECT {', '.join(_COLUMNS)} FROM obj WHERE seq = ?"  # noqa: S608 - names of ours
+_SERVED = f"SELECT {', '.join(_COLUMNS[:-1])} FROM obj WHERE seq = ?"  # noqa: S608 - as before
+_SUM, _V = -2, -1
+
+
+def version(db: SqlSession, seq: int, name: Fingerprint) -> Version:
+    """What that row holds to be served; what is set aside is not read for it.
+
+    Raises:
+        DamagedError: it is not what was written, or not of that certificate.
+    """
+    columns = db.execute(_SERVED, (seq,)).fetchone()
+    if columns is None:
+        raise _missing(seq)
+    _, change, _, _, h, ah, _, fp, md5, *_ = columns
+    v: bytes = columns[_V]
+    if columns[_SUM] != checksum(columns) or content_hash(v, ah) != h or fp != name:
+        raise _rotten(seq)
+    return Version(name, Digest(md5), v, change)
+
+
+def whole(db: SqlSession, seq: int, name: Fingerprint) -> Whole:
+    """All that row holds.
+
+    Raises:
+        DamagedError: as `version`.
+    """
+    one = row(db, seq)
+    if one.fp != name:
+        raise _rotten(seq)
+    digests = Digest(one.md5), Digest(one.sks)
+    return Whole(name, digests[0], one.v, one.n, digests[1], one.aside, one.source)
+
+
+def denial(db: SqlSession, seq: int) -> Denial:
+    """The denial that row was written for.
+
+    Raises:
+        DamagedError: as `version`, or it denies nothing.
+    """
+    one = row(db, seq)
+    if one.op is not Op.DENY:
+        raise _rotten(seq)
+    return denial_in(one)
+
+
+def row(db: SqlSession, seq: int) -> Row:
+    """A row as it was written.
+
+    Raises:
+        DamagedError: it is not there, or not as it was written.
+    """
+    columns = db.execute(_ROW, (seq,)).fetchone()
+    if columns is None:
+        raise _missing(seq)
+    try:
+        one = msgspec.convert(columns, Row)
+    except msgspec.ValidationError as error:
+        raise _rotten(seq) from error
+    check(one)
+    return one
+
+
+def as_of(db: SqlSession, seq: int | None, change: int) -> Place | None:
+    """Where a certificate stood after that change, which stands at `seq` now."""
+    while seq is not None:
+        found = db.execute("SELECT n, old, op, size FROM obj WHERE seq = ?", (seq,)).fetchone()
+        if found is None:
+            raise _missing(seq)
+        n, old, op, size = found
+        if n <= change:
+            return msgspec.convert((seq, op, size), Place)
+        seq = old
+    return None
+
+
+def head_at(db: SqlSession, change: int) -> tuple[Head, int] | None:
+    """How it stood after that change, and the last row by then; None if that is not kept."""
+    if change == 0:
+        return Head.empty(), 0
+    found = db.execute("SELECT n, root, size, seq FROM head WHERE n = ?", (change,)).fetchone()
+    return None if found is None else (Head(*found[:3]), found[3])
+
+
+def change_at(db: SqlSession, at: int) -> int:
+    """The newest change that was made no later than that, by the clock of its time; or 0."""
+    # Searched from the end: a clock that was set back reorders nothing.
+    found = db.execute("SELECT n FROM head WHERE at <= ? ORDER BY n DESC LIMIT 1", (at,)).fetchone()
+    return 0 if found is None else found[0]
+
+
+def undoing(db: SqlSession, seq: int, after: int, limit: int) -> tuple[list[Change], int | None]:
+    """Some of the changes that take a tree back to how it was after row `seq`.
+
+    Of each certificate the first row behind that counts: it tells what stood there before.
+
+    Returns:
+        Those found behind row `after`, and behind which row to go on; None at the end.
+    """
+    rows = db.execute(
+        "SELECT x.seq, x.k, o.h FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old"
+        " WHERE x.seq > ? AND (x.old IS NULL OR x.old <= ?) ORDER BY x.seq LIMIT ?",
+        (max(seq, after), seq, limit),
+    ).fetchall()
+    return [(k, h or None) for _, k, h in rows], rows[-1][0] if len(rows) == limit else None
+
+
+def logged(db: SqlSession, after: int, until: int, limit: int) -> list[tuple[int, Logged]]:
+    """Changes behind row `after` and up to `until`, oldest first, each with its row's number."""
+    rows = db.execute(
+        "SELECT x.seq, x.n, x.fp, x.op, o.h, x.h, x.cause, x.origin, x.at"
+        " FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old"
+        " WHERE x.seq > ? AND x.seq <= ? ORDER BY x.seq LIMIT ?",
+        (after, until, limit),
+    )
+    try:
+        return [(columns[0], _logged(*columns[1:])) for columns in rows.fetchall()]
+    except ValueError as error:
+        raise DamagedError(f"heap.db is damaged behind row {after}: {error}") from error
+
+
+def _logged(  # noqa: PLR0913, PLR0917 - the columns of a row
+    n: int, fp: bytes, op: int, before: bytes | None, h: bytes, cause: int, origin: str, at: int
+) -> Logged:
+    is_denied = Op(op) is Op.DENY
+    name = Fingerprint(fp)
+    return Logged(n, name, before or None, h or None, is_denied, Cause(cause), origin, at)
+
+
+def named(db: SqlSession, keys: Sequence[bytes]) -> list[Fingerprint | None]:
+    """The fingerprints of these tree keys; None of one that the index does not know."""
+    found: list[Fingerprint | None] = []
+    for key in keys:
+        seq = index.seq(db, key)
+        one = None if seq is None else db.execute("SELECT fp FROM obj WHERE seq = ?", (seq,))
+        name = None if one is None else one.fetchone()
+        if name is not None and tree_key(name[0]) != key:
+            raise _rotten(seq or 0)
+        found.append(None if name is None else Fingerprint(name[0]))
+    return found
+
+
+def _missing(seq: int) -> DamagedError:
+    return DamagedError(f"heap.db is damaged: row {seq} is gone; run keygrove fsck")
+
+
+def _rotten(seq: int) -> DamagedError:
+    return DamagedError(
+        f"heap.db is damaged: row {seq} is not what was written there; run keygrove fsck"
+    )
