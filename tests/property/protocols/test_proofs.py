@@ -1,4 +1,7 @@
-"""Whatever is held, and whatever is asked: a proof holds if and only if it is honest."""
+"""Whatever is held, and whatever is asked: a proof holds if and only if it is honest.
+
+What is honest is checked twice: by ours, and by a second verifier from the page on proofs.
+"""
 
 import pytest
 from hypothesis import given
@@ -12,6 +15,7 @@ from keygrove_protocols.proofs.note import (
 )
 from keygrove_protocols.proofs.proof import BadProofError, Proved, verify
 from tests.unit.keygrove.storage import naive_tree
+from tests.unit.protocols.proofs import naive_verifier
 from tests.unit.protocols.proofs.holder import HASHES, KEY, Held, Holder
 
 REFUSED = (BadProofError, BadNoteError, NotSignedError)
@@ -34,7 +38,9 @@ def test_a_certificate_is_proved_if_and_only_if_it_is_held(
 ) -> None:
     holder = Holder(held, hash_name)
     for name in (*list(held)[:20], *others):
-        shown = verify(holder.prove(name), KEY)
+        document = holder.prove(name)
+        shown = verify(document, KEY)
+        assert shown.packets == naive_verifier.check(document, str(KEY))
         assert shown.fingerprint == name
         assert (shown.packets is not None) == (name in held)
         if name in held:
