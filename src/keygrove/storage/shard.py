@@ -40,6 +40,7 @@ from keygrove.storage.messages import (
     Merge,
     Merged,
     NoSpace,
+    Outdated,
     Overloaded,
     Redact,
     Rehearse,
@@ -52,9 +53,12 @@ from keygrove.storage.messages import (
     Slots,
     Sources,
     Starting,
+    Trace,
+    Traced,
     Unknown,
     Unredact,
 )
+from keygrove.storage.proofs import Pins
 from keygrove.storage.reads import LookUp, ReadRequest, Reads
 from keygrove.storage.remembering import Remembering
 from keygrove.storage.rollback import Rehearsal, Rollback
@@ -113,7 +117,8 @@ class Shard(Remembering):
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes, means.clock.elapsed)
         self._reads: Waiting[ReadRequest] = Waiting(READS_MAX)
-        self._reader = Reads(self._cache, means.answers, on_fault=watcher.fault)
+        self._pins = Pins()
+        self._reader = Reads(self._cache, self._pins, means.answers, on_fault=watcher.fault)
         self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
         self._rolls: Waiting[RollRequest] = Waiting(ROLLS_MAX)
         self._roller = Roller(means, self._between)
@@ -170,12 +175,16 @@ class Shard(Remembering):
         return self._put_off_read(message)
 
     @on(GetSlots)
-    def get_slots(self, _: GetSlots) -> Slots:
+    def get_slots(self, message: GetSlots) -> Slots:
         """At once: the tree is in memory."""
         if self._store is None:
             raise Starting().error()
-        head = self._store.head()
-        return Slots(head.change, head.size, self._store.tree().slots())
+        return self._pins.slots(self._store, keep=message.keep)
+
+    @on(Trace)
+    def trace(self, message: Trace) -> Traced | Outdated | Failed | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
 
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
