@@ -5,8 +5,9 @@ there for it, and what comes after it meets what it did.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -31,6 +32,12 @@ from keygrove.storage.write import Redaction, Write
 from keygrove_actors import ReplyTo
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
+
+T = TypeVar("T")
+
+READ_SLICE: Final = 128
+"""Certificates that are read at once for a commit: a look-up of a client's waits for no more of
+them, a few milliseconds, and not for a thousand."""
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -128,7 +135,8 @@ class Committer:
             sometimes("shard.combined")
         await _turn_away(store, by_name)
         held = await _held(store, set(by_name))
-        redacted = dict(zip(by_name, await store.redactions_of(list(by_name)), strict=True))
+        gone_of = await _in_slices(store.redactions_of, list(by_name))
+        redacted = dict(zip(by_name, gone_of, strict=True))
         now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
@@ -185,12 +193,22 @@ class Committer:
         return change
 
 
+async def _in_slices(
+    read: Callable[[Sequence[Fingerprint]], Awaitable[list[T]]], names: Sequence[Fingerprint]
+) -> list[T]:
+    """What the store says of these names, asked so that others' reads find gaps to slip into."""
+    found: list[T] = []
+    for start in range(0, len(names), READ_SLICE):
+        found += await read(names[start : start + READ_SLICE])
+    return found
+
+
 async def _turn_away(
     store: CertificateStore, by_name: dict[Fingerprint, list[MergeRequest]]
 ) -> None:
     """Answer for those that are denied, and take them out."""
     names = sorted(by_name)
-    for name, denial in zip(names, await store.denials_of(names), strict=True):
+    for name, denial in zip(names, await _in_slices(store.denials_of, names), strict=True):
         if denial is not None:
             sometimes("shard.denied")
             change = store.counts().change
@@ -200,7 +218,7 @@ async def _turn_away(
 
 
 async def _held(store: CertificateStore, names: set[Fingerprint]) -> dict[Fingerprint, Held]:
-    versions = await store.get_whole(sorted(names))
+    versions = await _in_slices(store.get_whole, sorted(names))
     return {
         version.fingerprint: Held(version.digest, version.packets, version.aside)
         for version in versions

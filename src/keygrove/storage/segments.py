@@ -18,7 +18,7 @@ the segments; Einziger, Eytan, Friedman, Manes, "Lightweight robust size aware c
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Set
 from itertools import chain
 from typing import Final, Generic, TypeVar
 
@@ -83,6 +83,11 @@ class Segments(Generic[K, V]):
     def miss(self, name: bytes) -> None:
         """Count that something was asked for which is not here; `name` is of its key alone."""
         self._count(self._sketch.cells(name))
+
+    def has_any(self, keys: Set[K]) -> bool:
+        """Whether there is a value for any of the keys: quicker than to look for each."""
+        is_new = self._probation.keys().isdisjoint(keys)
+        return not (is_new and self._protected.keys().isdisjoint(keys))
 
     def put(self, key: K, value: V, *, name: bytes, size: int) -> list[V] | None:
         """Keep a value whose key is not here; what went for it, or None if it may not stay itself.
