@@ -18,13 +18,14 @@ from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import Fetch, Find, GetStatus, Merge, Search, ShardApi
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import OpenStore, Shard
+from keygrove.storage.store import Opened
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Whole
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import ChildSpec, Ref, SupSpec, run
 from keygrove_chaos.certificates import binary, candidate_of, made
 from keygrove_chaos.node import InlineCompute, LoopClock
-from keygrove_chaos.stores import Notes
+from keygrove_chaos.stores import HookedStore, Notes
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import VERIFIED
@@ -144,12 +145,16 @@ async def test_no_read_waits_for_a_commit_that_hangs_on_the_disk(tmp_path: Path)
             disk.recover()
 
 
-class Counting(MemoryStore):
+class Counting(HookedStore):
     """Knows how many certificates were read at once, at most."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(MemoryStore())
         self.most = 0
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[Opened, None]:
+        yield Opened(self)
 
     async def get_whole(self, fingerprints: Sequence[Fingerprint]) -> list[Whole | None]:
         self.most = max(self.most, len(fingerprints))
