@@ -56,6 +56,10 @@ class SnapshotError(KeygroveError):
     """What was asked of snapshots cannot be done as it was asked."""
 
 
+class RollbackError(KeygroveError):
+    """A rollback cannot be carried out, or undone, as it was asked for."""
+
+
 class FencedError(StoreError):
     """Another writes this store now: whoever learns of it must open it anew."""
 

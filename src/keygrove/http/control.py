@@ -16,8 +16,9 @@ from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.http.orders import LocalAdmin
+from keygrove.http.rollbacks import rollback_resources
 from keygrove.http.snapshots import snapshot_resources
-from keygrove.ingest.messages import INGEST, IngestApi, Load
+from keygrove.ingest.messages import INGEST, ORIGIN_MAX, IngestApi, Load
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardApi, ShardStatus
 from keygrove_actors import ActorError, Crash, Node
@@ -69,6 +70,13 @@ def _certificates(body: bytes) -> tuple[bytes, ...]:
         return msgspec.msgpack.decode(body, type=tuple[bytes, ...])
     except msgspec.DecodeError as error:
         raise HttpError(400, f"no list of certificates in MessagePack: {error}") from error
+
+
+def _origin(request: Request) -> str:
+    origin = request.field("origin")
+    if len(origin) > ORIGIN_MAX:
+        raise HttpError(400, f"the origin is longer than {ORIGIN_MAX} characters")
+    return origin
 
 
 class _Shown:
@@ -136,7 +144,8 @@ def control_app(  # noqa: PLR0913 - what it shows is of as many parts
 
         async def load(request: Request) -> Response:
             certificates = _certificates(await request.body(LOAD_BYTES_MAX))
-            reply = await ingest.call(Load(certificates), timeout=LOAD_S)
+            message = Load(certificates, _origin(request))
+            reply = await ingest.call(message, timeout=LOAD_S)
             return _json(reply)
 
         async def crash(request: Request) -> Response:
@@ -152,6 +161,7 @@ def control_app(  # noqa: PLR0913 - what it shows is of as many parts
             "/load": Resource(post=load),
             "/admin": Resource(post=local.administer),
             **snapshot_resources(router.snapshots),
+            **rollback_resources(router.rollbacks, shared),
         }
         if may_crash:
             resources["/debug/crash"] = Resource(post=crash)

@@ -47,6 +47,8 @@ class Loaded(msgspec.Struct):
     """Files of directories that were not read, for they are named as what lies beside a dump."""
     interrupted: bool = False
     """There was more to be loaded."""
+    origin: str = ""
+    """What was loaded is known by this in the change log."""
     stopped: str = ""
     """Why it ended before the files did, and what to do; empty if it did not."""
 

@@ -7,11 +7,15 @@ import msgspec
 
 from keygrove.ingest.verdicts import Rejected
 from keygrove.storage.messages import Failed, NoSpace, Overloaded
+from keygrove.storage.write import Cause
 from keygrove_actors import Call
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 INGEST = "ingest"
 """The name of the actor."""
+
+
+ORIGIN_MAX = 64
 
 
 class IngestApi:
@@ -73,3 +77,7 @@ class Load(
 
     errors: ClassVar = (Overloaded,)
     certificates: tuple[bytes, ...]
+    origin: str = ""
+    """Which load it is part of, or which partner they come from, up to `ORIGIN_MAX` characters."""
+    cause: Cause = Cause.LOAD
+    """`LOAD` or `RECON`."""

@@ -162,7 +162,7 @@ class Ingest(Actor[IngestApi]):
     async def _take_one(self, message: Submit | Load, intake: Intake) -> Reply:
         try:
             if isinstance(message, Load):
-                return await self._take_dump(message.certificates, intake)
+                return await self._take_dump(message, intake)
             return await self._take_submission(message.data, intake)
         except ProtocolError as error:
             return rejected(error)
@@ -208,8 +208,9 @@ class Ingest(Actor[IngestApi]):
         finally:
             intake.verify_s = self._ctx.now() - before
 
-    async def _take_dump(self, certificates: Sequence[bytes], intake: Intake) -> Reply:
+    async def _take_dump(self, load: Load, intake: Intake) -> Reply:
         """Pass over what brought about what is held already; the rest is looked into."""
+        certificates = load.certificates
         names = [name_of(octets) for octets in certificates]
         known = dict.fromkeys(name for name in names if name is not None)
         sources = dict(zip(known, await self._router.sources(list(known)), strict=True))
@@ -230,12 +231,13 @@ class Ingest(Actor[IngestApi]):
             prepared = await self._look_into_dump(tuple(certificates[at] for at in rest), intake)
             if not isinstance(prepared, Prepared):
                 return prepared
-            reply = await self._store(prepared.ones, rest)
+            reply = await self._store(_brought(prepared.ones, load), rest)
             if not isinstance(reply, Submitted):
                 return reply
             fates += reply.fates
         # Behind the certificates beside them, of which they may be.
-        reply = await self._store(await self._revoke_all(revocations), list(revocations))
+        lone = _brought(await self._revoke_all(revocations), load)
+        reply = await self._store(lone, list(revocations))
         return Submitted((*fates, *reply.fates)) if isinstance(reply, Submitted) else reply
 
     async def _revoke_all(self, revocations: dict[int, Packet]) -> list[One]:
@@ -275,6 +277,16 @@ class Ingest(Actor[IngestApi]):
         if at is None:
             return Submitted(tuple(fates))
         return Submitted(tuple(_moved(fate, at) for fate in fates))
+
+
+def _brought(ones: Sequence[One], by: Load) -> list[One]:
+    """The same, brought by whoever that load is of."""
+    return [
+        msgspec.structs.replace(one, cause=by.cause, origin=by.origin)
+        if isinstance(one, Candidate)
+        else one
+        for one in ones
+    ]
 
 
 def _account_for(intake: Intake, reply: Reply) -> None:

@@ -291,7 +291,8 @@ def _met(meeting: Meeting, policy: Policy, now: int) -> Absorbed:
     absorbed = absorb(held, incoming, policy, now, meeting.redacted)
     if absorbed.put is None:
         return absorbed
-    put = msgspec.structs.replace(absorbed.put, origin=incoming[0].origin)
+    cause, origin = incoming[0].cause, incoming[0].origin
+    put = msgspec.structs.replace(absorbed.put, cause=cause, origin=origin)
     return msgspec.structs.replace(absorbed, put=put)
 
 
