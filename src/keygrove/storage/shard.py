@@ -58,7 +58,6 @@ from keygrove.storage.messages import (
     Unknown,
     Unredact,
 )
-from keygrove.storage.proofs import Pins
 from keygrove.storage.reads import LookUp, ReadRequest, Reads
 from keygrove.storage.remembering import Remembering
 from keygrove.storage.rollback import Rehearsal, Rollback
@@ -117,8 +116,7 @@ class Shard(Remembering):
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes, means.clock.elapsed)
         self._reads: Waiting[ReadRequest] = Waiting(READS_MAX)
-        self._pins = Pins()
-        self._reader = Reads(self._cache, self._pins, means.answers, on_fault=watcher.fault)
+        self._reader = Reads(self._cache, means.answers, on_fault=watcher.fault)
         self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
         self._rolls: Waiting[RollRequest] = Waiting(ROLLS_MAX)
         self._roller = Roller(means, self._between)
@@ -179,7 +177,7 @@ class Shard(Remembering):
         """At once: the tree is in memory."""
         if self._store is None:
             raise Starting().error()
-        return self._pins.slots(self._store, keep=message.keep)
+        return self._reader.pins.slots(self._store, keep=message.keep)
 
     @on(Trace)
     def trace(self, message: Trace) -> Traced | Outdated | Failed | Defer:
