@@ -29,7 +29,7 @@ FLUSH_ENTRIES = 8_192
 OVERLAY_ENTRIES_MAX = 32_768
 """Then commits wait for the index: memory stays bounded, and a replay short."""
 SLICE = 256
-"""Entries to a transaction: the writer's thread lets others run in between."""
+"""Entries at once, where the event loop is held up by them, or a reader's thread."""
 RETRY_S = 5.0
 """Pause after the disk was full."""
 
@@ -139,10 +139,10 @@ class Follower:
             self._dirty = anyio.Event()
         if self._crowded.is_set():
             self._crowded = anyio.Event()
-        entries, newest = self.overlay.entries(), self.newest
+        entries, newest = self.overlay.by_age(), self.newest
         change, self._pending = self._pending, Tally()
         try:
-            step = at_once("index.flush", SLICE)
+            step = at_once("index.flush", OVERLAY_ENTRIES_MAX)
             for start in range(0, len(entries), step):
                 part = entries[start : start + step]
                 await self._indexer.run(partial(index.write, entries=part))

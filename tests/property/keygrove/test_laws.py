@@ -37,7 +37,7 @@ from keygrove_protocols.openpgp.certificate import Certificate, canonical, packe
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Bounds, Policy
-from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash, without_user_ids
+from keygrove_protocols.openpgp.redaction import PartHash, user_id_hash, without_parts
 
 texts = st.sets(st.sampled_from(["Alice", "Bob <b@x.example>", "Zoë", "jean-luc", ""]))
 
@@ -156,7 +156,7 @@ def test_p102_redacted_user_ids_are_left_out_in_any_order_and_number(
     assert held_after(less, policy, frozenset()) == known
     if known is not None:
         found = findings_of(known.packets, known.aside)
-        assert without_user_ids(found, redacted) is found
+        assert without_parts(found, redacted) is found
 
 
 def without(certificate: Certificate, texts: frozenset[str]) -> Certificate:
@@ -166,7 +166,7 @@ def without(certificate: Certificate, texts: frozenset[str]) -> Certificate:
 
 
 def held_after(
-    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[UserIdHash]
+    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[PartHash]
 ) -> Held | None:
     """One after the other; None if nothing is left of any of them."""
     held: Held | None = None
@@ -178,7 +178,7 @@ def held_after(
 
 
 def at_once(
-    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[UserIdHash]
+    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[PartHash]
 ) -> Held | None:
     incoming = [candidate(one, policy, Cause.UPLOAD) for one in certificates]
     put = absorb(None, incoming, policy, CREATED, redacted).put

@@ -335,7 +335,7 @@ async def test_what_is_denied_is_not_taken_and_others_beside_it_are() -> None:
     async with running(store.opened) as subject:
         replies = await merge_together(subject, [ALICE, OTHER, BOB])
         assert outcomes(replies) == [Outcome.DENIED, Outcome.ADDED, Outcome.DENIED]
-        assert replies[0] == Merged(Outcome.DENIED, Digest(b""), 1)
+        assert replies[0] == Merged(Outcome.DENIED, Digest(b""), 2)
         assert await subject.fetch(ALICE) is None
         assert (await subject.status()).counts.certificates == 1
         subject.hooks.seen.clear()
