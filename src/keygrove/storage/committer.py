@@ -150,16 +150,14 @@ class Committer:
                 one = request.message.candidate
                 bringer = one.cause, one.origin
                 # What two brought is committed in turn, so that one's part can be taken back.
-                if brought.setdefault(one.fingerprint, bringer) == bringer:
-                    merges.append(request)
-                    continue
-            if merges:
-                await self._merge(store, merges)
-            merges, brought = [], {}
-            if isinstance(request, MergeRequest):
+                if brought.setdefault(one.fingerprint, bringer) != bringer:
+                    await self._merge(store, merges)
+                    merges, brought = [], {one.fingerprint: bringer}
                 merges.append(request)
-                brought[one.fingerprint] = bringer
             else:
+                if merges:
+                    await self._merge(store, merges)
+                merges, brought = [], {}
                 await self._alone(store, request)
         if merges:
             await self._merge(store, merges)
