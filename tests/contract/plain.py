@@ -7,8 +7,10 @@ import msgspec
 
 from keygrove.storage.address import aside_hash, content_hash, tree_key
 from keygrove.storage.audit import Record
+from keygrove.storage.cursor import Cursor
 from keygrove.storage.derive import digest_terms
-from keygrove.storage.mark import Logged, Mark, Snapshot
+from keygrove.storage.logged import Logged
+from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.store import Digests
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
@@ -16,6 +18,9 @@ from keygrove.storage.write import Denial, Lift, Put, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import PartHash
 from tests.unit.keygrove.storage import naive_tree
+
+NOWHERE = Cursor(b"")
+"""Where an entry of the model's log is; of a store's, only that store can tell."""
 
 
 class Commit(NamedTuple):
@@ -53,6 +58,8 @@ class Plain:
     def __init__(self) -> None:
         self.moments = [Moment(0, {})]
         self.log: list[Logged] = []
+        self._held_then: list[Put | None] = []
+        """What was held since then, of each entry of the log."""
         self.records: list[Record] = []
         self.snapshots: dict[str, Snapshot] = {}
         self._redacted: dict[tuple[Fingerprint, str], frozenset[PartHash]] = {}
@@ -81,7 +88,9 @@ class Plain:
             after = stood[write.fingerprint] = _after(write, change)
             was, now = (_value(one.held) if one and one.held else None for one in (before, after))
             is_denied = after.denial is not None
-            facts = (write.cause, write.origin, write.at)
+            digests = (after.held.digest, after.held.sks_digest) if after.held else ()
+            facts = (write.cause, write.origin, write.at, digests, NOWHERE)
+            self._held_then.append(after.held)
             self.log.append(Logged(change, write.fingerprint, was, now, is_denied, *facts))
         self.records += commit.records
         for one in commit.redactions:
@@ -111,11 +120,7 @@ class Plain:
     def get_whole(self, name: Fingerprint) -> Whole | None:
         """All that is held."""
         one = self.moments[-1].stood.get(name)
-        if one is None or one.held is None:
-            return None
-        put = one.held
-        facts = (one.change, put.sks_digest, put.aside, put.source)
-        return Whole(name, put.digest, put.packets, *facts)
+        return None if one is None else _whole(one.held, one.change)
 
     def is_denied(self, name: Fingerprint, change: int) -> bool:
         """Was it, after that change?"""
@@ -149,6 +154,12 @@ class Plain:
         """The newest change made by then."""
         return max((n for n, moment in enumerate(self.moments) if n and moment.at <= at), default=0)
 
+    def past(self, name: Fingerprint) -> list[tuple[Logged, Whole | None]]:
+        """The changes of a certificate, newest first, and what was held since each."""
+        entries = zip(self.log, self._held_then, strict=True)
+        mine = [(entry, put) for entry, put in entries if entry.fingerprint == name]
+        return [(entry, _whole(put, entry.change)) for entry, put in reversed(mine)]
+
     def entries(self, after: int, until: int) -> list[Logged]:
         """What came behind one change, and not behind the other."""
         return [one for one in self.log if after < one.change <= until]
@@ -162,6 +173,13 @@ def _after(write: Write, change: int) -> Stood:
             return Stood(change, write.held, msgspec.structs.replace(write, held=None))
         case Lift():
             return Stood(change, write.held, None)
+
+
+def _whole(put: Put | None, change: int) -> Whole | None:
+    if put is None:
+        return None
+    facts = (change, put.sks_digest, put.aside, put.source)
+    return Whole(put.fingerprint, put.digest, put.packets, *facts)
 
 
 def _value(put: Put) -> bytes:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any, Protocol, TypeVar
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -20,7 +21,8 @@ from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.derive import digest_terms
-from keygrove.storage.mark import Drop, Logged, Snapshot
+from keygrove.storage.logged import Logged
+from keygrove.storage.mark import Drop, Snapshot
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.merkle import differences
 from keygrove.storage.opening import Home, open_store
@@ -33,7 +35,7 @@ from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import PartHash, user_id_hash
-from tests.contract.plain import Commit, Plain
+from tests.contract.plain import NOWHERE, Commit, Plain
 from tests.simulation.timelines import SeededTimeline
 
 pytestmark = pytest.mark.slow
@@ -412,7 +414,17 @@ class Life(RuleBasedStateMachine):
             cursor = page.cursor
             if cursor is None:
                 break
-        assert found == self.plain.entries(after, until)
+        assert [_placeless(one) for one in found] == self.plain.entries(after, until)
+
+    @rule(limit=limits)
+    def look_at_the_past_of_all(self, limit: int) -> None:
+        history = self.store.history
+        found = self.do(history.past([*NAMES, UNKNOWN], limit))
+        for name, entries in zip([*NAMES, UNKNOWN], found, strict=True):
+            due = self.plain.past(name)[:limit]
+            assert [_placeless(one) for one in entries] == [entry for entry, _ in due]
+            read = [self.do(history.read(one)) for one in entries]
+            assert read == [whole for _, whole in due]
 
     @rule(hours=st.integers(-1, 60))
     def look_up_a_time(self, hours: int) -> None:
@@ -441,20 +453,12 @@ class LifeOnSqlite(Life):
         return OnSqlite(seed)
 
 
+def _placeless(entry: Logged) -> Logged:
+    return msgspec.structs.replace(entry, place=NOWHERE)
+
+
 def _brought(put: Put, cause: Cause, origin: str) -> Put:
-    return Put(
-        put.fingerprint,
-        put.digest,
-        put.packets,
-        put.terms,
-        put.words,
-        cause,
-        put.at,
-        put.sks_digest,
-        put.aside,
-        put.source,
-        origin,
-    )
+    return msgspec.structs.replace(put, cause=cause, origin=origin)
 
 
 def _by_digest(one: Digests) -> tuple[bytes, bytes]:

@@ -5,9 +5,9 @@ there for it, and what comes after it meets what it did.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,7 @@ from keygrove.storage.absorb import CHANGING, Absorbed, Held, absorb
 from keygrove.storage.audit import Record
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.denying import deny
+from keygrove.storage.mark import Mark
 from keygrove.storage.messages import (
     Administer,
     Administered,
@@ -77,6 +78,28 @@ class MergeRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Merged | NoSpace | Failed]
 
 
+class Keep(Protocol):
+    """Commits, and has everybody forget what was cached of what changed."""
+
+    async def __call__(
+        self,
+        writes: Sequence[Write] = (),
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
+    ) -> int:
+        """See `store.CertificateStore.commit`."""
+        ...
+
+
+class Interlude(msgspec.Struct, frozen=True):
+    """Work that looks at the store and commits, with no other commit in between."""
+
+    work: Callable[[Keep], Awaitable[None]]
+    done: Callable[[DiskFullError | None], None]
+    """Told when it is: None, or what there was no room for."""
+
+
 class AdminRequest(msgspec.Struct, frozen=True):
     """What an administrator asks for, and whom to tell."""
 
@@ -91,8 +114,7 @@ class MarkRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Any]
 
 
-ChangeRequest: TypeAlias = MergeRequest | AdminRequest | MarkRequest
-"""Whatever waits for a commit."""
+Request: TypeAlias = MergeRequest | AdminRequest | MarkRequest | Interlude
 
 
 class Committer:
@@ -112,7 +134,7 @@ class Committer:
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(self, store: CertificateStore, requests: Sequence[ChangeRequest]) -> None:
+    async def commit(self, store: CertificateStore, requests: Sequence[Request]) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
         merges: list[MergeRequest] = []
         brought: dict[Fingerprint, Bringer] = {}
@@ -130,13 +152,29 @@ class Committer:
             if isinstance(request, MergeRequest):
                 merges.append(request)
                 brought[one.fingerprint] = bringer
-            elif isinstance(request, MarkRequest):
-                reply = await mark(store, request.message, self._means.clock.now())
-                request.reply_to.send(reply)
             else:
-                await self._administer(store, request)
+                await self._alone(store, request)
         if merges:
             await self._merge(store, merges)
+
+    async def _alone(
+        self, store: CertificateStore, request: AdminRequest | MarkRequest | Interlude
+    ) -> None:
+        match request:
+            case AdminRequest():
+                await self._administer(store, request)
+            case MarkRequest(message, reply_to):
+                reply_to.send(await mark(store, message, self._means.clock.now()))
+            case Interlude():
+                await self._interlude(store, request)
+
+    async def _interlude(self, store: CertificateStore, request: Interlude) -> None:
+        try:
+            await request.work(partial(self._keep, store))
+        except DiskFullError as error:
+            request.done(error)
+        else:
+            request.done(None)
 
     async def _administer(self, store: CertificateStore, request: AdminRequest) -> None:
         """One at a time, because they are few."""
@@ -222,12 +260,13 @@ class Committer:
         writes: Sequence[Write],
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
     ) -> int:
         """Commit; then, before anybody learns of it, forget what was cached."""
-        if not writes and not records:
+        if not writes and not records and not redactions and not marks:
             return store.counts().change
         crash_point("shard.commit.before")
-        change = await store.commit(writes, records, redactions)
+        change = await store.commit(writes, records, redactions, marks)
         crash_point("shard.commit.after")
         for write in writes:
             self._on_change(write)

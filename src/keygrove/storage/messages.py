@@ -8,6 +8,7 @@ from keygrove.storage.absorb import Outcome
 from keygrove.storage.audit import Effect
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
+from keygrove.storage.rollback import Rehearsal, Rollback
 from keygrove.storage.store import Counts, Progress
 from keygrove.storage.term import Term
 from keygrove.storage.write import Put
@@ -163,6 +164,40 @@ class Slots(msgspec.Struct, frozen=True, tag=True):
 
 class GetSlots(Call[ShardApi, Slots], frozen=True, tag=True):
     """How the slots of its tree stand."""
+
+    errors: ClassVar = (Overloaded, Starting)
+
+
+class Unknown(msgspec.Struct, frozen=True, tag=True):
+    """There is no rollback of that name, or it is not at a stage where this can be asked."""
+
+
+class Roll(Call[ShardApi, Rollback | Unknown | NoSpace], frozen=True, tag=True):
+    """Begin a rollback, or, at stage `UNDOING`, the undo of one that is done.
+
+    The answer comes when it is durable that it is carried out, and tells how it stands. One that
+    was begun before goes on, and so does its undo.
+    """
+
+    errors: ClassVar = (Overloaded, Starting)
+    rollback: Rollback
+
+
+class Rehearse(Call[ShardApi, Rehearsal | Unknown], frozen=True, tag=True):
+    """What `Roll` would come to."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    rollback: Rollback
+
+
+class Rollbacks(msgspec.Struct, frozen=True, tag=True):
+    """A shard's rollbacks, by name."""
+
+    rollbacks: tuple[Rollback, ...]
+
+
+class GetRollbacks(Call[ShardApi, Rollbacks], frozen=True, tag=True):
+    """How they stand."""
 
     errors: ClassVar = (Overloaded, Starting)
 

@@ -16,10 +16,12 @@ from keygrove.storage import index, ledger, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import LogPage
+from keygrove.storage.logged import Logged
 from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Change, Tree
 from keygrove.storage.overlay import Entry, Overlay
-from keygrove.storage.version import Head, Version
+from keygrove.storage.rollback import Rollback
+from keygrove.storage.version import Head, Version, Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 PINS_MAX = 8
@@ -85,8 +87,29 @@ class SqliteHistory:
         end = self._seq() if until is None else (await self._kept(until))[1]
         found = await self._reader.run(lambda db: versions.logged(db, start, end, limit + 1))
         page = found[:limit]
-        more = Cursor(page[-1][0].to_bytes(8)) if len(found) > limit else None
-        return LogPage(tuple(entry for _, entry in page), more)
+        return LogPage(tuple(page), page[-1].place if len(found) > limit else None)
+
+    async def past(
+        self, fingerprints: Sequence[Fingerprint], limit: int
+    ) -> list[tuple[Logged, ...]]:
+        """See `History`."""
+        wanted = [(name, self._overlay.get(name)) for name in fingerprints]
+
+        def work(db: SqlSession) -> list[tuple[Logged, ...]]:
+            return [tuple(versions.past(db, _newest(db, *one), limit)) for one in wanted]
+
+        return await self._reader.run(work)
+
+    async def read(self, entry: Logged) -> Whole | None:
+        """See `History`."""
+        if entry.after is None:
+            return None
+        seq = int.from_bytes(entry.place)
+        return await self._reader.run(lambda db: versions.whole(db, seq, entry.fingerprint))
+
+    async def rollbacks(self) -> list[Rollback]:
+        """See `History`."""
+        return await self._reader.run(ledger.rollbacks)
 
     async def head(self, change: int) -> Head:
         """See `History`."""
