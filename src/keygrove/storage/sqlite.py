@@ -108,7 +108,8 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         if not words:
             return ()
-        found = await self._with_overlay(lambda db, stale: index.search(db, words, limit + stale))
+        ordered = sorted(words)
+        found = await self._with_overlay(lambda db, stale: index.search(db, ordered, limit + stale))
         new = {entry.fingerprint for entry in self._overlay.search(words)}
         return self._fresh(found, new, limit)
 

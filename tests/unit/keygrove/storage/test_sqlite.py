@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from keygrove.errors import DamagedError, DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, StoreError, TooBroadError
 from keygrove.ports import SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash, tree_key
@@ -726,3 +726,38 @@ async def test_an_orderly_end_leaves_the_logs_empty_and_in_place(
     assert left.keys() == {f"{name}.db{end}" for name in ("heap", "index") for end in ends}
     assert left["heap.db-wal"] == left["index.db-wal"] == 0
     assert left["heap.db-shm"] == left["index.db-shm"] == 32 * 1024
+
+
+@pytest.mark.parametrize(
+    ("words", "postings", "is_answered"),
+    [
+        (["common", "rare"], 41, True),
+        (["common", "rare"], 40, False),
+        (["common", "even"], 60, True),
+        (["common", "even"], 59, False),
+        (["even", "odd"], 39, False),
+        (["common"], 1, True),
+        (["nobody", "rare"], 1, True),
+    ],
+)
+async def test_several_words_that_too_many_have_are_not_searched(
+    files: WatchedDatabases, words: list[str], postings: int, is_answered: bool
+) -> None:
+    def search(db: SqlSession) -> int:
+        return len(index.search(db, words, 100, postings))
+
+    async with opened(files) as store:
+        await store.commit(
+            [
+                put(n, f"common {'odd' if n % 2 else 'even'} {'rare' if n == 7 else 'other'}")
+                for n in range(40)
+            ]
+        )
+        await store.settle()
+    reader = files.open("shard-0/heap.db", attached="shard-0/index.db", writable=False)
+    async with reader as db:
+        if is_answered:
+            await db.run(search)
+        else:
+            with pytest.raises(TooBroadError, match="leave common ones out"):
+                await db.run(search)
