@@ -16,7 +16,7 @@ from typing import Final
 import anyio
 import msgspec
 
-from keygrove.errors import DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.memory import MemoryStore
@@ -304,9 +304,14 @@ class Lives:
         for name in _Holdings.__struct_fields__:
             if getattr(there, name) != getattr(due, name):
                 raise MissingError(f"after {self.acknowledged} commits its {name} are not theirs")
-        for shown, was in zip_longest(await _thens(store), await _thens(model)):
-            if shown != was:
-                raise AlteredError(f"after {self.acknowledged} commits {shown} is not {was}")
+        try:
+            shown = await _thens(store)
+        except DamagedError as error:
+            raise AlteredError(f"after {self.acknowledged} commits: {error}") from error
+        for one, was in zip_longest(shown, await _thens(model)):
+            if one != was:
+                name = (one or was).snapshot.name
+                raise AlteredError(f"after {self.acknowledged} commits snapshot {name!r}")
 
     async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
         async with anyio.create_task_group() as tasks:

@@ -111,5 +111,9 @@ class StartingError(KeygroveError):
         super().__init__("the store is still being brought up: try again shortly")
 
 
+class SecretFileError(KeygroveError):
+    """A secret file of the data directory cannot be used as it is, or cannot be made."""
+
+
 class UnavailableError(KeygroveError):
     """No server answers on the control socket, or it went away while it answered."""

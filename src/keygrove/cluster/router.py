@@ -28,13 +28,17 @@ from keygrove.storage.messages import (
     Merged,
     NoSpace,
     Order,
+    Outdated,
     Redact,
     Replace,
     Replayed,
     Search,
     ShardApi,
     ShardStatus,
+    Slots,
     Sources,
+    Trace,
+    Traced,
     Unredact,
 )
 from keygrove.storage.term import Term
@@ -75,6 +79,15 @@ class Holding(msgspec.Struct, frozen=True):
 
     root: bytes
     certificates: int
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What all shards held together, each when it was asked; they keep it for proofs."""
+
+    forest: Forest
+    certificates: int
+    changes: tuple[int, ...]
+    """Of each shard, the one after which it held that."""
 
 
 class Router:
@@ -177,8 +190,19 @@ class Router:
     async def holding(self) -> Holding:
         """What all shards hold together, each as it is when it is asked."""
         slots = await self._all(GetSlots())
-        root = Forest(blake3_256, united(one.hashes for one in slots)).root
-        return Holding(root, sum(one.certificates for one in slots))
+        return Holding(_forest(slots).root, sum(one.certificates for one in slots))
+
+    async def moment(self) -> Moment:
+        """As `holding`, and kept: the shards answer `trace` of it until the next but one."""
+        slots = await self._all(GetSlots(keep=True))
+        changes = tuple(one.change for one in slots)
+        return Moment(_forest(slots), sum(one.certificates for one in slots), changes)
+
+    async def trace(self, fingerprint: Fingerprint, moment: Moment) -> Traced | Outdated | Failed:
+        """Where a certificate was, or would have been, at that moment."""
+        owner = self._placement.shard(fingerprint)
+        message = Trace(fingerprint, moment.changes[owner])
+        return await self._shards[owner].call(message, timeout=READ_S, wait_up=WAIT_UP_S)
 
     async def status(self) -> list[ShardStatus]:
         """The figures of all shards, in order."""
@@ -203,6 +227,10 @@ class Router:
                 for shard in self._shards
             ]
         )
+
+
+def _forest(slots: Sequence[Slots]) -> Forest:
+    return Forest(blake3_256, united(one.hashes for one in slots))
 
 
 async def _together(asks: Sequence[Callable[[], Awaitable[R]]]) -> list[R]:

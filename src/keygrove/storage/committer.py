@@ -7,7 +7,7 @@ there for it, and what comes after it meets what it did.
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -38,6 +38,12 @@ from keygrove_actors import ReplyTo
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.redaction import PartHash
+
+T = TypeVar("T")
+
+READ_SLICE: Final = 128
+"""Certificates that are read at once for a commit: a look-up of a client's waits for no more of
+them, a few milliseconds, and not for a thousand."""
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -114,7 +120,8 @@ class MarkRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Any]
 
 
-Request: TypeAlias = MergeRequest | AdminRequest | MarkRequest | Interlude
+ChangeRequest: TypeAlias = MergeRequest | AdminRequest | MarkRequest | Interlude
+"""Whatever waits for a commit."""
 
 
 class Committer:
@@ -134,7 +141,7 @@ class Committer:
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(self, store: CertificateStore, requests: Sequence[Request]) -> None:
+    async def commit(self, store: CertificateStore, requests: Sequence[ChangeRequest]) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
         merges: list[MergeRequest] = []
         brought: dict[Fingerprint, Bringer] = {}
@@ -214,8 +221,8 @@ class Committer:
             sometimes("shard.combined")
         names = sorted(by_name)
         held = await _held(store, names)
-        denials = dict(zip(names, await store.denials_of(names), strict=True))
-        redacted = dict(zip(names, await store.redactions_of(names), strict=True))
+        denials = dict(zip(names, await _in_slices(store.denials_of, names), strict=True))
+        redacted = dict(zip(names, await _in_slices(store.redactions_of, names), strict=True))
         now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
@@ -257,7 +264,7 @@ class Committer:
     async def _keep(
         self,
         store: CertificateStore,
-        writes: Sequence[Write],
+        writes: Sequence[Write] = (),
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
         marks: Sequence[Mark] = (),
@@ -288,8 +295,18 @@ def _met(meeting: Meeting, policy: Policy, now: int) -> Absorbed:
     return msgspec.structs.replace(absorbed, put=put)
 
 
+async def _in_slices(
+    read: Callable[[Sequence[Fingerprint]], Awaitable[list[T]]], names: Sequence[Fingerprint]
+) -> list[T]:
+    """What the store says of these names, asked so that others' reads find gaps to slip into."""
+    found: list[T] = []
+    for start in range(0, len(names), READ_SLICE):
+        found += await read(names[start : start + READ_SLICE])
+    return found
+
+
 async def _held(store: CertificateStore, names: Sequence[Fingerprint]) -> dict[Fingerprint, Held]:
-    versions = await store.get_whole(names)
+    versions = await _in_slices(store.get_whole, names)
     return {
         version.fingerprint: Held(version.digest, version.packets, version.aside)
         for version in versions

@@ -1,5 +1,8 @@
 """The tree of what the index and the overlay have."""
 
+from collections.abc import Iterator
+from itertools import chain
+
 import anyio.lowlevel
 
 from keygrove.ports import SqlDatabase, SqlSession
@@ -7,7 +10,8 @@ from keygrove.storage import index
 from keygrove.storage.merkle import Tree, blake3_256
 from keygrove.storage.overlay import Overlay
 
-PAGE = 65_536
+PAGE = 16_384
+"""Entries to a statement."""
 SLICE = 64
 
 
@@ -23,8 +27,11 @@ async def grow(reader: SqlDatabase, overlay: Overlay) -> Tree:
 
 def _tree_of(db: SqlSession) -> Tree:
     """The tree of the certificates in the index."""
-    entries, after = bytearray(), b""
+    return Tree.build_from(blake3_256, _entries(db))
+
+
+def _entries(db: SqlSession) -> Iterator[bytes]:
+    after = b""
     while found := index.values(db, after, PAGE):
-        entries += b"".join(key + value for key, value in found)
+        yield b"".join(chain.from_iterable(found))
         after = found[-1][0]
-    return Tree.build(blake3_256, bytes(entries))

@@ -20,12 +20,12 @@ from keygrove.points import at_once
 from keygrove.storage.cache import NOT_HELD, Answer, Cache
 from keygrove.storage.committer import (
     AdminRequest,
+    ChangeRequest,
     Committer,
     Interlude,
     MarkRequest,
     Means,
     MergeRequest,
-    Request,
 )
 from keygrove.storage.derive import digest_terms
 from keygrove.storage.messages import (
@@ -41,6 +41,7 @@ from keygrove.storage.messages import (
     Merge,
     Merged,
     NoSpace,
+    Outdated,
     Overloaded,
     Redact,
     Rehearse,
@@ -53,9 +54,12 @@ from keygrove.storage.messages import (
     Slots,
     Sources,
     Starting,
+    Trace,
+    Traced,
     Unknown,
     Unredact,
 )
+from keygrove.storage.proofs import Pins
 from keygrove.storage.reads import LookUp, ReadRequest, Reads
 from keygrove.storage.remembering import Remembering
 from keygrove.storage.rollback import Rehearsal, Rollback
@@ -114,8 +118,9 @@ class Shard(Remembering):
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes, means.clock.elapsed)
         self._reads: Waiting[ReadRequest] = Waiting(READS_MAX)
-        self._reader = Reads(self._cache, means.answers, on_fault=watcher.fault)
-        self._merges: Waiting[Request] = Waiting(MERGES_MAX)
+        self._pins = Pins()
+        self._reader = Reads(self._cache, self._pins, means.answers, on_fault=watcher.fault)
+        self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
         self._rolls: Waiting[RollRequest] = Waiting(ROLLS_MAX)
         self._roller = Roller(means, self._between)
         self._is_patient = True
@@ -171,12 +176,16 @@ class Shard(Remembering):
         return self._put_off_read(message)
 
     @on(GetSlots)
-    def get_slots(self, _: GetSlots) -> Slots:
+    def get_slots(self, message: GetSlots) -> Slots:
         """At once: the tree is in memory."""
         if self._store is None:
             raise Starting().error()
-        head = self._store.head()
-        return Slots(head.change, head.size, self._store.tree().slots())
+        return self._pins.slots(self._store, keep=message.keep)
+
+    @on(Trace)
+    def trace(self, message: Trace) -> Traced | Outdated | Failed | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
 
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
@@ -290,6 +299,10 @@ class Shard(Remembering):
             reads = await self._reads.take(at_once("shard.read", READ_BATCH))
             await self._reader.answer(reads, self._store, self._opening, self._status)
 
+    async def _look_back(self) -> None:
+        await self._wait_up(PATIENCE_S)
+        await self._look_back_forever()
+
     async def _commit_forever(self) -> None:
         await self._wait_up(PATIENCE_S)
         while True:
@@ -306,10 +319,6 @@ class Shard(Remembering):
             self._is_committing = False
             if not self._merges:
                 self._idle.set()
-
-    async def _look_back(self) -> None:
-        await self._wait_up(PATIENCE_S)
-        await self._look_back_forever()
 
     async def _roll_forever(self) -> None:
         await self._up.wait()
@@ -342,7 +351,7 @@ class Shard(Remembering):
     def _on_fault(self, where: str, error: Exception) -> None:
         self._watcher.fault(where, error)
 
-    def _refuse(self, requests: list[Request]) -> None:
+    def _refuse(self, requests: list[ChangeRequest]) -> None:
         """There is nothing yet to change."""
         lacks_room = self._opening.progress().lacks_room
         for request in requests:
