@@ -251,6 +251,8 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     """Of these, those by which there is nothing."""
     cache_misses: int
     cache_evictions: int
+    pinned_trees: int = 0
+    """Of former times, in memory."""
     starting: Progress | None = None
     """How far its store is, if that is still being brought up."""
 

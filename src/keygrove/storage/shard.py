@@ -250,6 +250,7 @@ class Shard(Remembering):
             cache_negative_hits=self._cache.negative_hits,
             cache_misses=self._cache.misses,
             cache_evictions=self._cache.evictions,
+            pinned_trees=0 if store is None else store.history.pins(),
             starting=self._opening.progress() if store is None else None,
         )
 

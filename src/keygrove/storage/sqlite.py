@@ -152,7 +152,7 @@ class SqliteStore:
         assert self._tree is not None
         await self._follower.room()
         await self._checkpoint()
-        places = await self._places([write.fingerprint for write in writes])
+        places = await self._places([write.fingerprint for write in writes]) if writes else []
         change = self._head.change + 1
         rows = [
             (row_of(write, self._seq + 1 + at, change, place), place)
