@@ -52,6 +52,13 @@ class HistoryError(KeygroveError):
         )
 
 
+class TooBroadError(KeygroveError):
+    """A search would look at more than it may."""
+
+    def __init__(self) -> None:
+        super().__init__("too many certificates have these words: leave common ones out")
+
+
 class SnapshotError(KeygroveError):
     """What was asked of snapshots cannot be done as it was asked."""
 

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import msgspec
 
 from keygrove_bench.report import Report, Row, aimed, load_average, report, row
-from keygrove_bench.storage import loop, put, start, tree
+from keygrove_bench.storage import loop, put, snapshots, start, tree
 
 SLACK: Final = 1.15
 RATIOS: Final = Path(__file__).with_name("ratios.toml")
@@ -35,6 +35,7 @@ class Measurement(Protocol):
 MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "put": put.rows,
     "tree": tree.rows,
+    "snapshots": snapshots.rows,
     "start": start.rows,
     "loop": loop.rows,
 }

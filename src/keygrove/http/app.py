@@ -160,6 +160,7 @@ def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
             cache_negative_hits=status.cache_negative_hits,
             cache_misses=status.cache_misses,
             cache_evictions=status.cache_evictions,
+            pinned_trees=status.pinned_trees,
         )
         for number, status in enumerate(statuses)
         if status is not None and status.starting is None

@@ -8,8 +8,8 @@ repeats a request six times after 503 and gives up on the host after 502.
 import msgspec
 
 from keygrove.errors import DiskFullError
-from keygrove.storage.messages import Starting
-from keygrove_actors import ActorError, DeclaredError
+from keygrove.storage.messages import Starting, TooBroad
+from keygrove_actors import ActorError, CallFailure, DeclaredError
 from keygrove_protocols.errors import (
     BadQueryError,
     FramingError,
@@ -75,8 +75,10 @@ NOT_UP = Failure(
 )
 BUSY = Failure(503, "the server is busy: try again shortly", _RETRY)
 BUG = Failure(503, "something went wrong here and was logged: try again shortly", _RETRY, True)
+BROAD = Failure(413, "too many certificates have these words: leave common ones out")
 NO_SPACE = Failure(507, "the disk of this server is full: try again tomorrow, or elsewhere")
 
+_DECLARED: dict[type[CallFailure], Failure] = {Starting: NOT_UP, TooBroad: BROAD}
 _STATUS = (
     (BadQueryError, 400),
     (UnsupportedQueryError, 501),
@@ -94,8 +96,8 @@ def failure_of(error: Exception) -> Failure:
             return Failure(error.status, str(error), headers)
         case DiskFullError():
             return NO_SPACE
-        case DeclaredError() if isinstance(error.failure, Starting):
-            return NOT_UP
+        case DeclaredError():
+            return _DECLARED.get(type(error.failure), BUSY)
         case ActorError():
             return BUSY
         case _:

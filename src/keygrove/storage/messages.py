@@ -29,6 +29,10 @@ class Starting(CallFailure, frozen=True, tag=True):
     """The store is still being brought up: come back later."""
 
 
+class TooBroad(CallFailure, frozen=True, tag=True):
+    """There is too much to look through: search for rarer words."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """A bug of ours, met by this certificate alone; it is in the log."""
 
@@ -52,7 +56,7 @@ class Find(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
 class Search(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
     """The certificates that carry all of these words."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, TooBroad)
     words: frozenset[str]
     limit: int
 
@@ -247,6 +251,8 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     """Of these, those by which there is nothing."""
     cache_misses: int
     cache_evictions: int
+    pinned_trees: int = 0
+    """Of former times, in memory."""
     starting: Progress | None = None
     """How far its store is, if that is still being brought up."""
 

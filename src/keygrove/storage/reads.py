@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, assert_never
 import anyio
 import msgspec
 
-from keygrove.errors import DamagedError, StartingError
+from keygrove.errors import DamagedError, StartingError, TooBroadError
 from keygrove.points import buggify, sometimes
 from keygrove.ports import Compute
 from keygrove.storage.cache import Answer, Cache, Form, Listing, Reading
@@ -24,6 +24,7 @@ from keygrove.storage.messages import (
     ShardStatus,
     Sources,
     Starting,
+    TooBroad,
     Trace,
     Traced,
 )
@@ -89,7 +90,10 @@ class Reads:
                 elif store is None:
                     read.reply_to.fail(Starting())
                 else:
-                    read.reply_to.send(await self._look_up(store, read.message, reading))
+                    try:
+                        read.reply_to.send(await self._look_up(store, read.message, reading))
+                    except TooBroadError:
+                        read.reply_to.fail(TooBroad())
 
     async def _look_up(
         self, store: CertificateStore, message: LookUp, reading: Reading

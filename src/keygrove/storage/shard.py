@@ -23,6 +23,7 @@ from keygrove.storage.committer import (
     ChangeRequest,
     Committer,
     Interlude,
+    MarkRequest,
     Means,
     MergeRequest,
 )
@@ -122,7 +123,7 @@ class Shard(Remembering):
         self._roller = Roller(means, self._between)
         self._is_patient = True
         self._is_committing = False
-        self._committer = Committer(means, on_fault=self._on_fault, on_change=self._forget)
+        self._committer = Committer(means, on_fault=watcher.fault, on_change=self._forget)
 
     async def init(self, ctx: Ctx) -> None:
         """Open the store's files and start the tasks."""
@@ -247,6 +248,7 @@ class Shard(Remembering):
             cache_negative_hits=self._cache.negative_hits,
             cache_misses=self._cache.misses,
             cache_evictions=self._cache.evictions,
+            pinned_trees=0 if store is None else store.history.pins(),
             starting=self._opening.progress() if store is None else None,
         )
 
@@ -260,7 +262,7 @@ class Shard(Remembering):
             raise Overloaded().error()
         return DEFER
 
-    def _put_off_change(self, request: ChangeRequest) -> Defer:
+    def _put_off_change(self, request: MergeRequest | AdminRequest | MarkRequest) -> Defer:
         if not self._merges.put(request):
             raise Overloaded().error()
         return DEFER

@@ -108,7 +108,8 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         if not words:
             return ()
-        found = await self._with_overlay(lambda db, stale: index.search(db, words, limit + stale))
+        ordered = sorted(words)
+        found = await self._with_overlay(lambda db, stale: index.search(db, ordered, limit + stale))
         new = {entry.fingerprint for entry in self._overlay.search(words)}
         return self._fresh(found, new, limit)
 
@@ -151,7 +152,7 @@ class SqliteStore:
         assert self._tree is not None
         await self._follower.room()
         await self._checkpoint()
-        places = await self._places([write.fingerprint for write in writes])
+        places = await self._places([write.fingerprint for write in writes]) if writes else []
         change = self._head.change + 1
         rows = [
             (row_of(write, self._seq + 1 + at, change, place), place)

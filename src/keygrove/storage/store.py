@@ -110,7 +110,11 @@ class CertificateStore(Protocol):
         ...
 
     async def search(self, words: frozenset[str], limit: int) -> tuple[Fingerprint, ...]:
-        """At most `limit` certificates whose user IDs carry all the words; none for no word."""
+        """At most `limit` certificates whose user IDs carry all the words; none for no word.
+
+        Raises:
+            TooBroadError: there are several words, and too many certificates to look through.
+        """
         ...
 
     async def denials_of(self, fingerprints: Sequence[Fingerprint]) -> list[Denial | None]:

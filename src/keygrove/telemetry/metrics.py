@@ -36,6 +36,7 @@ class ShardFigures(msgspec.Struct, frozen=True):
     cache_negative_hits: int
     cache_misses: int
     cache_evictions: int
+    pinned_trees: int
 
 
 _GAUGES = {
@@ -45,6 +46,7 @@ _GAUGES = {
     "waiting_reads": "Look-ups that wait for the disk.",
     "waiting_merges": "Certificates that wait for a commit.",
     "cache_bytes": "Bytes in the cache of what can be answered without the disk.",
+    "pinned_trees": "Trees of former times in memory.",
 }
 _COUNTERS = {
     "commits": "Transactions committed since the shard started.",

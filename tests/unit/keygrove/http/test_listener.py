@@ -13,6 +13,7 @@ from keygrove.errors import DiskFullError, StoreError
 from keygrove.http.asgi import REQUEST_DEADLINE_S
 from keygrove.http.control import Status
 from keygrove.http.errors import (
+    BROAD,
     BUG,
     BUSY,
     NO_SPACE,
@@ -26,7 +27,7 @@ from keygrove.ingest.messages import Result, Submitted
 from keygrove.ratelimit.admission import Allowed, Facts, Refused, Verdict
 from keygrove.settings import Settings
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.messages import Overloaded, Starting
+from keygrove.storage.messages import Overloaded, Starting, TooBroad
 from keygrove.storage.shard import OpenStore
 from keygrove.storage.store import Opened, Opening
 from keygrove.storage.write import Put
@@ -483,6 +484,7 @@ async def test_the_control_socket_crashes_actors_for_tests(node: SimulatedNode) 
         (MailboxFull("shard-0", 1), BUSY),
         (Starting().error(), NOT_UP),
         (Overloaded().error(), BUSY),
+        (TooBroad().error(), BROAD),
         (DiskFullError("heap.db"), NO_SPACE),
         (ZeroDivisionError("secret"), BUG),
         (StoreError("secret"), BUG),
