@@ -79,6 +79,11 @@ class SimulatedDatabases:
             with anyio.CancelScope(shield=True):
                 await connection.close()
 
+    async def is_read_only(self) -> bool:
+        """See `ports.Databases`."""
+        await anyio.lowlevel.checkpoint()
+        return self._mount.disk.is_read_only
+
     async def holds(self, path: str) -> bool:
         """See `ports.Databases`."""
         await anyio.lowlevel.checkpoint()

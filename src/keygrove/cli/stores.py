@@ -9,7 +9,7 @@ from keygrove.cluster.router import shard_name
 from keygrove.errors import DataDirError
 from keygrove.storage.address import tree_key
 from keygrove.storage.cursor import Cursor
-from keygrove.storage.opening import open_reader
+from keygrove.storage.reading import open_reader
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import CertificateStore, Digests
 from keygrove.storage.version import Whole

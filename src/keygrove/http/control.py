@@ -3,6 +3,7 @@
 HTTP on a Unix socket that only our own user may open, so there is nothing to authenticate.
 """
 
+from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
@@ -17,12 +18,14 @@ from keygrove.http.orders import LocalAdmin
 from keygrove.ingest.messages import INGEST, IngestApi, Load
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardApi, ShardStatus
-from keygrove_actors import ActorError, Crash, Node
+from keygrove.storage.space import SPACE, GetSpace, SpaceApi, SpaceStatus
+from keygrove_actors import ActorError, Crash, Node, Ref
 from keygrove_actors.census import Snapshot
 
 LOAD_BYTES_MAX = 80 << 20
 """A batch of a dump: at most one certificate of 64 MiB, and what comes before it."""
 LOAD_S = 100.0
+SPACE_S = 2.0
 LISTENER = "http"
 """The name of the listener that clients reach."""
 
@@ -37,6 +40,8 @@ class About(msgspec.Struct, frozen=True):
     http: tuple[str, ...]
     metrics: tuple[str, ...]
     durability: str
+    engine: str = ""
+    """What keeps the certificates, and what an operator should know of it."""
 
 
 T = TypeVar("T", Node, Snapshot)
@@ -51,6 +56,8 @@ class Status(msgspec.Struct, Generic[T], frozen=True):
     tree: T
     root: str | None = None
     """Of the tree of all certificates, in hexadecimal; None while the store is being brought up."""
+    space: SpaceStatus | None = None
+    """How much room the disk has; None while nobody watches it."""
     admin_keys_not_held: tuple[str, ...] = ()
     """Of `admin.keys`; none while the store is being brought up."""
 
@@ -73,11 +80,32 @@ async def _root(router: Router) -> str | None:
         return None
 
 
+async def _space(space: Ref[SpaceApi]) -> SpaceStatus | None:
+    try:
+        return await space.call(GetSpace(), timeout=SPACE_S)
+    except ActorError:
+        return None
+
+
 async def _not_held(router: Router, settings: Settings) -> tuple[str, ...]:
     try:
         return await keys_not_held(router, settings.admin)
     except ActorError:
         return ()
+
+
+async def _crash(whereis: Whereis, shards: int, request: Request) -> Response:
+    kinds: dict[str, type[object]] = {
+        **{shard_name(number): ShardApi for number in range(shards)},
+        INGEST: IngestApi,
+        LISTENER: ListenerApi,
+        SPACE: SpaceApi,
+    }
+    name = request.field("child")
+    if name not in kinds:
+        raise HttpError(404, f"no actor is called {name!r}: {', '.join(kinds)} are")
+    whereis(name, kinds[name]).exit(Crash("DebugCrash", "asked for by an operator"))
+    return Response(200, b"crashed\n")
 
 
 def control_app(
@@ -90,38 +118,34 @@ def control_app(
 ) -> MakeApp:
     """The app. `may_crash` offers the debugging path that crashes an actor."""
     number = settings.storage.shards
-    kinds: dict[str, type[object]] = {
-        **{shard_name(number): ShardApi for number in range(number)},
-        INGEST: IngestApi,
-        LISTENER: ListenerApi,
-    }
 
     def make(whereis: Whereis) -> App:
         router = Router(whereis, number)
-        ingest = whereis(INGEST, IngestApi)
+        ingest, space = whereis(INGEST, IngestApi), whereis(SPACE, SpaceApi)
         local = LocalAdmin(router, shared.observer, shared.token)
 
+        async def status(outline: T) -> Response:
+            return _json(
+                Status(
+                    about=about,
+                    shards=tuple(await router.each_status()),
+                    tree=outline,
+                    root=await _root(router),
+                    space=await _space(space),
+                    admin_keys_not_held=await _not_held(router, settings),
+                )
+            )
+
         async def show(_: Request) -> Response:
-            shards = tuple(await router.each_status())
-            root, missing = await _root(router), await _not_held(router, settings)
-            return _json(Status(about, shards, insight.outline(), root, missing))
+            return await status(insight.outline())
 
         async def tree(_: Request) -> Response:
-            shards = tuple(await router.each_status())
-            root, missing = await _root(router), await _not_held(router, settings)
-            return _json(Status(about, shards, await insight.tree(), root, missing))
+            return await status(await insight.tree())
 
         async def load(request: Request) -> Response:
             certificates = _certificates(await request.body(LOAD_BYTES_MAX))
             reply = await ingest.call(Load(certificates), timeout=LOAD_S)
             return _json(reply)
-
-        async def crash(request: Request) -> Response:
-            name = request.field("child")
-            if name not in kinds:
-                raise HttpError(404, f"no actor is called {name!r}: {', '.join(kinds)} are")
-            whereis(name, kinds[name]).exit(Crash("DebugCrash", "asked for by an operator"))
-            return Response(200, b"crashed\n")
 
         resources = {
             "/status": Resource(get=show),
@@ -130,7 +154,7 @@ def control_app(
             "/admin": Resource(post=local.administer),
         }
         if may_crash:
-            resources["/debug/crash"] = Resource(post=crash)
+            resources["/debug/crash"] = Resource(post=partial(_crash, whereis, number))
         return App("control", resources, shared)
 
     return make

@@ -1,14 +1,15 @@
 """The one table from what went wrong to what a client is told.
 
 Their fault is 4xx; a whole store that is down, or a whole server that is overloaded, is 503
-with Retry-After; a full disk is 507. Never 502, 503 or 504 for one client's condition: dirmngr
-repeats a request six times after 503 and gives up on the host after 502.
+with Retry-After, and so is one that can only be read; a full disk is 507. Never 502, 503 or 504
+for one client's condition: dirmngr repeats a request six times after 503 and gives up on the host
+after 502.
 """
 
 import msgspec
 
 from keygrove.errors import DiskFullError
-from keygrove.storage.messages import Starting
+from keygrove.storage.messages import ReadOnly, Starting
 from keygrove_actors import ActorError, DeclaredError
 from keygrove_protocols.errors import (
     BadQueryError,
@@ -77,6 +78,14 @@ BUSY = Failure(503, "the server is busy: try again shortly", _RETRY)
 BUG = Failure(503, "something went wrong here and was logged: try again shortly", _RETRY, True)
 NO_SPACE = Failure(507, "the disk of this server is full: try again tomorrow, or elsewhere")
 
+READ_ONLY_RETRY_S = 60
+"""Somebody has to mend it."""
+READ_ONLY = Failure(
+    503,
+    "this server cannot store anything now, because its disk is read-only: try another one",
+    (("retry-after", str(READ_ONLY_RETRY_S)),),
+)
+
 _STATUS = (
     (BadQueryError, 400),
     (UnsupportedQueryError, 501),
@@ -94,8 +103,8 @@ def failure_of(error: Exception) -> Failure:
             return Failure(error.status, str(error), headers)
         case DiskFullError():
             return NO_SPACE
-        case DeclaredError() if isinstance(error.failure, Starting):
-            return NOT_UP
+        case DeclaredError(failure=Starting() | ReadOnly() as why):
+            return NOT_UP if isinstance(why, Starting) else READ_ONLY
         case ActorError():
             return BUSY
         case _:

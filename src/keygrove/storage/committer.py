@@ -5,7 +5,7 @@ there for it, and what comes after it meets what it did.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -22,6 +22,7 @@ from keygrove.storage.messages import (
     Merge,
     Merged,
     NoSpace,
+    ReadOnly,
     Replayed,
 )
 from keygrove.storage.redacting import Standing, rule_all
@@ -66,10 +67,12 @@ class Committer:
         *,
         on_fault: Callable[[str, Exception], None],
         on_change: Callable[[Fingerprint], None],
+        make_room: Callable[[], Awaitable[bool]],
     ) -> None:
         self._means = means
         self._on_fault = on_fault
         self._on_change = on_change
+        self._make_room = make_room
         self.commits = 0
         self.committed = 0
         """Certificates in those commits."""
@@ -78,6 +81,10 @@ class Committer:
         self, store: CertificateStore, requests: Sequence[MergeRequest | AdminRequest]
     ) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
+        if store.is_read_only:
+            for request in requests:
+                request.reply_to.fail(ReadOnly())
+            return
         merges: list[MergeRequest] = []
         for request in requests:
             if isinstance(request, MergeRequest):
@@ -112,7 +119,7 @@ class Committer:
         writes = [] if ruling.write is None else [ruling.write]
         redactions = [] if ruling.redaction is None else [ruling.redaction]
         try:
-            change = await self._keep(store, writes, [ruling.record], redactions)
+            change = await self._find_room(store, writes, [ruling.record], redactions)
         except DiskFullError:
             reply_to.send(NoSpace())
         else:
@@ -144,7 +151,7 @@ class Committer:
                 absorbed[name] = result
         puts = [result.put for result in absorbed.values() if result.put is not None]
         try:
-            change, is_kept = await self._keep(store, puts), True
+            change, is_kept = await self._find_room(store, puts), True
         except DiskFullError:
             sometimes("shard.full")
             change, is_kept = store.counts().change, False
@@ -164,6 +171,21 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
             self._on_fault("merge", error)
             return None
+
+    async def _find_room(
+        self,
+        store: CertificateStore,
+        writes: Sequence[Write],
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+    ) -> int:
+        """Commit, on a full disk with what was kept in reserve."""
+        try:
+            return await self._keep(store, writes, records, redactions)
+        except DiskFullError:
+            if not await self._make_room():
+                raise
+        return await self._keep(store, writes, records, redactions)
 
     async def _keep(
         self,

@@ -28,6 +28,10 @@ class Starting(CallFailure, frozen=True, tag=True):
     """The store is still being brought up: come back later."""
 
 
+class ReadOnly(CallFailure, frozen=True, tag=True):
+    """The store can only be read, because its disk can."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """A bug of ours, met by this certificate alone; it is in the log."""
 
@@ -81,7 +85,7 @@ class NoSpace(msgspec.Struct, frozen=True, tag=True):
 class Merge(Call[ShardApi, Merged | NoSpace | Failed], frozen=True, tag=True):
     """Merge a certificate that was looked into into what is held."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     candidate: Candidate
 
 
@@ -109,7 +113,7 @@ class Replayed(msgspec.Struct, frozen=True, tag=True):
 class Deny(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Remove what is held of a fingerprint, if anything is, and take nothing of it any more."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     order: Order
 
@@ -117,7 +121,7 @@ class Deny(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=Tr
 class Allow(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Lift a denial. What was removed does not come back by itself."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     order: Order
 
@@ -125,7 +129,7 @@ class Allow(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=T
 class Replace(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Hold this in place of what is held of the certificate."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     put: Put
     order: Order
@@ -134,7 +138,7 @@ class Replace(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen
 class Redact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Remove these user IDs from what is held of a certificate, and take them no more."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     user_ids: frozenset[UserIdHash]
     order: Order
@@ -143,7 +147,7 @@ class Redact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=
 class Unredact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Take these user IDs again. What was removed does not come back by itself."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     user_ids: frozenset[UserIdHash]
     order: Order

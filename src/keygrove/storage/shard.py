@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import anyio
 import msgspec
 
-from keygrove.errors import DamagedError, DiskFullError, StartingError
+from keygrove.errors import DamagedError, DiskFullError, ReadOnlyError, StartingError
 from keygrove.points import at_once, buggify, sometimes
 from keygrove.storage.cache import Answer, Cache, Form
 from keygrove.storage.committer import AdminRequest, Committer, Means, MergeRequest
@@ -35,6 +35,7 @@ from keygrove.storage.messages import (
     Merged,
     NoSpace,
     Overloaded,
+    ReadOnly,
     Redact,
     Replace,
     Replayed,
@@ -46,11 +47,22 @@ from keygrove.storage.messages import (
     Starting,
     Unredact,
 )
+from keygrove.storage.space import SPACE, SpaceApi, make_room
 from keygrove.storage.store import CertificateStore, Counts, Opening, Progress
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.version import Version
 from keygrove.storage.waiting import Waiting
-from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, ReplyTo, Shutdown, on
+from keygrove_actors import (
+    DEFER,
+    Actor,
+    Ctx,
+    Defer,
+    Normal,
+    Reason,
+    ReplyTo,
+    Shutdown,
+    on,
+)
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 READS_MAX = 10_000
@@ -114,7 +126,12 @@ class Shard(Actor[ShardApi]):
         self._is_patient = True
         self._is_committing = False
         self._changed: set[Fingerprint] = set()
-        self._committer = Committer(means, on_fault=watcher.fault, on_change=self._forget)
+        self._committer = Committer(
+            means,
+            on_fault=watcher.fault,
+            on_change=self._forget,
+            make_room=lambda: make_room(self._ctx.whereis(SPACE, SpaceApi)),
+        )
 
     async def init(self, ctx: Ctx) -> None:
         """Open the store's files and start the tasks."""
@@ -232,8 +249,12 @@ class Shard(Actor[ShardApi]):
                 self._store = await self._opening.finish()
             except DiskFullError:
                 await anyio.sleep(RETRY_S)
-        self._up.set()
-        await self._store.upkeep()
+            except ReadOnlyError:
+                break
+        else:
+            self._up.set()
+            await self._store.upkeep()
+        self._ctx.exit(Normal())  # to begin anew with files that can be written by now
 
     async def _tell_progress(self) -> None:
         """Of a store that takes long only."""
@@ -342,9 +363,11 @@ class Shard(Actor[ShardApi]):
 
     def _refuse(self, requests: list[MergeRequest | AdminRequest]) -> None:
         """There is nothing yet to change."""
-        lacks_room = self._opening.progress().lacks_room
+        progress = self._opening.progress()
         for request in requests:
-            if lacks_room:
+            if progress.is_read_only:
+                request.reply_to.fail(ReadOnly())
+            elif progress.lacks_room:
                 request.reply_to.send(NoSpace())
             else:
                 request.reply_to.fail(Starting())

@@ -7,6 +7,7 @@ from keygrove.system.clock import SystemClock, SystemEntropy, ThreadCompute
 from keygrove.system.process import connections_max, cores
 from keygrove.system.server import UvicornServers
 from keygrove.system.sqlite import SqliteFiles
+from keygrove.system.volume import DataVolume
 
 
 def system_ports(data_dir: Path) -> Ports:
@@ -15,6 +16,7 @@ def system_ports(data_dir: Path) -> Ports:
         clock=SystemClock(),
         entropy=SystemEntropy(),
         databases=SqliteFiles(data_dir),
+        volume=DataVolume(data_dir),
         compute=ThreadCompute(),
         answers=ThreadCompute(),
         servers=UvicornServers(connections_max()),

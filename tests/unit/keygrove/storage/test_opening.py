@@ -11,6 +11,7 @@ from trio.testing import MockClock
 from keygrove.errors import DiskFullError, StartingError
 from keygrove.storage.follower import FLUSH_ENTRIES
 from keygrove.storage.opening import Home, SqliteOpening, open_store
+from keygrove.storage.reading import ReadOnlyOpening
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.write import Put
@@ -61,7 +62,9 @@ def files(disk: Disk) -> Iterator[WatchedDatabases]:
     simulated.close()
 
 
-def opened(files: WatchedDatabases) -> AbstractAsyncContextManager[SqliteOpening]:
+def opened(
+    files: WatchedDatabases,
+) -> AbstractAsyncContextManager[SqliteOpening | ReadOnlyOpening]:
     return open_store(files, HOME, anyio.Semaphore(1), durable=False)
 
 

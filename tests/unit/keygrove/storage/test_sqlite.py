@@ -19,7 +19,8 @@ from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.merkle import EMPTY, Tree, blake3_256
-from keygrove.storage.opening import Home, open_reader, open_store
+from keygrove.storage.opening import Home, open_store
+from keygrove.storage.reading import open_reader
 from keygrove.storage.sqlite import WAL_BYTES, SqliteStore
 from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
