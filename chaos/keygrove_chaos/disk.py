@@ -345,6 +345,12 @@ class File:
             self._inode.settle()
         self._disk.end()
 
+    def forget(self) -> None:
+        """Have the system read it anew from the medium: what was not synchronised is lost."""
+        if not self._disk.is_on or self._disk.life != self._life:
+            raise PowerCutError
+        self._inode.drop(is_evicted=True)
+
     @property
     def size(self) -> int:
         """How long it is."""

@@ -125,6 +125,8 @@ class Databases(Protocol):
     async def secure(self, path: str) -> None:
         """Make durable what the log of a file that is not open shows, if there is one.
 
+        On a read-only file system, no longer show what is not, as far as the system lets us.
+
         Raises:
             DiskFullError: the disk is full, and this one needs room even for that.
             StoreError: it cannot be done.

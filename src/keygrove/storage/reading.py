@@ -122,8 +122,10 @@ async def open_read_only(
         StoreError: the heap cannot be read.
     """
     async with AsyncExitStack() as readers:
-        heap_path = f"{folder}/heap.db"
-        await miss_nothing(databases, heap_path, f"{folder}/index.db")
+        heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
+        await miss_nothing(databases, heap_path, index_path)
+        for path in (heap_path, index_path):  # a commit may have ended halfway just before
+            await databases.secure(path)
         db = await readers.enter_async_context(databases.open(heap_path, writable=False))
         tip = await db.run(lambda session: heap.check(session, shard))
         yield ReadOnlyOpening(databases, folder, shard, (db, tip, readers))

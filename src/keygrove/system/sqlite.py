@@ -186,6 +186,22 @@ def _as_it_is(path: Path) -> str:
     return _AS_IT_IS if is_whole else ""
 
 
+def _secure(log: Path) -> None:
+    if is_read_only(log.parent):
+        _forget(log)
+    else:
+        _write_again(log)
+
+
+def _forget(path: Path) -> None:
+    """Have the system read a file's octets anew, but for those that it still means to write."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(file)
+
+
 def _write_again(path: Path) -> None:
     """Write a file's octets over themselves, and synchronise it.
 
@@ -296,7 +312,7 @@ class SqliteFiles:
         """See `ports.Databases`."""
         log = self._root / f"{path}-wal"
         try:
-            await anyio.to_thread.run_sync(_write_again, log)
+            await anyio.to_thread.run_sync(_secure, log)
         except FileNotFoundError:
             pass
         except OSError as error:

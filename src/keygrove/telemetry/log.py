@@ -213,7 +213,7 @@ class NodeLog:
     def disk(self, level: str, free_bytes: int, total_bytes: int) -> None:
         """How much room there is became another matter."""
         write = self._log.info if level == "room" else self._log.warning
-        write("disk level changed", level=level, free_bytes=free_bytes, total_bytes=total_bytes)
+        write("disk room changed", room=level, free_bytes=free_bytes, total_bytes=total_bytes)
 
     def synced_too_fast(self, sync_s: float) -> None:
         """The disk, or what lies above it, cannot have kept what it says it has."""
