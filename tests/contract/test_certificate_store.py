@@ -666,3 +666,20 @@ async def test_versions_of_every_key_live_side_by_side(open_it: Open, is_flushed
         got = await store.get([new.fingerprint, old.fingerprint])
         assert [one and one.packets for one in got] == [new.packets, old.packets]
         assert await words(store, "alice") == {old.fingerprint, new.fingerprint}
+
+
+async def test_a_clock_that_steps_back_does_not_reorder_history(
+    open_it: Open, is_flushed: bool
+) -> None:
+    times = [CREATED + 9 * HOUR, CREATED, 0, CREATED + 20 * HOUR, CREATED + HOUR]
+    async with open_it() as store:
+        heads = []
+        for number, at in enumerate(times, start=1):
+            assert await fill(store, [put(1, f"n{number}", at=at)], is_flushed=is_flushed) == number
+            heads.append(store.head())
+    async with open_it() as store:
+        page = await store.history.log(None, 10)
+        assert [entry.change for entry in page.entries] == [1, 2, 3, 4, 5]
+        assert [await store.history.head(head.change) for head in heads] == heads
+        (now,) = await store.get([put(1).fingerprint])
+        assert now == version(put(1, "n5"), 5), "the last commit counts, not the latest time"

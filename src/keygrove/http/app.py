@@ -74,6 +74,8 @@ class Probes:
         ]
         if starting:
             return _not_ready("; ".join(starting))
+        if any(status.is_read_only for status in statuses):
+            level = Level.READ_ONLY  # it is no more, but not all files are opened anew
         return Response(200, f"{self._text}{_DEGRADED.get(level, '')}".encode())
 
 

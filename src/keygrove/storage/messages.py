@@ -186,6 +186,8 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     cache_misses: int
     starting: Progress | None = None
     """How far its store is, if that is still being brought up."""
+    is_read_only: bool = False
+    """It was opened on a read-only disk, and not yet anew."""
 
 
 class GetStatus(Call[ShardApi, ShardStatus], frozen=True, tag=True):

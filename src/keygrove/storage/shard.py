@@ -10,7 +10,7 @@ a second of the actor's life, and are refused afterwards, but for what it can an
 """
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
@@ -231,6 +231,7 @@ class Shard(Actor[ShardApi]):
             cache_hits=self._cache.hits,
             cache_misses=self._cache.misses,
             starting=self._opening.progress() if store is None else None,
+            is_read_only=store is not None and store.is_read_only,
         )
 
     def _put_off_read(self, message: Fetch | Find | Search | Sources | GetStatus) -> Defer:
@@ -244,17 +245,21 @@ class Shard(Actor[ShardApi]):
         return DEFER
 
     async def _bring_up(self) -> None:
-        while self._store is None:
+        """And keep it up. On a read-only disk, open it anew when that can be written."""
+        async with AsyncExitStack() as opened:
+            while True:
+                with suppress(ReadOnlyError):
+                    self._store = await self._finish()
+                    self._up.set()
+                    await self._store.upkeep()
+                self._opening = await opened.enter_async_context(self._open_store())
+
+    async def _finish(self) -> CertificateStore:
+        while True:
             try:
-                self._store = await self._opening.finish()
+                return await self._opening.finish()
             except DiskFullError:
                 await anyio.sleep(RETRY_S)
-            except ReadOnlyError:
-                break
-        else:
-            self._up.set()
-            await self._store.upkeep()
-        self._ctx.exit(Normal())  # to begin anew with files that can be written by now
 
     async def _tell_progress(self) -> None:
         """Of a store that takes long only."""

@@ -196,7 +196,11 @@ class CertificateStore(Protocol):
         ...
 
     async def upkeep(self) -> None:
-        """What the store has to do behind the commits, for as long as it is open."""
+        """What the store has to do behind the commits, for as long as it is open.
+
+        Returns:
+            When it is to be opened anew, see `is_read_only`; else never.
+        """
         ...
 
     async def settle(self) -> None:
