@@ -72,7 +72,7 @@ ASKED: Final[frozenset[Feature]] = frozenset(
     {"presets", "ask.load", "ask.signatures", "ask.attack", "ask.admin"}
 )
 """Features of what clients ask, and of nodes' settings."""
-LATER: Final[frozenset[Feature]] = ASKED | {"disk.frozen"}
+LATER: Final[frozenset[Feature]] = frozenset({*ASKED, "disk.frozen"})
 """Features that have nothing to do with how the others of a seed are drawn."""
 SETTINGS: Final = frozenset({"crowd", "buggify", "disk.then_power"}) | ASKED
 """Features that are no faults of their own."""

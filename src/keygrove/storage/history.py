@@ -64,6 +64,14 @@ class History(Protocol):
         """
         ...
 
+    async def are_denied(self, fingerprints: Sequence[Fingerprint], change: int) -> list[bool]:
+        """Whether each of them was denied after that change, in the order asked.
+
+        Raises:
+            HistoryError: how it stood after that change is not kept.
+        """
+        ...
+
     async def named(self, keys: Sequence[bytes]) -> list[Fingerprint | None]:
         """The fingerprints of these tree keys, if they ever were held or denied."""
         ...

@@ -9,18 +9,21 @@ from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
+from keygrove.storage.write import Redacted
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import USER_ID_HASH_OCTETS, UserIdHash
+from keygrove_protocols.openpgp.redaction import PART_HASH_OCTETS, PartHash
 
 
-def redacted(db: SqlSession, fingerprint: Fingerprint) -> frozenset[UserIdHash]:
-    """The user IDs of a certificate that are not wanted."""
-    row = db.execute(
-        "SELECT ids FROM redact WHERE fp = ? ORDER BY seq DESC LIMIT 1", (fingerprint,)
-    ).fetchone()
-    ids: bytes = b"" if row is None else row[0]
-    starts = range(0, len(ids), USER_ID_HASH_OCTETS)
-    return frozenset(UserIdHash(ids[at : at + USER_ID_HASH_OCTETS]) for at in starts)
+def redacted(db: SqlSession, fingerprint: Fingerprint) -> Redacted:
+    """The parts of a certificate that are not wanted."""
+    rows = db.execute("SELECT origin, ids FROM redact WHERE fp = ? ORDER BY seq", (fingerprint,))
+    newest: dict[str, bytes] = dict(rows.fetchall())
+    return Redacted({origin: _split(ids) for origin, ids in newest.items() if ids})
+
+
+def _split(ids: bytes) -> frozenset[PartHash]:
+    starts = range(0, len(ids), PART_HASH_OCTETS)
+    return frozenset(PartHash(ids[at : at + PART_HASH_OCTETS]) for at in starts)
 
 
 def is_recorded(db: SqlSession, fingerprint: Fingerprint, nonce: bytes) -> bool:

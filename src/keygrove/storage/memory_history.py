@@ -59,6 +59,11 @@ class MemoryHistory:
         self._log: list[Logged] = []
         self._snapshots: dict[str, Snapshot] = {}
 
+    @property
+    def newest(self) -> Moment:
+        """How it stands."""
+        return self._moments[-1]
+
     def add(self, moment: Moment, logged: Sequence[Logged], marks: Sequence[Mark]) -> None:
         """Take in a commit."""
         self._moments.append(moment)
@@ -86,10 +91,14 @@ class MemoryHistory:
         last = len(self._moments) - 1 if until is None else until
         await self._moment(last)
         start = int.from_bytes(cursor or b"")
-        found = [one for one in self._log if after < one.change <= last]
-        end = start + limit
-        more = Cursor(end.to_bytes(8)) if end < len(found) else None
-        return LogPage(tuple(found[start:end]), more)
+        found = [
+            (number, one)
+            for number, one in enumerate(self._log, 1)
+            if number > start and after < one.change <= last
+        ]
+        page = found[:limit]
+        more = Cursor(page[-1][0].to_bytes(8)) if len(found) > limit else None
+        return LogPage(tuple(one for _, one in page), more)
 
     async def head(self, change: int) -> Head:
         """See `history.History`."""
@@ -105,6 +114,11 @@ class MemoryHistory:
         """See `history.History`."""
         return (await self._moment(change)).tree
 
+    async def are_denied(self, fingerprints: Sequence[Fingerprint], change: int) -> list[bool]:
+        """See `history.History`."""
+        states = (await self._moment(change)).states
+        return [states.get(name, NOTHING).denial is not None for name in fingerprints]
+
     async def named(self, keys: Sequence[bytes]) -> list[Fingerprint | None]:
         """See `history.History`."""
         await anyio.lowlevel.checkpoint()
@@ -118,7 +132,7 @@ class MemoryHistory:
 
     async def _moment(self, change: int) -> Moment:
         await anyio.lowlevel.checkpoint()
-        if change >= len(self._moments):
+        if not 0 <= change < len(self._moments):
             raise HistoryError(change)
         return self._moments[change]
 

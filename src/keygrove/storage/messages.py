@@ -13,7 +13,7 @@ from keygrove.storage.term import Term
 from keygrove.storage.write import Put
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 
 class ShardApi:
@@ -140,7 +140,7 @@ class Redact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=
 
     errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
+    user_ids: frozenset[PartHash]
     order: Order
 
 
@@ -149,7 +149,7 @@ class Unredact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], froze
 
     errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
+    user_ids: frozenset[PartHash]
     order: Order
 
 
@@ -183,7 +183,10 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     waiting_merges: int
     cache_bytes: int
     cache_hits: int
+    cache_negative_hits: int
+    """Of these, those by which there is nothing."""
     cache_misses: int
+    cache_evictions: int
     starting: Progress | None = None
     """How far its store is, if that is still being brought up."""
     is_read_only: bool = False

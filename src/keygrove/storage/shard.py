@@ -19,8 +19,9 @@ import msgspec
 
 from keygrove.errors import DamagedError, DiskFullError, ReadOnlyError, StartingError
 from keygrove.points import at_once, buggify, sometimes
-from keygrove.storage.cache import Answer, Cache, Form
+from keygrove.storage.cache import NOT_HELD, Answer, Cache, Form, Listing, Reading
 from keygrove.storage.committer import AdminRequest, Committer, Means, MergeRequest
+from keygrove.storage.derive import digest_terms
 from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
     Administered,
@@ -49,20 +50,12 @@ from keygrove.storage.messages import (
 )
 from keygrove.storage.space import SPACE, SpaceApi, make_room
 from keygrove.storage.store import CertificateStore, Counts, Opening, Progress
+from keygrove.storage.term import Term
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.version import Version
 from keygrove.storage.waiting import Waiting
-from keygrove_actors import (
-    DEFER,
-    Actor,
-    Ctx,
-    Defer,
-    Normal,
-    Reason,
-    ReplyTo,
-    Shutdown,
-    on,
-)
+from keygrove.storage.write import Write, held_by
+from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, ReplyTo, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 READS_MAX = 10_000
@@ -120,12 +113,11 @@ class Shard(Actor[ShardApi]):
         self._answers = means.answers
         self._watcher = watcher
         self._store: CertificateStore | None = None
-        self._cache = Cache(cache_bytes)
+        self._cache = Cache(cache_bytes, means.clock.elapsed)
         self._reads: Waiting[_Read] = Waiting(READS_MAX)
         self._merges: Waiting[MergeRequest | AdminRequest] = Waiting(MERGES_MAX)
         self._is_patient = True
         self._is_committing = False
-        self._changed: set[Fingerprint] = set()
         self._committer = Committer(
             means,
             on_fault=watcher.fault,
@@ -159,12 +151,15 @@ class Shard(Actor[ShardApi]):
     def fetch(self, message: Fetch) -> Answer | Failed | Defer | None:
         """From the cache at once, or else with the next batch of reads."""
         known = self._cache.get(message.fingerprint, message.form)
-        return self._put_off_read(message) if known is None else known
+        if known is None:
+            return self._put_off_read(message)
+        return None if known is NOT_HELD else known
 
     @on(Find)
     def find(self, message: Find) -> tuple[Fingerprint, ...] | Defer:
-        """With the next batch of reads."""
-        return self._put_off_read(message)
+        """As `fetch`."""
+        known = self._cache.find(message.term, message.limit)
+        return self._put_off_read(message) if known is None else known
 
     @on(Search)
     def search(self, message: Search) -> tuple[Fingerprint, ...] | Defer:
@@ -229,7 +224,9 @@ class Shard(Actor[ShardApi]):
             waiting_merges=len(self._merges),
             cache_bytes=self._cache.size_bytes,
             cache_hits=self._cache.hits,
+            cache_negative_hits=self._cache.negative_hits,
             cache_misses=self._cache.misses,
+            cache_evictions=self._cache.evictions,
             starting=self._opening.progress() if store is None else None,
             is_read_only=store is not None and store.is_read_only,
         )
@@ -281,23 +278,32 @@ class Shard(Actor[ShardApi]):
         self._is_patient = False
         while True:
             reads = await self._reads.take(at_once("shard.read", READ_BATCH))
-            self._changed.clear()
-            fetches = [
-                (read.message, read.reply_to) for read in reads if isinstance(read.message, Fetch)
-            ]
-            await self._answer(fetches)
-            for read in reads:
-                match read.message:
-                    case Fetch():
-                        pass  # answered: the quick ones first
-                    case GetStatus():
-                        read.reply_to.send(self._status())
-                    case _ if self._store is None:
-                        read.reply_to.fail(Starting())
-                    case Find() | Search() | Sources() as message:
-                        read.reply_to.send(await _look_up(self._store, message))
+            with self._cache.reading() as reading:
+                await self._read(reads, reading)
 
-    async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]]) -> None:
+    async def _read(self, reads: list[_Read], reading: Reading) -> None:
+        fetches = [
+            (read.message, read.reply_to) for read in reads if isinstance(read.message, Fetch)
+        ]
+        await self._answer(fetches, reading)
+        for read in reads:
+            match read.message:
+                case Fetch():
+                    pass  # answered: the quick ones first
+                case GetStatus():
+                    read.reply_to.send(self._status())
+                case _ if self._store is None:
+                    read.reply_to.fail(Starting())
+                case Find(term, limit):
+                    (names,) = await self._store.find([term], limit)
+                    self._cache.put_listing(reading, Listing(term, limit, names))
+                    read.reply_to.send(names)
+                case Search(words, limit):
+                    read.reply_to.send(await self._store.search(words, limit))
+                case Sources(fingerprints):
+                    read.reply_to.send(tuple(await self._store.sources(fingerprints)))
+
+    async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]], reading: Reading) -> None:
         if not fetches:
             return
         source = self._opening if self._store is None else self._store
@@ -308,17 +314,24 @@ class Shard(Actor[ShardApi]):
                 reply_to.fail(Starting())
             return
         except DamagedError as error:
-            await self._answer_one_by_one(fetches, error)
+            await self._answer_one_by_one(fetches, reading, error)
             return
         if buggify("shard.linger"):
             await anyio.sleep(LINGER_S)
         turn = Turn()
         for (message, reply_to), version in zip(fetches, versions, strict=True):
-            reply_to.send(None if version is None else await self._dress(version, message.form))
-            await turn.spend(len(version.packets) if version else 0)
+            if version is None:
+                self._cache.put_absent(reading, message.fingerprint)
+                reply_to.send(None)
+            else:
+                reply_to.send(await self._dress(version, message.form, reading))
+                await turn.spend(len(version.packets))
 
     async def _answer_one_by_one(
-        self, fetches: list[tuple[Fetch, ReplyTo[Any]]], error: DamagedError
+        self,
+        fetches: list[tuple[Fetch, ReplyTo[Any]]],
+        reading: Reading,
+        error: DamagedError,
     ) -> None:
         """A damaged page costs those certificates that lie on it, not the shard."""
         if len(fetches) == 1:
@@ -326,9 +339,9 @@ class Shard(Actor[ShardApi]):
             fetches[0][1].send(Failed())
             return
         for fetch in fetches:
-            await self._answer([fetch])
+            await self._answer([fetch], reading)
 
-    async def _dress(self, version: Version, form: Form) -> Answer | Failed:
+    async def _dress(self, version: Version, form: Form, reading: Reading) -> Answer | Failed:
         """Make the bytes to serve, and keep them unless the certificate changed meanwhile."""
         try:
             dress = partial(serve_form, version.packets, form)
@@ -338,10 +351,8 @@ class Shard(Actor[ShardApi]):
             self._watcher.fault("serve", error)
             return Failed()
         answer = Answer(version.fingerprint, version.digest, version.change, body)
-        if version.fingerprint in self._changed:
+        if not self._cache.put(reading, form, answer):
             sometimes("shard.invalidated")
-        else:
-            self._cache.put(form, answer)
         return answer
 
     async def _commit_forever(self) -> None:
@@ -350,7 +361,7 @@ class Shard(Actor[ShardApi]):
             merges = await self._merges.take(at_once("shard.commit", MERGE_BATCH))
             self._is_committing = True
             try:
-                if self._store is None:
+                if self._store is None or self._store.is_read_only:
                     self._refuse(merges)
                 else:
                     await self._committer.commit(self._store, merges)
@@ -361,10 +372,13 @@ class Shard(Actor[ShardApi]):
             if not self._merges:
                 self._idle.set()
 
-    def _forget(self, fingerprint: Fingerprint) -> None:
+    def _forget(self, write: Write) -> None:
         """A certificate changed: what is cached of it, and what is being read, is old."""
-        self._cache.invalidate(fingerprint)
-        self._changed.add(fingerprint)
+        terms: frozenset[Term] = frozenset()
+        held = held_by(write)
+        if held is not None:
+            terms = held.terms | digest_terms(held.digest, held.sks_digest)
+        self._cache.invalidate(write.fingerprint, terms)
 
     def _refuse(self, requests: list[MergeRequest | AdminRequest]) -> None:
         """There is nothing yet to change."""
@@ -376,16 +390,3 @@ class Shard(Actor[ShardApi]):
                 request.reply_to.send(NoSpace())
             else:
                 request.reply_to.fail(Starting())
-
-
-async def _look_up(
-    store: CertificateStore, message: Find | Search | Sources
-) -> tuple[Fingerprint, ...] | tuple[bytes | None, ...]:
-    match message:
-        case Find(term, limit):
-            (found,) = await store.find([term], limit)
-            return found
-        case Search(words, limit):
-            return await store.search(words, limit)
-        case Sources(fingerprints):
-            return tuple(await store.sources(fingerprints))

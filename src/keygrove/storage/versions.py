@@ -104,6 +104,12 @@ def head_at(db: SqlSession, change: int) -> tuple[Head, int] | None:
     return None if found is None else (Head(*found[:3]), found[3])
 
 
+def is_denied(db: SqlSession, seq: int | None, change: int) -> bool:
+    """Was a certificate denied after that change, which stands at `seq` now?"""
+    place = as_of(db, seq, change)
+    return place is not None and place.op is Op.DENY
+
+
 def change_at(db: SqlSession, at: int) -> int:
     """The newest change that was made no later than that, by the clock of its time; or 0."""
     # Searched from the end: a clock that was set back reorders nothing.
@@ -111,18 +117,26 @@ def change_at(db: SqlSession, at: int) -> int:
     return 0 if found is None else found[0]
 
 
-def undoing(db: SqlSession, seq: int, after: int, limit: int) -> tuple[list[Change], int | None]:
-    """Some of the changes that take a tree back to how it was after row `seq`.
+class Span(msgspec.Struct, frozen=True):
+    """The rows behind `after`, up to `until`."""
 
-    Of each certificate the first row behind that counts: it tells what stood there before.
+    after: int
+    until: int
+
+
+def undoing(db: SqlSession, span: Span, start: int, limit: int) -> tuple[list[Change], int | None]:
+    """Some of the changes that take a tree back over these rows.
+
+    Of each certificate the first row of them counts: it tells what stood there before.
 
     Returns:
-        Those found behind row `after`, and behind which row to go on; None at the end.
+        Those found behind row `start`, and behind which row to go on; None at the end.
     """
     rows = db.execute(
         "SELECT x.seq, x.k, o.h FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old"
-        " WHERE x.seq > ? AND (x.old IS NULL OR x.old <= ?) ORDER BY x.seq LIMIT ?",
-        (max(seq, after), seq, limit),
+        " WHERE x.seq > ? AND x.seq <= ? AND (x.old IS NULL OR x.old <= ?)"
+        " ORDER BY x.seq LIMIT ?",
+        (start, span.until, span.after, limit),
     ).fetchall()
     return [(k, h or None) for _, k, h in rows], rows[-1][0] if len(rows) == limit else None
 
