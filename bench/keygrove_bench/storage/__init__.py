@@ -1,0 +1,1 @@
+"""What the store costs, and what it survives."""
