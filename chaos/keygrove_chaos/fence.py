@@ -18,6 +18,7 @@ from keygrove.ports import (
     Databases,
     Endpoint,
     Entropy,
+    Files,
     HttpServers,
     Ports,
     Room,
@@ -62,6 +63,7 @@ class Fence:
             entropy=_Entropy(self, ports.entropy),
             databases=_Databases(self, ports.databases),
             volume=_Volume(self, ports.volume),
+            files=_Files(self, ports.files),
             compute=_Compute(self, ports.compute),
             answers=_Compute(self, ports.answers),
             servers=_Servers(self, ports.servers),
@@ -130,6 +132,22 @@ class _Databases:
         """See `ports.Databases`."""
         self._fence.check()
         await self._databases.remove(path)
+
+
+class _Files:
+    def __init__(self, fence: Fence, files: Files) -> None:
+        self._fence = fence
+        self._files = files
+
+    async def read(self, path: str, bytes_max: int) -> bytes | None:
+        """See `ports.Files`."""
+        self._fence.check()
+        return await self._files.read(path, bytes_max)
+
+    async def create(self, path: str, content: bytes) -> None:
+        """See `ports.Files`."""
+        self._fence.check()
+        await self._files.create(path, content)
 
 
 class _Database:

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from keygrove.ports import Clock, HttpServers, Ports, Room, SqlDatabase, Volume
+from keygrove.ports import Clock, Files, HttpServers, Ports, Room, SqlDatabase, Volume
 from keygrove.ratelimit.admission import Admit, admit_all
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
@@ -109,6 +109,22 @@ class NoVolume:
         raise AssertionError("a node without files synchronises nothing")
 
 
+class MemoryFiles:
+    """See `ports.Files`: what was made lives as long as this object, whatever happens to disks."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+
+    async def read(self, path: str, bytes_max: int) -> bytes | None:
+        """See `ports.Files`."""
+        content = self.contents.get(path)
+        return None if content is None else content[:bytes_max]
+
+    async def create(self, path: str, content: bytes) -> None:
+        """See `ports.Files`."""
+        self.contents[path] = content
+
+
 class Line(msgspec.Struct, frozen=True):
     """One line of a log."""
 
@@ -159,6 +175,7 @@ def simulated_ports(
     clock: Clock | None = None,
     servers: HttpServers | None = None,
     volume: Volume | None = None,
+    files: Files | None = None,
 ) -> Ports:
     """A world without files and sockets."""
     return Ports(
@@ -166,6 +183,7 @@ def simulated_ports(
         entropy=SeededEntropy(seed),
         databases=NoDatabases(),
         volume=volume or NoVolume(),
+        files=files or MemoryFiles(),
         compute=InlineCompute(),
         answers=InlineCompute(),
         servers=servers or DoorServers(),

@@ -7,7 +7,7 @@ there for it, and what comes after it meets what it did.
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
-from typing import TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from keygrove.storage.absorb import CHANGING, Absorbed, Held, absorb
 from keygrove.storage.audit import Record
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.denying import deny
+from keygrove.storage.mark import Mark
 from keygrove.storage.messages import (
     Administer,
     Administered,
@@ -28,6 +29,8 @@ from keygrove.storage.messages import (
     Replayed,
 )
 from keygrove.storage.redacting import Standing, rule_all
+from keygrove.storage.snapshot_messages import Marking
+from keygrove.storage.snapshots import mark
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.write import Cause, Denial, Redaction, Write
@@ -35,6 +38,12 @@ from keygrove_actors import ReplyTo
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.redaction import PartHash
+
+T = TypeVar("T")
+
+READ_SLICE: Final = 128
+"""Certificates that are read at once for a commit: a look-up of a client's waits for no more of
+them, a few milliseconds, and not for a thousand."""
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -75,11 +84,44 @@ class MergeRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Merged | NoSpace | Failed]
 
 
+class Keep(Protocol):
+    """Commits, and has everybody forget what was cached of what changed."""
+
+    async def __call__(
+        self,
+        writes: Sequence[Write] = (),
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
+    ) -> int:
+        """See `store.CertificateStore.commit`."""
+        ...
+
+
+class Interlude(msgspec.Struct, frozen=True):
+    """Work that looks at the store and commits, with no other commit in between."""
+
+    work: Callable[[Keep], Awaitable[None]]
+    done: Callable[[DiskFullError | None], None]
+    """Told when it is: None, or what there was no room for."""
+
+
 class AdminRequest(msgspec.Struct, frozen=True):
     """What an administrator asks for, and whom to tell."""
 
     message: Administer
     reply_to: ReplyTo[Administered | Replayed | NoSpace | Failed]
+
+
+class MarkRequest(msgspec.Struct, frozen=True):
+    """What is asked of snapshots, and whom to tell."""
+
+    message: Marking
+    reply_to: ReplyTo[Any]
+
+
+ChangeRequest: TypeAlias = MergeRequest | AdminRequest | MarkRequest | Interlude
+"""Whatever waits for a commit."""
 
 
 class Committer:
@@ -101,9 +143,7 @@ class Committer:
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(
-        self, store: CertificateStore, requests: Sequence[MergeRequest | AdminRequest]
-    ) -> None:
+    async def commit(self, store: CertificateStore, requests: Sequence[ChangeRequest]) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
         merges: list[MergeRequest] = []
         brought: dict[Fingerprint, Bringer] = {}
@@ -122,9 +162,28 @@ class Committer:
                 merges.append(request)
                 brought[one.fingerprint] = bringer
             else:
-                await self._administer(store, request)
+                await self._alone(store, request)
         if merges:
             await self._merge(store, merges)
+
+    async def _alone(
+        self, store: CertificateStore, request: AdminRequest | MarkRequest | Interlude
+    ) -> None:
+        match request:
+            case AdminRequest():
+                await self._administer(store, request)
+            case MarkRequest(message, reply_to):
+                reply_to.send(await mark(store, message, self._means.clock.now()))
+            case Interlude():
+                await self._interlude(store, request)
+
+    async def _interlude(self, store: CertificateStore, request: Interlude) -> None:
+        try:
+            await request.work(partial(self._find_room, store))
+        except DiskFullError as error:
+            request.done(error)
+        else:
+            request.done(None)
 
     async def _administer(self, store: CertificateStore, request: AdminRequest) -> None:
         """One at a time, because they are few."""
@@ -164,8 +223,8 @@ class Committer:
             sometimes("shard.combined")
         names = sorted(by_name)
         held = await _held(store, names)
-        denials = dict(zip(names, await store.denials_of(names), strict=True))
-        redacted = dict(zip(names, await store.redactions_of(names), strict=True))
+        denials = dict(zip(names, await _in_slices(store.denials_of, names), strict=True))
+        redacted = dict(zip(names, await _in_slices(store.redactions_of, names), strict=True))
         now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
@@ -207,30 +266,32 @@ class Committer:
     async def _find_room(
         self,
         store: CertificateStore,
-        writes: Sequence[Write],
+        writes: Sequence[Write] = (),
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
     ) -> int:
         """Commit, on a full disk with what was kept in reserve."""
         try:
-            return await self._keep(store, writes, records, redactions)
+            return await self._keep(store, writes, records, redactions, marks)
         except DiskFullError:
             if not await self._make_room():
                 raise
-        return await self._keep(store, writes, records, redactions)
+        return await self._keep(store, writes, records, redactions, marks)
 
     async def _keep(
         self,
         store: CertificateStore,
-        writes: Sequence[Write],
+        writes: Sequence[Write] = (),
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
     ) -> int:
         """Commit; then, before anybody learns of it, forget what was cached."""
-        if not writes and not records:
+        if not writes and not records and not redactions and not marks:
             return store.counts().change
         crash_point("shard.commit.before")
-        change = await store.commit(writes, records, redactions)
+        change = await store.commit(writes, records, redactions, marks)
         crash_point("shard.commit.after")
         for write in writes:
             self._on_change(write)
@@ -252,8 +313,18 @@ def _met(meeting: Meeting, policy: Policy, now: int) -> Absorbed:
     return msgspec.structs.replace(absorbed, put=put)
 
 
+async def _in_slices(
+    read: Callable[[Sequence[Fingerprint]], Awaitable[list[T]]], names: Sequence[Fingerprint]
+) -> list[T]:
+    """What the store says of these names, asked so that others' reads find gaps to slip into."""
+    found: list[T] = []
+    for start in range(0, len(names), READ_SLICE):
+        found += await read(names[start : start + READ_SLICE])
+    return found
+
+
 async def _held(store: CertificateStore, names: Sequence[Fingerprint]) -> dict[Fingerprint, Held]:
-    versions = await store.get_whole(names)
+    versions = await _in_slices(store.get_whole, names)
     return {
         version.fingerprint: Held(version.digest, version.packets, version.aside)
         for version in versions

@@ -11,16 +11,21 @@ import msgspec
 
 from keygrove.storage.absorb import Absorbed, Held, Outcome
 from keygrove.storage.candidate import Candidate
-from keygrove.storage.state import findings_of, put_of, stored
+from keygrove.storage.state import findings_of, put_of, stored, stored_packets
 from keygrove.storage.write import Cause, Denial, Put
+from keygrove_protocols.limits import OWN
 from keygrove_protocols.openpgp.findings import Findings, unite
 from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.packets import Tag, split
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.rules import hard_revocation, keep
+from keygrove_protocols.openpgp.signatures import KEY_REVOCATION
 
 
 def revocation_in(packets: bytes, aside: bytes, policy: Policy, now: int) -> Put | None:
     """What is held of a certificate that is denied from now on, if its key revoked itself."""
+    if not _may_be_revoked(packets, aside):
+        return None
     hard = hard_revocation(findings_of(packets, aside))
     return None if hard is None else _put_of(hard, policy, now)
 
@@ -45,6 +50,14 @@ def deny(
 
 def _holding(denial: Denial, put: Put, now: int) -> Denial:
     return msgspec.structs.replace(denial, held=put, at=now)
+
+
+def _may_be_revoked(packets: bytes, aside: bytes) -> bool:
+    """Whether any signature is of that kind: most certificates are not worth a closer look."""
+    return any(
+        one.tag == Tag.SIGNATURE and KEY_REVOCATION in one.body[1:3]
+        for one in split(stored_packets(packets, aside), OWN)
+    )
 
 
 def _of_same_key(found: Findings | None, before: Findings | None) -> Findings | None:

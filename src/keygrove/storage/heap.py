@@ -7,6 +7,7 @@
                                after it, the number of certificates, when, in seconds UTC, and its
                                last row of obj
     snapshot(name, n, root, at)     see mark.Snapshot
+    rollback(name, v)               see rollback.Rollback, in MessagePack
     audit (seq, n, who, action, effect, fp, reason, at, nonce)   see audit.Record
     redact(seq, n, fp, origin, at, ids)   see write.Redaction: of those with one fingerprint and
                                origin the newest row counts
@@ -56,6 +57,7 @@ _SCHEMA = (
     " at INTEGER NOT NULL, seq INTEGER NOT NULL)",
     "CREATE TABLE snapshot (name TEXT PRIMARY KEY, n INTEGER NOT NULL, root BLOB NOT NULL,"
     " at INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE rollback (name TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID",
     # A second row for the same request is refused by the file itself.
     "CREATE TABLE audit (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, who BLOB,"
     " action INTEGER NOT NULL, effect INTEGER NOT NULL, fp BLOB NOT NULL, reason TEXT NOT NULL,"

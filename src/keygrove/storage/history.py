@@ -6,9 +6,11 @@ from typing import Protocol
 import msgspec
 
 from keygrove.storage.cursor import Cursor
-from keygrove.storage.mark import Logged, Snapshot
+from keygrove.storage.logged import Logged
+from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Tree
-from keygrove.storage.version import Head, Version
+from keygrove.storage.rollback import Rollback
+from keygrove.storage.version import Head, Version, Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 
@@ -44,6 +46,16 @@ class History(Protocol):
         """
         ...
 
+    async def past(
+        self, fingerprints: Sequence[Fingerprint], limit: int
+    ) -> list[tuple[Logged, ...]]:
+        """The last changes of each certificate, newest first, at most `limit` of each."""
+        ...
+
+    async def read(self, entry: Logged) -> Whole | None:
+        """All that was held of a certificate after that change of it; None if nothing was."""
+        ...
+
     async def head(self, change: int) -> Head:
         """How it stood after that change, in short.
 
@@ -77,5 +89,9 @@ class History(Protocol):
         ...
 
     async def snapshots(self) -> list[Snapshot]:
+        """All of them, by name."""
+        ...
+
+    async def rollbacks(self) -> list[Rollback]:
         """All of them, by name."""
         ...

@@ -9,6 +9,7 @@ from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
+from keygrove.storage.rollback import Rollback
 from keygrove.storage.write import Redacted
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import PART_HASH_OCTETS, PartHash
@@ -63,6 +64,9 @@ def mark(db: SqlSession, one: Mark, change: int) -> None:
             )
         case Drop():
             db.execute("DELETE FROM snapshot WHERE name = ?", (one.name,))
+        case Rollback():
+            known = msgspec.msgpack.encode(one)
+            db.execute("INSERT OR REPLACE INTO rollback VALUES (?, ?)", (one.name, known))
 
 
 def snapshots(db: SqlSession) -> list[Snapshot]:
@@ -77,3 +81,16 @@ def snapshots(db: SqlSession) -> list[Snapshot]:
         return [msgspec.convert(dict(zip(names, row, strict=True)), Snapshot) for row in rows]
     except msgspec.ValidationError as error:
         raise DamagedError("heap.db is damaged: its snapshots") from error
+
+
+def rollbacks(db: SqlSession) -> list[Rollback]:
+    """All of them, by name.
+
+    Raises:
+        DamagedError: one of them is not what was written there.
+    """
+    rows = db.execute("SELECT v FROM rollback ORDER BY name").fetchall()
+    try:
+        return [msgspec.msgpack.decode(v, type=Rollback) for (v,) in rows]
+    except msgspec.DecodeError as error:
+        raise DamagedError("heap.db is damaged: its rollbacks") from error

@@ -12,8 +12,9 @@ from keygrove.errors import FencedError
 from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
-from keygrove.storage.mark import Logged, Mark
-from keygrove.storage.memory_history import NOTHING, MemoryHistory, Moment, State, version
+from keygrove.storage.logged import Logged
+from keygrove.storage.mark import Mark
+from keygrove.storage.memory_history import NOTHING, MemoryHistory, Moment, State, version, whole
 from keygrove.storage.merkle import Tree
 from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Digests, Opened, Page
 from keygrove.storage.tally import Tally
@@ -50,7 +51,7 @@ class MemoryStore:
     async def get_whole(self, fingerprints: Sequence[Fingerprint]) -> list[Whole | None]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        return [_whole(name, self._state(name)) for name in fingerprints]
+        return [whole(name, self._state(name)) for name in fingerprints]
 
     async def sources(self, fingerprints: Sequence[Fingerprint]) -> list[bytes | None]:
         """See `store.CertificateStore`."""
@@ -130,22 +131,13 @@ class MemoryStore:
                 after = State(self._change, write.held)
         self._tally.count(before.standing, after.standing)
         self._states[write.fingerprint] = after
-        return Logged(
-            self._change,
-            write.fingerprint,
-            before.value,
-            after.value,
-            after.denial is not None,
-            write.cause,
-            write.origin,
-            write.at,
-        )
+        return after.logged(write, before)
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
         names, after = _after(self._held(), cursor, limit)
-        found = [_whole(name, self._states[name]) for name in names]
+        found = [whole(name, self._states[name]) for name in names]
         return Page(tuple(one for one in found if one is not None), after)
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
@@ -202,14 +194,6 @@ class MemoryStore:
 
     def _held(self) -> dict[Fingerprint, Put]:
         return {name: one.held for name, one in self._states.items() if one.held}
-
-
-def _whole(name: Fingerprint, state: State) -> Whole | None:
-    put = state.held
-    if put is None:
-        return None
-    digests = put.digest, put.sks_digest
-    return Whole(name, digests[0], put.packets, state.change, digests[1], put.aside, put.source)
 
 
 def _after(

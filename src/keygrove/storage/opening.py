@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio
-import anyio.lowlevel
 import msgspec
 
 from keygrove.errors import DamagedError, DiskFullError, StoreError
@@ -20,15 +19,14 @@ from keygrove.points import buggify, crash_point, sometimes
 from keygrove.ports import Databases, SqlDatabase
 from keygrove.storage import heap, index
 from keygrove.storage.follower import FLUSH_ENTRIES, Follower
+from keygrove.storage.growing import grow
 from keygrove.storage.merkle import Tree
 from keygrove.storage.names import Names
-from keygrove.storage.reading import ReadOnlyOpening, miss_nothing, open_read_only, tree_of
+from keygrove.storage.reading import ReadOnlyOpening, miss_nothing, open_read_only
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Progress
 from keygrove.storage.version import Version
 from keygrove_protocols.openpgp.keys import Fingerprint
-
-SLICE = 64
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -178,13 +176,7 @@ class SqliteOpening:
         Raises:
             StoreError: it is another. The index is made anew by the next try.
         """
-        tree = await reader.run(tree_of)
-        changes = [
-            (one.key, one.found.value if one.found else None) for one in follower.overlay.entries()
-        ]
-        for start in range(0, len(changes), SLICE):
-            tree = tree.updated(changes[start : start + SLICE])
-            await anyio.lowlevel.checkpoint()
+        tree = await grow(reader, follower.overlay)
         if tree.root == self._tip.head.root:
             return tree
         if self._is_anew:

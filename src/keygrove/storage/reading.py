@@ -14,15 +14,14 @@ from keygrove.points import sometimes
 from keygrove.ports import Databases, SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.follower import OVERLAY_ENTRIES_MAX, Follower
-from keygrove.storage.merkle import Tree, blake3_256
+from keygrove.storage.growing import grow
+from keygrove.storage.merkle import Tree
 from keygrove.storage.names import Names
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.sqlite_history import grown
 from keygrove.storage.store import Progress
 from keygrove.storage.version import Version
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-PAGE = 65_536
 LOOK_S = 1.0
 """How often a read-only file system is asked whether it still is."""
 
@@ -104,9 +103,7 @@ class ReadOnlyOpening:
 
     async def _bring_up(self, reader: SqlDatabase) -> ReadOnlyStore:
         follower = await followed(reader)
-        overlaid = follower.overlay.entries()
-        changes = [(one.key, one.found.value if one.found else None) for one in overlaid]
-        tree = await grown(await reader.run(tree_of), changes)
+        tree = await grow(reader, follower.overlay)
         if tree.root != self._tip.head.root:
             raise DamagedError(f"{self._index} is not that of its heap: its disk is read-only")
         return ReadOnlyStore(self._databases, reader, follower, self._tip, tree)
@@ -143,7 +140,7 @@ async def open_reader(
     heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
     await miss_nothing(databases, heap_path, index_path)
     async with databases.open(heap_path, writable=False) as db:
-        tip = await db.run(lambda session: heap.check(session, shard))
+        await db.run(lambda session: heap.check(session, shard))
     if not await has_index(databases, heap_path, index_path, shard):
         raise StoreError(
             f"the index of shard {shard} has to be made anew: have `keygrove serve` do so, and "
@@ -151,6 +148,12 @@ async def open_reader(
         )
     async with databases.open(heap_path, attached=index_path, writable=False) as reader:
         follower = await followed(reader)
+        while True:
+            tip = await reader.run(lambda session: heap.check(session, shard))
+            if tip.seq <= follower.newest:
+                break
+            while await follower.replay(reader):
+                pass
         yield SqliteStore(None, reader, follower, tip, None)
 
 
@@ -166,15 +169,6 @@ async def followed(reader: SqlDatabase) -> Follower:
 async def _until_writable(databases: Databases) -> None:
     while await databases.is_read_only():  # noqa: ASYNC110 - nobody tells of a remount
         await anyio.sleep(LOOK_S)
-
-
-def tree_of(db: SqlSession) -> Tree:
-    """The tree of the certificates in the index."""
-    entries, after = bytearray(), b""
-    while found := index.values(db, after, PAGE):
-        entries += b"".join(key + value for key, value in found)
-        after = found[-1][0]
-    return Tree.build(blake3_256, bytes(entries))
 
 
 async def miss_nothing(databases: Databases, heap_path: str, index_path: str) -> None:

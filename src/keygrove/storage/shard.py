@@ -11,18 +11,22 @@ a second of the actor's life, and are refused afterwards, but for what it can an
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import anyio
-import msgspec
 
-from keygrove.errors import DamagedError, DiskFullError, ReadOnlyError, StartingError
-from keygrove.points import at_once, buggify, sometimes
-from keygrove.storage.cache import NOT_HELD, Answer, Cache, Form, Listing, Reading
-from keygrove.storage.committer import AdminRequest, Committer, Means, MergeRequest
+from keygrove.errors import DiskFullError, ReadOnlyError
+from keygrove.points import at_once
+from keygrove.storage.cache import NOT_HELD, Answer, Cache
+from keygrove.storage.committer import (
+    AdminRequest,
+    ChangeRequest,
+    Committer,
+    Interlude,
+    Means,
+    MergeRequest,
+)
 from keygrove.storage.derive import digest_terms
-from keygrove.storage.forms import serve_form
 from keygrove.storage.messages import (
     Administered,
     Allow,
@@ -30,32 +34,42 @@ from keygrove.storage.messages import (
     Failed,
     Fetch,
     Find,
+    GetRollbacks,
     GetSlots,
     GetStatus,
     Merge,
     Merged,
     NoSpace,
+    Outdated,
     Overloaded,
     ReadOnly,
     Redact,
+    Rehearse,
     Replace,
     Replayed,
+    Roll,
+    Rollbacks,
     Search,
-    ShardApi,
     ShardStatus,
     Slots,
     Sources,
     Starting,
+    Trace,
+    Traced,
+    Unknown,
     Unredact,
 )
+from keygrove.storage.proofs import Pins
+from keygrove.storage.reads import LookUp, ReadRequest, Reads
+from keygrove.storage.remembering import Remembering
+from keygrove.storage.rollback import Rehearsal, Rollback
+from keygrove.storage.roller import ROLLS_MAX, Roller, RollRequest, Work
 from keygrove.storage.space import SPACE, SpaceApi, make_room
 from keygrove.storage.store import CertificateStore, Counts, Opening, Progress
 from keygrove.storage.term import Term
-from keygrove.storage.turn import SLICE_BYTES, Turn
-from keygrove.storage.version import Version
 from keygrove.storage.waiting import Waiting
 from keygrove.storage.write import Write, held_by
-from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, ReplyTo, Shutdown, on
+from keygrove_actors import DEFER, Ctx, Defer, Normal, Reason, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 READS_MAX = 10_000
@@ -64,8 +78,6 @@ MERGES_MAX = 4_096
 MERGE_BATCH = 1_024
 SETTLE_S = 1.0
 """For an index that lags behind at an orderly end; the next start brings it up otherwise."""
-LINGER_S = 0.05
-"""As the disk, or other tasks, may have it at any time."""
 PATIENCE_S = 1.0
 """How long requests wait for a store to be brought up: most are within milliseconds."""
 TELL_S = 10.0
@@ -88,17 +100,9 @@ class Watcher(Protocol):
         ...
 
 
-class _Read(msgspec.Struct, frozen=True):
-    """A look-up and whom to tell."""
-
-    message: Fetch | Find | Search | Sources | GetStatus
-    reply_to: ReplyTo[Any]
-
-
-class Shard(Actor[ShardApi]):
+class Shard(Remembering):
     """Serves one store. `open_store` runs anew at each start."""
 
-    _ctx: Ctx
     _opening: Opening
 
     def __init__(
@@ -109,18 +113,22 @@ class Shard(Actor[ShardApi]):
         cache_bytes: int,
         watcher: Watcher,
     ) -> None:
+        super().__init__()
         self._open_store = open_store
-        self._answers = means.answers
         self._watcher = watcher
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes, means.clock.elapsed)
-        self._reads: Waiting[_Read] = Waiting(READS_MAX)
-        self._merges: Waiting[MergeRequest | AdminRequest] = Waiting(MERGES_MAX)
+        self._reads: Waiting[ReadRequest] = Waiting(READS_MAX)
+        self._pins = Pins()
+        self._reader = Reads(self._cache, self._pins, means.answers, on_fault=watcher.fault)
+        self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
+        self._rolls: Waiting[RollRequest] = Waiting(ROLLS_MAX)
+        self._roller = Roller(means, self._between)
         self._is_patient = True
         self._is_committing = False
         self._committer = Committer(
             means,
-            on_fault=watcher.fault,
+            on_fault=self._on_fault,
             on_change=self._forget,
             make_room=lambda: make_room(self._ctx.whereis(SPACE, SpaceApi)),
         )
@@ -129,12 +137,14 @@ class Shard(Actor[ShardApi]):
         """Open the store's files and start the tasks."""
         self._ctx = ctx
         self._idle = anyio.Event()
-        self._up = anyio.Event()
+        self._up, self._writable = anyio.Event(), anyio.Event()
         self._opening = await ctx.enter(self._open_store())
         ctx.start_soon(self._bring_up)
         ctx.start_soon(self._tell_progress)
         ctx.start_soon(self._read_forever)
         ctx.start_soon(self._commit_forever)
+        ctx.start_soon(self._roll_forever)
+        ctx.start_soon(self._look_back)
 
     async def terminate(self, reason: Reason) -> None:
         """At an orderly end, commit what is queued and bring the index up."""
@@ -172,12 +182,16 @@ class Shard(Actor[ShardApi]):
         return self._put_off_read(message)
 
     @on(GetSlots)
-    def get_slots(self, _: GetSlots) -> Slots:
+    def get_slots(self, message: GetSlots) -> Slots:
         """At once: the tree is in memory."""
         if self._store is None:
             raise Starting().error()
-        head = self._store.head()
-        return Slots(head.change, head.size, self._store.tree().slots())
+        return self._pins.slots(self._store, keep=message.keep)
+
+    @on(Trace)
+    def trace(self, message: Trace) -> Traced | Outdated | Failed | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
 
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
@@ -209,6 +223,21 @@ class Shard(Actor[ShardApi]):
         """As `deny`."""
         return self._put_off_change(AdminRequest(message, self._ctx.reply_to))
 
+    @on(Roll)
+    def roll(self, message: Roll) -> Rollback | Unknown | NoSpace | Defer:
+        """When it is durable; it is carried out between commits."""
+        return self._put_off_roll(message)
+
+    @on(Rehearse)
+    def rehearse(self, message: Rehearse) -> Rehearsal | Unknown | Defer:
+        """Behind the rollbacks that were asked for before."""
+        return self._put_off_roll(message)
+
+    @on(GetRollbacks)
+    def get_rollbacks(self, message: GetRollbacks) -> Rollbacks | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
+
     @on(GetStatus)
     def get_status(self, message: GetStatus) -> ShardStatus | Defer:
         """At once, but for a shard that has just started."""
@@ -231,12 +260,19 @@ class Shard(Actor[ShardApi]):
             is_read_only=store is not None and store.is_read_only,
         )
 
-    def _put_off_read(self, message: Fetch | Find | Search | Sources | GetStatus) -> Defer:
-        if not self._reads.put(_Read(message, self._ctx.reply_to)):
+    def _put_off_read(self, message: Fetch | LookUp | GetStatus) -> Defer:
+        if not self._reads.put(ReadRequest(message, self._ctx.reply_to)):
             raise Overloaded().error()
         return DEFER
 
-    def _put_off_change(self, request: MergeRequest | AdminRequest) -> Defer:
+    def _put_off_roll(self, message: Roll | Rehearse) -> Defer:
+        if self._store is not None and self._store.is_read_only:
+            raise ReadOnly().error()
+        if not self._rolls.put(RollRequest(message, self._ctx.reply_to)):
+            raise Overloaded().error()
+        return DEFER
+
+    def _put_off_change(self, request: ChangeRequest) -> Defer:
         if not self._merges.put(request):
             raise Overloaded().error()
         return DEFER
@@ -248,6 +284,8 @@ class Shard(Actor[ShardApi]):
                 with suppress(ReadOnlyError):
                     self._store = await self._finish()
                     self._up.set()
+                    if not self._store.is_read_only:
+                        self._writable.set()
                     await self._store.upkeep()
                 self._opening = await opened.enter_async_context(self._open_store())
 
@@ -278,82 +316,11 @@ class Shard(Actor[ShardApi]):
         self._is_patient = False
         while True:
             reads = await self._reads.take(at_once("shard.read", READ_BATCH))
-            with self._cache.reading() as reading:
-                await self._read(reads, reading)
+            await self._reader.answer(reads, self._store, self._opening, self._status)
 
-    async def _read(self, reads: list[_Read], reading: Reading) -> None:
-        fetches = [
-            (read.message, read.reply_to) for read in reads if isinstance(read.message, Fetch)
-        ]
-        await self._answer(fetches, reading)
-        for read in reads:
-            match read.message:
-                case Fetch():
-                    pass  # answered: the quick ones first
-                case GetStatus():
-                    read.reply_to.send(self._status())
-                case _ if self._store is None:
-                    read.reply_to.fail(Starting())
-                case Find(term, limit):
-                    (names,) = await self._store.find([term], limit)
-                    self._cache.put_listing(reading, Listing(term, limit, names))
-                    read.reply_to.send(names)
-                case Search(words, limit):
-                    read.reply_to.send(await self._store.search(words, limit))
-                case Sources(fingerprints):
-                    read.reply_to.send(tuple(await self._store.sources(fingerprints)))
-
-    async def _answer(self, fetches: list[tuple[Fetch, ReplyTo[Any]]], reading: Reading) -> None:
-        if not fetches:
-            return
-        source = self._opening if self._store is None else self._store
-        try:
-            versions = await source.get([message.fingerprint for message, _ in fetches])
-        except StartingError:
-            for _, reply_to in fetches:
-                reply_to.fail(Starting())
-            return
-        except DamagedError as error:
-            await self._answer_one_by_one(fetches, reading, error)
-            return
-        if buggify("shard.linger"):
-            await anyio.sleep(LINGER_S)
-        turn = Turn()
-        for (message, reply_to), version in zip(fetches, versions, strict=True):
-            if version is None:
-                self._cache.put_absent(reading, message.fingerprint)
-                reply_to.send(None)
-            else:
-                reply_to.send(await self._dress(version, message.form, reading))
-                await turn.spend(len(version.packets))
-
-    async def _answer_one_by_one(
-        self,
-        fetches: list[tuple[Fetch, ReplyTo[Any]]],
-        reading: Reading,
-        error: DamagedError,
-    ) -> None:
-        """A damaged page costs those certificates that lie on it, not the shard."""
-        if len(fetches) == 1:
-            self._watcher.fault("serve", error)
-            fetches[0][1].send(Failed())
-            return
-        for fetch in fetches:
-            await self._answer([fetch], reading)
-
-    async def _dress(self, version: Version, form: Form, reading: Reading) -> Answer | Failed:
-        """Make the bytes to serve, and keep them unless the certificate changed meanwhile."""
-        try:
-            dress = partial(serve_form, version.packets, form)
-            is_large = len(version.packets) > SLICE_BYTES
-            body = await self._answers.run(dress) if is_large else dress()
-        except Exception as error:  # noqa: BLE001 - a bug that one certificate meets must not stop the shard for all others
-            self._watcher.fault("serve", error)
-            return Failed()
-        answer = Answer(version.fingerprint, version.digest, version.change, body)
-        if not self._cache.put(reading, form, answer):
-            sometimes("shard.invalidated")
-        return answer
+    async def _look_back(self) -> None:
+        await self._wait_up(PATIENCE_S)
+        await self._look_back_forever()
 
     async def _commit_forever(self) -> None:
         await self._wait_up(PATIENCE_S)
@@ -372,6 +339,26 @@ class Shard(Actor[ShardApi]):
             if not self._merges:
                 self._idle.set()
 
+    async def _roll_forever(self) -> None:
+        await self._writable.wait()
+        assert self._store is not None
+        await self._roller.serve(self._store, self._rolls)
+
+    async def _between(self, work: Work) -> None:
+        """See `roller.Between`."""
+        over = anyio.Event()
+        failures: list[DiskFullError] = []
+
+        def done(error: DiskFullError | None) -> None:
+            failures.extend([error] if error else [])
+            over.set()
+
+        # The roller does one thing at a time, so there is one of these at most.
+        self._merges.insist(Interlude(work, done))
+        await over.wait()
+        if failures:
+            raise failures[0]
+
     def _forget(self, write: Write) -> None:
         """A certificate changed: what is cached of it, and what is being read, is old."""
         terms: frozenset[Term] = frozenset()
@@ -380,10 +367,14 @@ class Shard(Actor[ShardApi]):
             terms = held.terms | digest_terms(held.digest, held.sks_digest)
         self._cache.invalidate(write.fingerprint, terms)
 
-    def _refuse(self, requests: list[MergeRequest | AdminRequest]) -> None:
+    def _on_fault(self, where: str, error: Exception) -> None:
+        self._watcher.fault(where, error)
+
+    def _refuse(self, requests: list[ChangeRequest]) -> None:
         """There is nothing yet to change."""
         progress = self._opening.progress()
         for request in requests:
+            assert not isinstance(request, Interlude), "they begin with a store that can be written"
             if progress.is_read_only:
                 request.reply_to.fail(ReadOnly())
             elif progress.lacks_room:

@@ -4,7 +4,7 @@ A certificate is followed from its newest row back. A tree is made from a newer 
 what came behind; the newest few are kept, which costs no more than where they differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import anyio.lowlevel
@@ -16,10 +16,12 @@ from keygrove.storage import index, ledger, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import LogPage
+from keygrove.storage.logged import Logged
 from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Change, Tree
 from keygrove.storage.overlay import Entry, Overlay
-from keygrove.storage.version import Head, Version
+from keygrove.storage.rollback import Rollback
+from keygrove.storage.version import Head, Version, Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 PINS_MAX = 8
@@ -46,9 +48,9 @@ class SqliteHistory:
         overlay: Overlay,
         *,
         seq: Callable[[], int],
-        tip: Callable[[], Pin],
+        tip: Callable[[], Awaitable[Pin]],
     ) -> None:
-        """Of a store whose last row `seq` tells, and `tip` with the tree, if it has one."""
+        """Of a store whose last row `seq` tells, and `tip` with the tree."""
         self._reader = reader
         self._overlay = overlay
         self._seq = seq
@@ -85,8 +87,29 @@ class SqliteHistory:
         end = self._seq() if until is None else (await self._kept(until))[1]
         found = await self._reader.run(lambda db: versions.logged(db, start, end, limit + 1))
         page = found[:limit]
-        more = Cursor(page[-1][0].to_bytes(8)) if len(found) > limit else None
-        return LogPage(tuple(entry for _, entry in page), more)
+        return LogPage(tuple(page), page[-1].place if len(found) > limit else None)
+
+    async def past(
+        self, fingerprints: Sequence[Fingerprint], limit: int
+    ) -> list[tuple[Logged, ...]]:
+        """See `History`."""
+        wanted = [(name, self._overlay.get(name)) for name in fingerprints]
+
+        def work(db: SqlSession) -> list[tuple[Logged, ...]]:
+            return [tuple(versions.past(db, _newest(db, *one), limit)) for one in wanted]
+
+        return await self._reader.run(work)
+
+    async def read(self, entry: Logged) -> Whole | None:
+        """See `History`."""
+        if entry.after is None:
+            return None
+        seq = int.from_bytes(entry.place)
+        return await self._reader.run(lambda db: versions.whole(db, seq, entry.fingerprint))
+
+    async def rollbacks(self) -> list[Rollback]:
+        """See `History`."""
+        return await self._reader.run(ledger.rollbacks)
 
     async def head(self, change: int) -> Head:
         """See `History`."""
@@ -99,7 +122,8 @@ class SqliteHistory:
     async def tree(self, change: int) -> Tree:
         """See `History`."""
         head, seq = await self._kept(change)
-        newer = [pin for pin in (*self._pins.values(), self._tip()) if pin.head.change >= change]
+        tip = await self._tip()
+        newer = [pin for pin in (*self._pins.values(), tip) if pin.head.change >= change]
         nearest = min(newer, key=lambda pin: pin.seq)
         tree, span = nearest.tree, versions.Span(seq, nearest.seq)
         start: int | None = seq

@@ -5,6 +5,7 @@ of another certificate than the index says. The functions run on a connection's 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,8 @@ from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
 from keygrove.storage import index
 from keygrove.storage.address import content_hash, tree_key
-from keygrove.storage.mark import Logged
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.logged import Logged
 from keygrove.storage.merkle import Change
 from keygrove.storage.rows import Op, Place, Row, check, checksum, denial_in
 from keygrove.storage.version import Head, Version, Whole
@@ -141,26 +143,50 @@ def undoing(db: SqlSession, span: Span, start: int, limit: int) -> tuple[list[Ch
     return [(k, h or None) for _, k, h in rows], rows[-1][0] if len(rows) == limit else None
 
 
-def logged(db: SqlSession, after: int, until: int, limit: int) -> list[tuple[int, Logged]]:
-    """Changes behind row `after` and up to `until`, oldest first, each with its row's number."""
-    rows = db.execute(
-        "SELECT x.seq, x.n, x.fp, x.op, o.h, x.h, x.cause, x.origin, x.at"
-        " FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old"
-        " WHERE x.seq > ? AND x.seq <= ? ORDER BY x.seq LIMIT ?",
-        (after, until, limit),
+def logged(db: SqlSession, after: int, until: int, limit: int) -> list[Logged]:
+    """Changes behind row `after` and up to `until`, oldest first."""
+    found = db.execute(
+        f"{_LOGGED} WHERE x.seq > ? AND x.seq <= ? ORDER BY x.seq LIMIT ?", (after, until, limit)
     )
+    return [_logged(columns) for columns in found.fetchall()]
+
+
+def past(db: SqlSession, seq: int | None, limit: int) -> list[Logged]:
+    """The last changes of the certificate that stands at that row, newest first."""
+    found: list[Logged] = []
+    while seq is not None and len(found) < limit:
+        columns = db.execute(f"{_LOGGED} WHERE x.seq = ?", (seq,)).fetchone()
+        if columns is None:
+            raise _missing(seq)
+        found.append(_logged(columns))
+        seq = columns[_OLD]
+    return found
+
+
+_LOGGED = (
+    "SELECT x.seq, x.old, x.n, x.fp, x.op, o.h, x.h, x.cause, x.origin, x.at, x.md5, x.sks"
+    " FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old"
+)
+_OLD = 1
+
+
+def _logged(columns: tuple[Any, ...]) -> Logged:
+    seq, _, n, fp, op, before, h, cause, origin, at, md5, sks = columns
     try:
-        return [(columns[0], _logged(*columns[1:])) for columns in rows.fetchall()]
+        return Logged(
+            change=n,
+            fingerprint=Fingerprint(fp),
+            before=before or None,
+            after=h or None,
+            is_denied=Op(op) is Op.DENY,
+            cause=Cause(cause),
+            origin=origin,
+            at=at,
+            digests=tuple(dict.fromkeys(map(Digest, filter(None, (md5, sks))))),
+            place=Cursor(seq.to_bytes(8)),
+        )
     except ValueError as error:
-        raise DamagedError(f"heap.db is damaged behind row {after}: {error}") from error
-
-
-def _logged(  # noqa: PLR0913, PLR0917 - the columns of a row
-    n: int, fp: bytes, op: int, before: bytes | None, h: bytes, cause: int, origin: str, at: int
-) -> Logged:
-    is_denied = Op(op) is Op.DENY
-    name = Fingerprint(fp)
-    return Logged(n, name, before or None, h or None, is_denied, Cause(cause), origin, at)
+        raise _rotten(seq) from error
 
 
 def named(db: SqlSession, keys: Sequence[bytes]) -> list[Fingerprint | None]:
