@@ -101,6 +101,16 @@ class DiskFullError(KeygroveError):
         super().__init__(f"no space left for {path}: free some, nothing of this write was kept")
 
 
+class ReadOnlyError(KeygroveError):
+    """The file system is read-only. Nothing of a write was kept; reads go on."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is on a file system that is read-only: see the system's log for why, and "
+            "mount it so that it can be written"
+        )
+
+
 class ReportError(KeygroveError):
     """What was to be reported cannot be written."""
 

@@ -31,7 +31,13 @@ from keygrove.cli.options import (
 from keygrove.cli.report import report_to
 from keygrove.cli.version import own_version
 from keygrove.cluster.router import Router, shard_name
-from keygrove.errors import DiskFullError, ReportError, StoreError, UnavailableError
+from keygrove.errors import (
+    DiskFullError,
+    ReadOnlyError,
+    ReportError,
+    StoreError,
+    UnavailableError,
+)
 from keygrove.http.control import Status
 from keygrove.ingest.able import ensure_able
 from keygrove.ingest.loading import Loaded, Loader, Refusal, Sink
@@ -132,10 +138,10 @@ async def _load(
                         await loader.load(str(one.path), one)
             except DiskFullError:
                 loaded.stopped = (
-                    f"the disk of {settings.data_dir} is full: free some space, then load again; "
-                    "what was loaded stays"
+                    f"the disk of {settings.data_dir} is full, or nearly so: free some space, then "
+                    "load again; what was loaded stays"
                 )
-            except (UnavailableError, ReportError) as error:
+            except (ReadOnlyError, UnavailableError, ReportError) as error:
                 loaded.stopped = f"{error}; what was loaded stays"
     return loaded
 

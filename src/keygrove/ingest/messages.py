@@ -58,8 +58,14 @@ class Unavailable(msgspec.Struct, frozen=True, tag=True):
     """A shard did not answer; what was taken is not known. Submitting again is safe."""
 
 
+class Unwritable(msgspec.Struct, frozen=True, tag=True):
+    """The disk is read-only; nothing of this was kept."""
+
+
 class Submit(
-    Call[IngestApi, Submitted | Rejected | NoSpace | Unavailable | Failed], frozen=True, tag=True
+    Call[IngestApi, Submitted | Rejected | NoSpace | Unwritable | Unavailable | Failed],
+    frozen=True,
+    tag=True,
 ):
     """Take what can be taken of some armored or binary certificates, or a revocation."""
 
@@ -68,7 +74,9 @@ class Submit(
 
 
 class Load(
-    Call[IngestApi, Submitted | Rejected | NoSpace | Unavailable | Failed], frozen=True, tag=True
+    Call[IngestApi, Submitted | Rejected | NoSpace | Unwritable | Unavailable | Failed],
+    frozen=True,
+    tag=True,
 ):
     """Take what can be taken of some certificates of a dump, each as its packets.
 

@@ -22,6 +22,7 @@ from keygrove.ingest.messages import (
     Submit,
     Submitted,
     Unavailable,
+    Unwritable,
 )
 from keygrove.ingest.parsing import Look, LookIntoDump
 from keygrove.ingest.revocation import revoke
@@ -46,6 +47,7 @@ from keygrove.ports import Compute
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import Failed, Merged, NoSpace, Overloaded
+from keygrove.storage.space import SPACE, Level, SpaceApi, level_now
 from keygrove.storage.write import Cause
 from keygrove.telemetry.intake import Intake
 from keygrove_actors import DEFER, Actor, ActorError, Ctx, Defer, ReplyTo, on
@@ -57,7 +59,7 @@ from keygrove_protocols.openpgp.policy import Policy
 UNDER_WAY_BYTES_MAX = 64 << 20
 UNDER_WAY_MAX = 2_000
 
-Reply: TypeAlias = Submitted | Rejected | NoSpace | Unavailable | Failed
+Reply: TypeAlias = Submitted | Rejected | NoSpace | Unwritable | Unavailable | Failed
 OnFault: TypeAlias = Callable[[str, Exception], None]
 """Told of an exception that cost one request only: where, and which."""
 OnIntake: TypeAlias = Callable[[Intake], None]
@@ -126,6 +128,7 @@ class Ingest(Actor[IngestApi]):
         """Find the shards."""
         self._ctx = ctx
         self._router = Router(ctx.whereis, self._shards)
+        self._space = ctx.whereis(SPACE, SpaceApi)
         self._parsers = Parsers(ctx, self._make_pool)
 
     @on(Submit)
@@ -173,10 +176,20 @@ class Ingest(Actor[IngestApi]):
             return Failed()
 
     async def _take_submission(self, data: bytes, intake: Intake) -> Reply:
+        refusal = await self._refuse(Level.CRITICAL)
+        if refusal is not None:
+            return refusal
         prepared = await self._look_into(data, intake)
         if not isinstance(prepared, Prepared):
             return prepared
         return await self._store(prepared.ones)
+
+    async def _refuse(self, *lacking: Level) -> NoSpace | Unwritable | None:
+        """What to say beforehand, if the disk has this little room, or is read-only."""
+        level = await level_now(self._space)
+        if level is Level.READ_ONLY:
+            return Unwritable()
+        return NoSpace() if level in lacking else None
 
     async def _look_into(self, data: bytes, intake: Intake) -> Prepared | Reply:
         is_small = len(data) <= INLINE_BYTES
@@ -227,8 +240,25 @@ class Ingest(Actor[IngestApi]):
             else:
                 rest.append(at)
         intake.known = len(fates)
+        if not rest and not revocations:
+            return Submitted(tuple(fates))
+        refusal = await self._refuse(Level.LOW, Level.CRITICAL)
+        if refusal is not None:
+            return refusal
+        return await self._take_rest(load, rest, revocations, fates, intake)
+
+    async def _take_rest(
+        self,
+        load: Load,
+        rest: Sequence[int],
+        revocations: dict[int, Packet],
+        fates: list[Fate],
+        intake: Intake,
+    ) -> Reply:
+        """Take the certificates at `rest`, and the revocations, beside what has its fate."""
         if rest:
-            prepared = await self._look_into_dump(tuple(certificates[at] for at in rest), intake)
+            certificates = tuple(load.certificates[at] for at in rest)
+            prepared = await self._look_into_dump(certificates, intake)
             if not isinstance(prepared, Prepared):
                 return prepared
             reply = await self._store(_brought(prepared.ones, load), rest)
@@ -304,6 +334,8 @@ def _account_for(intake: Intake, reply: Reply) -> None:
             intake.outcome, intake.refused = "rejected", {code: 1}
         case NoSpace():
             intake.outcome = "no space"
+        case Unwritable():
+            intake.outcome = "read-only"
         case Unavailable():
             intake.outcome = "unavailable"
         case Failed():
