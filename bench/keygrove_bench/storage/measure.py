@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from keygrove_bench.report import Report, Row, aimed, load_average, report, row
-from keygrove_bench.storage import loop, put, start, tree
+from keygrove_bench.storage import cache, loop, proof, put, start, tree
 
 SLACK: Final = 1.15
 RATIOS: Final = Path(__file__).with_name("ratios.toml")
@@ -37,7 +37,7 @@ _PEERS: Final = ("lmdb", "dulwich", "prollytree")
 class Measurement(Protocol):
     """Rows from work on the disk of `folder`; a quick one only shows that it runs."""
 
-    def __call__(self, folder: Path, *, quick: bool = False) -> list[Row]:
+    def __call__(self, folder: Path, /, *, quick: bool = False) -> list[Row]:
         """Measure."""
         ...
 
@@ -47,6 +47,8 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "tree": tree.rows,
     "start": start.rows,
     "loop": loop.rows,
+    "cache": cache.rows,
+    "proof": proof.rows,
 }
 
 
