@@ -1,0 +1,89 @@
+"""`keygrove rollback` beside a running server."""
+
+import json
+from pathlib import Path
+
+from tests.e2e.conftest import Ended, Server, Servers, keygrove, make_certificate
+
+ALICE = make_certificate("alice", ["Alice <a@rollback.example>"])
+GROWN = make_certificate("alice", ["Alice <a@rollback.example>", "Flood <f@rollback.example>"])
+BOB = make_certificate("bob", ["Bob <b@rollback.example>"])
+FLOOD = [make_certificate(f"flood {number}", ["Flood"]) for number in range(5)]
+
+
+def rollback(server: Server, *arguments: str) -> Ended:
+    return keygrove("rollback", "--data", server.data, *arguments)
+
+
+def held(server: Server, fingerprint: str) -> bool:
+    return server.get(op="get", search=f"0x{fingerprint}").status_code == 200
+
+
+def loaded(server: Server, folder: Path) -> str:
+    """Load the flood, and return the origin of what it brought."""
+    dump = folder / "flood.pgp"
+    dump.write_bytes(b"".join(one.packets for one in (*FLOOD, GROWN)))
+    ended = keygrove("load", "--data", server.data, "--json", str(dump))
+    assert ended.status == 0, ended.err
+    origin: str = json.loads(ended.out)["origin"]
+    return origin
+
+
+def test_a_load_is_rehearsed_taken_back_kept_out_and_brought_back(
+    servers: Servers, tmp_path: Path
+) -> None:
+    server = servers.start()
+    assert server.add(ALICE.packets).status_code == 200
+    origin = loaded(server, tmp_path)
+    assert server.add(BOB.packets).status_code == 200
+    rehearsed = rollback(server, "--load", origin, "--dry-run")
+    assert rehearsed.out.startswith("would be 5 removed, 1 changed; ")
+    assert f"brought by load {origin}: 6\n" in rehearsed.out
+    done = rollback(server, "--load", origin, "--reason", "a flood", "--json")
+    assert done.status == 0, done.err
+    line = json.loads(done.out)
+    assert (line["stage"], line["toll"]["removed"], line["toll"]["changed"]) == ("done", 5, 1)
+    assert not any(held(server, one.fingerprint) for one in FLOOD)
+    assert held(server, ALICE.fingerprint)
+    assert held(server, BOB.fingerprint)
+    assert server.get(op="get", search="f@rollback.example").status_code == 404
+    server.stop()
+    server.start()
+    again = keygrove("load", "--data", server.data, str(tmp_path / "flood.pgp"))
+    assert "(0 new, 0 changed, 1 known, 5 refused)" in again.out
+    listed = rollback(server, "--status")
+    assert listed.out.split("\t")[0] == line["name"]
+    undone = rollback(server, "--undo", line["name"])
+    assert undone.status == 0, undone.err
+    assert "undone: 6 restored" in undone.out
+    assert all(held(server, one.fingerprint) for one in FLOOD)
+    assert server.get(op="get", search="f@rollback.example").status_code == 200
+
+
+def test_only_what_is_listed_is_taken_back(servers: Servers, tmp_path: Path) -> None:
+    server = servers.start()
+    for one in FLOOD[:3]:
+        assert server.add(one.packets).status_code == 200
+    listed = tmp_path / "list"
+    listed.write_text(f"{FLOOD[0].fingerprint}\n\n{FLOOD[2].fingerprint.lower()}\n")
+    done = rollback(server, "--cause", "upload", "--list", str(listed))
+    assert done.status == 0, done.err
+    assert [held(server, one.fingerprint) for one in FLOOD[:3]] == [False, True, False]
+
+
+def test_what_cannot_be_done_is_told_in_words(servers: Servers) -> None:
+    server = servers.start()
+    for arguments, status, text in (
+        ((), 2, "say what is to be taken back: --since, --cause, --partner, --load or --list"),
+        (("--since", "yesterday"), 3, "'yesterday' is no snapshot, root or time"),
+        (("--undo", "never"), 3, "there is no rollback 'never'"),
+        (("--resume", "never"), 3, "there is no rollback 'never'"),
+        (("--undo", "never", "--dry-run"), 3, "there is no rollback 'never'"),
+    ):
+        ended = rollback(server, *arguments)
+        assert (ended.status, ended.out) == (status, "")
+        assert text in ended.err
+    server.stop()
+    ended = rollback(server, "--status")
+    assert ended.status == 3
+    assert "no server" in ended.err
