@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from keygrove_bench.report import Report, Row, aimed, load_average, report, row
-from keygrove_bench.storage import cache, loop, proof, put, snapshots, start, tree
+from keygrove_bench.storage import cache, loop, proof, put, rollback, snapshots, start, tree
 
 SLACK: Final = 1.15
 RATIOS: Final = Path(__file__).with_name("ratios.toml")
@@ -50,6 +50,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "loop": loop.rows,
     "cache": cache.rows,
     "proof": proof.rows,
+    "rollback": rollback.rows,
 }
 
 
