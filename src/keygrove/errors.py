@@ -63,6 +63,10 @@ class SnapshotError(KeygroveError):
     """What was asked of snapshots cannot be done as it was asked."""
 
 
+class RollbackError(KeygroveError):
+    """A rollback cannot be carried out, or undone, as it was asked for."""
+
+
 class FencedError(StoreError):
     """Another writes this store now: whoever learns of it must open it anew."""
 
@@ -95,6 +99,16 @@ class DiskFullError(KeygroveError):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"no space left for {path}: free some, nothing of this write was kept")
+
+
+class ReadOnlyError(KeygroveError):
+    """The file system is read-only. Nothing of a write was kept; reads go on."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is on a file system that is read-only: see the system's log for why, and "
+            "mount it so that it can be written"
+        )
 
 
 class ReportError(KeygroveError):

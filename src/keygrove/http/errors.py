@@ -1,14 +1,15 @@
 """The one table from what went wrong to what a client is told.
 
 Their fault is 4xx; a whole store that is down, or a whole server that is overloaded, is 503
-with Retry-After; a full disk is 507. Never 502, 503 or 504 for one client's condition: dirmngr
-repeats a request six times after 503 and gives up on the host after 502.
+with Retry-After, and so is one that can only be read; a full disk is 507. Never 502, 503 or 504
+for one client's condition: dirmngr repeats a request six times after 503 and gives up on the host
+after 502.
 """
 
 import msgspec
 
 from keygrove.errors import DiskFullError
-from keygrove.storage.messages import Starting, TooBroad
+from keygrove.storage.messages import ReadOnly, Starting, TooBroad
 from keygrove_actors import ActorError, CallFailure, DeclaredError
 from keygrove_protocols.errors import (
     BadQueryError,
@@ -78,7 +79,18 @@ BUG = Failure(503, "something went wrong here and was logged: try again shortly"
 BROAD = Failure(413, "too many certificates have these words: leave common ones out")
 NO_SPACE = Failure(507, "the disk of this server is full: try again tomorrow, or elsewhere")
 
-_DECLARED: dict[type[CallFailure], Failure] = {Starting: NOT_UP, TooBroad: BROAD}
+READ_ONLY_RETRY_S = 60
+"""Somebody has to mend it."""
+READ_ONLY = Failure(
+    503,
+    "this server cannot store anything now, because its disk is read-only: try another one",
+    (("retry-after", str(READ_ONLY_RETRY_S)),),
+)
+_DECLARED: dict[type[CallFailure], Failure] = {
+    Starting: NOT_UP,
+    ReadOnly: READ_ONLY,
+    TooBroad: BROAD,
+}
 _STATUS = (
     (BadQueryError, 400),
     (UnsupportedQueryError, 501),

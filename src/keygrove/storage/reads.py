@@ -60,15 +60,14 @@ class Reads:
     def __init__(
         self,
         cache: Cache,
-        pins: Pins,
         answers: Compute,
         *,
         on_fault: Callable[[str, Exception], None],
     ) -> None:
         self._cache = cache
-        self._pins = pins
         self._answers = answers
         self._on_fault = on_fault
+        self.pins = Pins()
 
     async def answer(
         self,
@@ -117,7 +116,7 @@ class Reads:
 
     async def _trace(self, store: CertificateStore, message: Trace) -> Traced | Outdated | Failed:
         try:
-            return await self._pins.trace(store, message)
+            return await self.pins.trace(store, message)
         except DamagedError as error:
             self._on_fault("serve", error)
             return Failed()

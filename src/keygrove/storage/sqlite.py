@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from keygrove.errors import StoreError
+from keygrove.errors import ReadOnlyError, StoreError
 from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index, ledger, versions
@@ -64,6 +64,11 @@ class SqliteStore:
         self._history = SqliteHistory(
             reader, follower.overlay, seq=lambda: self._seq, tip=self._tip
         )
+
+    @property
+    def is_read_only(self) -> bool:
+        """See `store.CertificateStore`."""
+        return self._writer is None
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
@@ -148,7 +153,8 @@ class SqliteStore:
         marks: Sequence[Mark] = (),
     ) -> int:
         """See `store.CertificateStore`."""
-        assert self._writer is not None, "a store opened read-only takes no commits"
+        if self._writer is None:
+            raise ReadOnlyError("heap.db")
         assert self._tree is not None
         await self._follower.room()
         await self._checkpoint()
@@ -232,7 +238,8 @@ class SqliteStore:
 
     async def settle(self) -> None:
         """See `store.CertificateStore`."""
-        assert self._writer is not None, "a store opened read-only has nothing to settle"
+        if self._writer is None:
+            return
         await self._follower.settle()
         await self._writer.run(heap.empty_log)
 

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from keygrove.telemetry.actors import ActorFigures
 from keygrove.telemetry.administration import Administered, AdminRefusal
+from keygrove.telemetry.disk import Disk, DiskFigures
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
 from keygrove_actors.census import Metric as Sample
@@ -118,7 +119,9 @@ class Metrics:
         self._of_exchange: dict[tuple[str, str, str, int], tuple[Counter, Histogram, Counter]] = {}
         self._shards = _Shards()
         self._actors = ActorFigures()
+        self._disk = Disk()
         self.registry.register(self._shards)
+        self.registry.register(self._disk)
         self.registry.register(self._actors)
         self._intakes = _Intakes(self.registry)
         self._requests = Counter(
@@ -199,8 +202,14 @@ class Metrics:
         """Count what was not."""
         self._refused.labels(refusal.code).inc()
 
-    def render(self, figures: Sequence[ShardFigures], samples: Sequence[Sample]) -> bytes:
-        """The exposition, with these figures of the shards and samples of the actor runtime."""
+    def render(
+        self,
+        figures: Sequence[ShardFigures],
+        samples: Sequence[Sample],
+        disk: DiskFigures | None = None,
+    ) -> bytes:
+        """The exposition, with these figures of shards and disk, and samples of the runtime."""
+        self._disk.figures = disk
         self._shards.figures = figures
         self._actors.samples = samples
         return generate_latest(self.registry)

@@ -416,6 +416,7 @@ async def test_the_control_socket_shows_the_whole_node(node: SimulatedNode) -> N
     assert sum(shard["counts"]["certificates"] for shard in status["shards"]) == 1
     assert [child["id"] for child in status["tree"]["children"]] == [
         "metrics",
+        "space",
         "storage",
         "parsers",
         "ingest",
@@ -430,7 +431,9 @@ async def test_the_control_socket_shows_what_each_actor_does(node: SimulatedNode
     status = msgspec.json.decode(answer, type=Status[Snapshot])
     assert sum(shard.counts.certificates for shard in status.shards if shard) == 1
     actors = {child.id: child for child in status.tree.children}
-    assert list(actors) == ["metrics", "storage", "parsers", "ingest", "http", "control"]
+    assert list(actors) == [
+        *("metrics", "space", "storage", "parsers", "ingest", "http", "control")
+    ]
     assert (actors["ingest"].kind, actors["ingest"].messages) == ("Ingest", 1)
     assert [shard.id for shard in actors["storage"].children] == ["shard-0", "shard-1"]
 

@@ -20,7 +20,8 @@ from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import EMPTY, Tree, blake3_256
-from keygrove.storage.opening import Home, open_reader, open_store
+from keygrove.storage.opening import Home, open_store
+from keygrove.storage.reading import open_reader
 from keygrove.storage.sqlite import WAL_BYTES, SqliteStore
 from keygrove.storage.sqlite_history import PINS_MAX
 from keygrove.storage.tally import Tally
