@@ -74,6 +74,7 @@ async def _lives(keys: int, folder: Path) -> Figures:
         for first in range(0, keys, BATCH):
             count = min(BATCH, keys - first)
             await store.commit(puts(first, count, OCTETS, is_indexed=False))
+        await store.settle()
         took = [await _timed(_take(store, f"s{at}")) for at in range(SNAPSHOTS)]
         figures |= {"p50": median(took), "p99": quantile(took, 0.99)}
         first = await _add(store, keys, MANY)

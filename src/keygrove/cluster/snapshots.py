@@ -34,7 +34,7 @@ from keygrove_protocols.openpgp.keys import Fingerprint
 
 R = TypeVar("R")
 
-PAGE = 512
+PAGE = 256
 """Differences at a time: they take a shard's event loop a few milliseconds."""
 _ROOT = re.compile(r"[0-9A-Fa-f]{64}")
 _CHANGES = re.compile(r"@\d{1,18}(\.\d{1,18})*")

@@ -26,7 +26,8 @@ from keygrove_protocols.openpgp.keys import Fingerprint
 
 PINS_MAX = 8
 """Trees of former times that are kept, the ones asked for last."""
-PAGE = 4_096
+PAGE = 512
+"""Rows that are undone at once: look-ups wait for them a few milliseconds."""
 SLICE = 64
 """Changes of a tree at once: they take up to two milliseconds."""
 

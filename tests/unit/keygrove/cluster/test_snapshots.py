@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from keygrove.cluster.router import Router, shard_name
-from keygrove.cluster.snapshots import Listed, Moment, Position, write_moment
+from keygrove.cluster.snapshots import PAGE, Listed, Moment, Position, write_moment
 from keygrove.errors import DamagedError, DiskFullError, HistoryError, SnapshotError, StoreError
 from keygrove.http.snapshots import Kind, listing, page
 from keygrove.storage.committer import Means
@@ -219,7 +219,7 @@ async def test_what_means_nothing_is_refused(site: Site, text: str) -> None:
 
 
 async def test_pages_stay_as_they_are_while_others_write(site: Site) -> None:
-    many = [made(n) for n in range(600)]
+    many = [made(n) for n in range(PAGE + 88)]
     async with routing(Site(1)) as router:
         await router.snapshots.create("none")
         await fill(router, many)
@@ -229,7 +229,7 @@ async def test_pages_stay_as_they_are_while_others_write(site: Site) -> None:
         assert one.start is not None
         other = await page(router.snapshots, one.old, one.new, one.start)
         found = [item.fingerprint for some in (one, other) for item in some.differences]
-        assert (len(one.differences), other.start) == (512, None)
+        assert (len(one.differences), other.start) == (PAGE, None)
         assert sorted(found) == sorted(names(many))
 
 
