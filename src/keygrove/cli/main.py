@@ -6,12 +6,14 @@ from typing import Any
 import click
 
 from keygrove.cli.admin import admin
+from keygrove.cli.backup import backup, restore
 from keygrove.cli.config import config
 from keygrove.cli.digests import digests
 from keygrove.cli.dump import dump
 from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
+from keygrove.cli.reshard import reshard
 from keygrove.cli.serve import serve
 from keygrove.cli.status import status
 from keygrove.cli.streams import standard_output
@@ -66,5 +68,19 @@ def main() -> None:
     """Run and look after an OpenPGP keyserver."""
 
 
-for verb in (serve, load, dump, digests, inspect_files, status, admin, config, version):
+OWN_VERBS = (
+    serve,
+    load,
+    dump,
+    digests,
+    backup,
+    restore,
+    reshard,
+    inspect_files,
+    status,
+    admin,
+    config,
+    version,
+)
+for verb in OWN_VERBS:
     main.add_command(verb)

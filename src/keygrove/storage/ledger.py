@@ -9,6 +9,7 @@ from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
+from keygrove.storage.write import Redaction
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import USER_ID_HASH_OCTETS, UserIdHash
 
@@ -18,7 +19,16 @@ def redacted(db: SqlSession, fingerprint: Fingerprint) -> frozenset[UserIdHash]:
     row = db.execute(
         "SELECT ids FROM redact WHERE fp = ? ORDER BY seq DESC LIMIT 1", (fingerprint,)
     ).fetchone()
-    ids: bytes = b"" if row is None else row[0]
+    return frozenset() if row is None else _hashes(row[0])
+
+
+def redactions(db: SqlSession) -> list[tuple[int, Redaction]]:
+    """All that ever were written, oldest first, each behind the number of its commit."""
+    rows = db.execute("SELECT n, fp, at, ids FROM redact ORDER BY seq").fetchall()
+    return [(n, Redaction(Fingerprint(fp), _hashes(ids), at)) for n, fp, at, ids in rows]
+
+
+def _hashes(ids: bytes) -> frozenset[UserIdHash]:
     starts = range(0, len(ids), USER_ID_HASH_OCTETS)
     return frozenset(UserIdHash(ids[at : at + USER_ID_HASH_OCTETS]) for at in starts)
 
