@@ -7,7 +7,8 @@ and when, what is denied and redacted, the audit log. Roots are made anew for ea
 
 Of different shards' commits the one with the earlier time comes first, so that a time means the
 same in all of them. But what one snapshot has comes before what it has not: so each new shard
-stood, after some commit, as the snapshot says.
+stood, after some commit, as the snapshot says. A rollback's changes are behind the snapshot that
+was made for it, and that is all that its undo has to know: of which it was, nothing more is kept.
 
 The functions run on connections' own threads; the new heaps are written, the old ones read.
 """
@@ -30,6 +31,7 @@ from keygrove.storage.audit import Record
 from keygrove.storage.heap import Commit, Epoch
 from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Tree, blake3_256
+from keygrove.storage.rollback import Rollback, Toll
 from keygrove.storage.rows import Row, check, checksum
 from keygrove.storage.version import Head
 from keygrove.storage.write import Redaction
@@ -77,9 +79,11 @@ def reshard(
 
     Raises:
         DamagedError: an old heap has a row that is not what was written.
-        DataDirError: two snapshots were taken at once, so that neither has all that the other has.
+        DataDirError: two snapshots were taken at once, so that neither has all that the other has;
+            or a rollback has come farther in some shards than in others, or nowhere to its end.
     """
     cuts, lost = _cuts(old)
+    rollbacks = _rollbacks(old)
     targets = [_Target(db) for db in new]
     placement = Placement(len(new))
     numbers = [_Numbers() for _ in old]
@@ -90,13 +94,16 @@ def reshard(
     )
     for change in changes:
         while segment < change.segment:
-            _mark(targets, cuts[segment])
+            for target in targets:
+                target.mark(cuts[segment])
             segment += 1
         _split(change, placement, targets, numbers[change.shard])
         tell(sum(row.size for row in change.rows))
-    for cut in cuts[segment:]:
-        _mark(targets, cut)
     for target in targets:
+        for cut in cuts[segment:]:
+            target.mark(cut)
+        for rollback in rollbacks:
+            target.keep(rollback, is_first=target is targets[0])
         heap.empty_log(target.db)
     return lost
 
@@ -131,7 +138,8 @@ class _Target:
 
     def __init__(self, db: SqlSession) -> None:
         self.db = db
-        self.change = 0
+        self._change = 0
+        self._marked: dict[str, int] = {}
         self._seq = 0
         self._tree = Tree(blake3_256)
         self._log_bytes = 0
@@ -149,23 +157,37 @@ class _Target:
         for row in rows:
             self._seq += 1
             numbers.put(row.seq, self._seq)
-            own.append(_numbered(row, self._seq, self.change + 1, numbers.get(row.old)))
+            own.append(_numbered(row, self._seq, self._change + 1, numbers.get(row.old)))
         self._tree = self._tree.updated([(row.k, row.value) for row in own])
         commit = Commit(
             rows=own,
-            head=Head(self.change + 1, self._tree.root, len(self._tree)),
+            head=Head(self._change + 1, self._tree.root, len(self._tree)),
             seq=self._seq,
             at=at,
-            epoch=Epoch(min(self.change, 1), 1),
+            epoch=Epoch(min(self._change, 1), 1),
             records=records,
             redactions=redactions,
         )
         heap.append(self.db, commit)
-        self.change += 1
+        self._change += 1
         self._log_bytes += sum(row.size for row in own)
         if self._log_bytes > LOG_BYTES:
             heap.checkpoint(self.db)
             self._log_bytes = 0
+
+    def mark(self, cut: _Cut) -> None:
+        """The snapshot is of how it stands now."""
+        snapshot = Snapshot(cut.name, cut.root, cut.at, self._change)
+        ledger.mark(self.db, snapshot, self._change)
+        self._marked[cut.name] = self._change
+
+    def keep(self, rollback: Rollback, *, is_first: bool) -> None:
+        """Write what is to be known of a rollback. What it came to is counted once."""
+        until = self._marked.get(rollback.snapshot, 0)
+        selector = msgspec.structs.replace(rollback.selector, after=0, until=until)
+        toll = rollback.toll if is_first else Toll()
+        moved = msgspec.structs.replace(rollback, selector=selector, toll=toll)
+        ledger.mark(self.db, moved, self._change)
 
 
 def _split(
@@ -266,6 +288,22 @@ def _cut(marks: Sequence[Snapshot]) -> _Cut:
     return _Cut(first.name, first.root, first.at, tuple(one.change or 0 for one in marks))
 
 
-def _mark(targets: Sequence[_Target], cut: _Cut) -> None:
-    for target in targets:
-        ledger.mark(target.db, Snapshot(cut.name, cut.root, cut.at, target.change), target.change)
+def _rollbacks(old: Sequence[SqlSession]) -> list[Rollback]:
+    """Those of all shards, each with what it came to in all of them.
+
+    Raises:
+        DataDirError: one is not done, or not undone, in all of them.
+    """
+    of_shards = [{one.name: one for one in ledger.rollbacks(db)} for db in old]
+    found: list[Rollback] = []
+    for name in sorted(set[str]().union(*of_shards)):
+        parts = [one[name] for one in of_shards if name in one]
+        if len(parts) < len(old) or any(
+            one.is_due or one.stage is not parts[0].stage for one in parts
+        ):
+            raise DataDirError(
+                f"rollback {name} is not done in all shards: start the server, and have it finished"
+            )
+        toll = sum((one.toll for one in parts), start=Toll())
+        found.append(msgspec.structs.replace(parts[0], toll=toll))
+    return found

@@ -149,7 +149,9 @@ def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
             waiting_merges=status.waiting_merges,
             cache_bytes=status.cache_bytes,
             cache_hits=status.cache_hits,
+            cache_negative_hits=status.cache_negative_hits,
             cache_misses=status.cache_misses,
+            cache_evictions=status.cache_evictions,
         )
         for number, status in enumerate(statuses)
         if status is not None and status.starting is None

@@ -3,8 +3,7 @@
 import asyncio
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,18 +16,17 @@ from hypothesis import strategies as st
 from keygrove.cluster.placement import Placement
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.cursor import Cursor
-from keygrove.storage.mark import Logged, Snapshot
-from keygrove.storage.opening import Home, open_store
+from keygrove.storage.logged import Logged
+from keygrove.storage.mark import Snapshot
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.write import Cause, Denial, Lift, Redaction, Write
-from keygrove.system.datadir import owned
+from keygrove.storage.write import Cause, Denial, Lift, Redacted, Redaction, Write
 from keygrove.system.heaps import set_root
-from keygrove.system.resharding import Resharded, reshard_store
-from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, made, put_of
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash
+from keygrove_protocols.openpgp.redaction import user_id_hash
+from tests.shards import opened, resharded, root_of
 
+START = Cursor(b"")
 NUMBERS = range(12)
 NAMES: list[Fingerprint] = [put_of(made(number)).fingerprint for number in NUMBERS]
 TEXTS = ("Alice <a@x.example>", "Bob <b@x.example>", "Carol")
@@ -48,6 +46,7 @@ class Redact(msgspec.Struct, frozen=True):
     at: Moment
     number: int
     texts: frozenset[str]
+    origin: str
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -64,40 +63,30 @@ batches = st.dictionaries(
 operations = st.one_of(
     st.builds(Change, moments, batches),
     st.builds(Change, moments, batches),
-    st.builds(Redact, moments, st.sampled_from(NUMBERS), st.frozensets(st.sampled_from(TEXTS))),
+    st.builds(
+        Redact,
+        moments,
+        st.sampled_from(NUMBERS),
+        st.frozensets(st.sampled_from(TEXTS)),
+        st.sampled_from(("", "spam")),
+    ),
     st.builds(Mark, moments, st.sampled_from(("monday", "tuesday"))),
 )
 
 
 class Known(msgspec.Struct, frozen=True):
-    """All that is known of certificates, but for the numbers of changes."""
+    """All that is known of certificates, but for the numbers of changes, and places in the log."""
 
     root: bytes
     held: dict[Fingerprint, bytes]
     denied: dict[Fingerprint, Denial]
-    redacted: list[frozenset[UserIdHash]]
+    redacted: list[Redacted]
     log: dict[Fingerprint, list[Logged]]
     records: dict[Fingerprint, list[Record]]
     snapshots: dict[str, tuple[bytes, int]]
     """Of each the root that it names, and when it was taken."""
     held_then: dict[str, list[bytes | None]]
     """The packets of each certificate as each snapshot has it."""
-
-
-@asynccontextmanager
-async def opened(root: Path, shards: int) -> AsyncGenerator[list[SqliteStore], None]:
-    files, turns = SqliteFiles(root), anyio.Semaphore(1)
-    async with AsyncExitStack() as stack:
-        stores: list[SqliteStore] = []
-        for number in range(shards):
-            home = Home(f"shard-{number}", f"{number}/{shards}", bytes([number]) * 16)
-            opening = await stack.enter_async_context(open_store(files, home, turns, durable=False))
-            stores.append(await opening.finish())
-        yield stores
-
-
-def root_of(stores: Sequence[SqliteStore]) -> bytes:
-    return set_root(store.tree().slots() for store in stores)
 
 
 async def change(stores: Sequence[SqliteStore], operation: Change, nonce: int) -> None:
@@ -128,9 +117,9 @@ async def carry_out(stores: Sequence[SqliteStore], operation: Operation, nonce: 
     match operation:
         case Change():
             await change(stores, operation, nonce)
-        case Redact(number=number, texts=texts):
+        case Redact(number=number, texts=texts, origin=origin):
             ids = frozenset(user_id_hash(text.encode()) for text in texts)
-            redaction = Redaction(NAMES[number], ids, at)
+            redaction = Redaction(NAMES[number], ids, at, origin)
             await stores[placement.shard(NAMES[number])].commit([], redactions=[redaction])
         case Mark(name=name):
             root = root_of(stores)
@@ -147,7 +136,7 @@ async def all_known(stores: Sequence[SqliteStore]) -> Known:
     denied: dict[Fingerprint, Denial] = {}
     for store in stores:
         for entry in (await store.history.log(None, 10_000)).entries:
-            log[entry.fingerprint].append(msgspec.structs.replace(entry, change=0))
+            log[entry.fingerprint].append(msgspec.structs.replace(entry, change=0, place=START))
         for record in (await store.audit(None, 10_000)).records:
             records[record.fingerprint].append(record)
         held |= {one.fingerprint: one.packets for one in (await store.page(None, 100)).versions}
@@ -179,11 +168,6 @@ async def all_known(stores: Sequence[SqliteStore]) -> Known:
         snapshots={name: (one.root, one.at) for name, one in of_stores[0].items()},
         held_then=held_then,
     )
-
-
-def resharded(root: Path, shards: int) -> Resharded:
-    with owned(root, "a test"):
-        return reshard_store(root, shards, token=bytes, tell=lambda _what, _more: None)
 
 
 async def _there_and_back(history: Sequence[Operation], counts: Sequence[int]) -> None:
