@@ -4,6 +4,7 @@ Both work in this process, on its main thread: whoever may read the data directo
 for that, a server that runs is not slowed by it, and need not be allowed to write elsewhere.
 """
 
+import os
 import secrets
 import time
 from pathlib import Path
@@ -20,6 +21,9 @@ from keygrove.system.datadir import owned
 from keygrove.system.heaps import size
 from keygrove.system.manifest import Manifest
 
+NICE = 10
+"""A server on the same cores goes first: what its clients wait for is more urgent."""
+
 
 @click.command("backup", short_help="Copy the store, also of a running server.")
 @common
@@ -32,6 +36,7 @@ def backup(
     with errors_worded(debug=debug):
         root = Path(configure(config, data).settings.data_dir)
         begun = time.monotonic()
+        os.nice(NICE)
         with bytes_told(size(root)) as tell:
             made = back_up(root, target, made_by=own_version(), at=int(time.time()), tell=tell)
         _sum_up(f"backed up into {target}", made, time.monotonic() - begun, as_json=as_json)
