@@ -18,10 +18,13 @@ from keygrove.ports import (
     Databases,
     Endpoint,
     Entropy,
+    Files,
     HttpServers,
     Ports,
+    Room,
     SqlDatabase,
     SqlSession,
+    Volume,
 )
 
 T = TypeVar("T")
@@ -59,6 +62,8 @@ class Fence:
             clock=ports.clock,  # reading it changes nothing: the dead may
             entropy=_Entropy(self, ports.entropy),
             databases=_Databases(self, ports.databases),
+            volume=_Volume(self, ports.volume),
+            files=_Files(self, ports.files),
             compute=_Compute(self, ports.compute),
             answers=_Compute(self, ports.answers),
             servers=_Servers(self, ports.servers),
@@ -108,6 +113,11 @@ class _Databases:
         async with self._databases.open(path, attached=attached, writable=writable) as database:
             yield _Database(self._fence, database)
 
+    async def is_read_only(self) -> bool:
+        """See `ports.Databases`."""
+        self._fence.check()
+        return await self._databases.is_read_only()
+
     async def holds(self, path: str) -> bool:
         """See `ports.Databases`."""
         self._fence.check()
@@ -122,6 +132,22 @@ class _Databases:
         """See `ports.Databases`."""
         self._fence.check()
         await self._databases.remove(path)
+
+
+class _Files:
+    def __init__(self, fence: Fence, files: Files) -> None:
+        self._fence = fence
+        self._files = files
+
+    async def read(self, path: str, bytes_max: int) -> bytes | None:
+        """See `ports.Files`."""
+        self._fence.check()
+        return await self._files.read(path, bytes_max)
+
+    async def create(self, path: str, content: bytes) -> None:
+        """See `ports.Files`."""
+        self._fence.check()
+        await self._files.create(path, content)
 
 
 class _Database:
@@ -139,6 +165,32 @@ class _Database:
     def _passed(self, work: Callable[[SqlSession], T], session: SqlSession) -> T:
         self._fence.check()
         return work(session)
+
+
+class _Volume:
+    def __init__(self, fence: Fence, volume: Volume) -> None:
+        self._fence = fence
+        self._volume = volume
+
+    async def measure(self) -> Room:
+        """See `ports.Volume`."""
+        self._fence.check()
+        return await self._volume.measure()
+
+    async def reserve(self, size_bytes: int) -> None:
+        """See `ports.Volume`."""
+        self._fence.check()
+        await self._volume.reserve(size_bytes)
+
+    async def release(self) -> None:
+        """See `ports.Volume`."""
+        self._fence.check()
+        await self._volume.release()
+
+    async def sync_s(self, times: int) -> float:
+        """See `ports.Volume`."""
+        self._fence.check()
+        return await self._volume.sync_s(times)
 
 
 class _Servers:

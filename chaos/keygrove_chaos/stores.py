@@ -67,6 +67,11 @@ class HookedStore:
         self.before = before
         self.after = after
 
+    @property
+    def is_read_only(self) -> bool:
+        """See `store.CertificateStore`."""
+        return self._store.is_read_only
+
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
         await self.before("get")

@@ -46,9 +46,25 @@ class HistoryError(KeygroveError):
     """How a shard stood at some time is not kept any more, or never was."""
 
     def __init__(self, change: int) -> None:
+        self.change = change
         super().__init__(
             f"how it stood after change {change} is not kept: name a snapshot, or a later time"
         )
+
+
+class TooBroadError(KeygroveError):
+    """A search would look at more than it may."""
+
+    def __init__(self) -> None:
+        super().__init__("too many certificates have these words: leave common ones out")
+
+
+class SnapshotError(KeygroveError):
+    """What was asked of snapshots cannot be done as it was asked."""
+
+
+class RollbackError(KeygroveError):
+    """A rollback cannot be carried out, or undone, as it was asked for."""
 
 
 class FencedError(StoreError):
@@ -85,6 +101,16 @@ class DiskFullError(KeygroveError):
         super().__init__(f"no space left for {path}: free some, nothing of this write was kept")
 
 
+class ReadOnlyError(KeygroveError):
+    """The file system is read-only. Nothing of a write was kept; reads go on."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is on a file system that is read-only: see the system's log for why, and "
+            "mount it so that it can be written"
+        )
+
+
 class ReportError(KeygroveError):
     """What was to be reported cannot be written."""
 
@@ -97,6 +123,10 @@ class StartingError(KeygroveError):
 
     def __init__(self) -> None:
         super().__init__("the store is still being brought up: try again shortly")
+
+
+class SecretFileError(KeygroveError):
+    """A secret file of the data directory cannot be used as it is, or cannot be made."""
 
 
 class UnavailableError(KeygroveError):

@@ -13,8 +13,11 @@ from keygrove.cli.dump import dump
 from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
+from keygrove.cli.proof import proof
 from keygrove.cli.reshard import reshard
+from keygrove.cli.rollback import rollback
 from keygrove.cli.serve import serve
+from keygrove.cli.snapshot import snapshot
 from keygrove.cli.status import status
 from keygrove.cli.streams import standard_output
 from keygrove.cli.version import own_version, version
@@ -68,7 +71,7 @@ def main() -> None:
     """Run and look after an OpenPGP keyserver."""
 
 
-OWN_VERBS = (
+for verb in (
     serve,
     load,
     dump,
@@ -78,9 +81,11 @@ OWN_VERBS = (
     reshard,
     inspect_files,
     status,
+    proof,
     admin,
+    snapshot,
+    rollback,
     config,
     version,
-)
-for verb in OWN_VERBS:
+):
     main.add_command(verb)

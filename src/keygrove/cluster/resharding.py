@@ -24,6 +24,7 @@ from operator import attrgetter
 import msgspec
 
 from keygrove.cluster.placement import Placement
+from keygrove.cluster.rollbacks import snapshot_of
 from keygrove.errors import DamagedError, DataDirError
 from keygrove.ports import SqlSession
 from keygrove.storage import heap, ledger
@@ -183,7 +184,7 @@ class _Target:
 
     def keep(self, rollback: Rollback, *, is_first: bool) -> None:
         """Write what is to be known of a rollback. What it came to is counted once."""
-        until = self._marked.get(rollback.snapshot, 0)
+        until = self._marked.get(snapshot_of(rollback.name), 0)
         selector = msgspec.structs.replace(rollback.selector, after=0, until=until)
         toll = rollback.toll if is_first else Toll()
         moved = msgspec.structs.replace(rollback, selector=selector, toll=toll)

@@ -3,26 +3,33 @@
 HTTP on a Unix socket that only our own user may open, so there is nothing to authenticate.
 """
 
+from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
 
 from keygrove.cluster.router import Router, Whereis, shard_name
+from keygrove.cluster.signing import Signing
+from keygrove.errors import KeygroveError
 from keygrove.http.administrators import keys_not_held
 from keygrove.http.asgi import JSON, App, Request, Resource, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.http.orders import LocalAdmin
-from keygrove.ingest.messages import INGEST, IngestApi, Load
+from keygrove.http.rollbacks import rollback_resources
+from keygrove.http.snapshots import snapshot_resources
+from keygrove.ingest.messages import INGEST, ORIGIN_MAX, IngestApi, Load
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardApi, ShardStatus
-from keygrove_actors import ActorError, Crash, Node
+from keygrove.storage.space import SPACE, GetSpace, SpaceApi, SpaceStatus
+from keygrove_actors import ActorError, Crash, Node, Ref
 from keygrove_actors.census import Snapshot
 
 LOAD_BYTES_MAX = 80 << 20
 """A batch of a dump: at most one certificate of 64 MiB, and what comes before it."""
 LOAD_S = 100.0
+SPACE_S = 2.0
 LISTENER = "http"
 """The name of the listener that clients reach."""
 
@@ -37,6 +44,8 @@ class About(msgspec.Struct, frozen=True):
     http: tuple[str, ...]
     metrics: tuple[str, ...]
     durability: str
+    engine: str = ""
+    """What keeps the certificates, and what an operator should know of it."""
 
 
 T = TypeVar("T", Node, Snapshot)
@@ -51,8 +60,12 @@ class Status(msgspec.Struct, Generic[T], frozen=True):
     tree: T
     root: str | None = None
     """Of the tree of all certificates, in hexadecimal; None while the store is being brought up."""
+    space: SpaceStatus | None = None
+    """How much room the disk has; None while nobody watches it."""
     admin_keys_not_held: tuple[str, ...] = ()
     """Of `admin.keys`; none while the store is being brought up."""
+    verifier_key: str | None = None
+    """By which others check proofs; None while a full disk keeps it from being made."""
 
 
 def _json(value: object) -> Response:
@@ -66,71 +79,123 @@ def _certificates(body: bytes) -> tuple[bytes, ...]:
         raise HttpError(400, f"no list of certificates in MessagePack: {error}") from error
 
 
-async def _root(router: Router) -> str | None:
-    try:
-        return (await router.holding()).root.hex()
-    except ActorError:
-        return None
+def _origin(request: Request) -> str:
+    origin = request.field("origin")
+    if len(origin) > ORIGIN_MAX:
+        raise HttpError(400, f"the origin is longer than {ORIGIN_MAX} characters")
+    return origin
 
 
-async def _not_held(router: Router, settings: Settings) -> tuple[str, ...]:
-    try:
-        return await keys_not_held(router, settings.admin)
-    except ActorError:
-        return ()
+class _Shown:
+    """What `keygrove status` shows, gathered."""
+
+    def __init__(
+        self,
+        about: About,
+        router: Router,
+        space: Ref[SpaceApi],
+        settings: Settings,
+        signing: Signing,
+    ) -> None:
+        self._about = about
+        self._router = router
+        self._space = space
+        self._settings = settings
+        self._signing = signing
+
+    async def with_tree(self, tree: T) -> Response:
+        """The answer."""
+        return _json(
+            Status(
+                about=self._about,
+                shards=tuple(await self._router.each_status()),
+                tree=tree,
+                root=await self._root(),
+                admin_keys_not_held=await self._not_held(),
+                space=await self._room(),
+                verifier_key=await self._key(),
+            )
+        )
+
+    async def _room(self) -> SpaceStatus | None:
+        try:
+            return await self._space.call(GetSpace(), timeout=SPACE_S)
+        except ActorError:
+            return None
+
+    async def _root(self) -> str | None:
+        try:
+            return (await self._router.holding()).root.hex()
+        except ActorError:
+            return None
+
+    async def _not_held(self) -> tuple[str, ...]:
+        try:
+            return await keys_not_held(self._router, self._settings.admin)
+        except ActorError:
+            return ()
+
+    async def _key(self) -> str | None:
+        try:
+            return str((await self._signing.key()).verifier)
+        except KeygroveError:
+            return None
 
 
-def control_app(
+async def _crash(whereis: Whereis, shards: int, request: Request) -> Response:
+    kinds: dict[str, type[object]] = {
+        **{shard_name(number): ShardApi for number in range(shards)},
+        INGEST: IngestApi,
+        LISTENER: ListenerApi,
+        SPACE: SpaceApi,
+    }
+    name = request.field("child")
+    if name not in kinds:
+        raise HttpError(404, f"no actor is called {name!r}: {', '.join(kinds)} are")
+    whereis(name, kinds[name]).exit(Crash("DebugCrash", "asked for by an operator"))
+    return Response(200, b"crashed\n")
+
+
+def control_app(  # noqa: PLR0913 - what it shows is of as many parts
     about: About,
     insight: Insight,
     settings: Settings,
     shared: Shared,
+    signing: Signing,
     *,
     may_crash: bool,
 ) -> MakeApp:
     """The app. `may_crash` offers the debugging path that crashes an actor."""
     number = settings.storage.shards
-    kinds: dict[str, type[object]] = {
-        **{shard_name(number): ShardApi for number in range(number)},
-        INGEST: IngestApi,
-        LISTENER: ListenerApi,
-    }
 
     def make(whereis: Whereis) -> App:
         router = Router(whereis, number)
-        ingest = whereis(INGEST, IngestApi)
+        ingest, space = whereis(INGEST, IngestApi), whereis(SPACE, SpaceApi)
+        shown = _Shown(about, router, space, settings, signing)
         local = LocalAdmin(router, shared.observer, shared.token)
 
         async def show(_: Request) -> Response:
-            shards = tuple(await router.each_status())
-            root, missing = await _root(router), await _not_held(router, settings)
-            return _json(Status(about, shards, insight.outline(), root, missing))
+            return await shown.with_tree(insight.outline())
 
         async def tree(_: Request) -> Response:
-            shards = tuple(await router.each_status())
-            root, missing = await _root(router), await _not_held(router, settings)
-            return _json(Status(about, shards, await insight.tree(), root, missing))
+            return await shown.with_tree(await insight.tree())
 
         async def load(request: Request) -> Response:
             certificates = _certificates(await request.body(LOAD_BYTES_MAX))
-            reply = await ingest.call(Load(certificates), timeout=LOAD_S)
+            message = Load(certificates, _origin(request))
+            reply = await ingest.call(message, timeout=LOAD_S)
             return _json(reply)
-
-        async def crash(request: Request) -> Response:
-            name = request.field("child")
-            if name not in kinds:
-                raise HttpError(404, f"no actor is called {name!r}: {', '.join(kinds)} are")
-            whereis(name, kinds[name]).exit(Crash("DebugCrash", "asked for by an operator"))
-            return Response(200, b"crashed\n")
 
         resources = {
             "/status": Resource(get=show),
             "/tree": Resource(get=tree),
             "/load": Resource(post=load),
             "/admin": Resource(post=local.administer),
+            **snapshot_resources(router.snapshots),
+            **rollback_resources(router.rollbacks, shared),
         }
         if may_crash:
-            resources["/debug/crash"] = Resource(post=crash)
+            resources["/debug/crash"] = Resource(post=partial(_crash, whereis, number))
         return App("control", resources, shared)
 
     return make

@@ -7,7 +7,7 @@ there for it, and what comes after it meets what it did.
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ from keygrove.storage.messages import (
     Replayed,
 )
 from keygrove.storage.redacting import Standing, rule_all
+from keygrove.storage.snapshot_messages import Marking
+from keygrove.storage.snapshots import mark
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.write import Cause, Denial, Redaction, Write
@@ -36,6 +38,12 @@ from keygrove_actors import ReplyTo
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.redaction import PartHash
+
+T = TypeVar("T")
+
+READ_SLICE: Final = 128
+"""Certificates that are read at once for a commit: a look-up of a client's waits for no more of
+them, a few milliseconds, and not for a thousand."""
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -105,7 +113,15 @@ class AdminRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Administered | Replayed | NoSpace | Failed]
 
 
-Request: TypeAlias = MergeRequest | AdminRequest | Interlude
+class MarkRequest(msgspec.Struct, frozen=True):
+    """What is asked of snapshots, and whom to tell."""
+
+    message: Marking
+    reply_to: ReplyTo[Any]
+
+
+ChangeRequest: TypeAlias = MergeRequest | AdminRequest | MarkRequest | Interlude
+"""Whatever waits for a commit."""
 
 
 class Committer:
@@ -117,15 +133,17 @@ class Committer:
         *,
         on_fault: Callable[[str, Exception], None],
         on_change: Callable[[Write], None],
+        make_room: Callable[[], Awaitable[bool]],
     ) -> None:
         self._means = means
         self._on_fault = on_fault
         self._on_change = on_change
+        self._make_room = make_room
         self.commits = 0
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(self, store: CertificateStore, requests: Sequence[Request]) -> None:
+    async def commit(self, store: CertificateStore, requests: Sequence[ChangeRequest]) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
         merges: list[MergeRequest] = []
         brought: dict[Fingerprint, Bringer] = {}
@@ -134,25 +152,32 @@ class Committer:
                 one = request.message.candidate
                 bringer = one.cause, one.origin
                 # What two brought is committed in turn, so that one's part can be taken back.
-                if brought.setdefault(one.fingerprint, bringer) == bringer:
-                    merges.append(request)
-                    continue
-            if merges:
-                await self._merge(store, merges)
-            merges, brought = [], {}
-            if isinstance(request, MergeRequest):
+                if brought.setdefault(one.fingerprint, bringer) != bringer:
+                    await self._merge(store, merges)
+                    merges, brought = [], {one.fingerprint: bringer}
                 merges.append(request)
-                brought[one.fingerprint] = bringer
-            elif isinstance(request, Interlude):
-                await self._interlude(store, request)
             else:
-                await self._administer(store, request)
+                if merges:
+                    await self._merge(store, merges)
+                merges, brought = [], {}
+                await self._alone(store, request)
         if merges:
             await self._merge(store, merges)
 
+    async def _alone(
+        self, store: CertificateStore, request: AdminRequest | MarkRequest | Interlude
+    ) -> None:
+        match request:
+            case AdminRequest():
+                await self._administer(store, request)
+            case MarkRequest(message, reply_to):
+                reply_to.send(await mark(store, message, self._means.clock.now()))
+            case Interlude():
+                await self._interlude(store, request)
+
     async def _interlude(self, store: CertificateStore, request: Interlude) -> None:
         try:
-            await request.work(partial(self._keep, store))
+            await request.work(partial(self._find_room, store))
         except DiskFullError as error:
             request.done(error)
         else:
@@ -180,7 +205,7 @@ class Committer:
         writes = [] if ruling.write is None else [ruling.write]
         redactions = [] if ruling.redaction is None else [ruling.redaction]
         try:
-            change = await self._keep(store, writes, [ruling.record], redactions)
+            change = await self._find_room(store, writes, [ruling.record], redactions)
         except DiskFullError:
             reply_to.send(NoSpace())
         else:
@@ -196,8 +221,8 @@ class Committer:
             sometimes("shard.combined")
         names = sorted(by_name)
         held = await _held(store, names)
-        denials = dict(zip(names, await store.denials_of(names), strict=True))
-        redacted = dict(zip(names, await store.redactions_of(names), strict=True))
+        denials = dict(zip(names, await _in_slices(store.denials_of, names), strict=True))
+        redacted = dict(zip(names, await _in_slices(store.redactions_of, names), strict=True))
         now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
@@ -215,7 +240,7 @@ class Committer:
                 absorbed[name] = result
         writes = [result.write for result in absorbed.values() if result.write is not None]
         try:
-            change, is_kept = await self._keep(store, writes), True
+            change, is_kept = await self._find_room(store, writes), True
         except DiskFullError:
             sometimes("shard.full")
             change, is_kept = store.counts().change, False
@@ -236,10 +261,26 @@ class Committer:
             self._on_fault("merge", error)
             return None
 
+    async def _find_room(
+        self,
+        store: CertificateStore,
+        writes: Sequence[Write] = (),
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
+    ) -> int:
+        """Commit, on a full disk with what was kept in reserve."""
+        try:
+            return await self._keep(store, writes, records, redactions, marks)
+        except DiskFullError:
+            if not await self._make_room():
+                raise
+        return await self._keep(store, writes, records, redactions, marks)
+
     async def _keep(
         self,
         store: CertificateStore,
-        writes: Sequence[Write],
+        writes: Sequence[Write] = (),
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
         marks: Sequence[Mark] = (),
@@ -266,12 +307,23 @@ def _met(meeting: Meeting, policy: Policy, now: int) -> Absorbed:
     absorbed = absorb(held, incoming, policy, now, meeting.redacted)
     if absorbed.put is None:
         return absorbed
-    put = msgspec.structs.replace(absorbed.put, origin=incoming[0].origin)
+    cause, origin = incoming[0].cause, incoming[0].origin
+    put = msgspec.structs.replace(absorbed.put, cause=cause, origin=origin)
     return msgspec.structs.replace(absorbed, put=put)
 
 
+async def _in_slices(
+    read: Callable[[Sequence[Fingerprint]], Awaitable[list[T]]], names: Sequence[Fingerprint]
+) -> list[T]:
+    """What the store says of these names, asked so that others' reads find gaps to slip into."""
+    found: list[T] = []
+    for start in range(0, len(names), READ_SLICE):
+        found += await read(names[start : start + READ_SLICE])
+    return found
+
+
 async def _held(store: CertificateStore, names: Sequence[Fingerprint]) -> dict[Fingerprint, Held]:
-    versions = await store.get_whole(names)
+    versions = await _in_slices(store.get_whole, names)
     return {
         version.fingerprint: Held(version.digest, version.packets, version.aside)
         for version in versions

@@ -1,6 +1,7 @@
 """`index.db`: derived from the heap, disposable, rebuilt when it is missing or foreign.
 
-    done(seq)                      every heap row up to here is reflected
+    done(seq, is_settled)          every heap row up to here is reflected; and since an orderly end,
+                                   nothing was written here
     origin(heap, format)           the heap it was derived from, and by which rules
     key (k, h, seq, fp, md5, sks, source)   current versions in tree-key order; k is the tree key,
                                             h the hash of what is stored
@@ -23,7 +24,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from keygrove.errors import DamagedError
+from keygrove.errors import DamagedError, TooBroadError
 from keygrove.ports import SqlSession
 from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.heap import Tip
@@ -33,12 +34,15 @@ from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
 from keygrove.storage.term import Term
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-FORMAT = 4
+FORMAT = 5
 """To be raised with every change of this layout, or of what terms and words mean."""
+
+POSTINGS_MAX = 200_000
+"""Of all words of a search, in one shard: to look at them takes some 50 ms."""
 
 _SCHEMA = (
     "CREATE TABLE origin (heap BLOB NOT NULL, format INTEGER NOT NULL)",
-    "CREATE TABLE done (seq INTEGER NOT NULL)",
+    "CREATE TABLE done (seq INTEGER NOT NULL, is_settled INTEGER NOT NULL)",
     "CREATE TABLE key (k BLOB PRIMARY KEY, h BLOB NOT NULL, seq INTEGER NOT NULL,"
     " fp BLOB NOT NULL, md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE deny (k BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
@@ -48,7 +52,7 @@ _SCHEMA = (
     "(t, content='', detail=none, columnsize=0, tokenize=\"ascii tokenchars '-'\")",
     "CREATE TABLE stat (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE hour (start INTEGER PRIMARY KEY, inserted INTEGER, updated INTEGER)",
-    "INSERT INTO done VALUES (0)",
+    "INSERT INTO done VALUES (0, 0)",
     "INSERT INTO stat VALUES ('certificates', 0), ('packet_bytes', 0), ('denials', 0)",
 )
 
@@ -97,10 +101,20 @@ def origin(db: SqlSession, schema: str) -> Origin:
 
 
 def is_usable(db: SqlSession, tip: Tip) -> bool:
-    """Does it belong to the heap, and is it whole? If not, making it anew costs only time."""
-    return origin(db, "main").fits(tip) and db.execute("PRAGMA main.quick_check(1)").fetchone() == (
-        "ok",
-    )
+    """Does it belong to the heap, and is it whole? If not, making it anew costs only time.
+
+    Each page is looked at only where the last end was none in order: of a million certificates
+    that takes longer than all the rest of a start.
+    """
+    if not origin(db, "main").fits(tip):
+        return False
+    is_settled: int = db.execute("SELECT is_settled FROM done").fetchone()[0]
+    return bool(is_settled) or db.execute("PRAGMA main.quick_check(1)").fetchone() == ("ok",)
+
+
+def settle(db: SqlSession) -> None:
+    """Say that this is an end in order."""
+    db.execute("UPDATE done SET is_settled = 1")
 
 
 def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
@@ -129,6 +143,7 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     for statement in _STAGES:
         db.execute(statement)
     db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE done SET is_settled = 0")
     standing = [_standing(db, entries, table) for table in _PLACES]
     for entry in entries:
         held, denied, gone = (rows.get(entry.key, 0) for rows in standing)
@@ -223,7 +238,7 @@ def finish(db: SqlSession, done: int, change: Tally) -> None:
     )
     if change.hours:
         db.execute("DELETE FROM hour WHERE start < ?", (max(change.hours) - HOURS_KEPT * HOUR_S,))
-    db.execute("UPDATE done SET seq = ?", (done,))
+    db.execute("UPDATE done SET seq = ?, is_settled = 0", (done,))
     db.execute("COMMIT")
 
 
@@ -272,15 +287,30 @@ def source(db: SqlSession, key: bytes) -> bytes | None:
     return None if row is None else row[0]
 
 
-def search(db: SqlSession, words: Iterable[str], limit: int) -> list[Fingerprint]:
-    """The certificates that carry all of `words`. A word never reaches FTS5's own syntax."""
-    query = " ".join(f'"{word}"' for word in sorted(words))
+def search(
+    db: SqlSession, words: Sequence[str], limit: int, postings: int = POSTINGS_MAX
+) -> list[Fingerprint]:
+    """The certificates that carry all of `words`. A word never reaches FTS5's own syntax.
+
+    Raises:
+        TooBroadError: of several words there are more than so many `postings`. One word alone
+            is looked at until there are enough of it.
+    """
+    if len(words) > 1:
+        for word in words:
+            postings -= db.execute(_COUNT, (f'"{word}"', postings + 1)).fetchone()[0]
+            if postings < 0:
+                raise TooBroadError
+    query = " ".join(f'"{word}"' for word in words)
     rows = db.execute(
         "SELECT obj.fp FROM side.word JOIN obj ON obj.seq = word.rowid"
         " WHERE word.word MATCH ? LIMIT ?",
         (query, limit),
     )
     return [row[0] for row in rows.fetchall()]
+
+
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM side.word WHERE word.word MATCH ? LIMIT ?)"
 
 
 def _line(words: Iterable[str]) -> str:

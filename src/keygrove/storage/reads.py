@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, assert_never
 import anyio
 import msgspec
 
-from keygrove.errors import DamagedError, StartingError
+from keygrove.errors import DamagedError, StartingError, TooBroadError
 from keygrove.points import buggify, sometimes
 from keygrove.ports import Compute
 from keygrove.storage.cache import Answer, Cache, Form, Listing, Reading
@@ -18,12 +18,17 @@ from keygrove.storage.messages import (
     Find,
     GetRollbacks,
     GetStatus,
+    Outdated,
     Rollbacks,
     Search,
     ShardStatus,
     Sources,
     Starting,
+    TooBroad,
+    Trace,
+    Traced,
 )
+from keygrove.storage.proofs import Pins
 from keygrove.storage.store import CertificateStore, Opening
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.version import Version
@@ -33,8 +38,13 @@ from keygrove_protocols.openpgp.keys import Fingerprint
 LINGER_S = 0.05
 """As the disk may have it at any time."""
 
-LookUp: TypeAlias = Find | Search | Sources | GetRollbacks
+LookUp: TypeAlias = Find | Search | Sources | Trace | GetRollbacks
 """What only a store that is up can answer."""
+
+
+LookedUp: TypeAlias = (
+    tuple[Fingerprint, ...] | tuple[bytes | None, ...] | Traced | Outdated | Failed | Rollbacks
+)
 
 
 class ReadRequest(msgspec.Struct, frozen=True):
@@ -48,11 +58,16 @@ class Reads:
     """Answers look-ups, and puts what it found into the cache."""
 
     def __init__(
-        self, cache: Cache, answers: Compute, *, on_fault: Callable[[str, Exception], None]
+        self,
+        cache: Cache,
+        answers: Compute,
+        *,
+        on_fault: Callable[[str, Exception], None],
     ) -> None:
         self._cache = cache
         self._answers = answers
         self._on_fault = on_fault
+        self.pins = Pins()
 
     async def answer(
         self,
@@ -75,11 +90,14 @@ class Reads:
                 elif store is None:
                     read.reply_to.fail(Starting())
                 else:
-                    read.reply_to.send(await self._look_up(store, read.message, reading))
+                    try:
+                        read.reply_to.send(await self._look_up(store, read.message, reading))
+                    except TooBroadError:
+                        read.reply_to.fail(TooBroad())
 
     async def _look_up(
         self, store: CertificateStore, message: LookUp, reading: Reading
-    ) -> tuple[Fingerprint, ...] | tuple[bytes | None, ...] | Rollbacks:
+    ) -> LookedUp:
         match message:
             case Find(term, limit):
                 (names,) = await store.find([term], limit)
@@ -89,10 +107,19 @@ class Reads:
                 return await store.search(words, limit)
             case Sources(fingerprints):
                 return tuple(await store.sources(fingerprints))
+            case Trace():
+                return await self._trace(store, message)
             case GetRollbacks():
                 return Rollbacks(tuple(await store.history.rollbacks()))
             case _:
                 assert_never(message)
+
+    async def _trace(self, store: CertificateStore, message: Trace) -> Traced | Outdated | Failed:
+        try:
+            return await self.pins.trace(store, message)
+        except DamagedError as error:
+            self._on_fault("serve", error)
+            return Failed()
 
     async def _fetch(
         self,

@@ -10,21 +10,22 @@ a second of the actor's life, and are refused afterwards, but for what it can an
 """
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Protocol, TypeAlias
 
 import anyio
 
-from keygrove.errors import DiskFullError
+from keygrove.errors import DiskFullError, ReadOnlyError
 from keygrove.points import at_once
 from keygrove.storage.cache import NOT_HELD, Answer, Cache
 from keygrove.storage.committer import (
     AdminRequest,
+    ChangeRequest,
     Committer,
     Interlude,
+    MarkRequest,
     Means,
     MergeRequest,
-    Request,
 )
 from keygrove.storage.derive import digest_terms
 from keygrove.storage.messages import (
@@ -40,7 +41,9 @@ from keygrove.storage.messages import (
     Merge,
     Merged,
     NoSpace,
+    Outdated,
     Overloaded,
+    ReadOnly,
     Redact,
     Rehearse,
     Replace,
@@ -48,22 +51,25 @@ from keygrove.storage.messages import (
     Roll,
     Rollbacks,
     Search,
-    ShardApi,
     ShardStatus,
     Slots,
     Sources,
     Starting,
+    Trace,
+    Traced,
     Unknown,
     Unredact,
 )
 from keygrove.storage.reads import LookUp, ReadRequest, Reads
+from keygrove.storage.remembering import Remembering
 from keygrove.storage.rollback import Rehearsal, Rollback
 from keygrove.storage.roller import ROLLS_MAX, Roller, RollRequest, Work
+from keygrove.storage.space import SPACE, SpaceApi, make_room
 from keygrove.storage.store import CertificateStore, Counts, Opening, Progress
 from keygrove.storage.term import Term
 from keygrove.storage.waiting import Waiting
 from keygrove.storage.write import Write, held_by
-from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, Shutdown, on
+from keygrove_actors import DEFER, Ctx, Defer, Normal, Reason, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 READS_MAX = 10_000
@@ -94,10 +100,9 @@ class Watcher(Protocol):
         ...
 
 
-class Shard(Actor[ShardApi]):
+class Shard(Remembering):
     """Serves one store. `open_store` runs anew at each start."""
 
-    _ctx: Ctx
     _opening: Opening
 
     def __init__(
@@ -108,30 +113,37 @@ class Shard(Actor[ShardApi]):
         cache_bytes: int,
         watcher: Watcher,
     ) -> None:
+        super().__init__()
         self._open_store = open_store
         self._watcher = watcher
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes, means.clock.elapsed)
         self._reads: Waiting[ReadRequest] = Waiting(READS_MAX)
         self._reader = Reads(self._cache, means.answers, on_fault=watcher.fault)
-        self._merges: Waiting[Request] = Waiting(MERGES_MAX)
+        self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
         self._rolls: Waiting[RollRequest] = Waiting(ROLLS_MAX)
         self._roller = Roller(means, self._between)
         self._is_patient = True
         self._is_committing = False
-        self._committer = Committer(means, on_fault=watcher.fault, on_change=self._forget)
+        self._committer = Committer(
+            means,
+            on_fault=self._on_fault,
+            on_change=self._forget,
+            make_room=lambda: make_room(self._ctx.whereis(SPACE, SpaceApi)),
+        )
 
     async def init(self, ctx: Ctx) -> None:
         """Open the store's files and start the tasks."""
         self._ctx = ctx
         self._idle = anyio.Event()
-        self._up = anyio.Event()
+        self._up, self._writable = anyio.Event(), anyio.Event()
         self._opening = await ctx.enter(self._open_store())
         ctx.start_soon(self._bring_up)
         ctx.start_soon(self._tell_progress)
         ctx.start_soon(self._read_forever)
         ctx.start_soon(self._commit_forever)
         ctx.start_soon(self._roll_forever)
+        ctx.start_soon(self._look_back)
 
     async def terminate(self, reason: Reason) -> None:
         """At an orderly end, commit what is queued and bring the index up."""
@@ -169,12 +181,16 @@ class Shard(Actor[ShardApi]):
         return self._put_off_read(message)
 
     @on(GetSlots)
-    def get_slots(self, _: GetSlots) -> Slots:
+    def get_slots(self, message: GetSlots) -> Slots:
         """At once: the tree is in memory."""
         if self._store is None:
             raise Starting().error()
-        head = self._store.head()
-        return Slots(head.change, head.size, self._store.tree().slots())
+        return self._reader.pins.slots(self._store, keep=message.keep)
+
+    @on(Trace)
+    def trace(self, message: Trace) -> Traced | Outdated | Failed | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
 
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
@@ -239,7 +255,9 @@ class Shard(Actor[ShardApi]):
             cache_negative_hits=self._cache.negative_hits,
             cache_misses=self._cache.misses,
             cache_evictions=self._cache.evictions,
+            pinned_trees=0 if store is None else store.history.pins(),
             starting=self._opening.progress() if store is None else None,
+            is_read_only=store is not None and store.is_read_only,
         )
 
     def _put_off_read(self, message: Fetch | LookUp | GetStatus) -> Defer:
@@ -248,23 +266,35 @@ class Shard(Actor[ShardApi]):
         return DEFER
 
     def _put_off_roll(self, message: Roll | Rehearse) -> Defer:
+        if self._store is not None and self._store.is_read_only:
+            raise ReadOnly().error()
         if not self._rolls.put(RollRequest(message, self._ctx.reply_to)):
             raise Overloaded().error()
         return DEFER
 
-    def _put_off_change(self, request: MergeRequest | AdminRequest) -> Defer:
+    def _put_off_change(self, request: MergeRequest | AdminRequest | MarkRequest) -> Defer:
         if not self._merges.put(request):
             raise Overloaded().error()
         return DEFER
 
     async def _bring_up(self) -> None:
-        while self._store is None:
+        """And keep it up. On a read-only disk, open it anew when that can be written."""
+        async with AsyncExitStack() as opened:
+            while True:
+                with suppress(ReadOnlyError):
+                    self._store = await self._finish()
+                    self._up.set()
+                    if not self._store.is_read_only:
+                        self._writable.set()
+                    await self._store.upkeep()
+                self._opening = await opened.enter_async_context(self._open_store())
+
+    async def _finish(self) -> CertificateStore:
+        while True:
             try:
-                self._store = await self._opening.finish()
+                return await self._opening.finish()
             except DiskFullError:
                 await anyio.sleep(RETRY_S)
-        self._up.set()
-        await self._store.upkeep()
 
     async def _tell_progress(self) -> None:
         """Of a store that takes long only."""
@@ -288,13 +318,17 @@ class Shard(Actor[ShardApi]):
             reads = await self._reads.take(at_once("shard.read", READ_BATCH))
             await self._reader.answer(reads, self._store, self._opening, self._status)
 
+    async def _look_back(self) -> None:
+        await self._wait_up(PATIENCE_S)
+        await self._look_back_forever()
+
     async def _commit_forever(self) -> None:
         await self._wait_up(PATIENCE_S)
         while True:
             merges = await self._merges.take(at_once("shard.commit", MERGE_BATCH))
             self._is_committing = True
             try:
-                if self._store is None:
+                if self._store is None or self._store.is_read_only:
                     self._refuse(merges)
                 else:
                     await self._committer.commit(self._store, merges)
@@ -306,7 +340,7 @@ class Shard(Actor[ShardApi]):
                 self._idle.set()
 
     async def _roll_forever(self) -> None:
-        await self._up.wait()
+        await self._writable.wait()
         assert self._store is not None
         await self._roller.serve(self._store, self._rolls)
 
@@ -333,12 +367,17 @@ class Shard(Actor[ShardApi]):
             terms = held.terms | digest_terms(held.digest, held.sks_digest)
         self._cache.invalidate(write.fingerprint, terms)
 
-    def _refuse(self, requests: list[Request]) -> None:
+    def _on_fault(self, where: str, error: Exception) -> None:
+        self._watcher.fault(where, error)
+
+    def _refuse(self, requests: list[ChangeRequest]) -> None:
         """There is nothing yet to change."""
-        lacks_room = self._opening.progress().lacks_room
+        progress = self._opening.progress()
         for request in requests:
-            assert not isinstance(request, Interlude), "the store is up where one is asked for"
-            if lacks_room:
+            assert not isinstance(request, Interlude), "they begin with a store that can be written"
+            if progress.is_read_only:
+                request.reply_to.fail(ReadOnly())
+            elif progress.lacks_room:
                 request.reply_to.send(NoSpace())
             else:
                 request.reply_to.fail(Starting())

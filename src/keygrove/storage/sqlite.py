@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from keygrove.errors import ReadOnlyError, StoreError
 from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index, ledger, versions
@@ -19,6 +20,7 @@ from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.follower import Follower
+from keygrove.storage.growing import grow
 from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.merkle import Tree
 from keygrove.storage.overlay import Entry
@@ -63,6 +65,11 @@ class SqliteStore:
             reader, follower.overlay, seq=lambda: self._seq, tip=self._tip
         )
 
+    @property
+    def is_read_only(self) -> bool:
+        """See `store.CertificateStore`."""
+        return self._writer is None
+
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
@@ -106,7 +113,8 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         if not words:
             return ()
-        found = await self._with_overlay(lambda db, stale: index.search(db, words, limit + stale))
+        ordered = sorted(words)
+        found = await self._with_overlay(lambda db, stale: index.search(db, ordered, limit + stale))
         new = {entry.fingerprint for entry in self._overlay.search(words)}
         return self._fresh(found, new, limit)
 
@@ -145,11 +153,12 @@ class SqliteStore:
         marks: Sequence[Mark] = (),
     ) -> int:
         """See `store.CertificateStore`."""
-        assert self._writer is not None, "a store opened read-only takes no commits"
+        if self._writer is None:
+            raise ReadOnlyError("heap.db")
         assert self._tree is not None
         await self._follower.room()
         await self._checkpoint()
-        places = await self._places([write.fingerprint for write in writes])
+        places = await self._places([write.fingerprint for write in writes]) if writes else []
         change = self._head.change + 1
         rows = [
             (row_of(write, self._seq + 1 + at, change, place), place)
@@ -174,7 +183,7 @@ class SqliteStore:
         self._head, self._tree = head, tree
         self._follower.add(rows, writes)
         if any(isinstance(mark, Snapshot) and mark.change is None for mark in marks):
-            self._history.pin(self._tip())
+            self._history.pin(Pin(head, seq, tree))
         self._log_bytes += sum(row.size for row, _ in rows)
         return change
 
@@ -229,12 +238,21 @@ class SqliteStore:
 
     async def settle(self) -> None:
         """See `store.CertificateStore`."""
-        assert self._writer is not None, "a store opened read-only has nothing to settle"
+        if self._writer is None:
+            return
         await self._follower.settle()
         await self._writer.run(heap.empty_log)
 
-    def _tip(self) -> Pin:
-        return Pin(self._head, self._seq, self.tree())
+    async def _tip(self) -> Pin:
+        if self._tree is None:  # opened read-only: few ask for it
+            tree = await grow(self._reader, self._overlay)
+            if tree.root != self._head.root:
+                raise StoreError(
+                    "a shard's index and its heap do not agree: try again if a server writes them "
+                    "now, or run keygrove fsck"
+                )
+            self._tree = tree
+        return Pin(self._head, self._seq, self._tree)
 
     async def _checkpoint(self) -> None:
         """Before a commit, never after: one that is durable must not fail for want of room."""

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from keygrove.cluster.placement import Placement
+from keygrove.cluster.rollbacks import snapshot_of
 from keygrove.errors import DataDirError
 from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.rollback import Rollback, Selector, Stage, Toll
@@ -43,7 +44,7 @@ async def mark(stores: Sequence[SqliteStore], *marks: Mark) -> None:
 
 
 async def test_a_rollback_is_kept_with_the_changes_behind_its_snapshot(tmp_path: Path) -> None:
-    before = Snapshot(ROLLBACK.snapshot, b"", CREATED)
+    before = Snapshot(snapshot_of(ROLLBACK.name), b"", CREATED)
     async with opened(tmp_path, 2) as stores:
         await put_all(stores)
         await mark(stores, before)
