@@ -41,7 +41,7 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How certificates are kept."""
 
     shards: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
-    """Fixed once the store holds something."""
+    """`keygrove reshard` changes it once the store holds something."""
     cache_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] = 64 * MIB
     """For all shards together; 0 caches nothing."""
     durability: Literal["full", "relaxed"] = "full"

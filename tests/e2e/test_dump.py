@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import zstandard
 from tests.e2e.conftest import (
     DEBIAN_KEYRING,
     Ended,
+    Servers,
     keygrove,
     make_certificate,
     needs,
@@ -62,6 +64,27 @@ def test_a_dump_that_is_loaded_is_dumped_the_same(data: Path, tmp_path: Path) ->
     load(tmp_path / "other", *files, shards=3)
     again = dump(tmp_path / "other", tmp_path / "again", "--count", "10")
     assert again.files == first.files
+
+
+def test_a_load_of_a_dump_has_the_same_digests_less_what_is_denied(
+    data: Path, tmp_path: Path, servers: Servers
+) -> None:
+    copied = shutil.copytree(data, tmp_path / "data")
+    server = servers.start(data=copied)
+    denied = make_certificate("dump 7", []).fingerprint
+    assert keygrove("admin", "block", "--data", copied, denied).status == 0
+    assert server.stop() == 0
+    dump(copied, tmp_path / "out")
+    load(tmp_path / "other", *(tmp_path / "out").glob("*.pgp"))
+    of_all, of_both = digests(data), digests(copied)
+    assert of_both == digests(tmp_path / "other")
+    assert of_both < of_all
+    assert len(of_all - of_both) == 1
+
+
+def digests(data: Path) -> set[str]:
+    """The SKS digests of a store."""
+    return set(keygrove("digests", "--data", data).out.split())
 
 
 def test_the_metadata_count_the_files_and_certificates_and_name_the_checksums(

@@ -16,7 +16,17 @@ from typing import Final, Protocol
 import msgspec
 
 from keygrove_bench.report import Report, Row, aimed, load_average, report, row
-from keygrove_bench.storage import cache, loop, proof, put, rollback, snapshots, start, tree
+from keygrove_bench.storage import (
+    backup,
+    cache,
+    loop,
+    proof,
+    put,
+    rollback,
+    snapshots,
+    start,
+    tree,
+)
 
 SLACK: Final = 1.15
 RATIOS: Final = Path(__file__).with_name("ratios.toml")
@@ -49,6 +59,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "start": start.rows,
     "loop": loop.rows,
     "cache": cache.rows,
+    "backup": backup.rows,
     "proof": proof.rows,
     "rollback": rollback.rows,
 }

@@ -1,5 +1,8 @@
 """The consoles: data goes to stdout, all that is for people's eyes to stderr."""
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -42,3 +45,17 @@ def byte_progress() -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+@contextmanager
+def bytes_told(total: int) -> Generator[Callable[[str, int], None], None, None]:
+    """A bar, and whom to tell what is done now and how many octets of it more."""
+    with byte_progress() as progress:
+        task = progress.add_task("", total=total, done="")
+
+        def tell(what: str, more: int) -> None:
+            progress.update(task, advance=more)
+            if what:
+                progress.update(task, description=what)
+
+        yield tell

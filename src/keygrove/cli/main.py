@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from keygrove.cli.admin import admin
+from keygrove.cli.backup import backup, restore
 from keygrove.cli.config import config
 from keygrove.cli.digests import digests
 from keygrove.cli.dump import dump
@@ -13,6 +14,7 @@ from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
 from keygrove.cli.proof import proof
+from keygrove.cli.reshard import reshard
 from keygrove.cli.rollback import rollback
 from keygrove.cli.serve import serve
 from keygrove.cli.snapshot import snapshot
@@ -74,6 +76,9 @@ for verb in (
     load,
     dump,
     digests,
+    backup,
+    restore,
+    reshard,
     inspect_files,
     status,
     proof,

@@ -10,7 +10,7 @@ from keygrove.ports import SqlSession
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.rollback import Rollback
-from keygrove.storage.write import Redacted
+from keygrove.storage.write import Redacted, Redaction
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import PART_HASH_OCTETS, PartHash
 
@@ -20,6 +20,14 @@ def redacted(db: SqlSession, fingerprint: Fingerprint) -> Redacted:
     rows = db.execute("SELECT origin, ids FROM redact WHERE fp = ? ORDER BY seq", (fingerprint,))
     newest: dict[str, bytes] = dict(rows.fetchall())
     return Redacted({origin: _split(ids) for origin, ids in newest.items() if ids})
+
+
+def redactions(db: SqlSession) -> list[tuple[int, Redaction]]:
+    """All that ever were written, oldest first, each behind the number of its commit."""
+    rows = db.execute("SELECT n, fp, ids, at, origin FROM redact ORDER BY seq").fetchall()
+    return [
+        (n, Redaction(Fingerprint(fp), _split(ids), at, origin)) for n, fp, ids, at, origin in rows
+    ]
 
 
 def _split(ids: bytes) -> frozenset[PartHash]:

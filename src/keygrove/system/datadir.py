@@ -8,11 +8,15 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from keygrove.cluster.signing import KEY_FILE
 from keygrove.errors import DataDirError
+from keygrove.system import replacing
+from keygrove.system.replacing import SHARD_FOLDER
 
 LOCK = "lock"
 CONTROL = "control.sock"
-SHARD_FOLDER = "shard-"
+PRECIOUS = (KEY_FILE,)
+"""Files that nothing can make again, beside the shards; each is there or not."""
 
 
 def make_folder(path: Path, mode: int = 0o700) -> None:
@@ -41,6 +45,8 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
 def owned(root: Path, command: str) -> Generator[None, None, None]:
     """Be the one process that writes below `root`, while the block runs.
 
+    If another was broken off while it replaced the shards, that is finished first.
+
     Raises:
         DataDirError: another process is, or the directory cannot be made; it says which.
     """
@@ -53,6 +59,7 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
         ) from error
     try:
         _take(lock, root)
+        _finish(root)
         # The name is a courtesy to whoever finds it locked: a full disk must not stop us.
         with suppress(OSError):
             os.truncate(lock, 0)
@@ -89,6 +96,16 @@ def _take(lock: int, root: Path) -> None:
         ) from None
 
 
+def _finish(root: Path) -> None:
+    try:
+        replacing.finish(root)
+    except OSError as error:
+        raise DataDirError(
+            f"the shards in {root} were to be replaced, and that cannot be finished: "
+            f"{error.strerror}: {error.filename}"
+        ) from error
+
+
 def check_shards(root: Path, shards: int) -> None:
     """Refuse a shard count that differs from what the directory already holds.
 
@@ -99,7 +116,7 @@ def check_shards(root: Path, shards: int) -> None:
     if held not in {0, shards}:
         raise DataDirError(
             f"the data directory {root} was made with shards = {held}, not {shards}: "
-            f"set [storage] shards = {held}"
+            f"set [storage] shards = {held}, or run keygrove reshard --shards {shards}"
         )
 
 
@@ -109,8 +126,19 @@ def count_shards(root: Path) -> int:
     Each of its heaps knows. Where none can be asked, folders are counted.
 
     Raises:
-        DataDirError: it cannot be looked into.
+        DataDirError: it cannot be looked into, or what is to be there is not there yet.
     """
+    replacing.ensure_settled(root)
+    held = _count(root)
+    if not held and replacing.is_broken_off(root):
+        raise DataDirError(
+            f"a restore into {root} was broken off: run keygrove restore again, or remove "
+            f"{root / replacing.UNFINISHED} to begin empty"
+        )
+    return held
+
+
+def _count(root: Path) -> int:
     try:
         told = [_told_by(heap) for heap in root.glob(f"{SHARD_FOLDER}*/heap.db")]
         known = [number for number in told if number is not None]

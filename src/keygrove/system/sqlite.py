@@ -12,8 +12,8 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import quote
@@ -167,6 +167,27 @@ def _connect(
         db.close()
         raise
     return db
+
+
+@contextmanager
+def session(
+    path: Path, *, writable: bool = False, is_still: bool = False
+) -> Generator[sqlite3.Connection, None, None]:
+    """A file on the caller's own thread, for commands that have nothing else to do meanwhile.
+
+    Args:
+        is_still: nobody writes it, and it has no log: nothing is made beside it.
+
+    Raises:
+        DiskFullError: the disk is full.
+        StoreError: SQLite cannot go on with this file.
+    """
+    try:
+        options = _AS_IT_IS if is_still else "" if writable else _as_it_is(path)
+        with closing(_connect(path, None, writable=writable, options=options)) as db:
+            yield db
+    except sqlite3.DatabaseError as error:
+        raise _told(path, error) from error
 
 
 def _as_it_is(path: Path) -> str:
