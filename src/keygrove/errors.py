@@ -34,6 +34,16 @@ class DataDirError(KeygroveError):
     """The data directory cannot be used, now or at all."""
 
 
+class InUseError(DataDirError):
+    """Another process writes in the data directory."""
+
+    def __init__(self, root: str, holder: str) -> None:
+        super().__init__(
+            f"the data directory {root} is in use by {holder}: stop it first, "
+            "or choose another with --data"
+        )
+
+
 class StoreError(KeygroveError):
     """A shard's files are not what this program can work with."""
 

@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     TaskProgressColumn,
     TextColumn,
@@ -38,6 +39,19 @@ def byte_progress() -> Progress:
         TaskProgressColumn(),
         TransferSpeedColumn(),
         TextColumn("{task.fields[done]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def step_progress() -> Progress:
+    """A bar for steps that are counted in things of their own; silent in a pipe."""
+    console = err()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
         disable=not console.is_terminal,

@@ -9,6 +9,7 @@ from keygrove.cli.admin import admin
 from keygrove.cli.config import config
 from keygrove.cli.digests import digests
 from keygrove.cli.dump import dump
+from keygrove.cli.fsck import fsck
 from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
@@ -66,5 +67,5 @@ def main() -> None:
     """Run and look after an OpenPGP keyserver."""
 
 
-for verb in (serve, load, dump, digests, inspect_files, status, admin, config, version):
+for verb in (serve, load, dump, digests, inspect_files, status, fsck, admin, config, version):
     main.add_command(verb)

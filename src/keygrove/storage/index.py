@@ -263,5 +263,14 @@ def search(db: SqlSession, words: Iterable[str], limit: int) -> list[Fingerprint
     return [row[0] for row in rows.fetchall()]
 
 
+def has_words(db: SqlSession, seq: int, words: Iterable[str]) -> bool:
+    """Is the version of that row found by all of these words?"""
+    query = " ".join(f'"{word}"' for word in sorted(words))
+    row = db.execute(
+        "SELECT 1 FROM side.word WHERE word.word MATCH ? AND word.rowid = ?", (query, seq)
+    ).fetchone()
+    return row is not None
+
+
 def _line(words: Iterable[str]) -> str:
     return " ".join(sorted(words))

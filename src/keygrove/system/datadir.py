@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from keygrove.errors import DataDirError
+from keygrove.errors import DataDirError, InUseError
 
 LOCK = "lock"
 CONTROL = "control.sock"
@@ -42,7 +42,8 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
     """Be the one process that writes below `root`, while the block runs.
 
     Raises:
-        DataDirError: another process is, or the directory cannot be made; it says which.
+        InUseError: another process is; it says which.
+        DataDirError: the directory cannot be made.
     """
     try:
         make_folder(root)
@@ -70,10 +71,7 @@ def _take(lock: int, root: Path) -> None:
     except BlockingIOError:
         pid, _, command = os.pread(lock, 200, 0).decode(errors="replace").strip().partition(" ")
         holder = f"{command} (process {pid})" if command else "another process"
-        raise DataDirError(
-            f"the data directory {root} is in use by {holder}: stop it first, "
-            "or choose another with --data"
-        ) from None
+        raise InUseError(str(root), holder) from None
 
 
 def check_shards(root: Path, shards: int) -> None:
