@@ -26,7 +26,7 @@ from keygrove.storage.write import Denial, Lift, Put, Redaction
 from keygrove.system.rawfiles import RawFiles
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import made, put_of, with_aside
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 HOME = Home("shard-0", "0/1", bytes(16))
 NAMES = ("heap.db", "heap.db-wal", "index.db", "index.db-wal")
@@ -89,7 +89,7 @@ async def make(root: Path, *, is_stopped: bool) -> None:
         first, second = some[0], some[1].fingerprint
         name, reason = first.fingerprint, "spam"
         record = Record(None, Action.DENY, Effect.DONE, name, reason, 5, bytes(8))
-        hidden = Redaction(second, frozenset([UserIdHash(bytes(32))]), 5)
+        hidden = Redaction(second, frozenset([PartHash(bytes(32))]), 5)
         denial = Denial(name, reason, 5, (first.digest,))
         await store.commit([denial], [record], [hidden], [Snapshot("before", b"", 7)])
         await store.commit([Lift(second, 6)])

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
+from keygrove.errors import DamagedError
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import History
@@ -18,12 +19,12 @@ from keygrove.storage.store import (
     Opening,
     Page,
     Progress,
+    Scrubbed,
 )
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Redaction, Write
+from keygrove.storage.write import Denial, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
 
 Hook: TypeAlias = Callable[[str], Awaitable[None]]
 """Told the name of an operation. It may wait, and it may raise."""
@@ -47,11 +48,16 @@ class Notes:
 
     def __init__(self) -> None:
         self.faults: list[tuple[str, Exception]] = []
+        self.damage: list[tuple[str, DamagedError]] = []
         self.told: list[tuple[str, Progress | None]] = []
 
     def fault(self, where: str, error: Exception) -> None:
         """See `shard.Watcher`."""
         self.faults.append((where, error))
+
+    def damaged(self, shard: str, error: DamagedError) -> None:
+        """See `shard.Watcher`."""
+        self.damage.append((shard, error))
 
     def progress(self, shard: str, progress: Progress | None) -> None:
         """See `shard.Watcher`."""
@@ -109,9 +115,7 @@ class HookedStore:
         await self.before("are recorded")
         return await self._store.are_recorded(requests)
 
-    async def redactions_of(
-        self, fingerprints: Sequence[Fingerprint]
-    ) -> list[frozenset[UserIdHash]]:
+    async def redactions_of(self, fingerprints: Sequence[Fingerprint]) -> list[Redacted]:
         """See `store.CertificateStore`."""
         await self.before("redactions of")
         return await self._store.redactions_of(fingerprints)
@@ -170,6 +174,11 @@ class HookedStore:
         """See `store.CertificateStore`."""
         await self.before("upkeep")
         await self._store.upkeep()
+
+    async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
+        """See `store.CertificateStore`."""
+        await self.before("scrub")
+        await self._store.scrub(tell)
 
     async def settle(self) -> None:
         """See `store.CertificateStore`."""

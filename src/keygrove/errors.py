@@ -49,7 +49,7 @@ class StoreError(KeygroveError):
 
 
 class DamagedError(StoreError):
-    """A page of a shard's files is not what was written there."""
+    """What is in a shard's files is not what was written there."""
 
 
 class HistoryError(KeygroveError):

@@ -8,7 +8,7 @@ import anyio
 import msgspec
 
 from keygrove.cluster.router import shard_name
-from keygrove.errors import NodeStartError, NodeStopError
+from keygrove.errors import DamagedError, NodeStartError, NodeStopError
 from keygrove.http.app import hkp_app, metrics_app
 from keygrove.http.asgi import Observer, Shared
 from keygrove.http.control import LISTENER, About, control_app
@@ -125,6 +125,10 @@ class _Telemetry(Observer):
         self._metrics.refused(refusal)
         self._log.refused(refusal)
 
+    def damaged(self, shard: str, error: DamagedError) -> None:
+        """See `shard.Watcher`."""
+        self._log.damaged(shard, error)
+
     def progress(self, shard: str, progress: Progress | None) -> None:
         """See `shard.Watcher`."""
         if progress is None:
@@ -210,6 +214,7 @@ def sqlite_stores(settings: Settings, ports: Ports) -> list[OpenStore]:
             Home(shard_name(at), f"{at}/{number}", ports.entropy.token(16)),
             turns,
             durable=settings.storage.durability == "full",
+            scrub_bytes_per_s=settings.storage.scrub_bytes_per_s // number,
         )
         for at in range(number)
     ]

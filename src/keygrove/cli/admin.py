@@ -30,7 +30,7 @@ from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, group
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.packets import split
-from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash
+from keygrove_protocols.openpgp.redaction import PartHash, user_id_hash
 
 DONE = frozenset({200, 409})
 """What the server says to requests that it understood; 409 if there was nothing to do."""
@@ -184,7 +184,7 @@ _redaction_command(
 )
 
 
-def _hashes(user_ids: Sequence[str]) -> list[UserIdHash]:
+def _hashes(user_ids: Sequence[str]) -> list[PartHash]:
     """What names them. Octets that are no UTF-8 are those of the command line."""
     return [user_id_hash(os.fsencode(text)) for text in user_ids]
 
@@ -220,7 +220,7 @@ async def _order(
     action: LocalAction,
     fingerprints: Sequence[str],
     reason: str,
-    user_ids: Sequence[UserIdHash] = (),
+    user_ids: Sequence[PartHash] = (),
 ) -> Report:
     asked = {
         "action": action,

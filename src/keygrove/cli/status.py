@@ -21,6 +21,8 @@ from keygrove.storage.messages import ShardStatus
 from keygrove_actors import Node
 from keygrove_actors.census import Snapshot
 
+CHECK_IT = "stop the server, and run `keygrove fsck`"
+
 
 @click.command("status", short_help="Ask the running server how it is.")
 @common
@@ -66,6 +68,8 @@ def _show(status: Status[Node]) -> None:
     for number, shard in enumerate(status.shards):
         if shard is not None and shard.starting is not None:
             screen.print(f"shard {number} is {shard.starting}")
+        if shard is not None and shard.damaged_rows:
+            err().print(f"shard {number} is damaged in {shard.damaged_rows} places: {CHECK_IT}")
     screen.print(status.tree.text())
     for key in status.admin_keys_not_held:
         err().print(f"admin.keys: {key} is not held here: {SUBMIT_IT}")
@@ -73,7 +77,7 @@ def _show(status: Status[Node]) -> None:
 
 def _table(shards: Sequence[ShardStatus | None], *, is_plain: bool) -> Table:
     table = Table("shard", box=None if is_plain else rich.box.SIMPLE, pad_edge=False)
-    for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "hits", "misses"):
+    for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "look-ups", "hits"):
         table.add_column(name, justify="right", no_wrap=True)
     for number, shard in enumerate(shards):
         if shard is None:
@@ -89,7 +93,12 @@ def _table(shards: Sequence[ShardStatus | None], *, is_plain: bool) -> Table:
             f"{shard.counts.change:,}",
             f"{shard.waiting_reads + shard.waiting_merges:,}",
             f"{shard.cache_bytes / (1 << 20):.1f}",
-            f"{shard.cache_hits:,}",
-            f"{shard.cache_misses:,}",
+            f"{shard.cache_hits + shard.cache_misses:,}",
+            _rate(shard.cache_hits, shard.cache_misses),
         )
     return table
+
+
+def _rate(hits: int, misses: int) -> str:
+    """Of all look-ups, how many the cache answered."""
+    return f"{100 * hits / (hits + misses):.1f} %" if hits + misses else ""

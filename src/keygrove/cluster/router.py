@@ -40,7 +40,7 @@ from keygrove.storage.term import Term
 from keygrove.storage.write import Put
 from keygrove_actors import ActorError, Call, Ref
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -147,13 +147,13 @@ class Router:
         return await self._administer(Replace(put.fingerprint, put, order))
 
     async def redact(
-        self, fingerprint: Fingerprint, user_ids: frozenset[UserIdHash], order: Order
+        self, fingerprint: Fingerprint, user_ids: frozenset[PartHash], order: Order
     ) -> Administered | Replayed | NoSpace | Failed:
         """Remove user IDs, and take them no more; it is durable when this returns."""
         return await self._administer(Redact(fingerprint, user_ids, order))
 
     async def unredact(
-        self, fingerprint: Fingerprint, user_ids: frozenset[UserIdHash], order: Order
+        self, fingerprint: Fingerprint, user_ids: frozenset[PartHash], order: Order
     ) -> Administered | Replayed | NoSpace | Failed:
         """Take user IDs again; it is durable when this returns."""
         return await self._administer(Unredact(fingerprint, user_ids, order))

@@ -59,7 +59,12 @@ class Probes:
         ]
         if starting:
             return _not_ready("; ".join(starting))
-        return Response(200, self._text.encode())
+        damaged = [
+            f"damaged: {shard_name(number)}, in {status.damaged_rows} places: run keygrove fsck\n"
+            for number, status in enumerate(statuses)
+            if status.damaged_rows
+        ]
+        return Response(200, (self._text + "".join(damaged)).encode())
 
 
 def _not_ready(why: str) -> Response:
@@ -147,9 +152,14 @@ def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
             committed=status.committed,
             waiting_reads=status.waiting_reads,
             waiting_merges=status.waiting_merges,
+            damaged_rows=status.damaged_rows,
+            damaged_requests=status.damaged_requests,
+            scrubbed_row=status.scrubbed,
             cache_bytes=status.cache_bytes,
             cache_hits=status.cache_hits,
+            cache_negative_hits=status.cache_negative_hits,
             cache_misses=status.cache_misses,
+            cache_evictions=status.cache_evictions,
         )
         for number, status in enumerate(statuses)
         if status is not None and status.starting is None

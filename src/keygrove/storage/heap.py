@@ -7,8 +7,10 @@
                                (merkle) after it, the number of certificates, when, in seconds
                                UTC, and its last row of obj
     snapshot(name, n, root, at, sum)        see mark.Snapshot
+    rollback(name, v, sum)                  see rollback.Rollback, in MessagePack
     audit (seq, n, who, action, effect, fp, reason, at, nonce, sum)   see audit.Record
-    redact(seq, n, fp, at, ids, sum)        see write.Redaction: the newest of a fingerprint counts
+    redact(seq, n, fp, origin, at, ids, sum)   see write.Redaction: of those with one fingerprint
+                               and origin the newest row counts
 
 `seq` numbers rows, `n` numbers commits; `op` is rows.Op; `k` is the tree key, `fp` the
 fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names the input that
@@ -56,12 +58,14 @@ SCHEMA = (
     " at INTEGER NOT NULL, seq INTEGER NOT NULL, sum BLOB NOT NULL)",
     "CREATE TABLE snapshot (name TEXT PRIMARY KEY, n INTEGER NOT NULL, root BLOB NOT NULL,"
     " at INTEGER NOT NULL, sum BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE rollback (name TEXT PRIMARY KEY, v BLOB NOT NULL, sum BLOB NOT NULL)"
+    " WITHOUT ROWID",
     # A second row for the same request is refused by the file itself.
     "CREATE TABLE audit (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, who BLOB,"
     " action INTEGER NOT NULL, effect INTEGER NOT NULL, fp BLOB NOT NULL, reason TEXT NOT NULL,"
     " at INTEGER NOT NULL, nonce BLOB NOT NULL, sum BLOB NOT NULL, UNIQUE (fp, nonce))",
     "CREATE TABLE redact (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, fp BLOB NOT NULL,"
-    " at INTEGER NOT NULL, ids BLOB NOT NULL, sum BLOB NOT NULL)",
+    " origin TEXT NOT NULL, at INTEGER NOT NULL, ids BLOB NOT NULL, sum BLOB NOT NULL)",
     "CREATE INDEX redact_fp ON redact (fp)",
 )
 
@@ -193,6 +197,9 @@ def place(db: SqlSession, seq: int) -> Place:
         raise DamagedError(f"heap.db is damaged: row {seq}; run keygrove fsck") from error
 
 
+_WRITTEN = "SELECT (SELECT v FROM meta WHERE k = 'epoch'), coalesce((SELECT max(n) FROM head), 0)"
+
+
 class Epoch(msgspec.Struct, frozen=True):
     """Who writes: the first commit of each writer gives the heap an epoch of its own."""
 
@@ -221,11 +228,13 @@ def append(db: SqlSession, commit: Commit) -> None:
     """Write a commit: on the disk when this returns, if the connection is durable.
 
     Raises:
-        FencedError: another opened the heap to write it since; nothing was written.
+        FencedError: another wrote the heap since it was read; nothing was written.
     """
     n, root, size = msgspec.structs.astuple(commit.head)
     db.execute("BEGIN IMMEDIATE")
-    if db.execute("SELECT v FROM meta WHERE k = 'epoch'").fetchone() != (commit.epoch.found,):
+    # One that was opened before the other's last commit, and has not written yet, would find
+    # its epoch in order, and lay its rows over those.
+    if db.execute(_WRITTEN).fetchone() != (commit.epoch.found, n - 1):
         db.execute("ROLLBACK")
         raise FencedError
     if commit.epoch.own != commit.epoch.found:

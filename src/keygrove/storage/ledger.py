@@ -8,13 +8,14 @@ from collections.abc import Iterable
 import msgspec
 
 from keygrove.errors import DamagedError
-from keygrove.ports import SqlSession
+from keygrove.ports import SqlSession, SqlValue
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
+from keygrove.storage.rollback import Rollback
 from keygrove.storage.rows import seal
-from keygrove.storage.write import Redaction
+from keygrove.storage.write import Redacted, Redaction
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import USER_ID_HASH_OCTETS, UserIdHash
+from keygrove_protocols.openpgp.redaction import PART_HASH_OCTETS, PartHash
 
 
 def record(db: SqlSession, some: Iterable[Record], change: int) -> None:
@@ -31,27 +32,32 @@ def record(db: SqlSession, some: Iterable[Record], change: int) -> None:
 
 def redact(db: SqlSession, some: Iterable[Redaction], change: int) -> None:
     """Write redactions, within the transaction of the commit with that number."""
-    rows = [(change, r.fingerprint, r.at, b"".join(sorted(r.user_ids))) for r in some]
+    rows = [(change, r.fingerprint, r.origin, r.at, b"".join(sorted(r.parts))) for r in some]
     db.executemany(
-        "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?, ?)", [(*row, seal(row)) for row in rows]
+        "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?, ?, ?)", [(*row, seal(row)) for row in rows]
     )
 
 
-def redacted(db: SqlSession, fingerprint: Fingerprint) -> frozenset[UserIdHash]:
-    """The user IDs of a certificate that are not wanted.
+def redacted(db: SqlSession, fingerprint: Fingerprint) -> Redacted:
+    """The parts of a certificate that are not wanted.
 
     Raises:
         DamagedError: what is remembered of it is not what was written.
     """
-    row = db.execute(
-        "SELECT n, fp, at, ids, sum FROM redact WHERE fp = ? ORDER BY seq DESC LIMIT 1",
-        (fingerprint,),
-    ).fetchone()
-    if row is not None and seal(row[:-1]) != row[-1]:
-        raise DamagedError("heap.db is damaged: a redaction; run keygrove fsck")
-    ids: bytes = b"" if row is None else row[3]
-    starts = range(0, len(ids), USER_ID_HASH_OCTETS)
-    return frozenset(UserIdHash(ids[at : at + USER_ID_HASH_OCTETS]) for at in starts)
+    rows = db.execute(
+        "SELECT n, fp, origin, at, ids, sum FROM redact WHERE fp = ? ORDER BY seq", (fingerprint,)
+    )
+    newest: dict[str, bytes] = {}
+    for *row, total in rows.fetchall():
+        if seal(row) != total:
+            raise DamagedError("heap.db is damaged: a redaction; run keygrove fsck")
+        newest[row[2]] = row[4]
+    return Redacted({origin: _split(ids) for origin, ids in newest.items() if ids})
+
+
+def _split(ids: bytes) -> frozenset[PartHash]:
+    starts = range(0, len(ids), PART_HASH_OCTETS)
+    return frozenset(PartHash(ids[at : at + PART_HASH_OCTETS]) for at in starts)
 
 
 def is_recorded(db: SqlSession, fingerprint: Fingerprint, nonce: bytes) -> bool:
@@ -84,10 +90,18 @@ def mark(db: SqlSession, one: Mark, change: int) -> None:
     """Write a mark, within the transaction of the commit with that number."""
     match one:
         case Snapshot():
-            row = (one.name, change if one.change is None else one.change, one.root, one.at)
-            db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", (*row, seal(row)))
+            number = change if one.change is None else one.change
+            _replace(db, "snapshot", (one.name, number, one.root, one.at))
         case Drop():
             db.execute("DELETE FROM snapshot WHERE name = ?", (one.name,))
+        case Rollback():
+            known = msgspec.msgpack.encode(one)
+            _replace(db, "rollback", (one.name, known))
+
+
+def _replace(db: SqlSession, table: str, row: tuple[SqlValue, ...]) -> None:
+    marks = ", ".join("?" * (len(row) + 1))
+    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*row, seal(row)))  # noqa: S608 - names of ours
 
 
 def snapshots(db: SqlSession) -> list[Snapshot]:
@@ -101,3 +115,15 @@ def snapshots(db: SqlSession) -> list[Snapshot]:
         if seal(row) != total:
             raise DamagedError("heap.db is damaged: its snapshots; run keygrove fsck")
     return [Snapshot(name=name, change=n, root=root, at=at) for name, n, root, at, _ in rows]
+
+
+def rollbacks(db: SqlSession) -> list[Rollback]:
+    """All of them, by name.
+
+    Raises:
+        DamagedError: one of them is not what was written there.
+    """
+    rows = db.execute("SELECT name, v, sum FROM rollback ORDER BY name").fetchall()
+    if any(seal(row) != total for *row, total in rows):
+        raise DamagedError("heap.db is damaged: its rollbacks; run keygrove fsck")
+    return [msgspec.msgpack.decode(v, type=Rollback) for _, v, _ in rows]

@@ -1,11 +1,10 @@
-"""A shard's history: what its log tells, and what is remembered of it by name."""
+"""What is remembered of a shard's history by name."""
 
 from typing import TypeAlias
 
 import msgspec
 
-from keygrove.storage.write import Cause
-from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove.storage.rollback import Rollback
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -31,20 +30,4 @@ class Drop(msgspec.Struct, frozen=True):
     """Seconds, UTC."""
 
 
-Mark: TypeAlias = Snapshot | Drop
-
-
-class Logged(msgspec.Struct, frozen=True):
-    """An entry of the change log: one certificate that a change made another of."""
-
-    change: int
-    fingerprint: Fingerprint
-    before: bytes | None
-    """The hash of all that was held of it; None if nothing was."""
-    after: bytes | None
-    is_denied: bool
-    """Since then."""
-    cause: Cause
-    origin: str
-    at: int
-    """Seconds, UTC."""
+Mark: TypeAlias = Snapshot | Drop | Rollback

@@ -139,30 +139,55 @@ class Tree:
         return b"".join(node.hashes if isinstance(node, Inner) else EMPTY * 16 for node in rows)
 
 
-def differences(old: Tree, new: Tree) -> Iterator[Difference]:
-    """What differs between two trees of one algorithm, in no order.
+def differences(old: Tree, new: Tree, after: bytes = b"") -> Iterator[Difference]:
+    """What differs between two trees of one algorithm, in the order of keys.
 
-    Takes time by what differs, not by what there is.
+    Takes time by what differs, not by what there is, and memory by the depth.
+
+    Args:
+        after: a key; only what comes behind it is given.
     """
-    pairs = [(old.top, new.top)] if old.root != new.root else []
-    while pairs:
-        before, after = pairs.pop()
-        if isinstance(before, Inner) and isinstance(after, Inner):
-            for at, kids in enumerate(zip(before.kids, after.kids, strict=True)):
-                here = slice(at * 32, at * 32 + 32)
-                if kids[0] is not kids[1] and before.hashes[here] != after.hashes[here]:
-                    pairs.append(kids)
-        else:
-            yield from _differences(_split(before), _split(after))
+    if old.root != new.root:
+        yield from _differences(old.top, new.top, after, 0)
 
 
-def _differences(old: set[bytes], new: set[bytes]) -> Iterator[Difference]:
-    gone = {entry[:KEY_OCTETS]: entry[KEY_OCTETS:] for entry in old - new}
-    for entry in new - old:
-        key = entry[:KEY_OCTETS]
-        yield Difference(key, gone.pop(key, None), entry[KEY_OCTETS:])
-    for key, value in gone.items():
-        yield Difference(key, value, None)
+def _differences(old: Node, new: Node, after: bytes, depth: int) -> Iterator[Difference]:
+    if not isinstance(old, Inner) and not isinstance(new, Inner):
+        yield from _differences_of_runs(old, new, after)
+        return
+    first = _nibble(after, depth) if after else 0
+    were, are = _parts(old, depth), _parts(new, depth)
+    for nibble in range(first, 16):
+        was, now = were[nibble], are[nibble]
+        if was is not now and not _are_alike(old, new, nibble):
+            yield from _differences(was, now, after if nibble == first else b"", depth + 1)
+
+
+def _are_alike(old: Node, new: Node, nibble: int) -> bool:
+    """Have two nodes the same there? A leaf does not tell."""
+    if not isinstance(old, Inner) or not isinstance(new, Inner):
+        return False
+    here = slice(nibble * 32, nibble * 32 + 32)
+    return old.hashes[here] == new.hashes[here]
+
+
+def _parts(node: Node, depth: int) -> Sequence[Node]:
+    """The sixteen children of a node, or what of a leaf they would have."""
+    if isinstance(node, Inner):
+        return node.kids
+    parts = [b""] * 16
+    for entry in _entries(node):
+        parts[_nibble(entry, depth)] += entry
+    return parts
+
+
+def _differences_of_runs(old: bytes, new: bytes, after: bytes) -> Iterator[Difference]:
+    were, are = set(_entries(old)), set(_entries(new))
+    gone = {entry[:KEY_OCTETS]: entry[KEY_OCTETS:] for entry in were - are}
+    come = {entry[:KEY_OCTETS]: entry[KEY_OCTETS:] for entry in are - were}
+    for key in sorted(gone.keys() | come.keys()):
+        if key > after:
+            yield Difference(key, gone.get(key), come.get(key))
 
 
 def _nibble(key: bytes, depth: int) -> int:
@@ -196,12 +221,8 @@ def _runs(node: Node) -> Iterator[bytes]:
         yield node
 
 
-def _split(node: Node) -> set[bytes]:
-    return {
-        run[at : at + ENTRY_OCTETS]
-        for run in _runs(node)
-        for at in range(0, len(run), ENTRY_OCTETS)
-    }
+def _entries(run: bytes) -> Iterator[bytes]:
+    return (run[at : at + ENTRY_OCTETS] for at in range(0, len(run), ENTRY_OCTETS))
 
 
 def _update(hash_: Hash, node: Node, changes: Sequence[Change], depth: int) -> Node:

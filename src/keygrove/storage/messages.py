@@ -8,12 +8,13 @@ from keygrove.storage.absorb import Outcome
 from keygrove.storage.audit import Effect
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
+from keygrove.storage.rollback import Rehearsal, Rollback
 from keygrove.storage.store import Counts, Progress
 from keygrove.storage.term import Term
 from keygrove.storage.write import Put
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 
 class ShardApi:
@@ -136,7 +137,7 @@ class Redact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=
 
     errors: ClassVar = (Overloaded, Starting)
     fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
+    user_ids: frozenset[PartHash]
     order: Order
 
 
@@ -145,7 +146,7 @@ class Unredact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], froze
 
     errors: ClassVar = (Overloaded, Starting)
     fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
+    user_ids: frozenset[PartHash]
     order: Order
 
 
@@ -167,6 +168,40 @@ class GetSlots(Call[ShardApi, Slots], frozen=True, tag=True):
     errors: ClassVar = (Overloaded, Starting)
 
 
+class Unknown(msgspec.Struct, frozen=True, tag=True):
+    """There is no rollback of that name, or it is not at a stage where this can be asked."""
+
+
+class Roll(Call[ShardApi, Rollback | Unknown | NoSpace], frozen=True, tag=True):
+    """Begin a rollback, or, at stage `UNDOING`, the undo of one that is done.
+
+    The answer comes when it is durable that it is carried out, and tells how it stands. One that
+    was begun before goes on, and so does its undo.
+    """
+
+    errors: ClassVar = (Overloaded, Starting)
+    rollback: Rollback
+
+
+class Rehearse(Call[ShardApi, Rehearsal | Unknown], frozen=True, tag=True):
+    """What `Roll` would come to."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    rollback: Rollback
+
+
+class Rollbacks(msgspec.Struct, frozen=True, tag=True):
+    """A shard's rollbacks, by name."""
+
+    rollbacks: tuple[Rollback, ...]
+
+
+class GetRollbacks(Call[ShardApi, Rollbacks], frozen=True, tag=True):
+    """How they stand."""
+
+    errors: ClassVar = (Overloaded, Starting)
+
+
 class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     """A shard's figures. Those that only grow count from its last start."""
 
@@ -179,7 +214,16 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     waiting_merges: int
     cache_bytes: int
     cache_hits: int
+    cache_negative_hits: int
+    """Of these, those by which there is nothing."""
     cache_misses: int
+    cache_evictions: int
+    damaged_rows: int = 0
+    """Known to be not what was written."""
+    damaged_requests: int = 0
+    """That met one of these, and got an error."""
+    scrubbed: int = 0
+    """The last row that was looked at again."""
     starting: Progress | None = None
     """How far its store is, if that is still being brought up."""
 

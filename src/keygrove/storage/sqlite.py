@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+import anyio
+
 from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index, ledger, versions
@@ -19,17 +21,25 @@ from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.follower import Follower
-from keygrove.storage.mark import Mark
+from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.merkle import Tree
 from keygrove.storage.overlay import Entry
 from keygrove.storage.rows import Op, Place, may_follow, row_of
+from keygrove.storage.scrub import Scrub
 from keygrove.storage.sqlite_history import Pin, SqliteHistory, grown
-from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Digests, Page
+from keygrove.storage.store import (
+    AuditPage,
+    Counts,
+    DenialPage,
+    DigestPage,
+    Digests,
+    Page,
+    Scrubbed,
+)
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Redaction, Write
+from keygrove.storage.write import Denial, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
 
 T = TypeVar("T")
 V = TypeVar("V", bound=Version)
@@ -43,13 +53,14 @@ WAL_BYTES = 8 << 20
 class SqliteStore:
     """See `store.CertificateStore`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its connections, and how the files stand
         self,
         writer: SqlDatabase | None,
         reader: SqlDatabase,
         follower: Follower,
         tip: heap.Tip,
         tree: Tree | None,
+        scrub: Scrub | None = None,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -59,8 +70,11 @@ class SqliteStore:
         self._head = tip.head
         self._epoch = heap.Epoch(tip.epoch, tip.epoch + 1)
         self._tree = tree
+        self._scrub = scrub
         self._log_bytes = 0
-        self._history = SqliteHistory(reader, follower.overlay, self._tip)
+        self._history = SqliteHistory(
+            reader, follower.overlay, seq=lambda: self._seq, tip=self._tip
+        )
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
@@ -120,12 +134,10 @@ class SqliteStore:
 
         return await self._reader.run(work)
 
-    async def redactions_of(
-        self, fingerprints: Sequence[Fingerprint]
-    ) -> list[frozenset[UserIdHash]]:
+    async def redactions_of(self, fingerprints: Sequence[Fingerprint]) -> list[Redacted]:
         """See `store.CertificateStore`."""
 
-        def work(db: SqlSession) -> list[frozenset[UserIdHash]]:
+        def work(db: SqlSession) -> list[Redacted]:
             return [ledger.redacted(db, name) for name in fingerprints]
 
         return await self._reader.run(work)
@@ -174,6 +186,8 @@ class SqliteStore:
         self._seq, self._epoch = seq, heap.Epoch(commit.epoch.own, commit.epoch.own)
         self._head, self._tree = head, tree
         self._follower.add(rows, writes)
+        if any(isinstance(mark, Snapshot) and mark.change is None for mark in marks):
+            self._history.pin(self._tip())
         self._log_bytes += sum(row.size for row, _ in rows)
         return change
 
@@ -225,6 +239,13 @@ class SqliteStore:
     async def upkeep(self) -> None:
         """See `store.CertificateStore`."""
         await self._follower.upkeep()
+
+    async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
+        """See `store.CertificateStore`."""
+        if self._scrub is None:
+            await anyio.sleep_forever()
+        else:
+            await self._scrub.run(lambda: self._seq, tell)
 
     async def settle(self) -> None:
         """See `store.CertificateStore`."""

@@ -5,11 +5,12 @@ durable, whole and visible when it returns, and none of it is before. Nothing he
 SQLite: change numbers count commits, and a cursor means something to its store only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from keygrove.errors import DamagedError
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import History
@@ -17,9 +18,8 @@ from keygrove.storage.mark import Mark
 from keygrove.storage.merkle import Tree
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Redaction, Write
+from keygrove.storage.write import Denial, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
 
 
 class Hour(msgspec.Struct, frozen=True):
@@ -91,6 +91,15 @@ class Progress(msgspec.Struct, frozen=True):
         return f"{at}; the disk is full: free some space" if self.lacks_room else at
 
 
+class Scrubbed(msgspec.Struct, frozen=True):
+    """Some of what is stored was looked at again."""
+
+    until: int
+    """The last row of these."""
+    damage: tuple[DamagedError, ...] = ()
+    """What is not as it was written."""
+
+
 class CertificateStore(Protocol):
     """Certificates of one shard. Every form passes tests/contract."""
 
@@ -118,10 +127,8 @@ class CertificateStore(Protocol):
         """The denial of each fingerprint, in the order asked. Quick where nothing is denied."""
         ...
 
-    async def redactions_of(
-        self, fingerprints: Sequence[Fingerprint]
-    ) -> list[frozenset[UserIdHash]]:
-        """The user IDs of each certificate that are not wanted, in the order asked."""
+    async def redactions_of(self, fingerprints: Sequence[Fingerprint]) -> list[Redacted]:
+        """The parts of each certificate that are not wanted, in the order asked."""
         ...
 
     async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
@@ -187,6 +194,10 @@ class CertificateStore(Protocol):
 
     async def upkeep(self) -> None:
         """What the store has to do behind the commits, for as long as it is open."""
+        ...
+
+    async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
+        """Look again and again whether what is stored is as it was written, for as long."""
         ...
 
     async def settle(self) -> None:

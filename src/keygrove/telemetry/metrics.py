@@ -31,9 +31,14 @@ class ShardFigures(msgspec.Struct, frozen=True):
     committed: int
     waiting_reads: int
     waiting_merges: int
+    damaged_rows: int
+    damaged_requests: int
+    scrubbed_row: int
     cache_bytes: int
     cache_hits: int
+    cache_negative_hits: int
     cache_misses: int
+    cache_evictions: int
 
 
 _GAUGES = {
@@ -42,13 +47,18 @@ _GAUGES = {
     "change": "The number of the last change.",
     "waiting_reads": "Look-ups that wait for the disk.",
     "waiting_merges": "Certificates that wait for a commit.",
-    "cache_bytes": "Bytes in the cache of what is ready to be served.",
+    "damaged_rows": "What is stored and is known to be not what was written.",
+    "scrubbed_row": "The last row that was looked at again, in this round.",
+    "cache_bytes": "Bytes in the cache of what can be answered without the disk.",
 }
 _COUNTERS = {
+    "damaged_requests": "Requests that met what is not what was written, and got an error.",
     "commits": "Transactions committed since the shard started.",
     "committed": "Certificates in those transactions.",
     "cache_hits": "Look-ups answered from the cache.",
+    "cache_negative_hits": "Of these, those by which there is nothing.",
     "cache_misses": "Look-ups that were not.",
+    "cache_evictions": "Entries that went for others.",
 }
 
 

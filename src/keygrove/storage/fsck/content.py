@@ -12,7 +12,7 @@ from keygrove.storage.rows import Row, seal
 
 PAGE = 256
 """Rows at once."""
-SEALED = {"head": "n", "audit": "seq", "redact": "seq", "snapshot": "name"}
+SEALED = {"head": "n", "audit": "seq", "redact": "seq", "snapshot": "name", "rollback": "name"}
 """The smaller tables, and by what their rows are named."""
 
 
@@ -21,10 +21,10 @@ async def rows(
 ) -> AsyncIterator[list[tuple[int, Row | None]]]:
     """All rows behind `after` and up to `until`, oldest first; None for what is not as written."""
     for start in range(after, until, PAGE):
-        yield await _between(reader, start, min(start + PAGE, until))
+        yield await between(reader, start, min(start + PAGE, until))
 
 
-async def _between(reader: SqlDatabase, after: int, until: int) -> list[tuple[int, Row | None]]:
+async def between(reader: SqlDatabase, after: int, until: int) -> list[tuple[int, Row | None]]:
     """The rows on pages that can be read; those on others are sought one by one."""
     try:
         work = partial(versions.scan, after=after, until=until)
@@ -33,7 +33,7 @@ async def _between(reader: SqlDatabase, after: int, until: int) -> list[tuple[in
         if until - after == 1:
             return [(until, None)]
         middle = (after + until) // 2
-        return [*await _between(reader, after, middle), *await _between(reader, middle, until)]
+        return [*await between(reader, after, middle), *await between(reader, middle, until)]
 
 
 async def check_content(reader: SqlDatabase, until: int, found: Findings, tell: Tell) -> None:

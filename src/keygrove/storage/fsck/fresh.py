@@ -8,11 +8,12 @@ from keygrove.ports import SqlSession, SqlValue
 from keygrove.storage import heap
 from keygrove.storage.address import tree_key
 from keygrove.storage.merkle import Change, Tree
-from keygrove.storage.rows import Place, Row, checksum
+from keygrove.storage.rollback import Rollback
+from keygrove.storage.rows import Place, Row, checksum, seal
 from keygrove.storage.version import Head
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-WIDTHS = {"head": 6, "snapshot": 5, "audit": 10, "redact": 6}
+WIDTHS = {"head": 6, "snapshot": 5, "audit": 10, "redact": 7, "rollback": 3}
 """Tables beside that of rows, and how many columns each has."""
 
 
@@ -82,10 +83,15 @@ def audited(db: SqlSession) -> dict[bytes, Fingerprint]:
     return {tree_key(name): Fingerprint(name) for (name,) in rows}
 
 
-def kept_marks(db: SqlSession, rows: Sequence[Sequence[SqlValue]]) -> list[Sequence[SqlValue]]:
+def kept_snapshots(db: SqlSession, rows: Sequence[Sequence[SqlValue]]) -> list[Sequence[SqlValue]]:
     """Those of these snapshots whose commits are there."""
     known = {n for (n,) in db.execute("SELECT n FROM head").fetchall()} | {0}
     return [row for row in rows if row[1] in known]
+
+
+def is_due(row: Sequence[SqlValue]) -> bool:
+    """Is there something left to do of this rollback?"""
+    return msgspec.msgpack.decode(msgspec.convert(row[1], bytes), type=Rollback).is_due
 
 
 def copy(db: SqlSession, table: str, rows: Sequence[Sequence[SqlValue]]) -> None:
@@ -108,3 +114,12 @@ def end(db: SqlSession) -> tuple[int, int]:
     """The last row that is there, and its commit."""
     row = db.execute("SELECT seq, n FROM obj ORDER BY seq DESC LIMIT 1").fetchone()
     return (0, 0) if row is None else (row[0], row[1])
+
+
+def append(db: SqlSession, rows: Sequence[Row], head: Head, seq: int, at: int) -> None:
+    """Write a commit of ours, whatever commits are kept before it."""
+    columns = (head.change, head.root, head.size, at, seq)
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?, ?)", (*columns, seal(columns)))
+    heap.insert(db, rows)
+    db.execute("COMMIT")

@@ -32,7 +32,7 @@ _DIFFERING = (
     f"SELECT x.seq FROM side.key AS x WHERE NOT EXISTS (SELECT 1 {_ROWS} WHERE n.k = x.k"
     " AND o.h != x'') LIMIT ?",
 )
-_LISTED = {"deny": Op.DENY, "gone": Op.LIFT}
+_LISTED = {"deny": f"o.op = {Op.DENY:d}", "gone": f"o.op = {Op.LIFT:d} AND o.h = x''"}
 _COUNTED = (
     f"SELECT coalesce(sum(o.h != x''), 0), coalesce(sum(o.size), 0), coalesce(sum(o.op = ?), 0)"
     f" {_ROWS}"
@@ -112,13 +112,13 @@ def _compare(db: SqlSession, done: int) -> list[tuple[str, str]]:
     for query, what in zip(_DIFFERING, ("lacks", "has"), strict=True):
         for (seq,) in db.execute(query, (FINDINGS_MAX,)).fetchall():
             found.append(("table key", f"it {what} what does not follow from row {seq}"))
-    for table, op in _LISTED.items():
+    for table, listed in _LISTED.items():
         query = (
-            f"SELECT seq FROM (SELECT n.k, n.seq {_ROWS} WHERE o.op = ?1 EXCEPT"
+            f"SELECT seq FROM (SELECT n.k, n.seq {_ROWS} WHERE {listed} EXCEPT"
             f" SELECT k, seq FROM side.{table}) UNION SELECT seq FROM (SELECT k, seq FROM"
-            f" side.{table} EXCEPT SELECT n.k, n.seq {_ROWS} WHERE o.op = ?1) LIMIT ?2"
+            f" side.{table} EXCEPT SELECT n.k, n.seq {_ROWS} WHERE {listed}) LIMIT ?"
         )
-        for (seq,) in db.execute(query, (op, FINDINGS_MAX)).fetchall():
+        for (seq,) in db.execute(query, (FINDINGS_MAX,)).fetchall():
             found.append((f"table {table}", f"it differs from row {seq} of heap.db"))
     names = ("certificates", "packet_bytes", "denials")
     expected = dict(zip(names, db.execute(_COUNTED, (Op.DENY,)).fetchone(), strict=True))

@@ -270,18 +270,23 @@ class Salvage:
         return fresh.Grown(await grown(before.tree, changes), seq, before.head)
 
     async def _copy_marks(self) -> None:
-        """Snapshots of commits that are kept."""
-        try:
-            rows = await self._old.run(
-                lambda db: db.execute("SELECT * FROM main.snapshot").fetchall()
-            )
-        except DamagedError:
-            self._done.ledger += 1
-            return
-        whole = [row for row in rows if content.is_sealed("snapshot", row)]
-        kept = await self._new.run(partial(fresh.kept_marks, rows=whole))
-        self._done.ledger += len(rows) - len(kept)
-        await self._new.run(partial(fresh.copy, table="snapshot", rows=kept))
+        """Snapshots and rollbacks, as far as what they need is kept."""
+        for table, keep in (("snapshot", fresh.kept_snapshots), ("rollback", self._rollbacks)):
+            try:
+                rows = await self._old.run(partial(_all, table=table))
+            except DamagedError:
+                self._done.ledger += 1
+                continue
+            whole = [row for row in rows if content.is_sealed(table, row)]
+            kept = await self._new.run(partial(keep, rows=whole))
+            self._done.ledger += len(rows) - len(kept)
+            await self._new.run(partial(fresh.copy, table=table, rows=kept))
+
+    def _rollbacks(
+        self, _: SqlSession, rows: Sequence[Sequence[SqlValue]]
+    ) -> list[Sequence[SqlValue]]:
+        """Those that are done, and those that can be gone on with: all former states are kept."""
+        return [row for row in rows if not self._done.heads or not fresh.is_due(row)]
 
     async def _finish(self, at: int, reached: fresh.Grown) -> None:
         """A commit of ours, where the last one there was cannot be shown any more."""
@@ -289,7 +294,8 @@ class Salvage:
         reached = await self._grown(reached, last)
         writes = [write for lost in self._done.lost if (write := _write(lost, at)) is not None]
         head = Head(reached.head.change, reached.tree.root, len(reached.tree))
-        if not writes and head == reached.head and self._end.seq == last:
+        is_told = change <= reached.head.change and self._end.seq == last
+        if not writes and head == reached.head and is_told:
             return
         number = max(change, reached.head.change, self._end.change) + 1
         rows: list[Row] = []
@@ -298,20 +304,18 @@ class Salvage:
             rows.append(row_of(write, seq, number, place))
         tree = await grown(reached.tree, [(row.k, row.value) for row in rows])
         seq = self._end.seq + len(rows) if rows else last
-        commit = heap.Commit(
-            rows=rows,
-            head=Head(number, tree.root, len(tree)),
-            seq=seq,
-            at=at,
-            epoch=heap.Epoch(self._end.epoch, self._end.epoch + 1),
-        )
-        await self._new.run(lambda db: heap.append(db, commit))
+        made = Head(number, tree.root, len(tree))
+        await self._new.run(partial(fresh.append, rows=rows, head=made, seq=seq, at=at))
         self._done.rows += len(rows)
 
 
 def _mended(_: SqlSession, columns: Sequence[object]) -> Row | None:
     """On the connection's thread, because it takes long."""
     return mended(columns)
+
+
+def _all(db: SqlSession, table: str) -> list[Sequence[SqlValue]]:
+    return db.execute(f"SELECT * FROM main.{table}").fetchall()
 
 
 def _is_named(columns: Sequence[object]) -> bool:

@@ -25,7 +25,7 @@ from keygrove.system.rawfiles import RawFiles
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import made, put_of
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 HOME = Home("shard-0", "0/1", bytes(16))
 PUTS = [put_of(made(number, f"Name{number} " + "x" * 1500)) for number in range(40)]
@@ -43,7 +43,7 @@ async def root(tmp_path: Path) -> Path:
         for start in range(0, 40, 10):
             await store.commit(PUTS[start : start + 10])
         record = Record(None, Action.DENY, Effect.DONE, DENIED, "spam", 5, bytes(8))
-        hidden = Redaction(LIFTED, frozenset([UserIdHash(bytes(32))]), 5)
+        hidden = Redaction(LIFTED, frozenset([PartHash(bytes(32))]), 5)
         mark = Snapshot("before", b"", 5)
         await store.commit([Denial(DENIED, "spam", 5)], [record], [hidden], [mark])
         await store.commit([Lift(LIFTED, 6)])

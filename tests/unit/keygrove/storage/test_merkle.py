@@ -183,15 +183,16 @@ def test_differences_are_all_that_differs(size: int, changes: int) -> None:
         else:
             new[key] = chance.randbytes(32)
     new |= drawn(chance, changes)
-    due = {
+    due = [
         Difference(key, old.get(key), new.get(key))
-        for key in old.keys() | new.keys()
+        for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
-    }
+    ]
     trees = built(blake3_256, old), built(blake3_256, new)
     found = list(differences(*trees))
-    assert len(found) == len(due)
-    assert set(found) == due
+    assert found == due
+    for start in chance.sample(range(len(due)), min(len(due), 20)):
+        assert list(differences(*trees, after=due[start].key)) == due[start + 1 :]
     again = trees[0].updated([(one.key, one.new) for one in found])
     assert again.root == trees[1].root
     back = again.updated([(one.key, one.old) for one in differences(trees[0], again)])

@@ -12,12 +12,14 @@ import pytest
 from trio.testing import assert_checkpoints, assert_no_checkpoints
 
 from keygrove.errors import DiskFullError, StoreError
+from keygrove.storage.absent import TTL_S
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import candidate
 from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import (
+    Deny,
     Failed,
     Fetch,
     Find,
@@ -25,6 +27,7 @@ from keygrove.storage.messages import (
     Merge,
     Merged,
     NoSpace,
+    Order,
     Overloaded,
     Search,
     ShardApi,
@@ -79,11 +82,14 @@ LIMIT_S = 60.0
 
 
 class Clock:
+    def __init__(self) -> None:
+        self.elapsed_s = 0.0
+
     def now(self) -> int:
         return CREATED
 
     def elapsed(self) -> float:
-        return 0.0
+        return self.elapsed_s
 
 
 class Compute:
@@ -109,6 +115,7 @@ class Subject:
     def __init__(self, ref: Ref[ShardApi], hooks: "Hooks") -> None:
         self.ref = ref
         self.hooks = hooks
+        self.clock = hooks.clock
         self.compute = hooks.compute
         self.answers = hooks.answers
         self.notes = hooks.notes
@@ -134,6 +141,7 @@ class Hooks:
         self.before: Hook = self._nothing
         self.after: Hook = self._nothing
         self.seen: list[str] = []
+        self.clock = Clock()
         self.compute = Compute()
         self.answers = Compute()
         self.notes = Notes()
@@ -182,7 +190,7 @@ async def running(
 ) -> AsyncGenerator[Subject, None]:
     hooks = Hooks(open_store)
 
-    means = Means(Clock(), hooks.compute, hooks.answers, policy)
+    means = Means(hooks.clock, hooks.compute, hooks.answers, policy)
     start = partial(Shard, hooks.open, means, cache_bytes=cache_bytes, watcher=hooks.notes)
     child = ChildSpec("shard-0", start, name="shard-0", shutdown=SHUTDOWN_S)
     spec = SupSpec(children=(child,), intensity=5)
@@ -327,7 +335,7 @@ async def test_what_is_denied_is_not_taken_and_others_beside_it_are() -> None:
     async with running(store.opened) as subject:
         replies = await merge_together(subject, [ALICE, OTHER, BOB])
         assert outcomes(replies) == [Outcome.DENIED, Outcome.ADDED, Outcome.DENIED]
-        assert replies[0] == Merged(Outcome.DENIED, Digest(b""), 1)
+        assert replies[0] == Merged(Outcome.DENIED, Digest(b""), 2)
         assert await subject.fetch(ALICE) is None
         assert (await subject.status()).counts.certificates == 1
         subject.hooks.seen.clear()
@@ -397,14 +405,94 @@ async def test_a_second_look_up_is_answered_from_the_cache(
         assert status.cache_bytes > len(body(first) or b"")
 
 
-async def test_what_is_not_held_is_not_cached(
+async def test_that_nothing_is_held_is_answered_from_the_cache_until_it_is(
     shard: AbstractAsyncContextManager[Subject],
 ) -> None:
+    term = Term(TermKind.ADDRESS, b"a@x.example")
     async with shard as subject:
         assert await subject.fetch(ALICE) is None
-        assert (await subject.status()).cache_bytes == 0
+        assert await subject.ref.call(Find(term, 5)) == ()
+        subject.hooks.seen.clear()
+        assert [await subject.fetch(ALICE, form) for form in Form] == [None] * len(Form)
+        assert await subject.ref.call(Find(term, 500)) == ()
+        assert subject.hooks.seen == []
+        status = await subject.status()
+        assert (status.cache_hits, status.cache_negative_hits) == (5, 5)
+        assert status.cache_misses == 2
         await subject.merge(ALICE)
-        assert await subject.fetch(ALICE) is not None
+        assert body(await subject.fetch(ALICE)) == binary([ALICE])
+        assert await subject.ref.call(Find(term, 5)) == (fingerprint(ALICE),)
+
+
+@pytest.mark.parametrize("kind", ["memory on trio"])
+async def test_after_a_minute_the_store_is_asked_again_for_what_was_not_held() -> None:
+    """On the shard's own clock."""
+    async with running(MemoryStore().opened) as subject:
+        assert await subject.fetch(ALICE) is None
+        subject.clock.elapsed_s = TTL_S
+        subject.hooks.seen.clear()
+        assert await subject.fetch(ALICE) is None
+        assert subject.hooks.seen == ["get"]
+
+
+async def test_what_was_found_is_answered_from_the_cache_until_a_change_touches_it(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    """The old version's terms too: a certificate that has gone is not found any more."""
+    by_address = Find(Term(TermKind.ADDRESS, b"a@x.example"), 5)
+    by_digest = Find(Term(TermKind.DIGEST, digest_of(ALICE)), 5)
+    async with shard as subject:
+        await subject.merge(ALICE)
+        for _ in range(2):
+            for find in (by_address, by_digest):
+                assert await subject.ref.call(find) == (fingerprint(ALICE),)
+        assert subject.hooks.seen.count("find") == 2
+        await subject.merge(BOB)
+        assert await subject.ref.call(by_digest) == ()
+        assert await subject.ref.call(by_address) == (fingerprint(ALICE),)
+        await subject.ref.call(Deny(fingerprint(ALICE), Order(None, "spam", b"1")))
+        assert await subject.ref.call(by_address) == ()
+
+
+@pytest.mark.parametrize("operation", ["get", "find"])
+async def test_that_there_was_nothing_before_a_change_does_not_fill_the_cache(
+    shard: AbstractAsyncContextManager[Subject], operation: str
+) -> None:
+    """The store is slow to hand over what it read, and a commit passes meanwhile."""
+    gate = Gate(operation)
+    name, term = fingerprint(ALICE), Term(TermKind.ADDRESS, b"a@x.example")
+    asked = Fetch(name, Form.BINARY) if operation == "get" else Find(term, 5)
+    async with shard as subject:
+        async with anyio.create_task_group() as tasks:
+            subject.hooks.after = gate
+            tasks.start_soon(subject.ref.call, asked)
+            await gate.reached.wait()
+            subject.hooks.after = Gate("nothing")
+            await subject.merge(ALICE)
+            gate.open()
+        assert body(await subject.fetch(ALICE)) == binary([ALICE])
+        assert await subject.ref.call(Find(term, 5)) == (name,)
+
+
+async def test_a_read_does_not_wait_for_a_commit_that_hangs(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    """Whether it is cached or not, held or not; it sees what was acknowledged before."""
+    gate = Gate("commit")
+    async with shard as subject, anyio.create_task_group() as tasks:
+        await subject.merge(ALICE)
+        await subject.merge(OTHER)
+        await subject.fetch(ALICE)
+        subject.hooks.before = gate
+        tasks.start_soon(subject.merge, BOB)
+        await gate.reached.wait()
+        for _ in range(2):
+            assert body(await subject.fetch(ALICE)) == binary([ALICE])
+            assert body(await subject.fetch(OTHER)) == binary([OTHER])
+            assert await subject.fetch(made(3)) is None
+            found = await subject.ref.call(Search(frozenset({"alice"}), 5))
+            assert found == (fingerprint(ALICE),)
+        gate.open()
 
 
 async def test_a_change_leaves_the_cache_before_it_is_acknowledged(
