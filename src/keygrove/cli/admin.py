@@ -94,7 +94,7 @@ def request(
         if wanted is AdminAction.REPLACE:
             names, digest = _replacement(certificates)
         else:
-            names, digest = tuple(map(_fingerprint, certificates)), b""
+            names, digest = tuple(map(parse_fingerprint, certificates)), b""
         text = write_request(
             AdminRequest(
                 action=wanted,
@@ -205,7 +205,12 @@ def _replacement(files: Sequence[str]) -> tuple[tuple[Fingerprint, ...], bytes]:
     return (fingerprint(found[0]),), hashlib.sha256(packets).digest()
 
 
-def _fingerprint(text: str) -> Fingerprint:
+def parse_fingerprint(text: str) -> Fingerprint:
+    """A fingerprint in hexadecimal.
+
+    Raises:
+        WrongUse: it is none.
+    """
     try:
         octets = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
@@ -224,7 +229,7 @@ async def _order(
 ) -> Report:
     asked = {
         "action": action,
-        "fingerprints": [_fingerprint(one).hex() for one in fingerprints],
+        "fingerprints": [parse_fingerprint(one).hex() for one in fingerprints],
         "reason": reason,
         "user_ids": [one.hex() for one in user_ids],
     }

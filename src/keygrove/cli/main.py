@@ -13,7 +13,9 @@ from keygrove.cli.fsck import fsck
 from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
+from keygrove.cli.proof import proof
 from keygrove.cli.serve import serve
+from keygrove.cli.snapshot import snapshot
 from keygrove.cli.status import status
 from keygrove.cli.streams import standard_output
 from keygrove.cli.version import own_version, version
@@ -67,5 +69,18 @@ def main() -> None:
     """Run and look after an OpenPGP keyserver."""
 
 
-for verb in (serve, load, dump, digests, inspect_files, status, fsck, admin, config, version):
+for verb in (
+    serve,
+    load,
+    dump,
+    digests,
+    inspect_files,
+    status,
+    fsck,
+    proof,
+    admin,
+    snapshot,
+    config,
+    version,
+):
     main.add_command(verb)

@@ -64,6 +64,8 @@ def _show(status: Status[Node]) -> None:
     screen.print(f"{held} in {about.data_dir}, durability {about.durability}")
     if status.root is not None:
         screen.print(f"root {status.root}")
+    if status.verifier_key is not None:
+        screen.print(f"verifier key {status.verifier_key}")
     screen.print(_table(status.shards, is_plain=not screen.is_terminal))
     for number, shard in enumerate(status.shards):
         if shard is not None and shard.starting is not None:

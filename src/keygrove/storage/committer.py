@@ -7,7 +7,7 @@ there for it, and what comes after it meets what it did.
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ from keygrove.storage.messages import (
     Replayed,
 )
 from keygrove.storage.redacting import Standing, rule_all
+from keygrove.storage.snapshot_messages import Marking
+from keygrove.storage.snapshots import mark
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.write import Cause, Denial, Redaction, Write
@@ -36,6 +38,12 @@ from keygrove_actors import ReplyTo
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
 from keygrove_protocols.openpgp.redaction import PartHash
+
+T = TypeVar("T")
+
+READ_SLICE: Final = 128
+"""Certificates that are read at once for a commit: a look-up of a client's waits for no more of
+them, a few milliseconds, and not for a thousand."""
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -105,7 +113,15 @@ class AdminRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Administered | Replayed | NoSpace | Failed]
 
 
-Request: TypeAlias = MergeRequest | AdminRequest | Interlude
+class MarkRequest(msgspec.Struct, frozen=True):
+    """What is asked of snapshots, and whom to tell."""
+
+    message: Marking
+    reply_to: ReplyTo[Any]
+
+
+ChangeRequest: TypeAlias = MergeRequest | AdminRequest | MarkRequest | Interlude
+"""Whatever waits for a commit."""
 
 
 class Committer:
@@ -127,7 +143,7 @@ class Committer:
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(self, store: CertificateStore, requests: Sequence[Request]) -> None:
+    async def commit(self, store: CertificateStore, requests: Sequence[ChangeRequest]) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
         merges: list[MergeRequest] = []
         brought: dict[Fingerprint, Bringer] = {}
@@ -145,12 +161,21 @@ class Committer:
             if isinstance(request, MergeRequest):
                 merges.append(request)
                 brought[one.fingerprint] = bringer
-            elif isinstance(request, Interlude):
-                await self._interlude(store, request)
             else:
-                await self._administer(store, request)
+                await self._alone(store, request)
         if merges:
             await self._merge(store, merges)
+
+    async def _alone(
+        self, store: CertificateStore, request: AdminRequest | MarkRequest | Interlude
+    ) -> None:
+        match request:
+            case AdminRequest():
+                await self._administer(store, request)
+            case MarkRequest(message, reply_to):
+                reply_to.send(await mark(store, message, self._means.clock.now()))
+            case Interlude():
+                await self._interlude(store, request)
 
     async def _interlude(self, store: CertificateStore, request: Interlude) -> None:
         try:
@@ -201,8 +226,8 @@ class Committer:
         names = sorted(by_name)
         try:
             held = await _held(store, names)
-            denials = dict(zip(names, await store.denials_of(names), strict=True))
-            redacted = dict(zip(names, await store.redactions_of(names), strict=True))
+            denials = dict(zip(names, await _in_slices(store.denials_of, names), strict=True))
+            redacted = dict(zip(names, await _in_slices(store.redactions_of, names), strict=True))
         except DamagedError as error:
             await self._merge_one_by_one(store, list(by_name.values()), error)
             return
@@ -258,7 +283,7 @@ class Committer:
     async def _keep(
         self,
         store: CertificateStore,
-        writes: Sequence[Write],
+        writes: Sequence[Write] = (),
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
         marks: Sequence[Mark] = (),
@@ -296,8 +321,18 @@ def _tell_batch(merges: int, certificates: int) -> None:
         sometimes("shard.combined")
 
 
+async def _in_slices(
+    read: Callable[[Sequence[Fingerprint]], Awaitable[list[T]]], names: Sequence[Fingerprint]
+) -> list[T]:
+    """What the store says of these names, asked so that others' reads find gaps to slip into."""
+    found: list[T] = []
+    for start in range(0, len(names), READ_SLICE):
+        found += await read(names[start : start + READ_SLICE])
+    return found
+
+
 async def _held(store: CertificateStore, names: Sequence[Fingerprint]) -> dict[Fingerprint, Held]:
-    versions = await store.get_whole(names)
+    versions = await _in_slices(store.get_whole, names)
     return {
         version.fingerprint: Held(version.digest, version.packets, version.aside)
         for version in versions

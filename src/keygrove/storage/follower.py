@@ -130,6 +130,7 @@ class Follower:
         """
         await self.flush()
         assert self._indexer is not None
+        await self._indexer.run(index.settle)
         await self._indexer.run(heap.empty_log)
 
     async def _flush(self) -> None:

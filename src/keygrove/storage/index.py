@@ -1,7 +1,8 @@
 """`index.db`: derived from the heap, disposable, rebuilt when it is missing or foreign.
 
     scrub(seq)                     every heap row up to here was looked at in this round
-    done(seq)                      every heap row up to here is reflected
+    done(seq, is_settled)          every heap row up to here is reflected; and since an orderly end,
+                                   nothing was written here
     origin(heap, format)           the heap it was derived from, and by which rules
     key (k, h, seq, fp, md5, sks, source)   current versions in tree-key order; k is the tree key,
                                             h the hash of what is stored
@@ -39,7 +40,7 @@ FORMAT = 5
 
 _SCHEMA = (
     "CREATE TABLE origin (heap BLOB NOT NULL, format INTEGER NOT NULL)",
-    "CREATE TABLE done (seq INTEGER NOT NULL)",
+    "CREATE TABLE done (seq INTEGER NOT NULL, is_settled INTEGER NOT NULL)",
     "CREATE TABLE key (k BLOB PRIMARY KEY, h BLOB NOT NULL, seq INTEGER NOT NULL,"
     " fp BLOB NOT NULL, md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE deny (k BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
@@ -50,7 +51,7 @@ _SCHEMA = (
     "CREATE TABLE stat (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE hour (start INTEGER PRIMARY KEY, inserted INTEGER, updated INTEGER)",
     "CREATE TABLE scrub (seq INTEGER NOT NULL)",
-    "INSERT INTO done VALUES (0)",
+    "INSERT INTO done VALUES (0, 0)",
     "INSERT INTO scrub VALUES (0)",
     "INSERT INTO stat VALUES ('certificates', 0), ('packet_bytes', 0), ('denials', 0)",
 )
@@ -100,10 +101,20 @@ def origin(db: SqlSession, schema: str) -> Origin:
 
 
 def is_usable(db: SqlSession, tip: Tip) -> bool:
-    """Does it belong to the heap, and is it whole? If not, making it anew costs only time."""
-    return origin(db, "main").fits(tip) and db.execute("PRAGMA main.quick_check(1)").fetchone() == (
-        "ok",
-    )
+    """Does it belong to the heap, and is it whole? If not, making it anew costs only time.
+
+    Each page is looked at only where the last end was none in order: of a million certificates
+    that takes longer than all the rest of a start.
+    """
+    if not origin(db, "main").fits(tip):
+        return False
+    is_settled: int = db.execute("SELECT is_settled FROM done").fetchone()[0]
+    return bool(is_settled) or db.execute("PRAGMA main.quick_check(1)").fetchone() == ("ok",)
+
+
+def settle(db: SqlSession) -> None:
+    """Say that this is an end in order."""
+    db.execute("UPDATE done SET is_settled = 1")
 
 
 def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
@@ -132,6 +143,7 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     for statement in _STAGES:
         db.execute(statement)
     db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE done SET is_settled = 0")
     standing = [_standing(db, entries, table) for table in _PLACES]
     for entry in entries:
         held, denied, gone = (rows.get(entry.key, 0) for rows in standing)
@@ -226,7 +238,7 @@ def finish(db: SqlSession, done: int, change: Tally) -> None:
     )
     if change.hours:
         db.execute("DELETE FROM hour WHERE start < ?", (max(change.hours) - HOURS_KEPT * HOUR_S,))
-    db.execute("UPDATE done SET seq = ?", (done,))
+    db.execute("UPDATE done SET seq = ?, is_settled = 0", (done,))
     db.execute("COMMIT")
 
 
@@ -244,7 +256,10 @@ def scrubbed(db: SqlSession) -> int:
 
 def keep_scrubbed(db: SqlSession, seq: int) -> None:
     """Write down how far the scrub is."""
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE done SET is_settled = 0")
     db.execute("UPDATE scrub SET seq = ?", (seq,))
+    db.execute("COMMIT")
 
 
 def distrust(db: SqlSession) -> None:

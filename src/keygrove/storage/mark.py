@@ -1,9 +1,11 @@
 """What is remembered of a shard's history by name."""
 
+import re
 from typing import TypeAlias
 
 import msgspec
 
+from keygrove.errors import SnapshotError
 from keygrove.storage.rollback import Rollback
 
 
@@ -28,6 +30,25 @@ class Drop(msgspec.Struct, frozen=True):
     name: str
     at: int
     """Seconds, UTC."""
+
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+"""Of a snapshot. It begins with a letter, as no time does."""
+NOW = "now"
+_ROOT = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+def check_name(name: str) -> None:
+    """See whether a snapshot may have that name.
+
+    Raises:
+        SnapshotError: it may not.
+    """
+    if name == NOW or NAME.fullmatch(name) is None or _ROOT.fullmatch(name) is not None:
+        raise SnapshotError(
+            f"{name[:80]!r} is no name for a snapshot: give it up to 64 letters, digits, dots, "
+            f"hyphens and underlines, a letter first, but not {NOW!r}"
+        )
 
 
 Mark: TypeAlias = Snapshot | Drop | Rollback

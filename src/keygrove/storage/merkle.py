@@ -21,8 +21,9 @@ way once. A leaf is one octet string: a dict of its entries would take twice the
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -32,6 +33,7 @@ ENTRY_OCTETS: Final = 64
 KEY_OCTETS: Final = 32
 EMPTY: Final = bytes(32)
 SLOT_DEPTH: Final = 3
+SLOTS: Final = 16**SLOT_DEPTH
 LEAF_ENTRIES_MAX: Final = 64
 DEPTH_MAX: Final = 20
 """A leaf below would need 65 keys that share as many nibbles: nobody can find these."""
@@ -102,6 +104,25 @@ class Tree:
     def build(cls, hash_: Hash, entries: bytes) -> Tree:
         """The tree of these entries, which are in the order of their keys, each key once."""
         return cls(hash_, _build(hash_, entries, 0, len(entries) // ENTRY_OCTETS, 0))
+
+    @classmethod
+    def build_from(cls, hash_: Hash, parts: Iterable[bytes]) -> Tree:
+        """The same of entries that come in parts, of which one at a time is kept.
+
+        Their octets are those of the tree's leaves once more, so all at once would take twice
+        the memory that the tree does.
+        """
+        slots: list[Node] = [b""] * SLOTS
+        rest = b""
+        for part in parts:
+            run = rest + part
+            # The last slot's entries may go on in the next part.
+            rest = run[_fill(hash_, slots, run, _slot(run, len(run) // ENTRY_OCTETS - 1)) :]
+        _fill(hash_, slots, rest, SLOTS)
+        nodes = slots
+        while len(nodes) > 1:
+            nodes = [_joined(hash_, nodes[at : at + 16]) for at in range(0, len(nodes), 16)]
+        return cls(hash_, nodes[0])
 
     def __len__(self) -> int:
         return _count(self.top)
@@ -296,3 +317,26 @@ def _build(hash_: Hash, entries: bytes, first: int, end: int, depth: int) -> Nod
         kids.append(_build(hash_, entries, at, behind, depth + 1))
         at = behind
     return Inner(kids, b"".join(_hash_of(hash_, kid) for kid in kids), end - first)
+
+
+def _slot(run: bytes, number: int) -> int:
+    """The slot of an entry."""
+    at = number * ENTRY_OCTETS
+    return int.from_bytes(run[at : at + 2]) >> 4
+
+
+def _fill(hash_: Hash, slots: list[Node], run: bytes, end: int) -> int:
+    """Make the slots below `end` of the entries in `run`; returns how many octets these were."""
+    numbers = range(len(run) // ENTRY_OCTETS)
+    at = 0
+    while at < len(numbers) and (slot := _slot(run, at)) < end:
+        behind = bisect_right(numbers, slot, at, key=partial(_slot, run))
+        slots[slot] = _build(hash_, run, at, behind, SLOT_DEPTH)
+        at = behind
+    return at * ENTRY_OCTETS
+
+
+def _joined(hash_: Hash, kids: Sequence[Node]) -> Node:
+    """The node above sixteen others, above the slots."""
+    count = sum(map(_count, kids))
+    return Inner(kids, b"".join(_hash_of(hash_, kid) for kid in kids), count) if count else b""

@@ -163,9 +163,38 @@ class Slots(msgspec.Struct, frozen=True, tag=True):
 
 
 class GetSlots(Call[ShardApi, Slots], frozen=True, tag=True):
-    """How the slots of its tree stand."""
+    """How the slots of its tree stand; with `keep` that tree is kept for `Trace`, beside one more.
+
+    Whoever has proofs made keeps; two who do so would take each other's away.
+    """
 
     errors: ClassVar = (Overloaded, Starting)
+    keep: bool = False
+
+
+class Traced(msgspec.Struct, frozen=True, tag=True):
+    """The way from its slot to where a certificate is in the tree of a shard, or would be."""
+
+    below: tuple[bytes, ...]
+    """The hashes of the children of each inner node on it, 512 octets each."""
+    leaf: bytes
+    """The entries at its end; none where nothing is."""
+    packets: bytes = b""
+    """The hash of what is served of it; none where it is not held."""
+    aside: bytes = b""
+    """The hash of what is set aside, if anything is."""
+
+
+class Outdated(msgspec.Struct, frozen=True, tag=True):
+    """The tree is not kept any more, or the certificate has changed since: ask for another."""
+
+
+class Trace(Call[ShardApi, Traced | Outdated | Failed], frozen=True, tag=True):
+    """Where a certificate is in the tree that was kept after this change of the shard."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    fingerprint: Fingerprint
+    change: int
 
 
 class Unknown(msgspec.Struct, frozen=True, tag=True):

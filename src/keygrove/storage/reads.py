@@ -18,12 +18,16 @@ from keygrove.storage.messages import (
     Find,
     GetRollbacks,
     GetStatus,
+    Outdated,
     Rollbacks,
     Search,
     ShardStatus,
     Sources,
     Starting,
+    Trace,
+    Traced,
 )
+from keygrove.storage.proofs import Pins
 from keygrove.storage.store import CertificateStore, Opening
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.version import Version
@@ -33,8 +37,13 @@ from keygrove_protocols.openpgp.keys import Fingerprint
 LINGER_S = 0.05
 """As the disk may have it at any time."""
 
-LookUp: TypeAlias = Find | Search | Sources | GetRollbacks
+LookUp: TypeAlias = Find | Search | Sources | Trace | GetRollbacks
 """What only a store that is up can answer."""
+
+
+LookedUp: TypeAlias = (
+    tuple[Fingerprint, ...] | tuple[bytes | None, ...] | Traced | Outdated | Failed | Rollbacks
+)
 
 
 class ReadRequest(msgspec.Struct, frozen=True):
@@ -50,12 +59,14 @@ class Reads:
     def __init__(
         self,
         cache: Cache,
+        pins: Pins,
         answers: Compute,
         *,
         on_fault: Callable[[str, Exception], None],
         on_damage: Callable[[DamagedError], None],
     ) -> None:
         self._cache = cache
+        self._pins = pins
         self._answers = answers
         self._on_fault = on_fault
         self._on_damage = on_damage
@@ -85,7 +96,7 @@ class Reads:
 
     async def _look_up(
         self, store: CertificateStore, message: LookUp, reading: Reading
-    ) -> tuple[Fingerprint, ...] | tuple[bytes | None, ...] | Rollbacks:
+    ) -> LookedUp:
         match message:
             case Find(term, limit):
                 (names,) = await store.find([term], limit)
@@ -95,10 +106,19 @@ class Reads:
                 return await store.search(words, limit)
             case Sources(fingerprints):
                 return tuple(await store.sources(fingerprints))
+            case Trace():
+                return await self._trace(store, message)
             case GetRollbacks():
                 return Rollbacks(tuple(await store.history.rollbacks()))
             case _:
                 assert_never(message)
+
+    async def _trace(self, store: CertificateStore, message: Trace) -> Traced | Outdated | Failed:
+        try:
+            return await self._pins.trace(store, message)
+        except DamagedError as error:
+            self._on_fault("serve", error)
+            return Failed()
 
     async def _fetch(
         self,

@@ -107,11 +107,6 @@ class Rollback(msgspec.Struct, frozen=True, tag=True):
         """The origin of what its undo brings."""
         return f"{self.name}/undo"
 
-    @property
-    def snapshot(self) -> str:
-        """The snapshot of the state before it."""
-        return f"rollback/{self.name}"
-
 
 class Rehearsal(msgspec.Struct, frozen=True, tag=True):
     """What a rollback, or an undo, would come to if it were carried out now."""

@@ -5,7 +5,7 @@ stops the shard, the next start goes on with it. Looking at a certificate a seco
 nothing, so it begins anew with the first.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import anyio
@@ -14,7 +14,8 @@ import msgspec
 from keygrove.errors import DiskFullError
 from keygrove.points import at_once, crash_point, sometimes
 from keygrove.storage.committer import Keep, Means
-from keygrove.storage.mark import Mark, Snapshot
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.logged import Logged
 from keygrove.storage.messages import NoSpace, Rehearse, Roll, Unknown
 from keygrove.storage.rollback import Rehearsal, Rollback, Stage, Toll
 from keygrove.storage.rolling import Plan, Rules, plan, plan_undo
@@ -98,7 +99,8 @@ class Roller:
     async def rehearse(self, store: CertificateStore, rollback: Rollback) -> Rehearsal:
         """Look what it would come to; nothing is written."""
         toll, entangled = Toll(), list[Fingerprint]()
-        async for names in _chunks(store, rollback):
+        concerned = _Concerned(store, rollback)
+        while names := await concerned.next():
             made = await self._plan(store, names, rollback)
             toll += made.toll
             entangled += made.entangled[: TOLD_MAX - len(entangled)]
@@ -110,12 +112,9 @@ class Roller:
         Raises:
             DiskFullError: it is not.
         """
-        marks: list[Mark] = [rollback]
-        if rollback.stage is Stage.RUNNING:
-            marks.append(Snapshot(rollback.snapshot, b"", rollback.at))
 
         async def work(keep: Keep) -> None:
-            await keep(marks=marks)
+            await keep(marks=[rollback])
 
         await self._between(work)
         crash_point("rollback.begun")
@@ -123,7 +122,8 @@ class Roller:
     async def carry_out(self, store: CertificateStore, rollback: Rollback) -> Rollback:
         """Do what is left of it; returns it as it stands then."""
         toll = rollback.toll
-        async for names in _chunks(store, rollback):
+        concerned = _Concerned(store, rollback)
+        while names := await concerned.next():
             current = msgspec.structs.replace(rollback, toll=toll)
             toll = await self._until_there_is_room(store, names, current)
             crash_point("rollback.chunk")
@@ -187,38 +187,34 @@ def _wanted(asked: Rollback, known: dict[str, Rollback]) -> Rollback | None:
             return None
 
 
-async def _chunks(
-    store: CertificateStore, rollback: Rollback
-) -> AsyncGenerator[list[Fingerprint], None]:
-    """The certificates that it may concern, each once or more often."""
-    step = at_once("rollback.chunk", CHUNK)
-    async for names in _names(store, rollback):
-        for start in range(0, len(names), step):
-            yield names[start : start + step]
+class _Concerned:
+    """The certificates that a rollback may concern, each once or more often."""
 
+    def __init__(self, store: CertificateStore, rollback: Rollback) -> None:
+        self._history = store.history
+        self._rollback = rollback
+        self._is_undo = rollback.stage is Stage.UNDOING
+        selector = rollback.selector
+        # What it did came behind all that it was about.
+        self._after = selector.until if self._is_undo else selector.after
+        self._until = store.head().change if self._is_undo else selector.until
+        self._cursor: Cursor | None = None
+        listed = None if self._is_undo else selector.names
+        self._left = sorted(listed or ())
+        self._is_over = listed is not None
 
-async def _names(
-    store: CertificateStore, rollback: Rollback
-) -> AsyncGenerator[list[Fingerprint], None]:
-    selector, cursor = rollback.selector, None
-    if rollback.stage is not Stage.UNDOING and selector.names is not None:
-        yield sorted(selector.names)
-        return
-    after, until = selector.after, selector.until
-    if rollback.stage is Stage.UNDOING:
-        after, until = selector.until, store.head().change
-    while True:
-        page = await store.history.log(cursor, PAGE, after=after, until=until)
-        found = {
-            one.fingerprint
-            for one in page.entries
-            if (
-                one.cause is Cause.ROLLBACK and one.origin == rollback.name
-                if rollback.stage is Stage.UNDOING
-                else selector.takes(one)
-            )
-        }
-        yield sorted(found)
-        cursor = page.cursor
-        if cursor is None:
-            return
+    async def next(self) -> list[Fingerprint]:
+        """Some of them; none at the end."""
+        while not self._left and not self._is_over:
+            page = await self._history.log(self._cursor, PAGE, after=self._after, until=self._until)
+            self._left = sorted({one.fingerprint for one in page.entries if self._is_meant(one)})
+            self._cursor = page.cursor
+            self._is_over = page.cursor is None
+        step = at_once("rollback.chunk", CHUNK)
+        names, self._left = self._left[:step], self._left[step:]
+        return names
+
+    def _is_meant(self, one: Logged) -> bool:
+        if self._is_undo:
+            return one.cause is Cause.ROLLBACK and one.origin == self._rollback.name
+        return self._rollback.selector.takes(one)

@@ -21,11 +21,11 @@ from keygrove.points import at_once
 from keygrove.storage.cache import NOT_HELD, Answer, Cache
 from keygrove.storage.committer import (
     AdminRequest,
+    ChangeRequest,
     Committer,
     Interlude,
     Means,
     MergeRequest,
-    Request,
 )
 from keygrove.storage.damage import Damage
 from keygrove.storage.derive import digest_terms
@@ -42,6 +42,7 @@ from keygrove.storage.messages import (
     Merge,
     Merged,
     NoSpace,
+    Outdated,
     Overloaded,
     Redact,
     Rehearse,
@@ -50,22 +51,25 @@ from keygrove.storage.messages import (
     Roll,
     Rollbacks,
     Search,
-    ShardApi,
     ShardStatus,
     Slots,
     Sources,
     Starting,
+    Trace,
+    Traced,
     Unknown,
     Unredact,
 )
+from keygrove.storage.proofs import Pins
 from keygrove.storage.reads import LookUp, ReadRequest, Reads
+from keygrove.storage.remembering import Remembering
 from keygrove.storage.rollback import Rehearsal, Rollback
 from keygrove.storage.roller import ROLLS_MAX, Roller, RollRequest, Work
 from keygrove.storage.store import CertificateStore, Counts, Opening, Progress, Scrubbed
 from keygrove.storage.term import Term
 from keygrove.storage.waiting import Waiting
 from keygrove.storage.write import Write, held_by
-from keygrove_actors import DEFER, Actor, Ctx, Defer, Normal, Reason, Shutdown, on
+from keygrove_actors import DEFER, Ctx, Defer, Normal, Reason, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 READS_MAX = 10_000
@@ -100,10 +104,9 @@ class Watcher(Protocol):
         ...
 
 
-class Shard(Actor[ShardApi]):
+class Shard(Remembering):
     """Serves one store. `open_store` runs anew at each start."""
 
-    _ctx: Ctx
     _opening: Opening
 
     def __init__(
@@ -114,6 +117,7 @@ class Shard(Actor[ShardApi]):
         cache_bytes: int,
         watcher: Watcher,
     ) -> None:
+        super().__init__()
         self._open_store = open_store
         self._watcher = watcher
         self._store: CertificateStore | None = None
@@ -121,17 +125,22 @@ class Shard(Actor[ShardApi]):
         self._reads: Waiting[ReadRequest] = Waiting(READS_MAX)
         self._damage = Damage(lambda error: watcher.damaged(self._ctx.name or "", error))
         self._scrubbed = 0
+        self._pins = Pins()
         self._reader = Reads(
-            self._cache, means.answers, on_fault=watcher.fault, on_damage=self._damage.met
+            self._cache,
+            self._pins,
+            means.answers,
+            on_fault=watcher.fault,
+            on_damage=self._damage.met,
         )
-        self._merges: Waiting[Request] = Waiting(MERGES_MAX)
+        self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
         self._rolls: Waiting[RollRequest] = Waiting(ROLLS_MAX)
         self._roller = Roller(means, self._between)
         self._is_patient = True
         self._is_committing = False
         self._committer = Committer(
             means,
-            on_fault=watcher.fault,
+            on_fault=self._on_fault,
             on_change=self._forget,
             on_damage=self._damage.met,
         )
@@ -147,6 +156,7 @@ class Shard(Actor[ShardApi]):
         ctx.start_soon(self._read_forever)
         ctx.start_soon(self._commit_forever)
         ctx.start_soon(self._roll_forever)
+        ctx.start_soon(self._look_back)
 
     async def terminate(self, reason: Reason) -> None:
         """At an orderly end, commit what is queued and bring the index up."""
@@ -184,12 +194,16 @@ class Shard(Actor[ShardApi]):
         return self._put_off_read(message)
 
     @on(GetSlots)
-    def get_slots(self, _: GetSlots) -> Slots:
+    def get_slots(self, message: GetSlots) -> Slots:
         """At once: the tree is in memory."""
         if self._store is None:
             raise Starting().error()
-        head = self._store.head()
-        return Slots(head.change, head.size, self._store.tree().slots())
+        return self._pins.slots(self._store, keep=message.keep)
+
+    @on(Trace)
+    def trace(self, message: Trace) -> Traced | Outdated | Failed | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
 
     @on(Merge)
     def merge(self, message: Merge) -> Merged | NoSpace | Failed | Defer:
@@ -270,7 +284,7 @@ class Shard(Actor[ShardApi]):
             raise Overloaded().error()
         return DEFER
 
-    def _put_off_change(self, request: MergeRequest | AdminRequest) -> Defer:
+    def _put_off_change(self, request: ChangeRequest) -> Defer:
         if not self._merges.put(request):
             raise Overloaded().error()
         return DEFER
@@ -311,6 +325,10 @@ class Shard(Actor[ShardApi]):
         while True:
             reads = await self._reads.take(at_once("shard.read", READ_BATCH))
             await self._reader.answer(reads, self._store, self._opening, self._status)
+
+    async def _look_back(self) -> None:
+        await self._wait_up(PATIENCE_S)
+        await self._look_back_forever()
 
     async def _commit_forever(self) -> None:
         await self._wait_up(PATIENCE_S)
@@ -357,7 +375,10 @@ class Shard(Actor[ShardApi]):
             terms = held.terms | digest_terms(held.digest, held.sks_digest)
         self._cache.invalidate(write.fingerprint, terms)
 
-    def _refuse(self, requests: list[Request]) -> None:
+    def _on_fault(self, where: str, error: Exception) -> None:
+        self._watcher.fault(where, error)
+
+    def _refuse(self, requests: list[ChangeRequest]) -> None:
         """There is nothing yet to change."""
         lacks_room = self._opening.progress().lacks_room
         for request in requests:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import anyio
 
+from keygrove.errors import StoreError
 from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index, ledger, versions
@@ -21,6 +22,7 @@ from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.follower import Follower
+from keygrove.storage.growing import grow
 from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.merkle import Tree
 from keygrove.storage.overlay import Entry
@@ -187,7 +189,7 @@ class SqliteStore:
         self._head, self._tree = head, tree
         self._follower.add(rows, writes)
         if any(isinstance(mark, Snapshot) and mark.change is None for mark in marks):
-            self._history.pin(self._tip())
+            self._history.pin(Pin(head, seq, tree))
         self._log_bytes += sum(row.size for row, _ in rows)
         return change
 
@@ -253,8 +255,16 @@ class SqliteStore:
         await self._follower.settle()
         await self._writer.run(heap.empty_log)
 
-    def _tip(self) -> Pin:
-        return Pin(self._head, self._seq, self.tree())
+    async def _tip(self) -> Pin:
+        if self._tree is None:  # opened read-only: few ask for it
+            tree = await grow(self._reader, self._overlay)
+            if tree.root != self._head.root:
+                raise StoreError(
+                    "a shard's index and its heap do not agree: try again if a server writes them "
+                    "now, or run keygrove fsck"
+                )
+            self._tree = tree
+        return Pin(self._head, self._seq, self._tree)
 
     async def _checkpoint(self) -> None:
         """Before a commit, never after: one that is durable must not fail for want of room."""

@@ -4,7 +4,7 @@ A certificate is followed from its newest row back. A tree is made from a newer 
 what came behind; the newest few are kept, which costs no more than where they differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import anyio.lowlevel
@@ -48,9 +48,9 @@ class SqliteHistory:
         overlay: Overlay,
         *,
         seq: Callable[[], int],
-        tip: Callable[[], Pin],
+        tip: Callable[[], Awaitable[Pin]],
     ) -> None:
-        """Of a store whose last row `seq` tells, and `tip` with the tree, if it has one."""
+        """Of a store whose last row `seq` tells, and `tip` with the tree."""
         self._reader = reader
         self._overlay = overlay
         self._seq = seq
@@ -122,7 +122,8 @@ class SqliteHistory:
     async def tree(self, change: int) -> Tree:
         """See `History`."""
         head, seq = await self._kept(change)
-        newer = [pin for pin in (*self._pins.values(), self._tip()) if pin.head.change >= change]
+        tip = await self._tip()
+        newer = [pin for pin in (*self._pins.values(), tip) if pin.head.change >= change]
         nearest = min(newer, key=lambda pin: pin.seq)
         tree, span = nearest.tree, versions.Span(seq, nearest.seq)
         start: int | None = seq

@@ -66,7 +66,7 @@ TestRacing = Racing.TestCase
 @pytest.mark.parametrize("seed", range(3))
 def test_a_long_race_meets_every_case_and_no_stale_answer(seed: int) -> None:
     cache = race(seed, 20_000).cache
-    assert min(cache.hits - cache.negative_hits, cache.negative_hits, cache.evictions) > 100
+    assert min(cache.hits - cache.negative_hits, cache.negative_hits, cache.evictions) > 50
 
 
 def test_a_stale_answer_would_be_seen() -> None:

@@ -91,7 +91,6 @@ def test_each_source_overrides_the_one_before_and_is_named(tmp_path: Path) -> No
         "data_dir": "--data",
         "storage.shards": "environment KEYGROVE_STORAGE__SHARDS",
         "storage.cache_bytes": f"file {tmp_path / 'keygrove.toml'}",
-        "storage.scrub_bytes_per_s": f"file {tmp_path / 'keygrove.toml'}",
     }
 
 

@@ -1,8 +1,6 @@
 """The shard actor through the runtime: on trio in memory, on asyncio with SQLite."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,41 +14,29 @@ from keygrove.storage.absent import TTL_S
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import candidate
-from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import (
     Deny,
     Failed,
     Fetch,
     Find,
-    GetStatus,
     Merge,
     Merged,
     NoSpace,
     Order,
     Overloaded,
     Search,
-    ShardApi,
-    ShardStatus,
 )
-from keygrove.storage.opening import Home, open_store
-from keygrove.storage.shard import MERGES_MAX, OpenStore, Shard
-from keygrove.storage.store import Opening
+from keygrove.storage.shard import MERGES_MAX, OpenStore
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.write import Cause, Denial, Put
-from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import (
     CalleeExit,
-    ChildSpec,
     ChildTerminated,
     Crash,
     DeclaredError,
-    Ref,
-    Report,
-    SupSpec,
     TerminateError,
-    run,
 )
 from keygrove_chaos.certificates import (
     CREATED,
@@ -61,14 +47,23 @@ from keygrove_chaos.certificates import (
     made,
     put_of,
 )
-from keygrove_chaos.stores import Hook, HookedOpening, Notes
 from keygrove_protocols.openpgp.certificate import Certificate, Component, fingerprint
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag
-from keygrove_protocols.openpgp.policy import SKS_COMPATIBLE, VERIFIED, Policy
-from tests.loops import Backend, virtual_trio
+from keygrove_protocols.openpgp.policy import SKS_COMPATIBLE
+from tests.loops import Backend
 from tests.processes import PATIENCE_S
+from tests.unit.keygrove.storage.shards import (
+    KINDS,
+    SHUTDOWN_S,
+    Subject,
+    backend,
+    merge_together,
+    opener,
+    outcomes,
+    running,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -76,94 +71,10 @@ T = TypeVar("T")
 
 ALICE, BOB = made(1, "Alice <a@x.example>"), made(1, "Bob")
 OTHER = made(2, "Other")
-SHUTDOWN_S = 6.0
-LIMIT_S = 60.0
 """Whoever waits longer waits for something that will not happen."""
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.elapsed_s = 0.0
-
-    def now(self) -> int:
-        return CREATED
-
-    def elapsed(self) -> float:
-        return self.elapsed_s
-
-
-class Compute:
-    """Does work at once, or when its gate is opened, and counts it."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-        self.reached = anyio.Event()
-        self.gate: anyio.Event | None = None
-
-    async def run(self, work: Callable[[], T]) -> T:
-        self.runs += 1
-        done = work()
-        if self.gate is not None:
-            self.reached.set()
-            await self.gate.wait()
-        return done
-
-
-class Subject:
-    """A running shard, and what was seen of it."""
-
-    def __init__(self, ref: Ref[ShardApi], hooks: "Hooks") -> None:
-        self.ref = ref
-        self.hooks = hooks
-        self.clock = hooks.clock
-        self.compute = hooks.compute
-        self.answers = hooks.answers
-        self.notes = hooks.notes
-        self.reports = hooks.reports
-
-    async def merge(self, certificate: Certificate) -> Merged | NoSpace | Failed:
-        return await self.ref.call(Merge(candidate_of(certificate)))
-
-    async def fetch(
-        self, certificate: Certificate, form: Form = Form.BINARY
-    ) -> Answer | Failed | None:
-        return await self.ref.call(Fetch(fingerprint(certificate), form), wait_up=1)
-
-    async def status(self) -> ShardStatus:
-        return await self.ref.call(GetStatus())
-
-
-class Hooks:
-    """What is to happen before and after the operations of the shard's store."""
-
-    def __init__(self, open_store: OpenStore) -> None:
-        self._open_store = open_store
-        self.before: Hook = self._nothing
-        self.after: Hook = self._nothing
-        self.seen: list[str] = []
-        self.clock = Clock()
-        self.compute = Compute()
-        self.answers = Compute()
-        self.notes = Notes()
-        self.reports: list[Report] = []
-
-    async def _nothing(self, _: str) -> None:
-        pass
-
-    async def _before(self, operation: str) -> None:
-        self.seen.append(operation)
-        await self.before(operation)
-
-    async def _after(self, operation: str) -> None:
-        await self.after(operation)
-
-    @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Opening, None]:
-        async with self._open_store() as opening:
-            yield HookedOpening(opening, before=self._before, after=self._after)
-
-
-@pytest.fixture(params=["memory on trio", "sqlite on asyncio"])
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -171,34 +82,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def anyio_backend(kind: str) -> Backend:
-    if kind == "memory on trio":
-        return virtual_trio()
-    return "asyncio", {}
+    return backend(kind)
 
 
 @pytest.fixture
 def open_it(kind: str, tmp_path: Path) -> OpenStore:
-    if kind == "memory on trio":
-        return MemoryStore().opened
-    home = Home("shard-0", "0/1", bytes(16))
-    return partial(open_store, SqliteFiles(tmp_path), home, anyio.Semaphore(1), durable=False)
-
-
-@asynccontextmanager
-async def running(
-    open_store: OpenStore, cache_bytes: int = 1 << 20, policy: Policy = VERIFIED
-) -> AsyncGenerator[Subject, None]:
-    hooks = Hooks(open_store)
-
-    means = Means(hooks.clock, hooks.compute, hooks.answers, policy)
-    start = partial(Shard, hooks.open, means, cache_bytes=cache_bytes, watcher=hooks.notes)
-    child = ChildSpec("shard-0", start, name="shard-0", shutdown=SHUTDOWN_S)
-    spec = SupSpec(children=(child,), intensity=5)
-    with anyio.fail_after(LIMIT_S):
-        async with run(spec, observe=hooks.reports.append) as runtime:
-            subject = Subject(runtime.whereis("shard-0", ShardApi), hooks)
-            await subject.status()  # its store is up
-            yield subject
+    return opener(kind, tmp_path)
 
 
 @pytest.fixture
@@ -232,24 +121,6 @@ class Gate:
         """When all others have had their turn."""
         await anyio.lowlevel.checkpoint()
         self.open()
-
-
-async def merge_together(
-    subject: Subject, certificates: Sequence[Certificate]
-) -> list[Merged | NoSpace | Failed]:
-    replies: dict[int, Merged | NoSpace | Failed] = {}
-
-    async def ask(number: int, certificate: Certificate) -> None:
-        replies[number] = await subject.merge(certificate)
-
-    async with anyio.create_task_group() as tasks:
-        for number, certificate in enumerate(certificates):
-            tasks.start_soon(ask, number, certificate)
-    return [replies[number] for number in range(len(certificates))]
-
-
-def outcomes(replies: Sequence[Merged | NoSpace | Failed]) -> list[Outcome]:
-    return [reply.outcome for reply in replies if isinstance(reply, Merged)]
 
 
 def body(answer: Answer | Failed | None) -> bytes | None:
