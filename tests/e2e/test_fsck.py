@@ -85,3 +85,24 @@ def test_where_nothing_is_there_is_nothing_to_check(tmp_path: Path) -> None:
 def test_a_dump_is_of_use_to_a_repair_only(data: Path, tmp_path: Path) -> None:
     ended = keygrove("fsck", "--data", data, "--from", tmp_path / "some.pgp")
     assert ended.status == 2
+
+
+def test_a_server_serves_all_but_what_rotted_and_tells_of_it_once(
+    data: Path, servers: Servers
+) -> None:
+    rot(data, SOME[3].packets[-40:], octets=20)
+    server = servers.start(data=data, env=ONE)
+    for _ in range(2):
+        assert server.get(op="get", search=f"0x{SOME[3].fingerprint}").status_code == 503
+    assert server.get(op="get", search=f"0x{SOME[2].fingerprint}").status_code == 200
+    assert server.add(SOME[3].packets).status_code == 503
+    ready = server.http.get(f"{server.url}/readyz")
+    assert ready.status_code == 200
+    assert "damaged: shard-0, in 1 places: run keygrove fsck" in ready.text
+    assert server.metric("keygrove_shard_damaged_rows", shard="0") == 1
+    assert server.metric("keygrove_shard_damaged_requests_total", shard="0") == 3
+    assert [event["child"] for event in server.events() if event["event"] == "row damaged"] == [
+        "shard-0"
+    ]
+    told = keygrove("status", "--data", data)
+    assert "shard 0 is damaged in 1 places" in told.err

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import msgspec
 
 from keygrove_bench.report import Report, Row, aimed, load_average, report, row
-from keygrove_bench.storage import loop, put, start, tree
+from keygrove_bench.storage import fsck, loop, put, start, tree
 
 SLACK: Final = 1.15
 RATIOS: Final = Path(__file__).with_name("ratios.toml")
@@ -37,6 +37,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "tree": tree.rows,
     "start": start.rows,
     "loop": loop.rows,
+    "fsck": fsck.rows,
 }
 
 
