@@ -117,6 +117,11 @@ def settle(db: SqlSession) -> None:
     db.execute("UPDATE done SET is_settled = 1")
 
 
+def unsettle(db: SqlSession) -> None:
+    """Say that it is open: should that end by a page that cannot be read, each is looked at."""
+    db.execute("UPDATE done SET is_settled = 0")
+
+
 def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
     """How far the index is, and its counters, of one moment."""
     db.execute("BEGIN")

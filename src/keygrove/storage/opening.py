@@ -100,6 +100,8 @@ class _Files:
             await db.run(lambda session: index.create(session, tip.uuid))
             if not await db.run(lambda session: index.is_usable(session, tip), can_stop=True):
                 return None
+            with suppress(DiskFullError):  # then nothing is written here, and it may stay as it is
+                await db.run(index.unsettle)
             self._writers.push_async_callback(opened.pop_all().aclose)
             return db
 
@@ -188,7 +190,9 @@ class SqliteOpening:
         if tree.root == self._tip.head.root:
             return tree
         if self._is_anew:
-            raise DamagedError("heap.db is damaged: what is in it is not what was committed")
+            raise DamagedError(
+                "heap.db is damaged: what is in it is not what was committed; run keygrove fsck"
+            )
         assert self._indexer is not None
         await self._indexer.run(index.distrust)
         raise StoreError("index.db is not that of its heap any more: it is made anew")

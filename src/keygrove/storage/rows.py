@@ -152,7 +152,9 @@ def check(row: Row) -> None:
     ah = aside_hash(row.aside) if row.aside else b""
     h = content_hash(row.v, ah) if is_held else b""
     if (row.h, row.ah) != (h, ah) or row.sum != checksum(msgspec.structs.astuple(row)):
-        raise DamagedError(f"heap.db is damaged: row {row.seq} is not what was written there")
+        raise DamagedError(
+            f"heap.db is damaged: row {row.seq} is not what was written there; run keygrove fsck"
+        )
 
 
 def denial_in(row: Row) -> Denial:

@@ -12,11 +12,13 @@ import pytest
 from keygrove.errors import DamagedError
 from keygrove.storage.cache import Form
 from keygrove.storage.committer import Means
+from keygrove.storage.heap import PAGE_BYTES
 from keygrove.storage.messages import (
     Administered,
     Deny,
     Failed,
     Fetch,
+    Find,
     GetStatus,
     Merge,
     Merged,
@@ -28,12 +30,14 @@ from keygrove.storage.scrub import SLICE_ROWS, Scrub
 from keygrove.storage.shard import Shard
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Scrubbed
+from keygrove.storage.term import TermKind
 from keygrove.system.clock import SystemClock, ThreadCompute
 from keygrove.system.sqlite import SqliteFiles
-from keygrove_actors import ChildSpec, Ref, SupSpec, run
+from keygrove_actors import CalleeExit, ChildSpec, Ref, SupSpec, run
 from keygrove_chaos.certificates import candidate_of, made, put_of
 from keygrove_chaos.stores import Notes
 from keygrove_protocols.openpgp.policy import VERIFIED
+from tests.processes import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -51,14 +55,20 @@ async def opened(root: Path) -> AsyncGenerator[SqliteStore, None]:
 
 
 @pytest.fixture
-async def root(tmp_path: Path) -> Path:
-    """A shard of twenty certificates, of which the fifth rotted."""
+async def whole(tmp_path: Path) -> Path:
+    """A shard of twenty certificates, stopped in order."""
     async with opened(tmp_path) as store:
         await store.commit(PUTS)
         await store.settle()
-    with closing(sqlite3.connect(tmp_path / "shard-0/heap.db", isolation_level=None)) as db:
-        db.execute("UPDATE obj SET v = zeroblob(9) WHERE seq = ?", (ROTTEN,))
     return tmp_path
+
+
+@pytest.fixture
+async def root(whole: Path) -> Path:
+    """The same, and the fifth rotted."""
+    with closing(sqlite3.connect(whole / "shard-0/heap.db", isolation_level=None)) as db:
+        db.execute("UPDATE obj SET v = zeroblob(9) WHERE seq = ?", (ROTTEN,))
+    return whole
 
 
 async def test_a_round_looks_at_every_row_and_tells_what_rotted(root: Path) -> None:
@@ -116,7 +126,7 @@ async def shard(root: Path, notes: Notes) -> AsyncGenerator[Ref[ShardApi], None]
     means = Means(SystemClock(), ThreadCompute(), ThreadCompute(), VERIFIED)
     start = partial(Shard, store, means, cache_bytes=0, watcher=notes)
     child = ChildSpec("shard-0", start, name="shard-0")
-    async with run(SupSpec(children=(child,), intensity=0)) as runtime:
+    async with run(SupSpec(children=(child,), intensity=2)) as runtime:
         yield runtime.whereis("shard-0", ShardApi)
 
 
@@ -133,6 +143,20 @@ async def test_what_rotted_is_refused_counted_and_told_once(root: Path) -> None:
     assert [name for name, _ in notes.damage] == ["shard-0"]
     assert isinstance(notes.damage[0][1], DamagedError)
     assert notes.faults == []
+
+
+async def test_a_page_of_an_index_that_rotted_costs_one_request(whole: Path) -> None:
+    path = whole / "shard-0/index.db"
+    data = bytearray(path.read_bytes())
+    (term,) = (one for one in PUTS[3].terms if one.kind is TermKind.KEY_ID)
+    page = data.rindex(term.value) // PAGE_BYTES * PAGE_BYTES
+    data[page : page + PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    path.write_bytes(data)
+    async with shard(whole, Notes()) as ref:
+        with pytest.raises(CalleeExit):
+            await ref.call(Find(term, 5), wait_up=1)
+        found = await ref.call(Find(term, 5), wait_up=PATIENCE_S)
+    assert found == (PUTS[3].fingerprint,)
 
 
 async def test_a_submission_for_what_rotted_fails_and_others_are_kept(root: Path) -> None:
