@@ -10,6 +10,7 @@ from hypothesis import settings
 # Deadlines would measure the machine; ./tests/run chooses one of these by its name.
 settings.register_profile("full", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=15)
+settings.register_profile("nightly", deadline=None, max_examples=2_000)
 settings.load_profile("full")
 
 

@@ -31,6 +31,17 @@ class SmallDisk:
         """Take away what `fill` wrote."""
         self._ballast.unlink()
 
+    def freeze(self) -> None:
+        """Make it read-only: nobody may have a file open to write it."""
+        self._remount("ro")
+
+    def thaw(self) -> None:
+        """Let it be written again."""
+        self._remount("rw")
+
+    def _remount(self, how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(self.path)], check=True)
+
 
 @contextmanager
 def mounted(path: Path, size_bytes: int) -> Generator[SmallDisk, None, None]:

@@ -87,14 +87,21 @@ def measure_simulation(*, as_json: bool, quick: bool) -> None:
 @click.option("--only", default="", metavar="put,tree", help="These measurements only.")
 @on_disk
 @click.option("--quick", is_flag=True, help="Small sizes: to see that it runs.")
-def measure_storage(*, as_json: bool, only: str, folder: Path | None, quick: bool) -> None:
+@click.option("--record", is_flag=True, help="Hold later runs against the ratios of this one.")
+def measure_storage(
+    *, as_json: bool, only: str, folder: Path | None, quick: bool, record: bool
+) -> None:
     """The storage engine beside SQLite, LMDB, git, dulwich and prollytree."""
+    if quick and record:
+        raise click.UsageError("a quick run says nothing about ratios: leave out --quick")
     try:
         found = storage.measure([word for word in only.split(",") if word], folder, quick=quick)
     except storage.UnknownMeasurementError as error:
         raise click.UsageError(str(error)) from error
     _print(found, as_json=as_json)
-    if storage.has_regressed(found):
+    if record:
+        storage.record(found)
+    elif storage.has_regressed(found):
         raise click.exceptions.Exit(1)
 
 

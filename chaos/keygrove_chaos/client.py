@@ -13,7 +13,7 @@ import msgspec
 from keygrove.cluster.placement import Placement
 from keygrove.cluster.router import shard_name
 from keygrove.http.errors import BUG, BUSY, NO_SPACE
-from keygrove.ingest.messages import Result, Submitted, Unavailable
+from keygrove.ingest.messages import Result, Submitted, Unavailable, Unwritable
 from keygrove.ingest.verdicts import Rejected
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove_chaos.clock import EPOCH_S
@@ -95,7 +95,7 @@ class Control:
         return msgspec.structs.replace(reply, status=status, headers=reply.headers | again)
 
 
-_Loaded: TypeAlias = Submitted | Rejected | NoSpace | Unavailable | Failed
+_Loaded: TypeAlias = Submitted | Rejected | NoSpace | Unwritable | Unavailable | Failed
 
 
 def _status(loaded: _Loaded) -> int:
@@ -106,7 +106,7 @@ def _status(loaded: _Loaded) -> int:
             return UNACCEPTABLE
         case NoSpace():
             return NO_SPACE.status
-        case Unavailable():
+        case Unavailable() | Unwritable():
             return BUSY.status
         case Failed():
             return BUG.status

@@ -98,6 +98,10 @@ class WatchedDatabases:
             finally:
                 self.opened.remove(opened)
 
+    async def is_read_only(self) -> bool:
+        """See `ports.Databases`."""
+        return await self._databases.is_read_only()
+
     async def holds(self, path: str) -> bool:
         """See `ports.Databases`."""
         return await self._databases.holds(path)

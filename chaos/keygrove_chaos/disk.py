@@ -17,6 +17,7 @@ from keygrove_chaos.disk_faults import (
     Active,
     DiskFault,
     Enospc,
+    Erofs,
     FaultStack,
     FsyncFail,
     FsyncLie,
@@ -71,6 +72,8 @@ class Disk:
         self.busy_until = 0.0
         """When the last of what was asked of it in this life will be done."""
         self.is_on = False
+        self.reserved_bytes = 0
+        """Of a file that keeps room, see `volume`; like all that is on the disk it outlives us."""
         self.operations = 0
         """Asked of it so far, in all lives."""
 
@@ -125,8 +128,24 @@ class Disk:
 
     @property
     def used_bytes(self) -> int:
-        """How long all files are."""
-        return sum(len(inode.cache) for inode in self.names.files().values())
+        """How long all files are, with what is kept in reserve."""
+        files = self.names.files().values()
+        return self.reserved_bytes + sum(len(inode.cache) for inode in files)
+
+    @property
+    def total_bytes(self) -> int:
+        """How large it is."""
+        capacities = [
+            fault.capacity_bytes
+            for fault, _ in self.faults.of(Enospc)
+            if fault.capacity_bytes is not None
+        ]
+        return min([*capacities, BOUNDLESS_BYTES])
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether whatever is to be written from here on fails for that reason."""
+        return any(active.is_certain for _, active in self.faults.of(Erofs))
 
     @property
     def free_bytes(self) -> int:
@@ -325,6 +344,12 @@ class File:
         if self._disk.faults.struck(FsyncLie, self.path) is None:
             self._inode.settle()
         self._disk.end()
+
+    def forget(self) -> None:
+        """Have the system read it anew from the medium: what was not synchronised is lost."""
+        if not self._disk.is_on or self._disk.life != self._life:
+            raise PowerCutError
+        self._inode.drop(is_evicted=True)
 
     @property
     def size(self) -> int:

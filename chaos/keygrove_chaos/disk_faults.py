@@ -167,6 +167,17 @@ class Active:
         """Is it for this file?"""
         return fnmatchcase(path, self.fault.path)
 
+    @property
+    def is_certain(self) -> bool:
+        """Does it strike the next operation that it is for, whichever file that is of?"""
+        fault = self.fault
+        return (
+            fault.path == "*"
+            and fault.chance == 1.0
+            and self._seen >= fault.after
+            and (fault.times is None or self.effect < fault.times)
+        )
+
     def strikes(self, path: str, first: int = 0, size: int = 0) -> bool:
         """Does it strike an operation on these octets? Each question counts as one."""
         fault = self.fault

@@ -21,8 +21,10 @@ from keygrove.ports import (
     Files,
     HttpServers,
     Ports,
+    Room,
     SqlDatabase,
     SqlSession,
+    Volume,
 )
 
 T = TypeVar("T")
@@ -60,6 +62,7 @@ class Fence:
             clock=ports.clock,  # reading it changes nothing: the dead may
             entropy=_Entropy(self, ports.entropy),
             databases=_Databases(self, ports.databases),
+            volume=_Volume(self, ports.volume),
             files=_Files(self, ports.files),
             compute=_Compute(self, ports.compute),
             answers=_Compute(self, ports.answers),
@@ -110,6 +113,11 @@ class _Databases:
         async with self._databases.open(path, attached=attached, writable=writable) as database:
             yield _Database(self._fence, database)
 
+    async def is_read_only(self) -> bool:
+        """See `ports.Databases`."""
+        self._fence.check()
+        return await self._databases.is_read_only()
+
     async def holds(self, path: str) -> bool:
         """See `ports.Databases`."""
         self._fence.check()
@@ -157,6 +165,32 @@ class _Database:
     def _passed(self, work: Callable[[SqlSession], T], session: SqlSession) -> T:
         self._fence.check()
         return work(session)
+
+
+class _Volume:
+    def __init__(self, fence: Fence, volume: Volume) -> None:
+        self._fence = fence
+        self._volume = volume
+
+    async def measure(self) -> Room:
+        """See `ports.Volume`."""
+        self._fence.check()
+        return await self._volume.measure()
+
+    async def reserve(self, size_bytes: int) -> None:
+        """See `ports.Volume`."""
+        self._fence.check()
+        await self._volume.reserve(size_bytes)
+
+    async def release(self) -> None:
+        """See `ports.Volume`."""
+        self._fence.check()
+        await self._volume.release()
+
+    async def sync_s(self, times: int) -> float:
+        """See `ports.Volume`."""
+        self._fence.check()
+        return await self._volume.sync_s(times)
 
 
 class _Servers:

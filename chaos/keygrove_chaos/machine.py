@@ -31,6 +31,7 @@ from keygrove_chaos.node import InlineCompute, MemoryFiles, MemoryLog
 from keygrove_chaos.record import Record
 from keygrove_chaos.servers import Door, NoReplyError
 from keygrove_chaos.sqlite import SimulatedDatabases
+from keygrove_chaos.volume import SimulatedVolume
 from keygrove_chaos.web import WebEndpoint, WebServers
 from keygrove_chaos.world import HOST, World
 
@@ -97,11 +98,12 @@ class Machine:
         return self._servers.doors[f"{self.name}:{HKP}"]
 
     async def is_ready(self) -> bool:
-        """Whether its node serves, with all of its actors up, and says that it is ready."""
+        """Whether its node serves, with all of its actors up, and says that it is ready for all."""
         if not self.is_whole:
             return False
         with anyio.move_on_after(READY_S), suppress(NoReplyError, *_DEATHS):  # it may die meanwhile
-            return (await self.door.ask("GET", "/readyz")).status == OK
+            reply = await self.door.ask("GET", "/readyz")
+            return reply.status == OK and "degraded" not in reply.text
         return False
 
     def hold(self, reason: str) -> None:
@@ -207,6 +209,7 @@ class Machine:
             clock=self.clock,
             entropy=SeededEntropy(self._world.stream(f"entropy:{self.name}:{life}")),
             databases=databases,
+            volume=SimulatedVolume(mount),
             files=self.files,
             compute=InlineCompute(),
             answers=InlineCompute(),

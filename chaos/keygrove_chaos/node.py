@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from keygrove.ports import Clock, Files, HttpServers, Ports, SqlDatabase
+from keygrove.ports import Clock, Files, HttpServers, Ports, Room, SqlDatabase, Volume
 from keygrove.ratelimit.admission import Admit, admit_all
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
@@ -71,6 +71,10 @@ class NoDatabases:
         """See `ports.Databases`."""
         raise AssertionError(f"{path} was opened in a node without files")
 
+    async def is_read_only(self) -> bool:
+        """See `ports.Databases`."""
+        raise AssertionError("the disk of a node without files was asked for")
+
     async def holds(self, path: str) -> bool:
         """See `ports.Databases`."""
         raise AssertionError(f"{path} was looked at in a node without files")
@@ -82,6 +86,27 @@ class NoDatabases:
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""
         raise AssertionError(f"{path} was removed in a node without files")
+
+
+class NoVolume:
+    """See `ports.Volume`: of a node without files, which needs no room."""
+
+    async def measure(self) -> Room:
+        """See `ports.Volume`."""
+        await anyio.lowlevel.checkpoint()
+        return Room(0, 0, 0)
+
+    async def reserve(self, size_bytes: int) -> None:
+        """See `ports.Volume`."""
+        raise AssertionError("a node without files reserves no room")
+
+    async def release(self) -> None:
+        """See `ports.Volume`."""
+        await anyio.lowlevel.checkpoint()
+
+    async def sync_s(self, times: int) -> float:
+        """See `ports.Volume`."""
+        raise AssertionError("a node without files synchronises nothing")
 
 
 class MemoryFiles:
@@ -149,6 +174,7 @@ def simulated_ports(
     seed: int = 0,
     clock: Clock | None = None,
     servers: HttpServers | None = None,
+    volume: Volume | None = None,
     files: Files | None = None,
 ) -> Ports:
     """A world without files and sockets."""
@@ -156,6 +182,7 @@ def simulated_ports(
         clock=clock or LoopClock(),
         entropy=SeededEntropy(seed),
         databases=NoDatabases(),
+        volume=volume or NoVolume(),
         files=files or MemoryFiles(),
         compute=InlineCompute(),
         answers=InlineCompute(),

@@ -36,6 +36,7 @@ Feature: TypeAlias = Literal[
     "actor",
     "disk.slow",
     "disk.full",
+    "disk.frozen",
     "disk.eio",
     "disk.sync",
     "disk.then_power",

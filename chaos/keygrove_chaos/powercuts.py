@@ -9,19 +9,22 @@ one before left.
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import zip_longest
 from random import Random
 from typing import Final
 
 import anyio
 import msgspec
 
-from keygrove.errors import DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.storage.audit import Action, Effect, Record
+from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.memory import MemoryStore
+from keygrove.storage.merkle import Difference, differences
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import CertificateStore, Counts, Digests
-from keygrove.storage.version import Head, Whole
+from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Lift, Write
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.disk import Disk
@@ -40,6 +43,7 @@ WALL_S: Final = 1_800_000_000.0
 HOME: Final = Home("shard-0", "0/1", bytes(16))
 EVERYTHING: Final = 1_000
 
+SNAPSHOTS: Final = ("first", "second", "third")
 NUMBERS: Final = range(5)
 USER_IDS: Final = (
     "Alice <a@x.example>",
@@ -58,6 +62,14 @@ _WORDS: Final = sorted({word for put in _WHOLE for word in put.words})
 class MissingError(Exception):
     """What was acknowledged is not there, or what was not, is."""
 
+    invariant = "I-01"
+
+
+class AlteredError(MissingError):
+    """A former time shows what it did not show then."""
+
+    invariant = "I-31"
+
 
 async def scenario(world: World) -> list[str]:
     """Let a store live and die; what it lost."""
@@ -65,7 +77,7 @@ async def scenario(world: World) -> list[str]:
     try:
         await lives.play(LIVES)
     except MissingError as error:
-        return [f"I-01: {error}"]
+        return [f"{error.invariant}: {error}"]
     finally:
         world.count("power cuts", lives.cuts)
         world.count("acknowledged", lives.acknowledged)
@@ -107,11 +119,41 @@ async def _holdings(store: CertificateStore) -> _Holdings:
     )
 
 
+class _Then(msgspec.Struct, frozen=True):
+    """What a store shows of a moment that a snapshot names."""
+
+    snapshot: Snapshot
+    head: Head
+    root: bytes
+    versions: list[Version | None]
+    denied: list[bool]
+    since: list[Difference]
+
+
+async def _thens(store: CertificateStore) -> list[_Then]:
+    history, found = store.history, list[_Then]()
+    for one in await history.snapshots():
+        change = one.change or 0
+        tree = await history.tree(change)
+        found.append(
+            _Then(
+                snapshot=one,
+                head=await history.head(change),
+                root=tree.root,
+                versions=await history.get(_NAMES, change),
+                denied=await history.are_denied(_NAMES, change),
+                since=list(differences(tree, store.tree())),
+            )
+        )
+    return found
+
+
 class _Commit(msgspec.Struct, frozen=True):
     """What is committed together."""
 
     writes: list[Write]
     records: list[Record]
+    marks: list[Mark]
 
 
 class _History(msgspec.Struct):
@@ -140,7 +182,7 @@ class _History(msgspec.Struct):
             raise MissingError(f"{len(self.acknowledged)} were acknowledged, {change} are there")
         model = MemoryStore()
         for one in self.acknowledged:
-            await model.commit(one.writes, one.records)
+            await model.commit(one.writes, one.records, marks=one.marks)
         return model
 
 
@@ -150,6 +192,7 @@ class Lives:
     def __init__(self, timeline: Timeline, *, is_durable: bool = True) -> None:
         self._timeline = timeline
         self._chance = timeline.stream("work")
+        self._marks = timeline.stream("marks")
         self._history = _History()
         self._is_durable = is_durable
         self.disk = Disk(timeline, "node")
@@ -261,6 +304,14 @@ class Lives:
         for name in _Holdings.__struct_fields__:
             if getattr(there, name) != getattr(due, name):
                 raise MissingError(f"after {self.acknowledged} commits its {name} are not theirs")
+        try:
+            shown = await _thens(store)
+        except DamagedError as error:
+            raise AlteredError(f"after {self.acknowledged} commits: {error}") from error
+        for one, was in zip_longest(shown, await _thens(model)):
+            if one != was:
+                name = (one or was).snapshot.name
+                raise AlteredError(f"after {self.acknowledged} commits snapshot {name!r}")
 
     async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
         async with anyio.create_task_group() as tasks:
@@ -273,9 +324,10 @@ class Lives:
         history = self._history
         for _ in range(commits):
             at = len(history.acknowledged)
-            drawn = history.pending = _drawn(self._chance, at, history.denied())
+            marks = _marks(self._marks, at)
+            drawn = history.pending = _drawn(self._chance, at, history.denied(), marks)
             try:
-                await store.commit(drawn.writes, drawn.records)
+                await store.commit(drawn.writes, drawn.records, marks=drawn.marks)
             except DiskFullError:
                 history.pending = None  # nothing of it was kept, and the store goes on
                 continue
@@ -291,10 +343,23 @@ class Lives:
                     pass
 
 
-def _drawn(chance: Random, at: int, denied: set[Fingerprint]) -> _Commit:
+def _marks(chance: Random, at: int) -> list[Mark]:
+    """Now and then a snapshot, mostly by a name that another had before; or one is dropped."""
+    name, when = chance.choice(SNAPSHOTS), CREATED + at * 1800
+    match chance.randrange(12):
+        case 0 | 1:
+            return [Snapshot(name, at.to_bytes(32), when)]
+        case 2:
+            return [Drop(name, when)]
+        case _:
+            return []
+
+
+def _drawn(chance: Random, at: int, denied: set[Fingerprint], marks: list[Mark]) -> _Commit:
     numbers = sorted(chance.sample(NUMBERS, chance.randint(1, len(NUMBERS))))
     writes = [_change(chance, number, at, denied) for number in numbers]
-    return _Commit(writes, [_record(one, at) for one in writes if isinstance(one, Denial | Lift)])
+    records = [_record(one, at) for one in writes if isinstance(one, Denial | Lift)]
+    return _Commit(writes, records, marks)
 
 
 def _record(write: Denial | Lift, at: int) -> Record:

@@ -79,6 +79,11 @@ class SimulatedDatabases:
             with anyio.CancelScope(shield=True):
                 await connection.close()
 
+    async def is_read_only(self) -> bool:
+        """See `ports.Databases`."""
+        await anyio.lowlevel.checkpoint()
+        return self._mount.disk.is_read_only
+
     async def holds(self, path: str) -> bool:
         """See `ports.Databases`."""
         await anyio.lowlevel.checkpoint()
@@ -92,7 +97,11 @@ class SimulatedDatabases:
         log = f"{path}-wal"
         try:
             if self._mount.exists(log):
-                _write_again(self._mount.open(log))
+                file = self._mount.open(log)
+                if self._mount.disk.is_read_only:
+                    file.forget()
+                else:
+                    _write_again(file)
         except OSError as error:
             if error.errno in _FULL:
                 raise DiskFullError(basename(log)) from error

@@ -44,7 +44,7 @@ async def _nothing(_: str) -> None:
 
 
 class Notes:
-    """See `shard.Watcher`: keeps what it is told."""
+    """See `watcher.Watcher`: keeps what it is told."""
 
     def __init__(self) -> None:
         self.faults: list[tuple[str, Exception]] = []
@@ -52,15 +52,15 @@ class Notes:
         self.told: list[tuple[str, Progress | None]] = []
 
     def fault(self, where: str, error: Exception) -> None:
-        """See `shard.Watcher`."""
+        """See `watcher.Watcher`."""
         self.faults.append((where, error))
 
     def damaged(self, shard: str, error: DamagedError) -> None:
-        """See `shard.Watcher`."""
+        """See `watcher.Watcher`."""
         self.damage.append((shard, error))
 
     def progress(self, shard: str, progress: Progress | None) -> None:
-        """See `shard.Watcher`."""
+        """See `watcher.Watcher`."""
         self.told.append((shard, progress))
 
 
@@ -73,6 +73,11 @@ class HookedStore:
         self._store = store
         self.before = before
         self.after = after
+
+    @property
+    def is_read_only(self) -> bool:
+        """See `store.CertificateStore`."""
+        return self._store.is_read_only
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""

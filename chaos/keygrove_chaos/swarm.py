@@ -49,6 +49,7 @@ FEATURES: Final[Mapping[Feature, float]] = {
     "actor": 0.5,
     "disk.slow": 0.4,
     "disk.full": 0.3,
+    "disk.frozen": 0.2,
     "disk.eio": 0.3,
     "disk.sync": 0.3,
     "disk.then_power": 0.5,
@@ -71,6 +72,8 @@ ASKED: Final[frozenset[Feature]] = frozenset(
     {"presets", "ask.load", "ask.signatures", "ask.attack", "ask.admin"}
 )
 """Features of what clients ask, and of nodes' settings."""
+LATER: Final[frozenset[Feature]] = frozenset({*ASKED, "disk.frozen"})
+"""Features that have nothing to do with how the others of a seed are drawn."""
 SETTINGS: Final = frozenset({"crowd", "buggify", "disk.then_power"}) | ASKED
 """Features that are no faults of their own."""
 ORDERLY: Final = frozenset({"kill", "power", "point", "actor", "clock", "crowd", "buggify"}) | ASKED
@@ -123,9 +126,9 @@ def plan_for(seed: int, *, nodes: int = 3, lasts_s: float = 40.0) -> Plan:
 
 
 def _features(seed: int, random: Random) -> dict[Feature, bool]:
-    """Which are on. Those of what clients ask draw from streams of their own."""
+    """Which are on. Those that came later draw from streams of their own."""
     return {
-        name: (Random(f"{seed}:feature:{name}") if name in ASKED else random).random() < share  # noqa: S311
+        name: (Random(f"{seed}:feature:{name}") if name in LATER else random).random() < share  # noqa: S311
         for name, share in FEATURES.items()
     }
 
@@ -145,7 +148,7 @@ class _Faults:
         self._seed = seed
         self._nodes = nodes
         self._clients = clients
-        self._actors = (*(f"shard-{number}" for number in range(shards)), "ingest", "http")
+        self._actors = (*(f"shard-{number}" for number in range(shards)), "ingest", "http", "space")
         self._lasts_s = lasts_s
 
     def add(self, feature: str) -> None:
@@ -339,6 +342,7 @@ _DRAWN: Final[Mapping[str, Callable[[Random], What]]] = {
     "pause": lambda _: Pause(),
     "disk.slow": _slow_disk,
     "disk.full": _full_disk,
+    "disk.frozen": lambda _: disk.Erofs(),
     "disk.eio": _failing_disk,
     "disk.sync": lambda random: disk.FsyncFail(is_evicted=random.random() < 0.5),
     "net.slow": _slow_network,

@@ -62,8 +62,19 @@ class HistoryError(KeygroveError):
         )
 
 
+class TooBroadError(KeygroveError):
+    """A search would look at more than it may."""
+
+    def __init__(self) -> None:
+        super().__init__("too many certificates have these words: leave common ones out")
+
+
 class SnapshotError(KeygroveError):
     """What was asked of snapshots cannot be done as it was asked."""
+
+
+class RollbackError(KeygroveError):
+    """A rollback cannot be carried out, or undone, as it was asked for."""
 
 
 class FencedError(StoreError):
@@ -98,6 +109,16 @@ class DiskFullError(KeygroveError):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"no space left for {path}: free some, nothing of this write was kept")
+
+
+class ReadOnlyError(KeygroveError):
+    """The file system is read-only. Nothing of a write was kept; reads go on."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is on a file system that is read-only: see the system's log for why, and "
+            "mount it so that it can be written"
+        )
 
 
 class ReportError(KeygroveError):

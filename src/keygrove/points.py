@@ -38,6 +38,9 @@ SOMETIMES: Final = {
     "shard.full": "a commit met a full disk",
     "shard.invalidated": "a certificate changed while an older version was made ready to be served",
     "shard.replayed": "an administrator's request came that was carried out before",
+    "store.frozen": "a store was opened on a disk that is read-only",
+    "space.healed": "there was room again on a disk that had little",
+    "space.released": "the reserve was given up for want of room",
 }
 """By name: states that a campaign has to reach, or it shows less than it seems to."""
 

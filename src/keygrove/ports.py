@@ -106,6 +106,14 @@ class Databases(Protocol):
         """
         ...
 
+    async def is_read_only(self) -> bool:
+        """Whether their file system is: then files are opened to be read, and are as they are.
+
+        Raises:
+            StoreError: it cannot be asked.
+        """
+        ...
+
     async def holds(self, path: str) -> bool:
         """Whether there is something in that file: to be asked before it is opened.
 
@@ -116,6 +124,8 @@ class Databases(Protocol):
 
     async def secure(self, path: str) -> None:
         """Make durable what the log of a file that is not open shows, if there is one.
+
+        On a read-only file system, no longer show what is not, as far as the system lets us.
 
         Raises:
             DiskFullError: the disk is full, and this one needs room even for that.
@@ -153,6 +163,54 @@ class RawFiles(Protocol):
 
         Raises:
             StoreError: it cannot be done.
+        """
+        ...
+
+
+class Room(msgspec.Struct, frozen=True):
+    """How much room there is where the data directory lies, in octets."""
+
+    free_bytes: int
+    """That this process may fill."""
+    total_bytes: int
+    reserved_bytes: int
+    """Of the file that keeps some, see `Volume.reserve`; 0 without it."""
+    is_read_only: bool = False
+
+
+class Volume(Protocol):
+    """The file system of the data directory."""
+
+    async def measure(self) -> Room:
+        """How much room there is.
+
+        Raises:
+            StoreError: it cannot be asked.
+        """
+        ...
+
+    async def reserve(self, size_bytes: int) -> None:
+        """Keep so much for later, in a file that has its blocks. It replaces one of another size.
+
+        Raises:
+            DiskFullError: there is no room for it, and no such file.
+            StoreError: it cannot be made.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Remove the file, if there is one.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        ...
+
+    async def sync_s(self, times: int) -> float:
+        """The median time, in seconds, that synchronising a page of that file takes.
+
+        Raises:
+            StoreError: there is none, or it cannot be written or synchronised.
         """
         ...
 
@@ -220,6 +278,7 @@ class Ports(msgspec.Struct, frozen=True):
     clock: Clock
     entropy: Entropy
     databases: Databases
+    volume: Volume
     files: Files
     compute: Compute
     """For what comes in."""

@@ -22,6 +22,7 @@ from keygrove.ratelimit.admission import Admit, admit_all
 from keygrove.settings import Settings
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import OpenStore
+from keygrove.storage.space import SpaceStatus
 from keygrove.storage.store import Progress
 from keygrove.telemetry.administration import Administered, AdminRefusal
 from keygrove.telemetry.exchange import Exchange
@@ -107,7 +108,7 @@ class _Telemetry(Observer):
         self._log.exchange(exchange)
 
     def fault(self, where: str, error: Exception) -> None:
-        """See `Observer`, and `shard.Watcher`."""
+        """See `Observer`, and `watcher.Watcher`."""
         self._metrics.fault(where, error)
         self._log.fault(where, error)
 
@@ -127,15 +128,23 @@ class _Telemetry(Observer):
         self._log.refused(refusal)
 
     def damaged(self, shard: str, error: DamagedError) -> None:
-        """See `shard.Watcher`."""
+        """See `watcher.Watcher`."""
         self._log.damaged(shard, error)
 
     def progress(self, shard: str, progress: Progress | None) -> None:
-        """See `shard.Watcher`."""
+        """See `watcher.Watcher`."""
         if progress is None:
             self._log.brought_up(shard)
         else:
             self._log.bringing_up(shard, str(progress), lacks_room=progress.lacks_room)
+
+    def space(self, space: SpaceStatus) -> None:
+        """See `space.Watcher`."""
+        self._log.disk(space.level.value, space.free_bytes, space.total_bytes)
+
+    def synced_too_fast(self, sync_s: float) -> None:
+        """See `space.Watcher`."""
+        self._log.synced_too_fast(sync_s)
 
     def report(self, report: Report) -> None:
         """What the runtime says of its actors."""
@@ -307,6 +316,7 @@ def _clients(
         http=tuple(endpoint.address for endpoint in site.endpoints.http),
         metrics=tuple(endpoint.address for endpoint in site.endpoints.metrics),
         durability=settings.storage.durability,
+        engine=site.ports.databases.engine,
     )
     own = _shared(site, telemetry, admit_all)
     control = control_app(about, insight, settings, own, signing, may_crash=site.may_crash)

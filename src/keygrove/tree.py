@@ -24,9 +24,10 @@ from keygrove.ingest.pipeline import Ingest
 from keygrove.ingest.policy import policy_of
 from keygrove.ports import Ports
 from keygrove.settings import Settings
-from keygrove.storage import shard
+from keygrove.storage import space, watcher
 from keygrove.storage.committer import Means
 from keygrove.storage.shard import OpenStore, Shard
+from keygrove.storage.space import SPACE, Space
 from keygrove.telemetry.intake import Intake
 from keygrove_actors import Backoff, Budget, ChildSpec, Jitter, OnBudget, SupSpec
 
@@ -45,7 +46,7 @@ LISTENER_STOP_S = 3.0
 """A second more than the HTTP server gives to requests that have begun."""
 
 
-class Watcher(shard.Watcher, Protocol):
+class Watcher(watcher.Watcher, space.Watcher, Protocol):
     """Told what the runtime cannot know of the actors."""
 
     def intake(self, intake: Intake) -> None:
@@ -67,7 +68,7 @@ def tree(
     watcher: Watcher,
     doors: Doors,
 ) -> SupSpec:
-    """The root supervisor: monitoring, storage, ingest, doors for clients.
+    """The root supervisor: monitoring, the disk's room, storage, ingest, doors for clients.
 
     Args:
         stores: how to open each shard's store, in order.
@@ -105,9 +106,10 @@ def tree(
         ),
         name=INGEST,
     )
+    room = ChildSpec(SPACE, partial(Space, ports.volume, watcher), name=SPACE)
     storage = ChildSpec(STORAGE, SupSpec(children=tuple(map(_tenacious, shards))))
     parsers = ChildSpec(PARSERS, SupSpec())
-    children = (*doors.monitoring, storage, parsers, ingest, *doors.clients)
+    children = (*doors.monitoring, room, storage, parsers, ingest, *doors.clients)
     return SupSpec(children=tuple(map(_tenacious, children)))
 
 

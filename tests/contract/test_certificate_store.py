@@ -11,7 +11,7 @@ from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.store import CertificateStore, Digests, Hour
 from keygrove.storage.term import Term, TermKind
-from keygrove.storage.version import Version, Whole
+from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Lift, Put, Redacted, Redaction, Write
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -690,3 +690,20 @@ async def test_versions_of_every_key_live_side_by_side(open_it: Open, is_flushed
         got = await store.get([new.fingerprint, old.fingerprint])
         assert [one and one.packets for one in got] == [new.packets, old.packets]
         assert await words(store, "alice") == {old.fingerprint, new.fingerprint}
+
+
+async def test_a_clock_that_steps_back_does_not_reorder_history(
+    open_it: Open, is_flushed: bool
+) -> None:
+    times = [CREATED + 9 * HOUR, CREATED, 0, CREATED + 20 * HOUR, CREATED + HOUR]
+    async with open_it() as store:
+        heads: list[Head] = []
+        for number, at in enumerate(times, start=1):
+            assert await fill(store, [put(1, f"n{number}", at=at)], is_flushed=is_flushed) == number
+            heads.append(store.head())
+    async with open_it() as store:
+        page = await store.history.log(None, 10)
+        assert [entry.change for entry in page.entries] == [1, 2, 3, 4, 5]
+        assert [await store.history.head(head.change) for head in heads] == heads
+        (now,) = await store.get([put(1).fingerprint])
+        assert now == version(put(1, "n5"), 5), "the last commit counts, not the latest time"

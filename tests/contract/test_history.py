@@ -421,6 +421,17 @@ async def test_one_that_has_written_before_is_passed_all_the_same(open_it: Open)
         assert store.head().size == 2
 
 
+async def test_what_a_lift_left_can_be_lifted_too(open_it: Open, is_flushed: bool) -> None:
+    left = Lift(ALICE.fingerprint, CREATED, SAID)
+    async with open_it() as store:
+        await fill(store, [[DENIED], [left]])
+        if is_flushed:
+            await store.settle()
+        await store.commit([Lift(ALICE.fingerprint, CREATED)])
+        found = [(await store.history.get([ALICE.fingerprint], at))[0] for at in (1, 2, 3)]
+        assert found == [served(SAID, 1), served(SAID, 2), None]
+
+
 async def test_what_is_set_aside_is_in_the_tree_and_not_served(open_it: Open) -> None:
     aside = with_aside(ALICE, b"aside")
     async with open_it() as store:

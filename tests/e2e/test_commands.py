@@ -194,7 +194,7 @@ def test_status_shows_the_server_and_its_tree(servers: Servers) -> None:
     told = json.loads(keygrove("status", "--data", server.data, "--json").out)
     assert told["about"]["pid"] == server.pid
     assert [child["id"] for child in told["tree"]["children"]] == [
-        *("metrics", "storage", "parsers", "ingest", "http", "control"),
+        *("metrics", "space", "storage", "parsers", "ingest", "http", "control"),
     ]
 
 

@@ -77,7 +77,9 @@ def test_a_server_starts_on_a_full_disk_and_serves(
     disk.fill()
     server = servers.start(data=filled)
     assert_serves(server)
+    assert "degraded: disk critical: submissions are refused" in server.http.get("/readyz").text
     disk.free()
+    eventually(lambda: server.http.get("/readyz").text.count("degraded") == 0)
     assert server.add(LARGE.packets).status_code == 200
     assert server.stop() == 0
     assert "Traceback" not in server.log()
@@ -139,7 +141,8 @@ def test_without_an_index_and_room_for_one_fingerprints_are_found(
     assert loaded.status == 3
     assert "the disk is full: free some space" in loaded.err
     disk.free()
-    eventually(lambda: server.http.get("/readyz").status_code == 200)
+    eventually(lambda: server.http.get("/readyz").text.startswith("ready\n"))
+    eventually(lambda: server.http.get("/readyz").text.count("degraded") == 0)
     assert "User 7" in server.get(op="index", search="u7@full.example").text
     assert server.add(made(NUMBER).packets).status_code == 200
     assert server.stop() == 0
@@ -156,7 +159,10 @@ def test_a_load_into_a_full_disk_says_what_to_do_and_what_was_kept(
             for n in range(400)
         )
     )
-    why = f"the disk of {data} is full: free some space, then load again; what was loaded stays"
+    why = (
+        f"the disk of {data} is full, or nearly so: free some space, then load again; "
+        "what was loaded stays"
+    )
 
     def load() -> dict[str, Any]:
         ended = keygrove("load", "--data", data, "--json", file)
@@ -186,3 +192,30 @@ def test_a_store_that_could_not_be_made_is_made_once_there_is_room(
     assert keygrove("load", "--data", data, dump).status == 0
     server = servers.start(data=data)
     assert server.total() == NUMBER
+
+
+def test_what_makes_room_goes_on_when_submissions_do_not(
+    servers: Servers, disk: SmallDisk, dump: Path
+) -> None:
+    data = disk.path / "data"
+    assert keygrove("load", "--data", data, dump).status == 0
+    server = servers.start(data=data)
+    reserve = data / "reserve"
+    assert reserve.stat().st_size == (8 << 20) // 100
+    assert server.metric("keygrove_disk_reserved_bytes") == reserve.stat().st_size
+    disk.fill()
+    eventually(lambda: not reserve.exists())
+    assert server.add(made(NUMBER).packets).status_code == 507
+    assert server.metric("keygrove_disk_refuses_submissions") == 1
+    blocked = keygrove("admin", "block", "--data", data, made(0).fingerprint)
+    assert (blocked.status, blocked.err) == (0, "")
+    assert server.get(op="get", search=f"0x{made(0).fingerprint}").status_code == 404
+    status = keygrove("status", "--data", data)
+    assert "degraded: disk critical, so that submissions are refused" in status.out
+    disk.free()
+    eventually(reserve.exists)
+    assert server.add(made(NUMBER).packets).status_code == 200
+    told = [(e["room"], e["level"]) for e in server.events() if e["event"] == "disk room changed"]
+    assert ("critical", "warning") in told
+    assert told[-1] == ("room", "info")
+    assert server.stop() == 0

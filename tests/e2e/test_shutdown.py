@@ -58,7 +58,7 @@ def test_what_was_accepted_is_stored_and_the_tree_stops_in_reverse(
     assert ended == [
         *("control", "http", "ingest", "parsers"),
         *("shard-3", "shard-2", "shard-1", "shard-0"),
-        *("storage", "metrics"),
+        *("storage", "space", "metrics"),
     ]
     assert sorted(started) == sorted(ended)
     assert {event["level"] for event in events} == {"info"}

@@ -1,7 +1,7 @@
 """The other end of the control socket: HTTP to the server that owns a data directory."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -9,6 +9,7 @@ import httpx
 from keygrove.errors import UnavailableError
 from keygrove.system.datadir import CONTROL
 from keygrove.system.sockets import short_path
+from keygrove.system.volume import is_read_only
 
 TIMEOUT_S = 120.0
 
@@ -32,4 +33,12 @@ async def connected(root: Path) -> AsyncGenerator[httpx.AsyncClient, None]:
     except (OSError, httpx.TransportError) as error:
         raise UnavailableError(
             f"no server answers for the data directory {root}: start one with `keygrove serve`"
+            f"{_unless_read_only(root)}"
         ) from error
+
+
+def _unless_read_only(root: Path) -> str:
+    with suppress(OSError):
+        if is_read_only(root):
+            return "; one that was started on a read-only disk has no control socket: ask /readyz"
+    return ""

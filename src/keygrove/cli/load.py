@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import secrets
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -30,7 +31,13 @@ from keygrove.cli.options import (
 from keygrove.cli.report import report_to
 from keygrove.cli.version import own_version
 from keygrove.cluster.router import Router, shard_name
-from keygrove.errors import DiskFullError, ReportError, StoreError, UnavailableError
+from keygrove.errors import (
+    DiskFullError,
+    ReadOnlyError,
+    ReportError,
+    StoreError,
+    UnavailableError,
+)
 from keygrove.http.control import Status
 from keygrove.ingest.able import ensure_able
 from keygrove.ingest.loading import Loaded, Loader, Refusal, Sink
@@ -81,7 +88,7 @@ def load(
 
     Of directories all files are loaded. Beside a running server it hands them over to that one.
     """
-    loaded, is_whole = Loaded(), False
+    loaded, is_whole = Loaded(origin=_origin()), False
     begun = time.monotonic()
     try:
         with errors_worded(debug=debug):
@@ -114,7 +121,7 @@ async def _load(
     *,
     debug: bool,
 ) -> Loaded:
-    async with _sink(settings, debug=debug) as sink:
+    async with _sink(settings, loaded.origin, debug=debug) as sink:
         with byte_progress() as progress:
             sizes = [one.size() for one in inputs]
             total = None if None in sizes else sum(size or 0 for size in sizes)
@@ -131,33 +138,37 @@ async def _load(
                         await loader.load(str(one.path), one)
             except DiskFullError:
                 loaded.stopped = (
-                    f"the disk of {settings.data_dir} is full: free some space, then load again; "
-                    "what was loaded stays"
+                    f"the disk of {settings.data_dir} is full, or nearly so: free some space, then "
+                    "load again; what was loaded stays"
                 )
-            except (UnavailableError, ReportError) as error:
+            except (ReadOnlyError, UnavailableError, ReportError) as error:
                 loaded.stopped = f"{error}; what was loaded stays"
     return loaded
 
 
 @asynccontextmanager
-async def _sink(settings: Settings, *, debug: bool) -> AsyncGenerator[Sink, None]:
+async def _sink(settings: Settings, origin: str, *, debug: bool) -> AsyncGenerator[Sink, None]:
     """The server that owns the data directory, or a node of our own without listeners."""
     root = Path(settings.data_dir)
-    opened = _server(root) if await _is_served(root) else _own_node(settings, root, debug=debug)
+    if await _is_served(root):
+        opened = _server(root, origin)
+    else:
+        opened = _own_node(settings, root, origin, debug=debug)
     async with opened as (sink, ask):
         await _until_up(ask)
         yield sink
 
 
 @asynccontextmanager
-async def _server(root: Path) -> AsyncGenerator[tuple[Sink, AskShards], None]:
+async def _server(root: Path, origin: str) -> AsyncGenerator[tuple[Sink, AskShards], None]:
     async with connected(root) as client:
 
         async def hand_over(certificates: Sequence[bytes]) -> Reply:
             data = msgspec.msgpack.encode(certificates)
             try:
                 # On uvloop anyio prints a traceback when a write to a Unix socket is cancelled.
-                response = await finished(partial(client.post, "/load", content=data))
+                post = partial(client.post, "/load", content=data, params={"origin": origin})
+                response = await finished(post)
             except httpx.TransportError as error:
                 raise UnavailableError(
                     "the server went away: load again once it is back"
@@ -178,7 +189,7 @@ async def _server(root: Path) -> AsyncGenerator[tuple[Sink, AskShards], None]:
 
 @asynccontextmanager
 async def _own_node(
-    settings: Settings, root: Path, *, debug: bool
+    settings: Settings, root: Path, origin: str, *, debug: bool
 ) -> AsyncGenerator[tuple[Sink, AskShards], None]:
     with owned(root, "keygrove load"):
         ensure_able()
@@ -196,7 +207,7 @@ async def _own_node(
 
             async def submit(certificates: Sequence[bytes]) -> Reply:
                 try:
-                    return await ingest.call(Load(tuple(certificates)), timeout=SUBMIT_S)
+                    return await ingest.call(Load(tuple(certificates), origin), timeout=SUBMIT_S)
                 except ActorError:
                     return Unavailable()
 
@@ -235,6 +246,11 @@ async def _until_up(ask: AskShards) -> None:
         await anyio.sleep(LOOK_S)
 
 
+def _origin() -> str:
+    """A name for what is loaded now, to take it back by if need be."""
+    return time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(2)
+
+
 def _sum_up(loaded: Loaded, *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(loaded))
@@ -247,6 +263,8 @@ def _sum_up(loaded: Loaded, *, as_json: bool) -> None:
     )
     if loaded.interrupted:
         err().print("load the same again to go on: what is held already is passed over")
+    if loaded.inserted or loaded.updated:
+        err().print(f"to take it back: keygrove rollback --load {loaded.origin}")
     for reason, number in sorted(loaded.reasons.items()):
         err().print(f"refused: {number:,} {reason}")
     for name, why in loaded.unreadable.items():

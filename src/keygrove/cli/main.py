@@ -14,6 +14,7 @@ from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
 from keygrove.cli.proof import proof
+from keygrove.cli.rollback import rollback
 from keygrove.cli.serve import serve
 from keygrove.cli.snapshot import snapshot
 from keygrove.cli.status import status
@@ -80,6 +81,7 @@ for verb in (
     proof,
     admin,
     snapshot,
+    rollback,
     config,
     version,
 ):

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -22,6 +22,7 @@ from keygrove.settings import Settings
 from keygrove.system.datadir import CONTROL, check_shards, owned
 from keygrove.system.sockets import SocketEndpoint, listen, listen_unix
 from keygrove.system.stream import in_background, write_through
+from keygrove.system.volume import is_read_only
 from keygrove.system.world import system_ports
 from keygrove.telemetry.log import Log, LogFormat, open_log
 from keygrove_actors import ActorError, Runtime
@@ -100,9 +101,16 @@ def _endpoints(settings: Settings, root: Path) -> Generator[Endpoints, None, Non
             keep(listen(one, "metrics.listen (KEYGROVE_METRICS__LISTEN)"))
             for one in settings.metrics.listen
         )
-        control = keep(listen_unix(root / CONTROL))
-        opened.callback((root / CONTROL).unlink, missing_ok=True)
-        yield Endpoints(http, metrics, (control,))
+        control: tuple[SocketEndpoint, ...] = ()
+        if not is_read_only(root):  # where there can be none, lookups go on without it
+            control = (keep(listen_unix(root / CONTROL)),)
+            opened.callback(_remove, root / CONTROL)
+        yield Endpoints(http, metrics, control)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # of a disk that is read-only by now: the next start replaces it
+        path.unlink(missing_ok=True)
 
 
 async def _serve(settings: Settings, site: Site) -> None:

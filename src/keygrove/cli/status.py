@@ -17,7 +17,9 @@ from keygrove.cli.treeview import COLUMNS, tree_lines
 from keygrove.errors import UnavailableError
 from keygrove.http.administrators import SUBMIT_IT
 from keygrove.http.control import Status
+from keygrove.settings import MIB
 from keygrove.storage.messages import ShardStatus
+from keygrove.storage.space import SYNC_MIN_S, Level, SpaceStatus
 from keygrove_actors import Node
 from keygrove_actors.census import Snapshot
 
@@ -61,7 +63,9 @@ def _show(status: Status[Node]) -> None:
     screen.print(f"keygrove {about.version}, process {about.pid}, since {since}")
     screen.print(f"HKP on {', '.join(about.http)}; metrics on {', '.join(about.metrics)}")
     held = counted(total, "certificate")
-    screen.print(f"{held} in {about.data_dir}, durability {about.durability}")
+    screen.print(f"{held} in {about.data_dir}, durability {about.durability}, {about.engine}")
+    if status.space is not None:
+        screen.print(_room(status.space))
     if status.root is not None:
         screen.print(f"root {status.root}")
     if status.verifier_key is not None:
@@ -75,6 +79,26 @@ def _show(status: Status[Node]) -> None:
     screen.print(status.tree.text())
     for key in status.admin_keys_not_held:
         err().print(f"admin.keys: {key} is not held here: {SUBMIT_IT}")
+
+
+_LEVELS = {
+    Level.ROOM: "",
+    Level.LOW: "; degraded: disk low, so that loads are refused",
+    Level.CRITICAL: "; degraded: disk critical, so that submissions are refused: free some space",
+    Level.READ_ONLY: "; degraded: read-only, so that submissions are refused",
+}
+
+
+def _room(space: SpaceStatus) -> str:
+    free, total = space.free_bytes / MIB, space.total_bytes / MIB
+    text = f"disk: {free:,.0f} of {total:,.0f} MiB free"
+    if space.reserved_bytes:
+        text += f", {space.reserved_bytes / MIB:.3g} MiB in reserve"
+    if space.sync_s is not None:
+        text += f", synchronised in {space.sync_s * 1e6:,.0f} µs"
+        if space.sync_s < SYNC_MIN_S:
+            text += " (too fast to be true)"
+    return text + _LEVELS[space.level]
 
 
 def _table(shards: Sequence[ShardStatus | None], *, is_plain: bool) -> Table:

@@ -11,7 +11,7 @@ from keygrove.errors import DataDirError
 from keygrove.storage.address import tree_key
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.messages import GetSlots, ShardApi, Slots
-from keygrove.storage.opening import open_reader
+from keygrove.storage.reading import open_reader
 from keygrove.storage.snapshot_messages import ChangeAt, Compare, FetchAt, ListSnapshots
 from keygrove.storage.snapshots import look_back
 from keygrove.storage.sqlite import SqliteStore

@@ -9,6 +9,7 @@ import anyio
 import msgspec
 
 from keygrove.cluster.placement import Placement
+from keygrove.cluster.rollbacks import Rollbacks
 from keygrove.cluster.snapshots import Snapshots
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
@@ -97,6 +98,7 @@ class Router:
         self._shards = tuple(whereis(shard_name(number), ShardApi) for number in range(shards))
         self._placement = Placement(shards)
         self.snapshots = Snapshots(self, shards)
+        self.rollbacks = Rollbacks(self, shards, self.snapshots)
 
     async def ask(self, shard: int, message: Call[ShardApi, R]) -> R:
         """See `snapshots.Shards`."""

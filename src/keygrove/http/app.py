@@ -14,14 +14,22 @@ from keygrove.http.listener import MakeApp
 from keygrove.http.proof import Proofs
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
-from keygrove.ingest.messages import INGEST, IngestApi
 from keygrove.ingest.policy import policy_of
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardStatus
+from keygrove.storage.space import SPACE, GetSpace, Level, SpaceApi, SpaceStatus
+from keygrove.telemetry.disk import DiskFigures
 from keygrove.telemetry.metrics import CONTENT_TYPE, Metrics, ShardFigures
 from keygrove.web.pages import Pages
-from keygrove_actors import ActorError
+from keygrove_actors import ActorError, Ref
 
+SPACE_S = 2.0
+_DEGRADED = {
+    Level.LOW: "degraded: disk low: loads are refused\n",
+    Level.CRITICAL: "degraded: disk critical: submissions are refused\n",
+    Level.READ_ONLY: "degraded: read-only: submissions are refused\n",
+}
+"""What is no reason to send clients elsewhere: they are answered."""
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 ROBOTS = b"User-agent: *\nDisallow: /pks/\n"
 
@@ -29,8 +37,11 @@ ROBOTS = b"User-agent: *\nDisallow: /pks/\n"
 class Probes:
     """The handlers for operators' probes."""
 
-    def __init__(self, router: Router, facts: NodeFacts, insight: Insight) -> None:
+    def __init__(
+        self, router: Router, space: Ref[SpaceApi], facts: NodeFacts, insight: Insight
+    ) -> None:
         self._router = router
+        self._space = space
         self._insight = insight
         self._text = (
             f"ready\nversion: {facts.version}\n"
@@ -52,6 +63,10 @@ class Probes:
                 "the server anew"
             )
         try:
+            level = (await self._space.call(GetSpace(), timeout=SPACE_S)).level
+        except ActorError:
+            return _not_ready("nobody watches the disk: see the log")
+        try:
             statuses = await self._router.status()
         except ActorError:
             return _not_ready("a shard does not answer: see the log")
@@ -67,7 +82,9 @@ class Probes:
             for number, status in enumerate(statuses)
             if status.damaged_rows
         ]
-        return Response(200, (self._text + "".join(damaged)).encode())
+        if any(status.is_read_only for status in statuses):
+            level = Level.READ_ONLY  # it is no more, but not all files are opened anew
+        return Response(200, f"{self._text}{_DEGRADED.get(level, '')}{''.join(damaged)}".encode())
 
 
 def _not_ready(why: str) -> Response:
@@ -93,8 +110,8 @@ def hkp_app(
         router = Router(whereis, settings.storage.shards)
         statistics = Statistics(router, settings, facts, pages, shared.clock)
         catalogue = Catalogue(router, settings.http)
-        ingest = whereis(INGEST, IngestApi)
-        hkp = Hkp(catalogue, ingest, statistics, pages, shared)
+        hkp = Hkp(catalogue, whereis, statistics, pages, shared)
+        space = whereis(SPACE, SpaceApi)
         proofs = Proofs(Prover(router, signing, shared.clock))
         resources = {
             "/": Resource(get=home),
@@ -105,7 +122,7 @@ def hkp_app(
             "/pks/proof": Resource(get=proofs.prove),
             "/pks/proof/head": Resource(get=proofs.head),
             **_admin(router, settings, shared),
-            **_probes(router, facts, insight),
+            **_probes(router, space, facts, insight),
         }
         return App("hkp", resources, shared, pages.error)
 
@@ -124,8 +141,10 @@ def _admin(router: Router, settings: Settings, shared: Shared) -> dict[str, Reso
     return offered
 
 
-def _probes(router: Router, facts: NodeFacts, insight: Insight) -> dict[str, Resource]:
-    probes = Probes(router, facts, insight)
+def _probes(
+    router: Router, space: Ref[SpaceApi], facts: NodeFacts, insight: Insight
+) -> dict[str, Resource]:
+    probes = Probes(router, space, facts, insight)
     alive, ready = Resource(get=probes.alive), Resource(get=probes.ready)
     return {"/healthz": alive, "/pks/health": alive, "/readyz": ready, "/pks/ready": ready}
 
@@ -136,16 +155,33 @@ def metrics_app(
     """What the operator's monitoring reaches."""
 
     def make(whereis: Whereis) -> App:
-        router = Router(whereis, shards)
+        router, space = Router(whereis, shards), whereis(SPACE, SpaceApi)
 
         async def scrape(_: Request) -> Response:
-            figures = _figures(await router.each_status())
-            return Response(200, metrics.render(figures, await insight.samples()), CONTENT_TYPE)
+            figures, samples = _figures(await router.each_status()), await insight.samples()
+            body = metrics.render(figures, samples, await _disk(space))
+            return Response(200, body, CONTENT_TYPE)
 
-        resources = {"/metrics": Resource(get=scrape), **_probes(router, facts, insight)}
+        resources = {"/metrics": Resource(get=scrape), **_probes(router, space, facts, insight)}
         return App("metrics", resources, shared)
 
     return make
+
+
+async def _disk(space: Ref[SpaceApi]) -> DiskFigures | None:
+    """None while it is not watched."""
+    try:
+        found: SpaceStatus = await space.call(GetSpace(), timeout=SPACE_S)
+    except ActorError:
+        return None
+    return DiskFigures(
+        free_bytes=found.free_bytes,
+        reserved_bytes=found.reserved_bytes,
+        refuses_loads=found.level is not Level.ROOM,
+        refuses_submissions=found.level in {Level.CRITICAL, Level.READ_ONLY},
+        is_read_only=found.level is Level.READ_ONLY,
+        sync_seconds=found.sync_s,
+    )
 
 
 def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
@@ -168,6 +204,7 @@ def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
             cache_negative_hits=status.cache_negative_hits,
             cache_misses=status.cache_misses,
             cache_evictions=status.cache_evictions,
+            pinned_trees=status.pinned_trees,
         )
         for number, status in enumerate(statuses)
         if status is not None and status.starting is None

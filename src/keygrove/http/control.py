@@ -3,6 +3,7 @@
 HTTP on a Unix socket that only our own user may open, so there is nothing to authenticate.
 """
 
+from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
@@ -16,16 +17,19 @@ from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.http.orders import LocalAdmin
+from keygrove.http.rollbacks import rollback_resources
 from keygrove.http.snapshots import snapshot_resources
-from keygrove.ingest.messages import INGEST, IngestApi, Load
+from keygrove.ingest.messages import INGEST, ORIGIN_MAX, IngestApi, Load
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardApi, ShardStatus
-from keygrove_actors import ActorError, Crash, Node
+from keygrove.storage.space import SPACE, GetSpace, SpaceApi, SpaceStatus
+from keygrove_actors import ActorError, Crash, Node, Ref
 from keygrove_actors.census import Snapshot
 
 LOAD_BYTES_MAX = 80 << 20
 """A batch of a dump: at most one certificate of 64 MiB, and what comes before it."""
 LOAD_S = 100.0
+SPACE_S = 2.0
 LISTENER = "http"
 """The name of the listener that clients reach."""
 
@@ -40,6 +44,8 @@ class About(msgspec.Struct, frozen=True):
     http: tuple[str, ...]
     metrics: tuple[str, ...]
     durability: str
+    engine: str = ""
+    """What keeps the certificates, and what an operator should know of it."""
 
 
 T = TypeVar("T", Node, Snapshot)
@@ -54,6 +60,8 @@ class Status(msgspec.Struct, Generic[T], frozen=True):
     tree: T
     root: str | None = None
     """Of the tree of all certificates, in hexadecimal; None while the store is being brought up."""
+    space: SpaceStatus | None = None
+    """How much room the disk has; None while nobody watches it."""
     admin_keys_not_held: tuple[str, ...] = ()
     """Of `admin.keys`; none while the store is being brought up."""
     verifier_key: str | None = None
@@ -71,20 +79,49 @@ def _certificates(body: bytes) -> tuple[bytes, ...]:
         raise HttpError(400, f"no list of certificates in MessagePack: {error}") from error
 
 
+def _origin(request: Request) -> str:
+    origin = request.field("origin")
+    if len(origin) > ORIGIN_MAX:
+        raise HttpError(400, f"the origin is longer than {ORIGIN_MAX} characters")
+    return origin
+
+
 class _Shown:
     """What `keygrove status` shows, gathered."""
 
-    def __init__(self, about: About, router: Router, settings: Settings, signing: Signing) -> None:
+    def __init__(
+        self,
+        about: About,
+        router: Router,
+        space: Ref[SpaceApi],
+        settings: Settings,
+        signing: Signing,
+    ) -> None:
         self._about = about
         self._router = router
+        self._space = space
         self._settings = settings
         self._signing = signing
 
     async def with_tree(self, tree: T) -> Response:
         """The answer."""
-        shards = tuple(await self._router.each_status())
-        root, missing, key = await self._root(), await self._not_held(), await self._key()
-        return _json(Status(self._about, shards, tree, root, missing, key))
+        return _json(
+            Status(
+                about=self._about,
+                shards=tuple(await self._router.each_status()),
+                tree=tree,
+                root=await self._root(),
+                admin_keys_not_held=await self._not_held(),
+                space=await self._room(),
+                verifier_key=await self._key(),
+            )
+        )
+
+    async def _room(self) -> SpaceStatus | None:
+        try:
+            return await self._space.call(GetSpace(), timeout=SPACE_S)
+        except ActorError:
+            return None
 
     async def _root(self) -> str | None:
         try:
@@ -105,6 +142,20 @@ class _Shown:
             return None
 
 
+async def _crash(whereis: Whereis, shards: int, request: Request) -> Response:
+    kinds: dict[str, type[object]] = {
+        **{shard_name(number): ShardApi for number in range(shards)},
+        INGEST: IngestApi,
+        LISTENER: ListenerApi,
+        SPACE: SpaceApi,
+    }
+    name = request.field("child")
+    if name not in kinds:
+        raise HttpError(404, f"no actor is called {name!r}: {', '.join(kinds)} are")
+    whereis(name, kinds[name]).exit(Crash("DebugCrash", "asked for by an operator"))
+    return Response(200, b"crashed\n")
+
+
 def control_app(  # noqa: PLR0913 - what it shows is of as many parts
     about: About,
     insight: Insight,
@@ -116,16 +167,11 @@ def control_app(  # noqa: PLR0913 - what it shows is of as many parts
 ) -> MakeApp:
     """The app. `may_crash` offers the debugging path that crashes an actor."""
     number = settings.storage.shards
-    kinds: dict[str, type[object]] = {
-        **{shard_name(number): ShardApi for number in range(number)},
-        INGEST: IngestApi,
-        LISTENER: ListenerApi,
-    }
 
     def make(whereis: Whereis) -> App:
         router = Router(whereis, number)
-        ingest = whereis(INGEST, IngestApi)
-        shown = _Shown(about, router, settings, signing)
+        ingest, space = whereis(INGEST, IngestApi), whereis(SPACE, SpaceApi)
+        shown = _Shown(about, router, space, settings, signing)
         local = LocalAdmin(router, shared.observer, shared.token)
 
         async def show(_: Request) -> Response:
@@ -136,15 +182,9 @@ def control_app(  # noqa: PLR0913 - what it shows is of as many parts
 
         async def load(request: Request) -> Response:
             certificates = _certificates(await request.body(LOAD_BYTES_MAX))
-            reply = await ingest.call(Load(certificates), timeout=LOAD_S)
+            message = Load(certificates, _origin(request))
+            reply = await ingest.call(message, timeout=LOAD_S)
             return _json(reply)
-
-        async def crash(request: Request) -> Response:
-            name = request.field("child")
-            if name not in kinds:
-                raise HttpError(404, f"no actor is called {name!r}: {', '.join(kinds)} are")
-            whereis(name, kinds[name]).exit(Crash("DebugCrash", "asked for by an operator"))
-            return Response(200, b"crashed\n")
 
         resources = {
             "/status": Resource(get=show),
@@ -152,9 +192,10 @@ def control_app(  # noqa: PLR0913 - what it shows is of as many parts
             "/load": Resource(post=load),
             "/admin": Resource(post=local.administer),
             **snapshot_resources(router.snapshots),
+            **rollback_resources(router.rollbacks, shared),
         }
         if may_crash:
-            resources["/debug/crash"] = Resource(post=crash)
+            resources["/debug/crash"] = Resource(post=partial(_crash, whereis, number))
         return App("control", resources, shared)
 
     return make

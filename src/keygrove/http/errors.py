@@ -1,15 +1,16 @@
 """The one table from what went wrong to what a client is told.
 
 Their fault is 4xx; a whole store that is down, or a whole server that is overloaded, is 503
-with Retry-After; a full disk is 507. Never 502, 503 or 504 for one client's condition: dirmngr
-repeats a request six times after 503 and gives up on the host after 502.
+with Retry-After, and so is one that can only be read; a full disk is 507. Never 502, 503 or 504
+for one client's condition: dirmngr repeats a request six times after 503 and gives up on the host
+after 502.
 """
 
 import msgspec
 
 from keygrove.errors import DiskFullError
-from keygrove.storage.messages import Starting
-from keygrove_actors import ActorError, DeclaredError
+from keygrove.storage.messages import ReadOnly, Starting, TooBroad
+from keygrove_actors import ActorError, CallFailure, DeclaredError
 from keygrove_protocols.errors import (
     BadQueryError,
     FramingError,
@@ -75,8 +76,21 @@ NOT_UP = Failure(
 )
 BUSY = Failure(503, "the server is busy: try again shortly", _RETRY)
 BUG = Failure(503, "something went wrong here and was logged: try again shortly", _RETRY, True)
+BROAD = Failure(413, "too many certificates have these words: leave common ones out")
 NO_SPACE = Failure(507, "the disk of this server is full: try again tomorrow, or elsewhere")
 
+READ_ONLY_RETRY_S = 60
+"""Somebody has to mend it."""
+READ_ONLY = Failure(
+    503,
+    "this server cannot store anything now, because its disk is read-only: try another one",
+    (("retry-after", str(READ_ONLY_RETRY_S)),),
+)
+_DECLARED: dict[type[CallFailure], Failure] = {
+    Starting: NOT_UP,
+    ReadOnly: READ_ONLY,
+    TooBroad: BROAD,
+}
 _STATUS = (
     (BadQueryError, 400),
     (UnsupportedQueryError, 501),
@@ -94,8 +108,8 @@ def failure_of(error: Exception) -> Failure:
             return Failure(error.status, str(error), headers)
         case DiskFullError():
             return NO_SPACE
-        case DeclaredError() if isinstance(error.failure, Starting):
-            return NOT_UP
+        case DeclaredError():
+            return _DECLARED.get(type(error.failure), BUSY)
         case ActorError():
             return BUSY
         case _:

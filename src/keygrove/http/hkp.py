@@ -7,18 +7,28 @@ from urllib.parse import quote
 
 import msgspec
 
+from keygrove.cluster.router import Whereis
 from keygrove.http.asgi import HTML, JSON, TEXT, Request, Response, Shared, names_state
-from keygrove.http.errors import BUG, BUSY, NO_SPACE, Failure, HttpError
+from keygrove.http.errors import BUG, BUSY, NO_SPACE, READ_ONLY, Failure, HttpError
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
-from keygrove.ingest.messages import Fate, IngestApi, Result, Submit, Submitted, Unavailable
+from keygrove.ingest.messages import (
+    INGEST,
+    Fate,
+    IngestApi,
+    Result,
+    Submit,
+    Submitted,
+    Unavailable,
+    Unwritable,
+)
 from keygrove.ingest.reasons import remark
 from keygrove.ingest.steps import INLINE_BYTES, TOO_COSTLY
 from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import Failed, NoSpace
+from keygrove.storage.space import SPACE, Level, SpaceApi, level_now
 from keygrove.web.pages import Pages
-from keygrove_actors import Ref
 from keygrove_protocols.errors import TooLargeError
 from keygrove_protocols.hkp.index import write_index, write_json
 from keygrove_protocols.hkp.v1 import (
@@ -56,13 +66,14 @@ class Hkp:
     def __init__(
         self,
         catalogue: Catalogue,
-        ingest: Ref[IngestApi],
+        whereis: Whereis,
         statistics: Statistics,
         pages: Pages,
         shared: Shared,
     ) -> None:
         self._catalogue = catalogue
-        self._ingest = ingest
+        self._ingest = whereis(INGEST, IngestApi)
+        self._space = whereis(SPACE, SpaceApi)
         self._statistics = statistics
         self._pages = pages
         self._clock = shared.clock
@@ -83,6 +94,9 @@ class Hkp:
 
     async def add(self, request: Request) -> Response:
         """POST /pks/add."""
+        refusal = _REFUSALS.get(await level_now(self._space))
+        if refusal is not None:  # before its body is read
+            return _failure(refusal)
         body = await request.body(SUBMISSION.body_bytes_max)
         form = await self._read_form(body, request.header("content-type"))
         reply = await self._ingest.call(Submit(form.keytext), timeout=SUBMIT_S)
@@ -94,6 +108,8 @@ class Hkp:
                 raise HttpError(_BLAMES[blame], text)
             case NoSpace():
                 return _failure(NO_SPACE)
+            case Unwritable():
+                return _failure(READ_ONLY)
             case Unavailable():
                 return _failure(BUSY)
             case Failed():
@@ -160,6 +176,7 @@ ONLY_NEW = (
     "only certificates of version 5 or newer were found, which clients of this protocol "
     "cannot read: ask with options=bin"
 )
+_REFUSALS = {Level.CRITICAL: NO_SPACE, Level.READ_ONLY: READ_ONLY}
 _TOO_MUCH = frozenset({TooLargeError.code, TOO_COSTLY})
 _BLAMES = {Blame.MALFORMED: 400, Blame.UNACCEPTABLE: 422, Blame.TOO_LARGE: 413}
 

@@ -7,9 +7,9 @@ from typing import TypeAlias, assert_never
 import anyio
 import msgspec
 
-from keygrove.errors import DiskFullError, ReportError, UnavailableError
+from keygrove.errors import DiskFullError, ReadOnlyError, ReportError, UnavailableError
 from keygrove.ingest.files import Batch, Readable, batches
-from keygrove.ingest.messages import Fate, Result, Submitted, Unavailable
+from keygrove.ingest.messages import Fate, Result, Submitted, Unavailable, Unwritable
 from keygrove.ingest.pipeline import Reply
 from keygrove.ingest.verdicts import Rejected
 from keygrove.storage.messages import Failed, NoSpace
@@ -19,6 +19,9 @@ from keygrove_protocols.openpgp.packets import Cut, Place
 
 Sink: TypeAlias = Callable[[Sequence[bytes]], Awaitable[Reply]]
 """Takes certificates, each as its packets: an ingest actor, or the server that has one."""
+
+Failure: TypeAlias = DiskFullError | ReadOnlyError | UnavailableError | ReportError
+"""What ends a load before its files do."""
 
 UNDER_WAY = 3
 """Batches at once: one is parsed while another is synchronised."""
@@ -47,6 +50,8 @@ class Loaded(msgspec.Struct):
     """Files of directories that were not read, for they are named as what lies beside a dump."""
     interrupted: bool = False
     """There was more to be loaded."""
+    origin: str = ""
+    """What was loaded is known by this in the change log."""
     stopped: str = ""
     """Why it ended before the files did, and what to do; empty if it did not."""
 
@@ -97,7 +102,7 @@ class Loader:
         self._sink = sink
         self._on_progress = on_progress
         self._on_refusal = on_refusal
-        self._failure: DiskFullError | UnavailableError | ReportError | None = None
+        self._failure: Failure | None = None
         self.loaded = Loaded() if loaded is None else loaded
 
     async def load(self, name: str, file: Readable) -> None:
@@ -108,6 +113,7 @@ class Loader:
 
         Raises:
             DiskFullError: there is no room for more.
+            ReadOnlyError: the disk is read-only.
             UnavailableError: submissions are not taken any more.
             ReportError: what was refused can no longer be told.
         """
@@ -137,7 +143,7 @@ class Loader:
                 self._note_fate(name, place, _refused(TooLargeError.code, TOO_LARGE))
             with anyio.CancelScope(shield=True):
                 await self._submit_all(name, batch.certificates)
-        except (DiskFullError, UnavailableError) as error:
+        except (DiskFullError, ReadOnlyError, UnavailableError) as error:
             self._failure = self._failure or error
         finally:
             slots.release()
@@ -176,6 +182,8 @@ class Loader:
                 self._note_fate(name, cuts[0].place, _refused("Failed", FAILED))
             case NoSpace():
                 raise DiskFullError("the data directory")
+            case Unwritable():
+                raise ReadOnlyError("the data directory")
             case Unavailable():
                 raise UnavailableError("the store does not answer: see the server's log")
             case _:

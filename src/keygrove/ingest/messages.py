@@ -7,11 +7,15 @@ import msgspec
 
 from keygrove.ingest.verdicts import Rejected
 from keygrove.storage.messages import Failed, NoSpace, Overloaded
+from keygrove.storage.write import Cause
 from keygrove_actors import Call
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 INGEST = "ingest"
 """The name of the actor."""
+
+
+ORIGIN_MAX = 64
 
 
 class IngestApi:
@@ -54,8 +58,14 @@ class Unavailable(msgspec.Struct, frozen=True, tag=True):
     """A shard did not answer; what was taken is not known. Submitting again is safe."""
 
 
+class Unwritable(msgspec.Struct, frozen=True, tag=True):
+    """The disk is read-only; nothing of this was kept."""
+
+
 class Submit(
-    Call[IngestApi, Submitted | Rejected | NoSpace | Unavailable | Failed], frozen=True, tag=True
+    Call[IngestApi, Submitted | Rejected | NoSpace | Unwritable | Unavailable | Failed],
+    frozen=True,
+    tag=True,
 ):
     """Take what can be taken of some armored or binary certificates, or a revocation."""
 
@@ -64,7 +74,9 @@ class Submit(
 
 
 class Load(
-    Call[IngestApi, Submitted | Rejected | NoSpace | Unavailable | Failed], frozen=True, tag=True
+    Call[IngestApi, Submitted | Rejected | NoSpace | Unwritable | Unavailable | Failed],
+    frozen=True,
+    tag=True,
 ):
     """Take what can be taken of some certificates of a dump, each as its packets.
 
@@ -73,3 +85,7 @@ class Load(
 
     errors: ClassVar = (Overloaded,)
     certificates: tuple[bytes, ...]
+    origin: str = ""
+    """Which load it is part of, or which partner they come from, up to `ORIGIN_MAX` characters."""
+    cause: Cause = Cause.LOAD
+    """`LOAD` or `RECON`."""

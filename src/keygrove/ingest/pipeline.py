@@ -22,6 +22,7 @@ from keygrove.ingest.messages import (
     Submit,
     Submitted,
     Unavailable,
+    Unwritable,
 )
 from keygrove.ingest.parsing import Look, LookIntoDump
 from keygrove.ingest.revocation import revoke
@@ -46,6 +47,7 @@ from keygrove.ports import Compute
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.messages import Failed, Merged, NoSpace, Overloaded
+from keygrove.storage.space import SPACE, Level, SpaceApi, level_now
 from keygrove.storage.write import Cause
 from keygrove.telemetry.intake import Intake
 from keygrove_actors import DEFER, Actor, ActorError, Ctx, Defer, ReplyTo, on
@@ -57,7 +59,7 @@ from keygrove_protocols.openpgp.policy import Policy
 UNDER_WAY_BYTES_MAX = 64 << 20
 UNDER_WAY_MAX = 2_000
 
-Reply: TypeAlias = Submitted | Rejected | NoSpace | Unavailable | Failed
+Reply: TypeAlias = Submitted | Rejected | NoSpace | Unwritable | Unavailable | Failed
 OnFault: TypeAlias = Callable[[str, Exception], None]
 """Told of an exception that cost one request only: where, and which."""
 OnIntake: TypeAlias = Callable[[Intake], None]
@@ -126,6 +128,7 @@ class Ingest(Actor[IngestApi]):
         """Find the shards."""
         self._ctx = ctx
         self._router = Router(ctx.whereis, self._shards)
+        self._space = ctx.whereis(SPACE, SpaceApi)
         self._parsers = Parsers(ctx, self._make_pool)
 
     @on(Submit)
@@ -162,7 +165,7 @@ class Ingest(Actor[IngestApi]):
     async def _take_one(self, message: Submit | Load, intake: Intake) -> Reply:
         try:
             if isinstance(message, Load):
-                return await self._take_dump(message.certificates, intake)
+                return await self._take_dump(message, intake)
             return await self._take_submission(message.data, intake)
         except ProtocolError as error:
             return rejected(error)
@@ -173,10 +176,20 @@ class Ingest(Actor[IngestApi]):
             return Failed()
 
     async def _take_submission(self, data: bytes, intake: Intake) -> Reply:
+        refusal = await self._refuse(Level.CRITICAL)
+        if refusal is not None:
+            return refusal
         prepared = await self._look_into(data, intake)
         if not isinstance(prepared, Prepared):
             return prepared
         return await self._store(prepared.ones)
+
+    async def _refuse(self, *lacking: Level) -> NoSpace | Unwritable | None:
+        """What to say beforehand, if the disk has this little room, or is read-only."""
+        level = await level_now(self._space)
+        if level is Level.READ_ONLY:
+            return Unwritable()
+        return NoSpace() if level in lacking else None
 
     async def _look_into(self, data: bytes, intake: Intake) -> Prepared | Reply:
         is_small = len(data) <= INLINE_BYTES
@@ -208,8 +221,9 @@ class Ingest(Actor[IngestApi]):
         finally:
             intake.verify_s = self._ctx.now() - before
 
-    async def _take_dump(self, certificates: Sequence[bytes], intake: Intake) -> Reply:
+    async def _take_dump(self, load: Load, intake: Intake) -> Reply:
         """Pass over what brought about what is held already; the rest is looked into."""
+        certificates = load.certificates
         names = [name_of(octets) for octets in certificates]
         known = dict.fromkeys(name for name in names if name is not None)
         sources = dict(zip(known, await self._router.sources(list(known)), strict=True))
@@ -226,16 +240,34 @@ class Ingest(Actor[IngestApi]):
             else:
                 rest.append(at)
         intake.known = len(fates)
+        if not rest and not revocations:
+            return Submitted(tuple(fates))
+        refusal = await self._refuse(Level.LOW, Level.CRITICAL)
+        if refusal is not None:
+            return refusal
+        return await self._take_rest(load, rest, revocations, fates, intake)
+
+    async def _take_rest(
+        self,
+        load: Load,
+        rest: Sequence[int],
+        revocations: dict[int, Packet],
+        fates: list[Fate],
+        intake: Intake,
+    ) -> Reply:
+        """Take the certificates at `rest`, and the revocations, beside what has its fate."""
         if rest:
-            prepared = await self._look_into_dump(tuple(certificates[at] for at in rest), intake)
+            certificates = tuple(load.certificates[at] for at in rest)
+            prepared = await self._look_into_dump(certificates, intake)
             if not isinstance(prepared, Prepared):
                 return prepared
-            reply = await self._store(prepared.ones, rest)
+            reply = await self._store(_brought(prepared.ones, load), rest)
             if not isinstance(reply, Submitted):
                 return reply
             fates += reply.fates
         # Behind the certificates beside them, of which they may be.
-        reply = await self._store(await self._revoke_all(revocations), list(revocations))
+        lone = _brought(await self._revoke_all(revocations), load)
+        reply = await self._store(lone, list(revocations))
         return Submitted((*fates, *reply.fates)) if isinstance(reply, Submitted) else reply
 
     async def _revoke_all(self, revocations: dict[int, Packet]) -> list[One]:
@@ -277,6 +309,16 @@ class Ingest(Actor[IngestApi]):
         return Submitted(tuple(_moved(fate, at) for fate in fates))
 
 
+def _brought(ones: Sequence[One], by: Load) -> list[One]:
+    """The same, brought by whoever that load is of."""
+    return [
+        msgspec.structs.replace(one, cause=by.cause, origin=by.origin)
+        if isinstance(one, Candidate)
+        else one
+        for one in ones
+    ]
+
+
 def _account_for(intake: Intake, reply: Reply) -> None:
     """Put into the account how a submission was answered."""
     match reply:
@@ -292,6 +334,8 @@ def _account_for(intake: Intake, reply: Reply) -> None:
             intake.outcome, intake.refused = "rejected", {code: 1}
         case NoSpace():
             intake.outcome = "no space"
+        case Unwritable():
+            intake.outcome = "read-only"
         case Unavailable():
             intake.outcome = "unavailable"
         case Failed():

@@ -134,11 +134,13 @@ class Committer:
         on_fault: Callable[[str, Exception], None],
         on_change: Callable[[Write], None],
         on_damage: Callable[[DamagedError], None],
+        make_room: Callable[[], Awaitable[bool]],
     ) -> None:
         self._means = means
         self._on_fault = on_fault
         self._on_change = on_change
         self._on_damage = on_damage
+        self._make_room = make_room
         self.commits = 0
         self.committed = 0
         """Certificates in those commits."""
@@ -152,16 +154,14 @@ class Committer:
                 one = request.message.candidate
                 bringer = one.cause, one.origin
                 # What two brought is committed in turn, so that one's part can be taken back.
-                if brought.setdefault(one.fingerprint, bringer) == bringer:
-                    merges.append(request)
-                    continue
-            if merges:
-                await self._merge(store, merges)
-            merges, brought = [], {}
-            if isinstance(request, MergeRequest):
+                if brought.setdefault(one.fingerprint, bringer) != bringer:
+                    await self._merge(store, merges)
+                    merges, brought = [], {one.fingerprint: bringer}
                 merges.append(request)
-                brought[one.fingerprint] = bringer
             else:
+                if merges:
+                    await self._merge(store, merges)
+                merges, brought = [], {}
                 await self._alone(store, request)
         if merges:
             await self._merge(store, merges)
@@ -179,7 +179,7 @@ class Committer:
 
     async def _interlude(self, store: CertificateStore, request: Interlude) -> None:
         try:
-            await request.work(partial(self._keep, store))
+            await request.work(partial(self._find_room, store))
         except DiskFullError as error:
             request.done(error)
         else:
@@ -212,7 +212,7 @@ class Committer:
         writes = [] if ruling.write is None else [ruling.write]
         redactions = [] if ruling.redaction is None else [ruling.redaction]
         try:
-            change = await self._keep(store, writes, [ruling.record], redactions)
+            change = await self._find_room(store, writes, [ruling.record], redactions)
         except DiskFullError:
             reply_to.send(NoSpace())
         else:
@@ -248,7 +248,7 @@ class Committer:
                 absorbed[name] = result
         writes = [result.write for result in absorbed.values() if result.write is not None]
         try:
-            change, is_kept = await self._keep(store, writes), True
+            change, is_kept = await self._find_room(store, writes), True
         except DiskFullError:
             sometimes("shard.full")
             change, is_kept = store.counts().change, False
@@ -280,6 +280,22 @@ class Committer:
             self._on_fault("merge", error)
             return None
 
+    async def _find_room(
+        self,
+        store: CertificateStore,
+        writes: Sequence[Write] = (),
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
+    ) -> int:
+        """Commit, on a full disk with what was kept in reserve."""
+        try:
+            return await self._keep(store, writes, records, redactions, marks)
+        except DiskFullError:
+            if not await self._make_room():
+                raise
+        return await self._keep(store, writes, records, redactions, marks)
+
     async def _keep(
         self,
         store: CertificateStore,
@@ -310,7 +326,8 @@ def _met(meeting: Meeting, policy: Policy, now: int) -> Absorbed:
     absorbed = absorb(held, incoming, policy, now, meeting.redacted)
     if absorbed.put is None:
         return absorbed
-    put = msgspec.structs.replace(absorbed.put, origin=incoming[0].origin)
+    cause, origin = incoming[0].cause, incoming[0].origin
+    put = msgspec.structs.replace(absorbed.put, cause=cause, origin=origin)
     return msgspec.structs.replace(absorbed, put=put)
 
 

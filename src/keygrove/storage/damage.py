@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from keygrove.errors import DamagedError
+from keygrove.storage.store import Scrubbed
 
 KNOWN_MAX = 10_000
 
@@ -15,6 +16,8 @@ class Damage:
         self._known: set[str] = set()
         self.requests = 0
         """That could not be answered for it."""
+        self.scrubbed_until = 0
+        """The last row that was looked at again."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -29,3 +32,9 @@ class Damage:
         if str(error) not in self._known and len(self._known) < KNOWN_MAX:
             self._known.add(str(error))
             self._tell(error)
+
+    def scrubbed(self, some: Scrubbed) -> None:
+        """Some of what is stored was looked at again."""
+        self.scrubbed_until = some.until
+        for error in some.damage:
+            self.found(error)

@@ -14,7 +14,7 @@ from keygrove.storage.candidate import Candidate
 from keygrove.storage.state import findings_of, put_of, stored, stored_packets
 from keygrove.storage.write import Cause, Denial, Put
 from keygrove_protocols.limits import OWN
-from keygrove_protocols.openpgp.findings import Findings, unite
+from keygrove_protocols.openpgp.findings import Fact, Findings, unite
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.packets import Tag, split
 from keygrove_protocols.openpgp.policy import Policy
@@ -41,7 +41,7 @@ def deny(
     put = _put_of(unite(some), policy, now) if some else None
     if put is None or put.digest == known:
         return Absorbed((Outcome.DENIED,) * len(incoming), known)
-    facts = set() if before is None else before.facts()
+    facts = set[Fact]() if before is None else before.facts()
     outcomes = tuple(
         Outcome.DENIED if one is None or one.facts() <= facts else Outcome.REVOKED for one in found
     )

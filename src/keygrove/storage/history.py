@@ -76,6 +76,10 @@ class History(Protocol):
         """
         ...
 
+    def pins(self) -> int:
+        """How many trees of former times are in memory, for what is asked of them next."""
+        ...
+
     async def are_denied(self, fingerprints: Sequence[Fingerprint], change: int) -> list[bool]:
         """Whether each of them was denied after that change, in the order asked.
 

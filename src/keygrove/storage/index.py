@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from keygrove.errors import DamagedError
+from keygrove.errors import DamagedError, TooBroadError
 from keygrove.ports import SqlSession
 from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.heap import Tip
@@ -37,6 +37,9 @@ from keygrove_protocols.openpgp.keys import Fingerprint
 
 FORMAT = 5
 """To be raised with every change of this layout, or of what terms and words mean."""
+
+POSTINGS_MAX = 200_000
+"""Of all words of a search, in one shard: to look at them takes some 50 ms."""
 
 _SCHEMA = (
     "CREATE TABLE origin (heap BLOB NOT NULL, format INTEGER NOT NULL)",
@@ -306,9 +309,21 @@ def source(db: SqlSession, key: bytes) -> bytes | None:
     return None if row is None else row[0]
 
 
-def search(db: SqlSession, words: Iterable[str], limit: int) -> list[Fingerprint]:
-    """The certificates that carry all of `words`. A word never reaches FTS5's own syntax."""
-    query = " ".join(f'"{word}"' for word in sorted(words))
+def search(
+    db: SqlSession, words: Sequence[str], limit: int, postings: int = POSTINGS_MAX
+) -> list[Fingerprint]:
+    """The certificates that carry all of `words`. A word never reaches FTS5's own syntax.
+
+    Raises:
+        TooBroadError: of several words there are more than so many `postings`. One word alone
+            is looked at until there are enough of it.
+    """
+    if len(words) > 1:
+        for word in words:
+            postings -= db.execute(_COUNT, (f'"{word}"', postings + 1)).fetchone()[0]
+            if postings < 0:
+                raise TooBroadError
+    query = " ".join(f'"{word}"' for word in words)
     rows = db.execute(
         "SELECT obj.fp FROM side.word JOIN obj ON obj.seq = word.rowid"
         " WHERE word.word MATCH ? LIMIT ?",
@@ -324,6 +339,9 @@ def has_words(db: SqlSession, seq: int, words: Iterable[str]) -> bool:
         "SELECT 1 FROM side.word WHERE word.word MATCH ? AND word.rowid = ?", (query, seq)
     ).fetchone()
     return row is not None
+
+
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM side.word WHERE word.word MATCH ? LIMIT ?)"
 
 
 def _line(words: Iterable[str]) -> str:

@@ -189,6 +189,8 @@ class MemoryStore:
         """See `store.CertificateStore`."""
         return self._history
 
+    is_read_only = False
+
     async def upkeep(self) -> None:
         """Nothing lags behind in memory."""
         await anyio.sleep_forever()

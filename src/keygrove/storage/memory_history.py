@@ -157,6 +157,10 @@ class MemoryHistory:
         """See `history.History`."""
         return (await self._moment(change)).tree
 
+    def pins(self) -> int:
+        """See `history.History`."""
+        return len(self._moments) - 1
+
     async def are_denied(self, fingerprints: Sequence[Fingerprint], change: int) -> list[bool]:
         """See `history.History`."""
         states = (await self._moment(change)).states

@@ -29,6 +29,14 @@ class Starting(CallFailure, frozen=True, tag=True):
     """The store is still being brought up: come back later."""
 
 
+class TooBroad(CallFailure, frozen=True, tag=True):
+    """There is too much to look through: search for rarer words."""
+
+
+class ReadOnly(CallFailure, frozen=True, tag=True):
+    """The store can only be read, because its disk can."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """A bug of ours, met by this certificate alone; it is in the log."""
 
@@ -52,7 +60,7 @@ class Find(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
 class Search(Call[ShardApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
     """The certificates that carry all of these words."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, TooBroad)
     words: frozenset[str]
     limit: int
 
@@ -82,7 +90,7 @@ class NoSpace(msgspec.Struct, frozen=True, tag=True):
 class Merge(Call[ShardApi, Merged | NoSpace | Failed], frozen=True, tag=True):
     """Merge a certificate that was looked into into what is held."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     candidate: Candidate
 
 
@@ -110,7 +118,7 @@ class Replayed(msgspec.Struct, frozen=True, tag=True):
 class Deny(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Remove what is held of a fingerprint, if anything is, and take nothing of it any more."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     order: Order
 
@@ -118,7 +126,7 @@ class Deny(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=Tr
 class Allow(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Lift a denial. What was removed does not come back by itself."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     order: Order
 
@@ -126,7 +134,7 @@ class Allow(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=T
 class Replace(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Hold this in place of what is held of the certificate."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     put: Put
     order: Order
@@ -135,7 +143,7 @@ class Replace(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen
 class Redact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Remove these user IDs from what is held of a certificate, and take them no more."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     user_ids: frozenset[PartHash]
     order: Order
@@ -144,7 +152,7 @@ class Redact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=
 class Unredact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=True, tag=True):
     """Take these user IDs again. What was removed does not come back by itself."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     fingerprint: Fingerprint
     user_ids: frozenset[PartHash]
     order: Order
@@ -208,14 +216,14 @@ class Roll(Call[ShardApi, Rollback | Unknown | NoSpace], frozen=True, tag=True):
     was begun before goes on, and so does its undo.
     """
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     rollback: Rollback
 
 
 class Rehearse(Call[ShardApi, Rehearsal | Unknown], frozen=True, tag=True):
     """What `Roll` would come to."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     rollback: Rollback
 
 
@@ -253,8 +261,12 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     """That met one of these, and got an error."""
     scrubbed: int = 0
     """The last row that was looked at again."""
+    pinned_trees: int = 0
+    """Of former times, in memory."""
     starting: Progress | None = None
     """How far its store is, if that is still being brought up."""
+    is_read_only: bool = False
+    """It was opened on a read-only disk, and not yet anew."""
 
 
 class GetStatus(Call[ShardApi, ShardStatus], frozen=True, tag=True):

@@ -4,6 +4,8 @@ The heap is open at once, or the shard cannot start. The index may have to be ch
 anew, and brought up to the heap, which for a large store takes minutes, and on a full disk
 cannot be done at all. That is `finish`, and others go on meanwhile: where it takes long the
 heap's fingerprints are listed first, and certificates are found by these.
+
+On a read-only file system none of that can be done: see `reading`.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -14,12 +16,13 @@ import msgspec
 
 from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.points import buggify, crash_point, sometimes
-from keygrove.ports import Databases, SqlDatabase, SqlSession
+from keygrove.ports import Databases, SqlDatabase
 from keygrove.storage import heap, index
 from keygrove.storage.follower import FLUSH_ENTRIES, Follower
 from keygrove.storage.growing import grow
 from keygrove.storage.merkle import Tree
 from keygrove.storage.names import Names
+from keygrove.storage.reading import ReadOnlyOpening, miss_nothing, open_read_only
 from keygrove.storage.scrub import Scrub
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Progress
@@ -63,7 +66,7 @@ class _Files:
         Raises:
             StoreError: there was one, and it is gone.
         """
-        await _miss_nothing(self._databases, self._heap, self._index)
+        await miss_nothing(self._databases, self._heap, self._index)
         # After a synchronisation that failed, the system may show a log that the disk never got.
         # What is read from there must not be taken back by a power cut, nor be moved into the
         # file while an older log lies on the disk, which would then be read over it.
@@ -217,8 +220,8 @@ async def open_store(
     *,
     durable: bool,
     scrub_bytes_per_s: int = 0,
-) -> AsyncGenerator[SqliteOpening, None]:
-    """Open a shard's files, made if need be.
+) -> AsyncGenerator[SqliteOpening | ReadOnlyOpening, None]:
+    """Open a shard's files, made if need be; on a read-only file system, only to be read.
 
     Args:
         turns: taken by who has much to bring up: it keeps a core busy, and by measurement four
@@ -229,65 +232,14 @@ async def open_store(
         DiskFullError: there is no room for a heap that is not there yet, or to secure its log.
         StoreError: the heap cannot be used.
     """
+    if await databases.is_read_only():
+        async with open_read_only(databases, home.folder, home.shard) as frozen:
+            crash_point("store.open")
+            yield frozen
+        return
     async with AsyncExitStack() as readers, AsyncExitStack() as writers:
         files = _Files(databases, home.folder, writers, readers)
         writer = await files.write_heap()
         tip = await writer.run(lambda db: heap.prepare(db, home.shard, home.uuid, durable=durable))
         crash_point("store.open")
         yield SqliteOpening(files, writer, tip, turns, scrub_bytes_per_s)
-
-
-@asynccontextmanager
-async def open_reader(
-    databases: Databases, folder: str, shard: str
-) -> AsyncGenerator[SqliteStore, None]:
-    """Open a shard's files to read them only, also beside a server that writes them.
-
-    Raises:
-        StoreError: they cannot be read.
-    """
-    heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
-    await _miss_nothing(databases, heap_path, index_path)
-    async with databases.open(heap_path, writable=False) as db:
-        await db.run(lambda session: heap.check(session, shard))
-    if not await _has_index(databases, heap_path, index_path, shard):
-        raise StoreError(
-            f"the index of shard {shard} has to be made anew: have `keygrove serve` do so, and "
-            "wait until it says that it is ready"
-        )
-    async with databases.open(heap_path, attached=index_path, writable=False) as reader:
-        done, tally = await reader.run(lambda db: index.read_tally(db, "side"))
-        follower = Follower(None, done, tally)
-        while True:
-            while await follower.replay(reader):
-                pass
-            tip = await reader.run(lambda session: heap.check(session, shard))
-            if tip.seq <= follower.newest:
-                break
-        yield SqliteStore(None, reader, follower, tip, None)
-
-
-async def _miss_nothing(databases: Databases, heap_path: str, index_path: str) -> None:
-    """Refuse to begin empty where a heap was.
-
-    Before it is opened: SQLite makes a file that is missing, and deletes the log that lies
-    beside an empty one. An index is never made before its heap is on the disk.
-    """
-    if await databases.holds(heap_path) or not await databases.holds(index_path):
-        return
-    raise StoreError(
-        f"{heap_path} is gone, but {index_path}, which was made from it, is there: restore the "
-        f"shard's folder from a backup, or remove {index_path}, too, to begin empty"
-    )
-
-
-async def _has_index(databases: Databases, heap_path: str, path: str, shard: str) -> bool:
-    def look(db: SqlSession) -> bool:
-        origin = index.origin(db, "side")
-        return origin.fits(heap.check(db, shard))
-
-    try:
-        async with databases.open(heap_path, attached=path, writable=False) as db:
-            return await db.run(look)
-    except StoreError:
-        return False

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, assert_never
 import anyio
 import msgspec
 
-from keygrove.errors import DamagedError, StartingError
+from keygrove.errors import DamagedError, StartingError, TooBroadError
 from keygrove.points import buggify, sometimes
 from keygrove.ports import Compute
 from keygrove.storage.cache import Answer, Cache, Form, Listing, Reading
@@ -24,6 +24,7 @@ from keygrove.storage.messages import (
     ShardStatus,
     Sources,
     Starting,
+    TooBroad,
     Trace,
     Traced,
 )
@@ -59,17 +60,16 @@ class Reads:
     def __init__(
         self,
         cache: Cache,
-        pins: Pins,
         answers: Compute,
         *,
         on_fault: Callable[[str, Exception], None],
         on_damage: Callable[[DamagedError], None],
     ) -> None:
         self._cache = cache
-        self._pins = pins
         self._answers = answers
         self._on_fault = on_fault
         self._on_damage = on_damage
+        self.pins = Pins()
 
     async def answer(
         self,
@@ -92,7 +92,10 @@ class Reads:
                 elif store is None:
                     read.reply_to.fail(Starting())
                 else:
-                    read.reply_to.send(await self._look_up(store, read.message, reading))
+                    try:
+                        read.reply_to.send(await self._look_up(store, read.message, reading))
+                    except TooBroadError:
+                        read.reply_to.fail(TooBroad())
 
     async def _look_up(
         self, store: CertificateStore, message: LookUp, reading: Reading
@@ -115,7 +118,7 @@ class Reads:
 
     async def _trace(self, store: CertificateStore, message: Trace) -> Traced | Outdated | Failed:
         try:
-            return await self._pins.trace(store, message)
+            return await self.pins.trace(store, message)
         except DamagedError as error:
             self._on_fault("serve", error)
             return Failed()

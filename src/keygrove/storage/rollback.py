@@ -55,6 +55,8 @@ class Selector(msgspec.Struct, frozen=True):
 class Stage(Enum):
     """How far a rollback is."""
 
+    PREPARED = 0
+    """It is known what is to be done, and not yet begun: other shards may not know it."""
     RUNNING = 1
     DONE = 2
     UNDOING = 3
@@ -114,6 +116,8 @@ class Rehearsal(msgspec.Struct, frozen=True, tag=True):
     toll: Toll
     entangled: tuple[Fingerprint, ...]
     """Some of them, if there are very many."""
+    brought: dict[str, int]
+    """How many of these certificates came by which cause and origin, in one text."""
 
 
 class Spared(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ stops the shard, the next start goes on with it. Looking at a certificate a seco
 nothing, so it begins anew with the first.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -85,7 +86,8 @@ class Roller:
     async def _roll(
         self, store: CertificateStore, wanted: Rollback, reply_to: ReplyTo[Any]
     ) -> None:
-        if not wanted.is_due:  # it was done before, whole
+        known = await store.history.rollbacks()
+        if wanted in known and not wanted.is_due:
             reply_to.send(wanted)
             return
         try:
@@ -94,17 +96,19 @@ class Roller:
             reply_to.send(NoSpace())
         else:
             reply_to.send(wanted)
-            await self.carry_out(store, wanted)
+            if wanted.is_due:
+                await self.carry_out(store, wanted)
 
     async def rehearse(self, store: CertificateStore, rollback: Rollback) -> Rehearsal:
         """Look what it would come to; nothing is written."""
-        toll, entangled = Toll(), list[Fingerprint]()
+        toll, entangled, brought = Toll(), list[Fingerprint](), Counter[str]()
         concerned = _Concerned(store, rollback)
         while names := await concerned.next():
             made = await self._plan(store, names, rollback)
             toll += made.toll
             entangled += made.entangled[: TOLD_MAX - len(entangled)]
-        return Rehearsal(toll, tuple(entangled))
+            brought += made.brought
+        return Rehearsal(toll, tuple(entangled), dict(brought.most_common(TOLD_MAX)))
 
     async def begin(self, rollback: Rollback) -> None:
         """Have it in the heap: from then on it is carried out, whatever happens.
@@ -177,9 +181,13 @@ def _wanted(asked: Rollback, known: dict[str, Rollback]) -> Rollback | None:
     """What to carry out for what is asked; None if that cannot be."""
     there = known.get(asked.name)
     match asked.stage:
-        case Stage.RUNNING:
-            return asked if there is None else there
-        case Stage.UNDOING if there is not None and there.stage is Stage.DONE:
+        case Stage.PREPARED if there is None:
+            return asked
+        case Stage.RUNNING if there is None or there.stage is Stage.PREPARED:
+            return msgspec.structs.replace(there or asked, stage=asked.stage, at=asked.at)
+        case Stage.PREPARED | Stage.RUNNING:
+            return there
+        case Stage.UNDOING if there is not None and there.stage in {Stage.PREPARED, Stage.DONE}:
             return msgspec.structs.replace(there, stage=asked.stage, toll=Toll(), at=asked.at)
         case Stage.UNDOING if there is not None and there.stage is Stage.UNDONE:
             return there

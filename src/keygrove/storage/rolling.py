@@ -4,6 +4,7 @@ Who commits asks for it between two commits, so that nothing changes meanwhile; 
 whenever it likes, and gets what the real run would have written.
 """
 
+from collections import Counter
 from collections.abc import Sequence, Set
 from functools import partial
 from typing import assert_never
@@ -53,6 +54,8 @@ class Plan(msgspec.Struct):
     redactions: list[Redaction] = msgspec.field(default_factory=list[Redaction])
     toll: Toll = msgspec.field(default_factory=Toll)
     entangled: list[Fingerprint] = msgspec.field(default_factory=list[Fingerprint])
+    brought: Counter[str] = msgspec.field(default_factory=Counter[str])
+    """How many of the certificates came by which cause and origin."""
 
     def leave(self, name: Fingerprint) -> None:
         """It stays as it is, and the operator should know."""
@@ -67,6 +70,9 @@ async def plan(
     made, removed = Plan(), dict[Fingerprint, tuple[Digest, ...]]()
     for name, past in zip(names, await store.history.past(names, PAST_MAX), strict=True):
         judgement = judge(past, rollback.selector)
+        if not isinstance(judgement, Spared):
+            newest = next((one for one in past if rollback.selector.takes(one)), past[0])
+            made.brought[f"{newest.cause.name.lower()} {newest.origin}".rstrip()] += 1
         if isinstance(judgement, Mixed):
             judgement = await _lessen(store, made, judgement.past, rollback, rules)
         match judgement:

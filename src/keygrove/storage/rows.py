@@ -85,7 +85,7 @@ def may_follow(op: Op, place: Place | None) -> bool:
         case Op.DENY:
             return True
         case Op.LIFT:
-            return place is not None and place.op is not Op.LIFT
+            return place is not None and (place.op is not Op.LIFT or place.size > 0)
 
 
 def row_of(write: Write, seq: int, change: int, place: Place | None) -> Row:

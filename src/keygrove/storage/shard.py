@@ -10,13 +10,12 @@ a second of the actor's life, and are refused afterwards, but for what it can an
 """
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
-from functools import partial
-from typing import Protocol, TypeAlias
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from typing import TypeAlias
 
 import anyio
 
-from keygrove.errors import DamagedError, DiskFullError
+from keygrove.errors import DiskFullError, ReadOnlyError
 from keygrove.points import at_once
 from keygrove.storage.cache import NOT_HELD, Answer, Cache
 from keygrove.storage.committer import (
@@ -24,6 +23,7 @@ from keygrove.storage.committer import (
     ChangeRequest,
     Committer,
     Interlude,
+    MarkRequest,
     Means,
     MergeRequest,
 )
@@ -44,6 +44,7 @@ from keygrove.storage.messages import (
     NoSpace,
     Outdated,
     Overloaded,
+    ReadOnly,
     Redact,
     Rehearse,
     Replace,
@@ -60,14 +61,15 @@ from keygrove.storage.messages import (
     Unknown,
     Unredact,
 )
-from keygrove.storage.proofs import Pins
 from keygrove.storage.reads import LookUp, ReadRequest, Reads
 from keygrove.storage.remembering import Remembering
 from keygrove.storage.rollback import Rehearsal, Rollback
 from keygrove.storage.roller import ROLLS_MAX, Roller, RollRequest, Work
-from keygrove.storage.store import CertificateStore, Counts, Opening, Progress, Scrubbed
+from keygrove.storage.space import SPACE, SpaceApi, make_room
+from keygrove.storage.store import CertificateStore, Counts, Opening
 from keygrove.storage.term import Term
 from keygrove.storage.waiting import Waiting
+from keygrove.storage.watcher import Watcher
 from keygrove.storage.write import Write, held_by
 from keygrove_actors import DEFER, Ctx, Defer, Normal, Reason, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -86,22 +88,6 @@ RETRY_S = 5.0
 """Pause after the disk was full."""
 
 OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[Opening]]
-
-
-class Watcher(Protocol):
-    """Told what the runtime cannot know of an actor."""
-
-    def fault(self, where: str, error: Exception) -> None:
-        """An exception that cost one request only."""
-        ...
-
-    def damaged(self, shard: str, error: DamagedError) -> None:
-        """Something stored is not what was written; told once of each."""
-        ...
-
-    def progress(self, shard: str, progress: Progress | None) -> None:
-        """How far a shard's store is that takes long to be up; None: now it is."""
-        ...
 
 
 class Shard(Remembering):
@@ -124,11 +110,8 @@ class Shard(Remembering):
         self._cache = Cache(cache_bytes, means.clock.elapsed)
         self._reads: Waiting[ReadRequest] = Waiting(READS_MAX)
         self._damage = Damage(lambda error: watcher.damaged(self._ctx.name or "", error))
-        self._scrubbed = 0
-        self._pins = Pins()
         self._reader = Reads(
             self._cache,
-            self._pins,
             means.answers,
             on_fault=watcher.fault,
             on_damage=self._damage.met,
@@ -143,13 +126,14 @@ class Shard(Remembering):
             on_fault=self._on_fault,
             on_change=self._forget,
             on_damage=self._damage.met,
+            make_room=lambda: make_room(self._ctx.whereis(SPACE, SpaceApi)),
         )
 
     async def init(self, ctx: Ctx) -> None:
         """Open the store's files and start the tasks."""
         self._ctx = ctx
         self._idle = anyio.Event()
-        self._up = anyio.Event()
+        self._up, self._writable = anyio.Event(), anyio.Event()
         self._opening = await ctx.enter(self._open_store())
         ctx.start_soon(self._bring_up)
         ctx.start_soon(self._tell_progress)
@@ -157,6 +141,7 @@ class Shard(Remembering):
         ctx.start_soon(self._commit_forever)
         ctx.start_soon(self._roll_forever)
         ctx.start_soon(self._look_back)
+        ctx.start_soon(self._scrub)
 
     async def terminate(self, reason: Reason) -> None:
         """At an orderly end, commit what is queued and bring the index up."""
@@ -198,7 +183,7 @@ class Shard(Remembering):
         """At once: the tree is in memory."""
         if self._store is None:
             raise Starting().error()
-        return self._pins.slots(self._store, keep=message.keep)
+        return self._reader.pins.slots(self._store, keep=message.keep)
 
     @on(Trace)
     def trace(self, message: Trace) -> Traced | Outdated | Failed | Defer:
@@ -270,8 +255,10 @@ class Shard(Remembering):
             cache_evictions=self._cache.evictions,
             damaged_rows=len(self._damage),
             damaged_requests=self._damage.requests,
-            scrubbed=self._scrubbed,
+            scrubbed=self._damage.scrubbed_until,
+            pinned_trees=0 if store is None else store.history.pins(),
             starting=self._opening.progress() if store is None else None,
+            is_read_only=store is not None and store.is_read_only,
         )
 
     def _put_off_read(self, message: Fetch | LookUp | GetStatus) -> Defer:
@@ -280,29 +267,40 @@ class Shard(Remembering):
         return DEFER
 
     def _put_off_roll(self, message: Roll | Rehearse) -> Defer:
+        if self._store is not None and self._store.is_read_only:
+            raise ReadOnly().error()
         if not self._rolls.put(RollRequest(message, self._ctx.reply_to)):
             raise Overloaded().error()
         return DEFER
 
-    def _put_off_change(self, request: ChangeRequest) -> Defer:
+    def _put_off_change(self, request: MergeRequest | AdminRequest | MarkRequest) -> Defer:
         if not self._merges.put(request):
             raise Overloaded().error()
         return DEFER
 
     async def _bring_up(self) -> None:
-        while self._store is None:
+        """And keep it up. On a read-only disk, open it anew when that can be written."""
+        async with AsyncExitStack() as opened:
+            while True:
+                with suppress(ReadOnlyError):
+                    self._store = await self._finish()
+                    self._up.set()
+                    if not self._store.is_read_only:
+                        self._writable.set()
+                    await self._store.upkeep()
+                self._opening = await opened.enter_async_context(self._open_store())
+
+    async def _finish(self) -> CertificateStore:
+        while True:
             try:
-                self._store = await self._opening.finish()
+                return await self._opening.finish()
             except DiskFullError:
                 await anyio.sleep(RETRY_S)
-        self._up.set()
-        self._ctx.start_soon(partial(self._store.scrub, self._note_scrubbed))
-        await self._store.upkeep()
 
-    def _note_scrubbed(self, scrubbed: Scrubbed) -> None:
-        self._scrubbed = scrubbed.until
-        for error in scrubbed.damage:
-            self._damage.found(error)
+    async def _scrub(self) -> None:
+        await self._writable.wait()
+        assert self._store is not None
+        await self._store.scrub(self._damage.scrubbed)
 
     async def _tell_progress(self) -> None:
         """Of a store that takes long only."""
@@ -336,7 +334,7 @@ class Shard(Remembering):
             merges = await self._merges.take(at_once("shard.commit", MERGE_BATCH))
             self._is_committing = True
             try:
-                if self._store is None:
+                if self._store is None or self._store.is_read_only:
                     self._refuse(merges)
                 else:
                     await self._committer.commit(self._store, merges)
@@ -348,7 +346,7 @@ class Shard(Remembering):
                 self._idle.set()
 
     async def _roll_forever(self) -> None:
-        await self._up.wait()
+        await self._writable.wait()
         assert self._store is not None
         await self._roller.serve(self._store, self._rolls)
 
@@ -380,10 +378,12 @@ class Shard(Remembering):
 
     def _refuse(self, requests: list[ChangeRequest]) -> None:
         """There is nothing yet to change."""
-        lacks_room = self._opening.progress().lacks_room
+        progress = self._opening.progress()
         for request in requests:
-            assert not isinstance(request, Interlude), "the store is up where one is asked for"
-            if lacks_room:
+            assert not isinstance(request, Interlude), "they begin with a store that can be written"
+            if progress.is_read_only:
+                request.reply_to.fail(ReadOnly())
+            elif progress.lacks_room:
                 request.reply_to.send(NoSpace())
             else:
                 request.reply_to.fail(Starting())

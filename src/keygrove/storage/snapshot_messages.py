@@ -5,7 +5,7 @@ from typing import ClassVar, TypeAlias
 import msgspec
 
 from keygrove.storage.mark import Snapshot
-from keygrove.storage.messages import Failed, NoSpace, Overloaded, ShardApi, Starting
+from keygrove.storage.messages import Failed, NoSpace, Overloaded, ReadOnly, ShardApi, Starting
 from keygrove.storage.version import Version
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -37,7 +37,7 @@ class TooMany(msgspec.Struct, frozen=True, tag=True):
 class TakeSnapshot(Call[ShardApi, Taken | TooMany | NoSpace], frozen=True, tag=True):
     """Remember by this name how the shard stands; what had that name is forgotten."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     name: str
 
 
@@ -47,7 +47,7 @@ class SealSnapshot(Call[ShardApi, bool | NoSpace], frozen=True, tag=True):
     The answer is whether it is still the one that was taken.
     """
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     name: str
     change: int
     root: bytes
@@ -57,7 +57,7 @@ class SealSnapshot(Call[ShardApi, bool | NoSpace], frozen=True, tag=True):
 class DropSnapshot(Call[ShardApi, bool | NoSpace], frozen=True, tag=True):
     """Forget a snapshot. The answer is whether there was one."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
     name: str
 
 

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import anyio
 
-from keygrove.errors import StoreError
+from keygrove.errors import ReadOnlyError, StoreError
 from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
-from keygrove.storage import heap, index, ledger, versions
+from keygrove.storage import heap, index, ledger, paging, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
@@ -34,7 +34,6 @@ from keygrove.storage.store import (
     Counts,
     DenialPage,
     DigestPage,
-    Digests,
     Page,
     Scrubbed,
 )
@@ -77,6 +76,11 @@ class SqliteStore:
         self._history = SqliteHistory(
             reader, follower.overlay, seq=lambda: self._seq, tip=self._tip
         )
+
+    @property
+    def is_read_only(self) -> bool:
+        """See `store.CertificateStore`."""
+        return self._writer is None
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
@@ -121,7 +125,8 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         if not words:
             return ()
-        found = await self._with_overlay(lambda db, stale: index.search(db, words, limit + stale))
+        ordered = sorted(words)
+        found = await self._with_overlay(lambda db, stale: index.search(db, ordered, limit + stale))
         new = {entry.fingerprint for entry in self._overlay.search(words)}
         return self._fresh(found, new, limit)
 
@@ -160,11 +165,12 @@ class SqliteStore:
         marks: Sequence[Mark] = (),
     ) -> int:
         """See `store.CertificateStore`."""
-        assert self._writer is not None, "a store opened read-only takes no commits"
+        if self._writer is None:
+            raise ReadOnlyError("heap.db")
         assert self._tree is not None
         await self._follower.room()
         await self._checkpoint()
-        places = await self._places([write.fingerprint for write in writes])
+        places = await self._places([write.fingerprint for write in writes]) if writes else []
         change = self._head.change + 1
         rows = [
             (row_of(write, self._seq + 1 + at, change, place), place)
@@ -195,7 +201,7 @@ class SqliteStore:
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
-        found, after = await self._paged(_seqs, _seq_and_name, cursor, limit)
+        found, after = await self._paged(paging.seqs, paging.seq_and_name, cursor, limit)
 
         def work(db: SqlSession) -> tuple[Whole, ...]:
             return tuple(versions.whole(db, seq, name) for seq, name in found)
@@ -204,12 +210,12 @@ class SqliteStore:
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
         """See `store.CertificateStore`."""
-        digests, after = await self._paged(_digests, _digests_held, cursor, limit)
+        digests, after = await self._paged(paging.digests, paging.digests_held, cursor, limit)
         return DigestPage(tuple(digests), after)
 
     async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
         """See `store.CertificateStore`."""
-        denials, after = await self._paged(_denials, _denial_there, cursor, limit)
+        denials, after = await self._paged(paging.denials, paging.denial_there, cursor, limit)
         return DenialPage(tuple(denials), after)
 
     async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
@@ -251,7 +257,8 @@ class SqliteStore:
 
     async def settle(self) -> None:
         """See `store.CertificateStore`."""
-        assert self._writer is not None, "a store opened read-only has nothing to settle"
+        if self._writer is None:
+            return
         await self._follower.settle()
         await self._writer.run(heap.empty_log)
 
@@ -331,10 +338,6 @@ def _call(work: Callable[[SqlSession, int], T], stale: int, db: SqlSession) -> T
     return work(db, stale)
 
 
-_SEQS = "SELECT k, seq, fp FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
-_DIGESTS = "SELECT k, md5, sks FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
-
-
 def _find_place(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Place | None:
     if entry is not None:
         return _place(entry)
@@ -367,33 +370,6 @@ def _seq(db: SqlSession, name: Fingerprint) -> int | None:
 
 def _seq_held(entry: Entry) -> int | None:
     return None if entry.found is None else entry.seq
-
-
-def _seqs(db: SqlSession, after: bytes, limit: int) -> dict[bytes, tuple[int, Fingerprint]]:
-    rows = db.execute(_SEQS, (after, limit)).fetchall()
-    return {key: (seq, fp) for key, seq, fp in rows}
-
-
-def _seq_and_name(entry: Entry) -> tuple[int, Fingerprint] | None:
-    return None if entry.found is None else (entry.seq, entry.fingerprint)
-
-
-def _digests(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Digests]:
-    rows = db.execute(_DIGESTS, (after, limit)).fetchall()
-    return {key: Digests(stored, sks) for key, stored, sks in rows}
-
-
-def _digests_held(entry: Entry) -> Digests | None:
-    return None if entry.found is None else entry.found.digests
-
-
-def _denials(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Denial]:
-    found = index.denied(db, after, limit)
-    return {key: versions.denial(db, seq) for key, seq in found.items()}
-
-
-def _denial_there(entry: Entry) -> Denial | None:
-    return entry.denial
 
 
 def _denial_of(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Denial | None:

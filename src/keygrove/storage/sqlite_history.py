@@ -57,9 +57,8 @@ class SqliteHistory:
         self._tip = tip
         self._pins: dict[int, Pin] = {}
 
-    @property
     def pins(self) -> int:
-        """How many trees of former times are in memory."""
+        """See `History`."""
         return len(self._pins)
 
     def pin(self, one: Pin) -> None:

@@ -85,9 +85,13 @@ class Progress(msgspec.Struct, frozen=True):
     """Versions of certificates."""
     lacks_room: bool = False
     """It cannot go on, because the disk is full; it does by itself once there is room."""
+    is_read_only: bool = False
+    """It cannot go on, because the disk is read-only; it does once that can be written."""
 
     def __str__(self) -> str:
         at = f"{self.step}, {self.done:,} of {self.total:,} versions"
+        if self.is_read_only:
+            return f"{at}; the disk is read-only: mount it so that it can be written"
         return f"{at}; the disk is full: free some space" if self.lacks_room else at
 
 
@@ -102,6 +106,11 @@ class Scrubbed(msgspec.Struct, frozen=True):
 
 class CertificateStore(Protocol):
     """Certificates of one shard. Every form passes tests/contract."""
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be committed. Then `upkeep` returns when it is to be opened anew."""
+        ...
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """What is to be served of each certificate, in the order asked."""
@@ -120,7 +129,11 @@ class CertificateStore(Protocol):
         ...
 
     async def search(self, words: frozenset[str], limit: int) -> tuple[Fingerprint, ...]:
-        """At most `limit` certificates whose user IDs carry all the words; none for no word."""
+        """At most `limit` certificates whose user IDs carry all the words; none for no word.
+
+        Raises:
+            TooBroadError: there are several words, and too many certificates to look through.
+        """
         ...
 
     async def denials_of(self, fingerprints: Sequence[Fingerprint]) -> list[Denial | None]:
@@ -151,6 +164,7 @@ class CertificateStore(Protocol):
         Raises:
             DiskFullError: nothing was kept.
             FencedError: nothing was kept, and nothing ever will be: another writes it now.
+            ReadOnlyError: nothing was kept, nor ever will be: `is_read_only` says so.
             StoreError: it is not known what was kept: open the store anew.
         """
         ...
@@ -193,7 +207,11 @@ class CertificateStore(Protocol):
         ...
 
     async def upkeep(self) -> None:
-        """What the store has to do behind the commits, for as long as it is open."""
+        """What the store has to do behind the commits, for as long as it is open.
+
+        Returns:
+            When it is to be opened anew, see `is_read_only`; else never.
+        """
         ...
 
     async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
@@ -225,6 +243,7 @@ class Opening(Protocol):
 
         Raises:
             DiskFullError: there is no room for what has to be written first.
+            ReadOnlyError: that cannot be written.
             StoreError: open the store anew.
         """
         ...

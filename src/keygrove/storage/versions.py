@@ -226,7 +226,7 @@ def _logged(columns: tuple[Any, ...]) -> Logged:
             cause=Cause(cause),
             origin=origin,
             at=at,
-            digests=tuple(dict.fromkeys(map(Digest, filter(None, (md5, sks))))),
+            digests=tuple(dict.fromkeys(Digest(one) for one in (md5, sks) if one)),
             place=Cursor(seq.to_bytes(8)),
         )
     except ValueError as error:

@@ -115,4 +115,4 @@ class Redacted(msgspec.Struct, frozen=True):
     @property
     def parts(self) -> frozenset[PartHash]:
         """All of them."""
-        return frozenset().union(*self.by_origin.values())
+        return frozenset[PartHash]().union(*self.by_origin.values())

@@ -47,7 +47,7 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
     """
     try:
         make_folder(root)
-        lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = _open_lock(root / LOCK)
     except OSError as error:
         raise DataDirError(
             f"cannot use the data directory {root}: {error.strerror}; choose another with --data"
@@ -65,11 +65,24 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
         os.close(lock)
 
 
+def _open_lock(path: Path) -> int:
+    """On a read-only file system, where nobody writes, any file will do that is there."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path if path.exists() else path.parent, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def _take(lock: int, root: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid, _, command = os.pread(lock, 200, 0).decode(errors="replace").strip().partition(" ")
+        text = ""
+        with suppress(IsADirectoryError):  # see _open_lock
+            text = os.pread(lock, 200, 0).decode(errors="replace")
+        pid, _, command = text.strip().partition(" ")
         holder = f"{command} (process {pid})" if command else "another process"
         raise InUseError(str(root), holder) from None
 

@@ -8,7 +8,6 @@ itself, and readers are opened read-only.
 """
 
 import asyncio
-import errno
 import os
 import shutil
 import sqlite3
@@ -26,6 +25,7 @@ import anyio.to_thread
 from keygrove.errors import DamagedError, DiskFullError, KeygroveError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.system.datadir import make_folder
+from keygrove.system.volume import FULL, is_read_only
 
 T = TypeVar("T")
 
@@ -36,7 +36,6 @@ _NO_ROOM = {
     sqlite3.SQLITE_IOERR_SHMSIZE,
 }
 """What SQLite also answers when the disk is full. Not a failed sync: that is never harmless."""
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 FREE_BYTES_MIN = 1 << 20
 COPY_BYTES = 1 << 20
 INTERRUPT_EVERY_S = 0.01
@@ -46,6 +45,9 @@ _ALONE = "&vfs=unix-excl"
 """What connections must know of each other lies in a file of 32 KiB beside the log, made anew by
 the first of them. Where a full disk has no room for it, it is kept in memory: then this process
 alone can read and write the file, and everything else is as ever. Source: sqlite.org/vfs.html."""
+_AS_IT_IS = "&immutable=1"
+"""Beside the log lies the index of its pages, which on a read-only file system cannot be made. A
+file whose log is gone or empty needs neither: it is read as it is. Source: sqlite.org/uri.html."""
 _HELD = (
     "another process has it to itself: a server that was started on a full disk does, "
     "so start it anew once there is room"
@@ -144,6 +146,8 @@ def _connect(
     path: Path, attached: Path | None, *, writable: bool, options: str = ""
 ) -> sqlite3.Connection:
     """Open the files themselves, and their logs: what cannot be read shows now."""
+    if not writable:
+        options += _as_it_is(path)
     db = sqlite3.connect(
         _uri(path, writable=writable) + options,
         uri=True,
@@ -156,12 +160,46 @@ def _connect(
         db.execute("PRAGMA wal_autocheckpoint = 0")
         db.execute("PRAGMA trusted_schema = OFF")
         if attached is not None:
-            db.execute("ATTACH ? AS side", (_uri(attached, writable=False),))
+            as_it_is = "" if writable else _as_it_is(attached)
+            db.execute("ATTACH ? AS side", (_uri(attached, writable=False) + as_it_is,))
         db.execute("SELECT count(*) FROM main.sqlite_master").fetchone()
     except sqlite3.Error:
         db.close()
         raise
     return db
+
+
+def _as_it_is(path: Path) -> str:
+    """The option for a file that is only read, and that nobody can write."""
+    log, shared = Path(f"{path}-wal"), Path(f"{path}-shm")
+    if not is_read_only(path.parent):
+        return ""
+    try:
+        is_whole = log.stat().st_size == 0
+    except FileNotFoundError:
+        is_whole = True
+    if not is_whole and not shared.exists():
+        raise StoreError(
+            f"{path} cannot be read on a read-only file system: {log.name} lies beside it without "
+            f"{shared.name}; copy the data directory to where it can be written"
+        )
+    return _AS_IT_IS if is_whole else ""
+
+
+def _secure(log: Path) -> None:
+    if is_read_only(log.parent):
+        _forget(log)
+    else:
+        _write_again(log)
+
+
+def _forget(path: Path) -> None:
+    """Have the system read a file's octets anew, but for those that it still means to write."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(file)
 
 
 def _write_again(path: Path) -> None:
@@ -245,7 +283,7 @@ class SqliteFiles:
         except sqlite3.DatabaseError as error:
             raise _told(file, error, at="cannot open ") from error
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise DiskFullError(file.name) from error
             raise StoreError(f"cannot open {file}: {error}") from error
         try:
@@ -254,6 +292,13 @@ class SqliteFiles:
             # Unshielded, a cancelled close leaves aiosqlite's thread running.
             with anyio.CancelScope(shield=True):
                 await db.close_quietly()
+
+    async def is_read_only(self) -> bool:
+        """See `ports.Databases`."""
+        try:
+            return await anyio.to_thread.run_sync(is_read_only, self._root)
+        except OSError as error:
+            raise StoreError(f"cannot ask the file system of {self._root}: {error}") from error
 
     async def holds(self, path: str) -> bool:
         """See `ports.Databases`."""
@@ -269,11 +314,11 @@ class SqliteFiles:
         """See `ports.Databases`."""
         log = self._root / f"{path}-wal"
         try:
-            await anyio.to_thread.run_sync(_write_again, log)
+            await anyio.to_thread.run_sync(_secure, log)
         except FileNotFoundError:
             pass
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise DiskFullError(log.name) from error
             raise StoreError(f"cannot synchronise {log}: {error.strerror}") from error
 

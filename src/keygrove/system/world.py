@@ -8,6 +8,7 @@ from keygrove.system.files import SecretFiles
 from keygrove.system.process import connections_max, cores
 from keygrove.system.server import UvicornServers
 from keygrove.system.sqlite import SqliteFiles
+from keygrove.system.volume import DataVolume
 
 
 def system_ports(data_dir: Path) -> Ports:
@@ -16,6 +17,7 @@ def system_ports(data_dir: Path) -> Ports:
         clock=SystemClock(),
         entropy=SystemEntropy(),
         databases=SqliteFiles(data_dir),
+        volume=DataVolume(data_dir),
         files=SecretFiles(data_dir),
         compute=ThreadCompute(),
         answers=ThreadCompute(),

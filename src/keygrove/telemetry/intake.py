@@ -12,7 +12,9 @@ class Intake(msgspec.Struct, kw_only=True):
     """It is filled in while the submission goes its way. Codes are constant."""
 
     route: Route
-    outcome: Literal["taken", "rejected", "no space", "unavailable", "failed"] = "failed"
+    outcome: Literal["taken", "rejected", "no space", "read-only", "unavailable", "failed"] = (
+        "failed"
+    )
     octets: int
     place: Place | None = None
     """Where it was verified; None if that was not begun."""

@@ -214,6 +214,20 @@ class NodeLog:
         """It is up."""
         self._log.info("store started", child=shard)
 
+    def disk(self, level: str, free_bytes: int, total_bytes: int) -> None:
+        """How much room there is became another matter."""
+        write = self._log.info if level == "room" else self._log.warning
+        write("disk room changed", room=level, free_bytes=free_bytes, total_bytes=total_bytes)
+
+    def synced_too_fast(self, sync_s: float) -> None:
+        """The disk, or what lies above it, cannot have kept what it says it has."""
+        self._log.warning(
+            "disk does not seem to synchronise",
+            sync_us=round(sync_s * 1e6, 1),
+            advice="what is acknowledged here may be lost with the power: put the data directory "
+            "on a disk that keeps what it is given",
+        )
+
     def report(self, report: Report | Repeated) -> None:
         """What the runtime says of its actors."""
         last = report.last if isinstance(report, Repeated) else report

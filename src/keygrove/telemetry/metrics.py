@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from keygrove.telemetry.actors import ActorFigures
 from keygrove.telemetry.administration import Administered, AdminRefusal
+from keygrove.telemetry.disk import Disk, DiskFigures
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
 from keygrove_actors.census import Metric as Sample
@@ -39,6 +40,7 @@ class ShardFigures(msgspec.Struct, frozen=True):
     cache_negative_hits: int
     cache_misses: int
     cache_evictions: int
+    pinned_trees: int
 
 
 _GAUGES = {
@@ -50,6 +52,7 @@ _GAUGES = {
     "damaged_rows": "What is stored and is known to be not what was written.",
     "scrubbed_row": "The last row that was looked at again, in this round.",
     "cache_bytes": "Bytes in the cache of what can be answered without the disk.",
+    "pinned_trees": "Trees of former times in memory.",
 }
 _COUNTERS = {
     "damaged_requests": "Requests that met what is not what was written, and got an error.",
@@ -122,7 +125,9 @@ class Metrics:
         self._of_exchange: dict[tuple[str, str, str, int], tuple[Counter, Histogram, Counter]] = {}
         self._shards = _Shards()
         self._actors = ActorFigures()
+        self._disk = Disk()
         self.registry.register(self._shards)
+        self.registry.register(self._disk)
         self.registry.register(self._actors)
         self._intakes = _Intakes(self.registry)
         self._requests = Counter(
@@ -203,8 +208,14 @@ class Metrics:
         """Count what was not."""
         self._refused.labels(refusal.code).inc()
 
-    def render(self, figures: Sequence[ShardFigures], samples: Sequence[Sample]) -> bytes:
-        """The exposition, with these figures of the shards and samples of the actor runtime."""
+    def render(
+        self,
+        figures: Sequence[ShardFigures],
+        samples: Sequence[Sample],
+        disk: DiskFigures | None = None,
+    ) -> bytes:
+        """The exposition, with these figures of shards and disk, and samples of the runtime."""
+        self._disk.figures = disk
         self._shards.figures = figures
         self._actors.samples = samples
         return generate_latest(self.registry)

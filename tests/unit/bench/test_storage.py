@@ -1,14 +1,14 @@
 """What the storage bench makes of figures: whether one is worse than it was."""
 
 from keygrove_bench.report import Row, report, row
-from keygrove_bench.storage.measure import Ratio, compared, has_regressed
+from keygrove_bench.storage.measure import compared, has_regressed
 
-RECORDED = {"put": Ratio(peer="sqlite", ratio=2.0)}
+RECORDED = {"S-05": 2.0}
 
 
 def figure(value: float | str, peer: float | str = 10.0) -> Row:
-    what = ("put", "what a put takes")
-    return row(what, value if isinstance(value, str) else [value], "us", {"sqlite": peer})
+    what = ("S-05", "differences")
+    return row(what, value if isinstance(value, str) else [value], "ms", {"two dicts": peer})
 
 
 def ended(*rows: Row) -> bool:
@@ -30,4 +30,4 @@ def test_figures_are_held_against_the_peer_of_the_same_run() -> None:
 def test_what_has_no_recorded_ratio_or_could_not_run_does_not_fail() -> None:
     assert not ended(figure("no disk"))
     assert not ended(figure(99.0, peer="not installed"))
-    assert not ended(row(("get", "what a get takes"), [99.0], "us", {"sqlite": 1.0}))
+    assert not ended(row(("S-03", "a snapshot"), [99.0], "us", {"two dicts": 1.0}))

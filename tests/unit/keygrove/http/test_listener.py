@@ -13,6 +13,7 @@ from keygrove.errors import DiskFullError, StoreError
 from keygrove.http.asgi import REQUEST_DEADLINE_S
 from keygrove.http.control import Status
 from keygrove.http.errors import (
+    BROAD,
     BUG,
     BUSY,
     NO_SPACE,
@@ -26,7 +27,7 @@ from keygrove.ingest.messages import Result, Submitted
 from keygrove.ratelimit.admission import Allowed, Facts, Refused, Verdict
 from keygrove.settings import Settings
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.messages import Overloaded, Starting
+from keygrove.storage.messages import Overloaded, Starting, TooBroad
 from keygrove.storage.shard import OpenStore
 from keygrove.storage.store import Opened, Opening
 from keygrove.storage.write import Put
@@ -415,6 +416,7 @@ async def test_the_control_socket_shows_the_whole_node(node: SimulatedNode) -> N
     assert sum(shard["counts"]["certificates"] for shard in status["shards"]) == 1
     assert [child["id"] for child in status["tree"]["children"]] == [
         "metrics",
+        "space",
         "storage",
         "parsers",
         "ingest",
@@ -429,7 +431,9 @@ async def test_the_control_socket_shows_what_each_actor_does(node: SimulatedNode
     status = msgspec.json.decode(answer, type=Status[Snapshot])
     assert sum(shard.counts.certificates for shard in status.shards if shard) == 1
     actors = {child.id: child for child in status.tree.children}
-    assert list(actors) == ["metrics", "storage", "parsers", "ingest", "http", "control"]
+    assert list(actors) == [
+        *("metrics", "space", "storage", "parsers", "ingest", "http", "control")
+    ]
     assert (actors["ingest"].kind, actors["ingest"].messages) == ("Ingest", 1)
     assert [shard.id for shard in actors["storage"].children] == ["shard-0", "shard-1"]
 
@@ -483,6 +487,7 @@ async def test_the_control_socket_crashes_actors_for_tests(node: SimulatedNode) 
         (MailboxFull("shard-0", 1), BUSY),
         (Starting().error(), NOT_UP),
         (Overloaded().error(), BUSY),
+        (TooBroad().error(), BROAD),
         (DiskFullError("heap.db"), NO_SPACE),
         (ZeroDivisionError("secret"), BUG),
         (StoreError("secret"), BUG),

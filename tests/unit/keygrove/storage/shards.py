@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
-import anyio.lowlevel
 
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form

@@ -8,7 +8,8 @@ import anyio
 import pytest
 
 from keygrove.errors import StoreError
-from keygrove.storage.opening import Home, open_reader, open_store
+from keygrove.storage.opening import Home, open_store
+from keygrove.storage.reading import open_reader
 from keygrove.storage.store import CertificateStore
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import made, put_of

@@ -10,8 +10,8 @@ from trio.testing import MockClock
 
 from keygrove.errors import DiskFullError, StartingError
 from keygrove.storage.follower import FLUSH_ENTRIES
-from keygrove.storage.opening import Home, SqliteOpening, open_store
-from keygrove.storage.store import CertificateStore
+from keygrove.storage.opening import Home, open_store
+from keygrove.storage.store import CertificateStore, Opening
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.write import Put
 from keygrove_chaos.certificates import made, put_of
@@ -61,7 +61,7 @@ def files(disk: Disk) -> Iterator[WatchedDatabases]:
     simulated.close()
 
 
-def opened(files: WatchedDatabases) -> AbstractAsyncContextManager[SqliteOpening]:
+def opened(files: WatchedDatabases) -> AbstractAsyncContextManager[Opening]:
     return open_store(files, HOME, anyio.Semaphore(1), durable=False)
 
 
@@ -176,7 +176,7 @@ async def lose_index(files: WatchedDatabases, puts: list[Put]) -> None:
     await files.remove(INDEX)
 
 
-async def cut_short(opening: SqliteOpening, files: WatchedDatabases, phase: str) -> None:
+async def cut_short(opening: Opening, files: WatchedDatabases, phase: str) -> None:
     """Bring it up until its first statement that begins so, and no further."""
     with anyio.CancelScope() as scope:
 

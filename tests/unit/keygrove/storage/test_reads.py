@@ -9,23 +9,33 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from keygrove.ports import SqlDatabase, SqlRows, SqlSession, SqlValue
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.committer import READ_SLICE, Means
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.messages import Fetch, Find, GetStatus, Merge, Search, ShardApi
+from keygrove.storage.messages import (
+    Allow,
+    Deny,
+    Fetch,
+    Find,
+    GetStatus,
+    Merge,
+    Order,
+    Search,
+    ShardApi,
+)
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.shard import OpenStore, Shard
-from keygrove.storage.store import Opened
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Whole
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import ChildSpec, Ref, SupSpec, run
 from keygrove_chaos.certificates import binary, candidate_of, made
 from keygrove_chaos.node import InlineCompute, LoopClock
-from keygrove_chaos.stores import HookedStore, Notes
+from keygrove_chaos.stores import Notes
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import VERIFIED
@@ -145,19 +155,15 @@ async def test_no_read_waits_for_a_commit_that_hangs_on_the_disk(tmp_path: Path)
             disk.recover()
 
 
-class Counting(HookedStore):
-    """Knows how many certificates were read at once, at most."""
+class Counting(MemoryStore):
+    """Knows how many certificates were read at once; so do those that come of opening it."""
 
     def __init__(self) -> None:
-        super().__init__(MemoryStore())
-        self.most = 0
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[Opened, None]:
-        yield Opened(self)
+        super().__init__()
+        self.reads: list[int] = []
 
     async def get_whole(self, fingerprints: Sequence[Fingerprint]) -> list[Whole | None]:
-        self.most = max(self.most, len(fingerprints))
+        self.reads.append(len(fingerprints))
         return await super().get_whole(fingerprints)
 
 
@@ -171,4 +177,73 @@ async def test_what_a_commit_reads_leaves_gaps_for_the_reads_of_clients() -> Non
         status = await shard.call(GetStatus())
         assert status.counts.certificates == number
         assert status.commits < 3, "more than a slice went into one commit"
-    assert store.most == READ_SLICE
+    assert max(store.reads) == READ_SLICE
+
+
+class History:
+    """What may be served of Alice: after each of the steps, of which so many are done."""
+
+    def __init__(self) -> None:
+        self.after: list[bytes | None] = [None]
+        self.begun = self.done = self.looks = 0
+
+    async def looked_at(self, times: int) -> None:
+        """Wait until readers looked so often: those that came second found it in the cache."""
+        until = self.looks + times
+        while self.looks < until:
+            await anyio.lowlevel.checkpoint()
+
+    def check(self, got: bytes | None, done_before: int) -> None:
+        """What is got was so at some moment since it was asked for."""
+        assert got in self.after[done_before : self.begun + 1]
+
+    def check_found(self, got: tuple[Fingerprint, ...], done_before: int) -> None:
+        was_held = {one is not None for one in self.after[done_before : self.begun + 1]}
+        assert (got == (fingerprint(ALICE),)) in was_held
+
+
+async def change(shard: Ref[ShardApi], history: History) -> None:
+    """Merge one user ID after another, and now and then have the certificate removed."""
+    name, texts = fingerprint(ALICE), list[str]()
+    for number in range(24):
+        nonce = bytes((number,))
+        asks: list[Merge | Deny | Allow]
+        if number % 6 == 5:
+            texts = []
+            asks = [Deny(name, Order(None, "", nonce)), Allow(name, Order(None, "", b"a" + nonce))]
+        else:
+            texts.append(f"Alice {number}")
+            asks = [Merge(candidate_of(made(1, texts[-1])))]
+        for ask in asks:
+            history.after.append(binary([made(1, *texts)]) if texts else None)
+            history.begun += 1
+            await shard.call(ask)
+            history.done += 1
+            if number % 2:
+                await history.looked_at(9)
+
+
+async def look(shard: Ref[ShardApi], history: History) -> None:
+    by_subkey = Find(Term(TermKind.FINGERPRINT, fingerprint(ALICE)), 5)
+    while True:
+        before = history.done
+        history.check(await body(shard, ALICE), before)
+        before = history.done
+        history.check_found(await shard.call(by_subkey), before)
+        history.looks += 1
+        await anyio.lowlevel.checkpoint()
+
+
+async def race(open_it: OpenStore) -> None:
+    history = History()
+    async with running(open_it) as shard, anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(look, shard, history)
+        await change(shard, history)
+        assert await body(shard, ALICE) == history.after[-1]
+        tasks.cancel_scope.cancel()
+
+
+async def test_no_look_up_gets_less_than_was_acknowledged_before_it(tmp_path: Path) -> None:
+    home = Home("shard-0", "0/1", bytes(16))
+    await race(partial(open_store, SqliteFiles(tmp_path), home, anyio.Semaphore(1), durable=False))

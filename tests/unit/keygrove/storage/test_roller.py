@@ -392,12 +392,12 @@ async def test_others_are_answered_between_its_commits(open_it: OpenStore) -> No
         rollback = await shard.rollback(names=frozenset(map(fingerprint, FLOOD)))
         shard.subject.hooks.before = wait
         assert isinstance(await shard.ref.call(Roll(rollback)), Rollback)
+        await reached.wait()
+        await shard.holds(ALICE)
+        (standing,) = (await shard.ref.call(GetRollbacks())).rollbacks
+        assert standing.stage is Stage.RUNNING
+        before = await shard.change()
         async with anyio.create_task_group() as tasks:
-            await reached.wait()
-            await shard.holds(ALICE)
-            (standing,) = (await shard.ref.call(GetRollbacks())).rollbacks
-            assert standing.stage is Stage.RUNNING
-            before = await shard.change()
             tasks.start_soon(shard.take, BOB)
             await anyio.wait_all_tasks_blocked()
             gate.set()

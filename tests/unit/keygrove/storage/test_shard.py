@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 from trio.testing import assert_checkpoints, assert_no_checkpoints
 
-from keygrove.errors import DiskFullError, StoreError
+from keygrove.errors import DiskFullError, StoreError, TooBroadError
 from keygrove.storage.absent import TTL_S
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
@@ -26,6 +26,7 @@ from keygrove.storage.messages import (
     Order,
     Overloaded,
     Search,
+    TooBroad,
 )
 from keygrove.storage.shard import MERGES_MAX, OpenStore
 from keygrove.storage.term import Term, TermKind
@@ -446,6 +447,23 @@ async def test_what_changes_while_it_is_worked_on_does_not_fill_the_cache(
             await subject.merge(ALICE)
             gate.set()
         assert body(await subject.fetch(LARGE)) == binary([merge(ALICE, LARGE)])
+
+
+async def test_a_search_that_is_too_broad_costs_nobody_else_an_answer(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    async def broad(operation: str) -> None:
+        if operation == "search":
+            raise TooBroadError
+
+    async with shard as subject:
+        await subject.merge(ALICE)
+        subject.hooks.before = broad
+        with pytest.raises(DeclaredError) as refused:
+            await subject.ref.call(Search(frozenset({"alice", "common"}), 10))
+        assert refused.value.failure == TooBroad()
+        assert body(await subject.fetch(ALICE)) == binary([ALICE])
+        assert not [one for one in subject.reports if isinstance(one, ChildTerminated)]
 
 
 async def test_a_full_disk_is_an_answer_and_reads_go_on(

@@ -13,14 +13,17 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from keygrove.errors import DamagedError, DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, StoreError, TooBroadError
 from keygrove.ports import SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.audit import Action, Effect, Record
+from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import EMPTY, Tree, blake3_256
-from keygrove.storage.opening import Home, open_reader, open_store
+from keygrove.storage.opening import Home, open_store
+from keygrove.storage.reading import open_reader
 from keygrove.storage.sqlite import WAL_BYTES, SqliteStore
+from keygrove.storage.sqlite_history import PINS_MAX
 from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Head
@@ -726,3 +729,65 @@ async def test_an_orderly_end_leaves_the_logs_empty_and_in_place(
     assert left.keys() == {f"{name}.db{end}" for name in ("heap", "index") for end in ends}
     assert left["heap.db-wal"] == left["index.db-wal"] == 0
     assert left["heap.db-shm"] == left["index.db-shm"] == 32 * 1024
+
+
+@pytest.mark.parametrize(
+    ("words", "postings", "is_answered"),
+    [
+        (["common", "rare"], 41, True),
+        (["common", "rare"], 40, False),
+        (["common", "even"], 60, True),
+        (["common", "even"], 59, False),
+        (["even", "odd"], 39, False),
+        (["common"], 1, True),
+        (["nobody", "rare"], 1, True),
+    ],
+)
+async def test_several_words_that_too_many_have_are_not_searched(
+    files: WatchedDatabases, words: list[str], postings: int, is_answered: bool
+) -> None:
+    def search(db: SqlSession) -> int:
+        return len(index.search(db, words, 100, postings))
+
+    async with opened(files) as store:
+        await store.commit(
+            [
+                put(n, f"common {'odd' if n % 2 else 'even'} {'rare' if n == 7 else 'other'}")
+                for n in range(40)
+            ]
+        )
+        await store.settle()
+    reader = files.open("shard-0/heap.db", attached="shard-0/index.db", writable=False)
+    async with reader as db:
+        if is_answered:
+            await db.run(search)
+        else:
+            with pytest.raises(TooBroadError, match="leave common ones out"):
+                await db.run(search)
+
+
+async def test_trees_of_snapshots_are_kept_and_only_so_many(files: WatchedDatabases) -> None:
+    async with opened(files) as store:
+        trees: list[Tree] = []
+        for number in range(PINS_MAX + 4):
+            await store.commit([put(number)], marks=[Snapshot(f"s{number}", b"", CREATED)])
+            trees.append(store.tree())
+        assert store.history.pins() == PINS_MAX
+        assert await store.history.tree(PINS_MAX) is trees[PINS_MAX - 1]
+        made_anew = await store.history.tree(1)
+        assert made_anew is not trees[0]
+        assert made_anew.root == trees[0].root
+        assert await store.history.tree(1) is made_anew
+        assert store.history.pins() == PINS_MAX
+
+
+async def test_who_only_reads_has_the_trees_of_the_past_too(files: WatchedDatabases) -> None:
+    async with opened(files) as store:
+        await store.commit([put(1)], marks=[Snapshot("one", b"", CREATED)])
+        await store.settle()
+        await store.commit([put(2), put(1, "Alice")])
+        due = [store.head(), await store.history.head(1)]
+        async with open_reader(files, FOLDER, "0/4") as reader:
+            found = [await reader.history.tree(change) for change in (2, 1)]
+            assert [tree.root for tree in found] == [head.root for head in due]
+            assert len((await reader.history.log(None, 10)).entries) == 3

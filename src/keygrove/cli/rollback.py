@@ -1,0 +1,197 @@
+"""`keygrove rollback`: take back what a partner, a load or anybody brought, and keep it out.
+
+The running server does it; this waits until it is done. What ends this does not end that.
+"""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+import anyio
+import click
+import httpx
+import msgspec
+
+from keygrove.cli.admin import parse_fingerprint
+from keygrove.cli.console import counted, out
+from keygrove.cli.control import connected
+from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.errors import RollbackError, UnavailableError
+from keygrove.http.rollbacks import Ask, Line, Listing, Rehearsed, Tolled
+
+REFUSED = 409
+LOOK_S = 0.2
+"""Between two looks at how far it is."""
+SHOWN_MAX = 10
+CAUSES = ("upload", "load", "recon", "admin", "rollback")
+
+T = TypeVar("T")
+
+
+@click.command("rollback", short_help="Take back what somebody brought, and keep it out.")
+@common
+@click.option("--since", metavar="MOMENT", default="", help="Only what changed since then.")
+@click.option("--until", metavar="MOMENT", default="now", help="Only what changed by then.")
+@click.option("--cause", "causes", multiple=True, type=click.Choice(CAUSES), help="By its cause.")
+@click.option("--partner", "partners", multiple=True, metavar="NAME", help="What it brought.")
+@click.option("--load", "loads", multiple=True, metavar="ORIGIN", help="What that load brought.")
+@click.option(
+    "--list",
+    "listed",
+    type=click.File(),
+    metavar="FILE",
+    help="Of these certificates only: a fingerprint on each line; `-` is standard input.",
+)
+@click.option("--reason", default="", help="What the denials say.")
+@click.option("--force", is_flag=True, help="Also where what others brought goes with it.")
+@click.option("--undo", metavar="NAME", default="", help="Undo that rollback.")
+@click.option("--resume", metavar="NAME", default="", help="Go on with one that was broken off.")
+@click.option("--dry-run", is_flag=True, help="Say what it would come to, and change nothing.")
+@click.option("--status", is_flag=True, help="List all rollbacks.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+def rollback(
+    *,
+    config: Path | None,
+    data: Path | None,
+    debug: bool,
+    since: str,
+    until: str,
+    causes: tuple[str, ...],
+    partners: tuple[str, ...],
+    loads: tuple[str, ...],
+    listed: TextIO | None,
+    reason: str,
+    force: bool,
+    undo: str,
+    resume: str,
+    dry_run: bool,
+    status: bool,
+    as_json: bool,
+) -> None:
+    """Take back the changes of which all that is given holds, and keep them from coming again.
+
+    What others brought stays. A moment is what `keygrove snapshot diff` takes: a snapshot, a
+    time. Nothing is lost: `--undo` brings all of it back.
+    """
+    with errors_worded(debug=debug):
+        root = Path(configure(config, data).settings.data_dir)
+        if status:
+            _print_all(anyio.run(_get, root), as_json=as_json)
+            return
+        ask = Ask(
+            since,
+            until,
+            causes,
+            (*partners, *loads),
+            None if listed is None else _fingerprints(listed),
+            force,
+            reason,
+        )
+        if undo or resume:
+            path = f"/rollbacks/{'undo' if undo else 'resume'}"
+            fields, body = {"name": undo or resume}, None
+        else:
+            _check(ask)
+            path, fields, body = "/rollbacks", {}, msgspec.json.encode(ask)
+        if dry_run:
+            path = path if undo else "/rollbacks/rehearse"
+            fields = fields | {"dry": "1"} if undo else fields
+            _print_rehearsed(anyio.run(_post, root, path, fields, body, Rehearsed), as_json=as_json)
+            return
+        line = anyio.run(_carried_out, root, path, fields, body)
+        _print_done(line, as_json=as_json)
+        if line.toll.entangled or line.toll.overgrown:
+            sys.exit(FoundProblems.exit_code)
+
+
+def _check(ask: Ask) -> None:
+    if not (ask.since or ask.causes or ask.origins or ask.fingerprints is not None):
+        raise WrongUse(
+            "say what is to be taken back: --since, --cause, --partner, --load or --list"
+        )
+
+
+def _fingerprints(lines: TextIO) -> tuple[str, ...]:
+    texts = [line.split()[-1] for line in lines if line.strip()]
+    return tuple(parse_fingerprint(text).hex() for text in texts)
+
+
+async def _get(root: Path) -> Listing:
+    async with connected(root) as client:
+        return _read(await client.get("/rollbacks"), Listing)
+
+
+async def _post(
+    root: Path, path: str, fields: dict[str, str], body: bytes | None, kind: type[T]
+) -> T:
+    async with connected(root) as client:
+        return _read(await client.post(path, params=fields, content=body, timeout=None), kind)
+
+
+async def _carried_out(root: Path, path: str, fields: dict[str, str], body: bytes | None) -> Line:
+    """Have it begun, and wait for its end."""
+    line = await _post(root, path, fields, body, Line)
+    click.echo(f"rollback {line.name} is {line.stage}; what ends this does not end it", err=True)
+    while line.stage in {"running", "undoing"}:
+        await anyio.sleep(LOOK_S)
+        known = (await _get(root)).rollbacks
+        line = next(one for one in known if one.name == line.name)
+    return line
+
+
+def _read(response: httpx.Response, kind: type[T]) -> T:
+    if response.status_code == REFUSED:
+        raise RollbackError(response.text.strip())
+    if response.status_code != 200:
+        raise UnavailableError(f"the server cannot do it now: {response.text.strip()}")
+    return msgspec.json.decode(response.content, type=kind)
+
+
+def _print_rehearsed(found: Rehearsed, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    click.echo(f"would be {_worded(found.toll)}")
+    for text, number in list(found.brought.items())[:SHOWN_MAX]:
+        click.echo(f"brought by {text}: {number:,}")
+    _print_entangled(found.entangled)
+
+
+def _print_entangled(names: tuple[str, ...]) -> None:
+    for name in names:
+        click.echo(f"entangled\t{name}")
+    if names:
+        text = "what others brought hangs on what would go: --force takes it, too"
+        click.echo(text, err=True)
+
+
+def _print_done(line: Line, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(line))
+        return
+    out().print(f"rollback {line.name} is {line.stage}: {_worded(line.toll)}")
+    if line.toll.entangled:
+        text = "left as they are, since what others brought hangs on them: see --dry-run"
+        click.echo(f"{counted(line.toll.entangled, 'certificate')} {text}", err=True)
+    if line.stage == "done":
+        click.echo(f"to have it back: keygrove rollback --undo {line.name}", err=True)
+
+
+def _worded(toll: Tolled) -> str:
+    words = [
+        f"{getattr(toll, name):,} {name}"
+        for name in ("removed", "changed", "restored", "entangled", "overgrown")
+        if getattr(toll, name)
+    ]
+    return f"{', '.join(words) or 'nothing'}; {toll.octets:,} octets"
+
+
+def _print_all(found: Listing, *, as_json: bool) -> None:
+    for line in found.rollbacks:
+        if as_json:
+            click.echo(msgspec.json.encode(line))
+            continue
+        when = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        stage = f"{line.stage}, partial" if line.is_partial else line.stage
+        click.echo("\t".join((line.name, when, stage, _worded(line.toll), line.reason)))

@@ -1,0 +1,237 @@
+"""Rollbacks of all shards together.
+
+First every shard knows what is to be done, then each begins: what a crash breaks off in between
+is prepared here and under way there, and goes on where it is asked for again.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+
+from keygrove.cluster.placement import Placement
+from keygrove.cluster.snapshots import Moment, Shards, Snapshots
+from keygrove.errors import DiskFullError, RollbackError
+from keygrove.storage.mark import NOW
+from keygrove.storage.messages import GetRollbacks, NoSpace, Rehearse, Roll, Unknown
+from keygrove.storage.rollback import Rehearsal, Rollback, Selector, Stage, Toll
+from keygrove.storage.write import Cause
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which changes are meant, of all shards: those of which all of this holds."""
+
+    since: str = ""
+    """A text as `Snapshots.moment` takes them; empty: since there was nothing."""
+    until: str = NOW
+    causes: frozenset[Cause] = frozenset()
+    origins: frozenset[str] = frozenset()
+    names: frozenset[Fingerprint] | None = None
+    is_forced: bool = False
+
+    @property
+    def is_narrow(self) -> bool:
+        """Does it leave anything?"""
+        return bool(self.since or self.causes or self.origins or self.names is not None)
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How a rollback stands."""
+
+    name: str
+    stage: Stage
+    """The one that the shard is at which is furthest behind."""
+    toll: Toll
+    """Of all shards."""
+    reason: str
+    at: int
+    """When the last shard came to its stage: seconds, UTC."""
+    is_partial: bool
+    """Some shard does not know it, or they are not at one stage."""
+
+
+class Rollbacks:
+    """Every method raises `ActorError` when a shard cannot answer.
+
+    A rollback has a snapshot of the state before it: what retention needs to keep for its undo.
+    """
+
+    def __init__(self, shards: Shards, number: int, snapshots: Snapshots) -> None:
+        self._shards = shards
+        self._placement = Placement(number)
+        self._number = number
+        self._snapshots = snapshots
+
+    async def rehearse(self, name: str, selection: Selection, at: int) -> Rehearsal:
+        """What it would come to if it were carried out now.
+
+        Raises:
+            RollbackError: it selects everything.
+            SnapshotError: a moment means nothing.
+        """
+        return await self._rehearse(await self._selected(name, selection, "", at))
+
+    async def begin(self, name: str, selection: Selection, reason: str, at: int) -> Standing:
+        """Have it carried out: when this returns it will be, whatever happens.
+
+        Raises:
+            DiskFullError: it is not begun, or not by all shards: ask again by `resume`.
+            RollbackError: it selects everything, or there is one of that name.
+            SnapshotError: a moment means nothing.
+        """
+        prepared = await self._selected(name, selection, reason, at)
+        if any(one.name == name for one in await self.all()):
+            raise RollbackError(f"there is a rollback {name!r}: see keygrove rollback --list")
+        await self._snapshots.create(snapshot_of(name))
+        for shard, one in enumerate(prepared):
+            _rolled(name, await self._shards.ask(shard, Roll(one)))
+        return await self.resume(name, at)
+
+    async def resume(self, name: str, at: int) -> Standing:
+        """Have every shard begin that is prepared, and no more.
+
+        Raises:
+            DiskFullError: not all have begun: ask again.
+            RollbackError: there is none of that name, or some shard does not know it.
+        """
+        await self._roll_all(name, Stage.RUNNING, at)
+        return await self.one(name)
+
+    async def rehearse_undo(self, name: str, at: int) -> Rehearsal:
+        """What the undo would come to if it were carried out now.
+
+        Raises:
+            RollbackError: there is none of that name that is done.
+        """
+        return await self._rehearse([_asked(name, Stage.UNDOING, at)] * self._number)
+
+    async def undo(self, name: str, at: int) -> Standing:
+        """Have it undone: when this returns it will be, whatever happens.
+
+        Raises:
+            DiskFullError: not all shards have begun: ask again.
+            RollbackError: there is none of that name, or it is under way still.
+        """
+        await self._roll_all(name, Stage.UNDOING, at)
+        return await self.one(name)
+
+    async def one(self, name: str) -> Standing:
+        """How that one stands.
+
+        Raises:
+            RollbackError: there is none of that name.
+        """
+        found = next((one for one in await self.all() if one.name == name), None)
+        if found is None:
+            raise _unknown(name)
+        return found
+
+    async def all(self) -> list[Standing]:
+        """All of them, the oldest first."""
+        by_name: defaultdict[str, list[Rollback]] = defaultdict(list)
+        for known in await self._shards.ask_all(GetRollbacks()):
+            for one in known.rollbacks:
+                by_name[one.name].append(one)
+        found = [self._standing(name, some) for name, some in by_name.items()]
+        return sorted(found, key=lambda one: (one.at, one.name))
+
+    def _standing(self, name: str, some: Sequence[Rollback]) -> Standing:
+        stages = {one.stage for one in some}
+        return Standing(
+            name,
+            min(stages, key=lambda stage: stage.value),
+            sum((one.toll for one in some), Toll()),
+            some[0].reason,
+            max(one.at for one in some),
+            len(some) < self._number or (len(stages) > 1 and Stage.PREPARED in stages),
+        )
+
+    async def _rehearse(self, rollbacks: Sequence[Rollback]) -> Rehearsal:
+        whole = Rehearsal(Toll(), (), {})
+        for shard, one in enumerate(rollbacks):
+            found = await self._shards.ask(shard, Rehearse(one))
+            if isinstance(found, Unknown):
+                raise _unknown(one.name)
+            brought = {
+                text: whole.brought.get(text, 0) + found.brought.get(text, 0)
+                for text in whole.brought | found.brought
+            }
+            whole = Rehearsal(whole.toll + found.toll, whole.entangled + found.entangled, brought)
+        return whole
+
+    async def _roll_all(self, name: str, stage: Stage, at: int) -> None:
+        known = [
+            {one.name for one in some.rollbacks}
+            for some in await self._shards.ask_all(GetRollbacks())
+        ]
+        if not all(name in names for names in known):
+            raise _partial(name) if any(name in names for names in known) else _unknown(name)
+        for reply in await self._shards.ask_all(Roll(_asked(name, stage, at))):
+            _rolled(name, reply)
+
+    async def _selected(
+        self, name: str, selection: Selection, reason: str, at: int
+    ) -> list[Rollback]:
+        """What each shard is to do."""
+        if not selection.is_narrow:
+            raise RollbackError(
+                "this would take back everything: say since when, or by which cause, partner or "
+                "load, or of which certificates"
+            )
+        since: Moment = (0,) * self._number
+        if selection.since:
+            since = await self._snapshots.moment(selection.since)
+        until = await self._snapshots.moment(selection.until)
+        by_shard: list[set[Fingerprint]] = [set() for _ in range(self._number)]
+        for fingerprint in selection.names or ():
+            by_shard[self._placement.shard(fingerprint)].add(fingerprint)
+        return [
+            Rollback(
+                name,
+                Selector(
+                    until=until[shard],
+                    after=since[shard],
+                    causes=selection.causes,
+                    origins=selection.origins,
+                    names=None if selection.names is None else frozenset(by_shard[shard]),
+                ),
+                selection.is_forced,
+                reason,
+                Stage.PREPARED,
+                Toll(),
+                at,
+            )
+            for shard in range(self._number)
+        ]
+
+
+def snapshot_of(name: str) -> str:
+    """The snapshot of the state before a rollback."""
+    return f"rollback-{name}"
+
+
+def _asked(name: str, stage: Stage, at: int) -> Rollback:
+    """Names one that the shard knows."""
+    return Rollback(name, Selector(0), is_forced=False, reason="", stage=stage, toll=Toll(), at=at)
+
+
+def _rolled(name: str, reply: Rollback | Unknown | NoSpace) -> None:
+    match reply:
+        case NoSpace():
+            raise DiskFullError("the rollback")
+        case Unknown():
+            raise RollbackError(f"rollback {name!r} is under way still: wait until it is done")
+        case Rollback():
+            pass
+
+
+def _unknown(name: str) -> RollbackError:
+    return RollbackError(f"there is no rollback {name[:80]!r}: see keygrove rollback --list")
+
+
+def _partial(name: str) -> RollbackError:
+    return RollbackError(
+        f"rollback {name!r} was broken off before all shards knew it, and took nothing back: "
+        "begin another"
+    )
