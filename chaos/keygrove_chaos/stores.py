@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
+from keygrove.errors import DamagedError
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import History
@@ -18,6 +19,7 @@ from keygrove.storage.store import (
     Opening,
     Page,
     Progress,
+    Scrubbed,
 )
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
@@ -42,18 +44,23 @@ async def _nothing(_: str) -> None:
 
 
 class Notes:
-    """See `shard.Watcher`: keeps what it is told."""
+    """See `watcher.Watcher`: keeps what it is told."""
 
     def __init__(self) -> None:
         self.faults: list[tuple[str, Exception]] = []
+        self.damage: list[tuple[str, DamagedError]] = []
         self.told: list[tuple[str, Progress | None]] = []
 
     def fault(self, where: str, error: Exception) -> None:
-        """See `shard.Watcher`."""
+        """See `watcher.Watcher`."""
         self.faults.append((where, error))
 
+    def damaged(self, shard: str, error: DamagedError) -> None:
+        """See `watcher.Watcher`."""
+        self.damage.append((shard, error))
+
     def progress(self, shard: str, progress: Progress | None) -> None:
-        """See `shard.Watcher`."""
+        """See `watcher.Watcher`."""
         self.told.append((shard, progress))
 
 
@@ -172,6 +179,11 @@ class HookedStore:
         """See `store.CertificateStore`."""
         await self.before("upkeep")
         await self._store.upkeep()
+
+    async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
+        """See `store.CertificateStore`."""
+        await self.before("scrub")
+        await self._store.scrub(tell)
 
     async def settle(self) -> None:
         """See `store.CertificateStore`."""

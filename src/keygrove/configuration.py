@@ -34,6 +34,7 @@ FORMS = {
     "metrics.listen": Form("a list of HOST:PORT", '["127.0.0.1:9626"]'),
     "storage.shards": Form("a number from 1 to 64", "4"),
     "storage.cache_bytes": Form("a number of bytes, 0 or more", "67108864"),
+    "storage.scrub_bytes_per_s": Form("a number of bytes, 0 or more", "67108864"),
     "storage.durability": Form('"full" or "relaxed"', '"full"'),
     "load.processes": Form("a number from 0 to 64", "2"),
     "policy.preset": Form('"verified", "minimal" or "sks-compatible"', '"verified"'),

@@ -34,12 +34,22 @@ class DataDirError(KeygroveError):
     """The data directory cannot be used, now or at all."""
 
 
+class InUseError(DataDirError):
+    """Another process writes in the data directory."""
+
+    def __init__(self, root: str, holder: str) -> None:
+        super().__init__(
+            f"the data directory {root} is in use by {holder}: stop it first, "
+            "or choose another with --data"
+        )
+
+
 class StoreError(KeygroveError):
     """A shard's files are not what this program can work with."""
 
 
 class DamagedError(StoreError):
-    """A page of a shard's files is not what was written there."""
+    """What is in a shard's files is not what was written there."""
 
 
 class HistoryError(KeygroveError):

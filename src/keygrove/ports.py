@@ -142,6 +142,31 @@ class Databases(Protocol):
         ...
 
 
+class RawFiles(Protocol):
+    """Files of databases that nobody has open, as they lie there."""
+
+    async def log(self, path: str) -> bytes:
+        """The write-ahead log of that database; empty where there is none.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        ...
+
+    async def replace(self, path: str, by: str, guard: str) -> str:
+        """Put the database `by`, which has no log, in the place of `path`, which is kept aside.
+
+        Whatever ends the program meanwhile, there is a file at `path`, or none, and one at `guard`.
+
+        Returns:
+            The path under which the one replaced is kept, with its log.
+
+        Raises:
+            StoreError: it cannot be done.
+        """
+        ...
+
+
 class Room(msgspec.Struct, frozen=True):
     """How much room there is where the data directory lies, in octets."""
 

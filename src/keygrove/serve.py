@@ -9,7 +9,7 @@ import msgspec
 
 from keygrove.cluster.router import shard_name
 from keygrove.cluster.signing import Signing
-from keygrove.errors import DiskFullError, NodeStartError, NodeStopError
+from keygrove.errors import DamagedError, DiskFullError, NodeStartError, NodeStopError
 from keygrove.http.app import hkp_app, metrics_app
 from keygrove.http.asgi import Observer, Shared
 from keygrove.http.control import LISTENER, About, control_app
@@ -108,7 +108,7 @@ class _Telemetry(Observer):
         self._log.exchange(exchange)
 
     def fault(self, where: str, error: Exception) -> None:
-        """See `Observer`, and `shard.Watcher`."""
+        """See `Observer`, and `watcher.Watcher`."""
         self._metrics.fault(where, error)
         self._log.fault(where, error)
 
@@ -127,8 +127,12 @@ class _Telemetry(Observer):
         self._metrics.refused(refusal)
         self._log.refused(refusal)
 
+    def damaged(self, shard: str, error: DamagedError) -> None:
+        """See `watcher.Watcher`."""
+        self._log.damaged(shard, error)
+
     def progress(self, shard: str, progress: Progress | None) -> None:
-        """See `shard.Watcher`."""
+        """See `watcher.Watcher`."""
         if progress is None:
             self._log.brought_up(shard)
         else:
@@ -220,6 +224,7 @@ def sqlite_stores(settings: Settings, ports: Ports) -> list[OpenStore]:
             Home(shard_name(at), f"{at}/{number}", ports.entropy.token(16)),
             turns,
             durable=settings.storage.durability == "full",
+            scrub_bytes_per_s=settings.storage.scrub_bytes_per_s // number,
         )
         for at in range(number)
     ]

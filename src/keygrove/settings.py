@@ -46,6 +46,8 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For all shards together; 0 caches nothing."""
     durability: Literal["full", "relaxed"] = "full"
     """`relaxed`: acknowledged changes of the last moments may be lost with the power."""
+    scrub_bytes_per_s: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] = 4 * MIB
+    """How much of what is stored is looked at again, of all shards together; 0: nothing."""
 
 
 class LoadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

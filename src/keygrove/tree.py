@@ -24,7 +24,7 @@ from keygrove.ingest.pipeline import Ingest
 from keygrove.ingest.policy import policy_of
 from keygrove.ports import Ports
 from keygrove.settings import Settings
-from keygrove.storage import shard, space
+from keygrove.storage import space, watcher
 from keygrove.storage.committer import Means
 from keygrove.storage.shard import OpenStore, Shard
 from keygrove.storage.space import SPACE, Space
@@ -46,7 +46,7 @@ LISTENER_STOP_S = 3.0
 """A second more than the HTTP server gives to requests that have begun."""
 
 
-class Watcher(shard.Watcher, space.Watcher, Protocol):
+class Watcher(watcher.Watcher, space.Watcher, Protocol):
     """Told what the runtime cannot know of the actors."""
 
     def intake(self, intake: Intake) -> None:

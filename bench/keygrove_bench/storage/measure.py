@@ -19,6 +19,7 @@ from keygrove_bench.report import Report, Row, aimed, load_average, report, row
 from keygrove_bench.storage import (
     backup,
     cache,
+    fsck,
     loop,
     proof,
     put,
@@ -62,6 +63,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "backup": backup.rows,
     "proof": proof.rows,
     "rollback": rollback.rows,
+    "fsck": fsck.rows,
 }
 
 

@@ -21,6 +21,7 @@ from typing import Final, TypeAlias
 import anyio
 import uvloop
 
+from keygrove.errors import DamagedError
 from keygrove.storage.committer import Means
 from keygrove.storage.messages import Merge, ShardApi
 from keygrove.storage.opening import Home, open_store
@@ -118,6 +119,9 @@ class _Deaf:
 
     def fault(self, where: str, error: Exception) -> None:
         raise AssertionError(where) from error
+
+    def damaged(self, shard: str, error: DamagedError) -> None:
+        """Nobody is told."""
 
     def progress(self, shard: str, progress: Progress | None) -> None:
         pass

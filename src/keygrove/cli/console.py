@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     TaskProgressColumn,
     TextColumn,
@@ -59,3 +60,16 @@ def bytes_told(total: int) -> Generator[Callable[[str, int], None], None, None]:
                 progress.update(task, description=what)
 
         yield tell
+
+
+def step_progress() -> Progress:
+    """A bar for steps that are counted in things of their own; silent in a pipe."""
+    console = err()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        disable=not console.is_terminal,
+    )

@@ -10,6 +10,7 @@ from keygrove.cli.backup import backup, restore
 from keygrove.cli.config import config
 from keygrove.cli.digests import digests
 from keygrove.cli.dump import dump
+from keygrove.cli.fsck import fsck
 from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
@@ -81,6 +82,7 @@ for verb in (
     reshard,
     inspect_files,
     status,
+    fsck,
     proof,
     admin,
     snapshot,

@@ -23,6 +23,8 @@ from keygrove.storage.space import SYNC_MIN_S, Level, SpaceStatus
 from keygrove_actors import Node
 from keygrove_actors.census import Snapshot
 
+CHECK_IT = "stop the server, and run `keygrove fsck`"
+
 
 @click.command("status", short_help="Ask the running server how it is.")
 @common
@@ -72,6 +74,8 @@ def _show(status: Status[Node]) -> None:
     for number, shard in enumerate(status.shards):
         if shard is not None and shard.starting is not None:
             screen.print(f"shard {number} is {shard.starting}")
+        if shard is not None and shard.damaged_rows:
+            err().print(f"shard {number} is damaged in {shard.damaged_rows} places: {CHECK_IT}")
     screen.print(status.tree.text())
     for key in status.admin_keys_not_held:
         err().print(f"admin.keys: {key} is not held here: {SUBMIT_IT}")

@@ -77,9 +77,14 @@ class Probes:
         ]
         if starting:
             return _not_ready("; ".join(starting))
+        damaged = [
+            f"damaged: {shard_name(number)}, in {status.damaged_rows} places: run keygrove fsck\n"
+            for number, status in enumerate(statuses)
+            if status.damaged_rows
+        ]
         if any(status.is_read_only for status in statuses):
             level = Level.READ_ONLY  # it is no more, but not all files are opened anew
-        return Response(200, f"{self._text}{_DEGRADED.get(level, '')}".encode())
+        return Response(200, f"{self._text}{_DEGRADED.get(level, '')}{''.join(damaged)}".encode())
 
 
 def _not_ready(why: str) -> Response:
@@ -191,6 +196,9 @@ def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
             committed=status.committed,
             waiting_reads=status.waiting_reads,
             waiting_merges=status.waiting_merges,
+            damaged_rows=status.damaged_rows,
+            damaged_requests=status.damaged_requests,
+            scrubbed_row=status.scrubbed,
             cache_bytes=status.cache_bytes,
             cache_hits=status.cache_hits,
             cache_negative_hits=status.cache_negative_hits,

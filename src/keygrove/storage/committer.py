@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from keygrove.errors import DiskFullError
+from keygrove.errors import DamagedError, DiskFullError
 from keygrove.points import crash_point, sometimes
 from keygrove.ports import Clock, Compute
 from keygrove.storage.absorb import CHANGING, Absorbed, Held, absorb
@@ -133,11 +133,13 @@ class Committer:
         *,
         on_fault: Callable[[str, Exception], None],
         on_change: Callable[[Write], None],
+        on_damage: Callable[[DamagedError], None],
         make_room: Callable[[], Awaitable[bool]],
     ) -> None:
         self._means = means
         self._on_fault = on_fault
         self._on_change = on_change
+        self._on_damage = on_damage
         self._make_room = make_room
         self.commits = 0
         self.committed = 0
@@ -191,8 +193,13 @@ class Committer:
             sometimes("shard.replayed")
             reply_to.send(Replayed())
             return
-        (held,), (denial,) = await store.get_whole([name]), await store.denials_of([name])
-        (redacted,) = await store.redactions_of([name])
+        try:
+            (held,), (denial,) = await store.get_whole([name]), await store.denials_of([name])
+            (redacted,) = await store.redactions_of([name])
+        except DamagedError as error:
+            self._on_damage(error)
+            reply_to.send(Failed())
+            return
         standing = Standing(held, denial, redacted)
         work = partial(rule_all, message, standing, self._means.policy, self._means.clock.now())
         size = 0 if held is None else len(held.aside) or len(held.packets)
@@ -215,14 +222,15 @@ class Committer:
         by_name: defaultdict[Fingerprint, list[MergeRequest]] = defaultdict(list)
         for merge in merges:
             by_name[merge.message.candidate.fingerprint].append(merge)
-        if len(merges) > 1:
-            sometimes("shard.batched")
-        if len(by_name) < len(merges):
-            sometimes("shard.combined")
+        _tell_batch(len(merges), len(by_name))
         names = sorted(by_name)
-        held = await _held(store, names)
-        denials = dict(zip(names, await _in_slices(store.denials_of, names), strict=True))
-        redacted = dict(zip(names, await _in_slices(store.redactions_of, names), strict=True))
+        try:
+            held = await _held(store, names)
+            denials = dict(zip(names, await _in_slices(store.denials_of, names), strict=True))
+            redacted = dict(zip(names, await _in_slices(store.redactions_of, names), strict=True))
+        except DamagedError as error:
+            await self._merge_one_by_one(store, list(by_name.values()), error)
+            return
         now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
@@ -247,6 +255,17 @@ class Committer:
         for name, result in absorbed.items():
             replies = _replies(result, held.get(name), change, is_kept=is_kept)
             _answer(by_name[name], replies)
+
+    async def _merge_one_by_one(
+        self, store: CertificateStore, merges: Sequence[list[MergeRequest]], error: DamagedError
+    ) -> None:
+        """What rotted costs the certificates that it is of: others are merged."""
+        if len(merges) > 1:
+            for some in merges:
+                await self._merge(store, some)
+        else:
+            self._on_damage(error)
+            _answer(merges[0], [Failed()] * len(merges[0]))
 
     async def _absorb(
         self, work: Callable[[], Absorbed], spent: int, turn: Turn
@@ -310,6 +329,13 @@ def _met(meeting: Meeting, policy: Policy, now: int) -> Absorbed:
     cause, origin = incoming[0].cause, incoming[0].origin
     put = msgspec.structs.replace(absorbed.put, cause=cause, origin=origin)
     return msgspec.structs.replace(absorbed, put=put)
+
+
+def _tell_batch(merges: int, certificates: int) -> None:
+    if merges > 1:
+        sometimes("shard.batched")
+    if certificates < merges:
+        sometimes("shard.combined")
 
 
 async def _in_slices(

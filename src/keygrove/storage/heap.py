@@ -3,20 +3,21 @@
     meta(k, v)      shard ("0/4"), uuid, algorithm ("blake3"), epoch (how many wrote)
     obj (seq, n, op, k, h, ah, size, fp, md5, sks, source, old, cause, origin, at, denial, sum,
          flags, v, aside)      see rows
-    head (n, root, size, at, seq)   one row for each commit: the root of the shard's tree (merkle)
-                               after it, the number of certificates, when, in seconds UTC, and its
-                               last row of obj
-    snapshot(name, n, root, at)     see mark.Snapshot
-    rollback(name, v)               see rollback.Rollback, in MessagePack
-    audit (seq, n, who, action, effect, fp, reason, at, nonce)   see audit.Record
-    redact(seq, n, fp, origin, at, ids)   see write.Redaction: of those with one fingerprint and
-                               origin the newest row counts
+    head (n, root, size, at, seq, sum)      one row for each commit: the root of the shard's tree
+                               (merkle) after it, the number of certificates, when, in seconds
+                               UTC, and its last row of obj
+    snapshot(name, n, root, at, sum)        see mark.Snapshot
+    rollback(name, v, sum)                  see rollback.Rollback, in MessagePack
+    audit (seq, n, who, action, effect, fp, reason, at, nonce, sum)   see audit.Record
+    redact(seq, n, fp, origin, at, ids, sum)   see write.Redaction: of those with one fingerprint
+                               and origin the newest row counts
 
 `seq` numbers rows, `n` numbers commits; `op` is rows.Op; `k` is the tree key, `fp` the
 fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names the input that
 brought it about; `old` is the seq of the row that stood there before; `cause` and `origin` are
-those of write.Write; `at` seconds UTC; `flags` 0 so far; `v` the packets in canonical order;
-`aside` what is never served: the last column, so that whoever serves `v` does not read its pages.
+those of write.Write; `at` seconds UTC; `sum` a checksum of the columns before it, less a `seq`
+that SQLite gives; `flags` 0 so far; `v` the packets in canonical order; `aside` what is never
+served: the last column, so that whoever serves `v` does not read its pages.
 
 Only this file is synchronised before a commit is acknowledged: keeping every random-keyed
 table out of that transaction is what makes it fast (decision record 0007). The functions run
@@ -33,11 +34,11 @@ from keygrove.storage import ledger
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Mark
 from keygrove.storage.merkle import EMPTY
-from keygrove.storage.rows import Place, Row
+from keygrove.storage.rows import Place, Row, seal
 from keygrove.storage.version import Head
 from keygrove.storage.write import Redaction
 
-FORMAT = 4
+FORMAT = 5
 APPLICATION_ID = 0x4B47726F
 PAGE_BYTES = 8192
 """Certificates average a few kB."""
@@ -46,7 +47,7 @@ ALGORITHM = "blake3"
 """Of all hashes: a heap made with another is refused."""
 _COLUMNS = ", ".join(f"x.{name}" for name in Row.__struct_fields__)
 
-_SCHEMA = (
+SCHEMA = (
     "CREATE TABLE meta (k TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE obj (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, op INTEGER NOT NULL,"
     " k BLOB NOT NULL, h BLOB NOT NULL, ah BLOB NOT NULL, size INTEGER NOT NULL,"
@@ -54,16 +55,17 @@ _SCHEMA = (
     " cause INTEGER NOT NULL, origin TEXT NOT NULL, at INTEGER NOT NULL, denial BLOB NOT NULL,"
     " sum BLOB NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL, aside BLOB NOT NULL)",
     "CREATE TABLE head (n INTEGER PRIMARY KEY, root BLOB NOT NULL, size INTEGER NOT NULL,"
-    " at INTEGER NOT NULL, seq INTEGER NOT NULL)",
+    " at INTEGER NOT NULL, seq INTEGER NOT NULL, sum BLOB NOT NULL)",
     "CREATE TABLE snapshot (name TEXT PRIMARY KEY, n INTEGER NOT NULL, root BLOB NOT NULL,"
-    " at INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE rollback (name TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID",
+    " at INTEGER NOT NULL, sum BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE rollback (name TEXT PRIMARY KEY, v BLOB NOT NULL, sum BLOB NOT NULL)"
+    " WITHOUT ROWID",
     # A second row for the same request is refused by the file itself.
     "CREATE TABLE audit (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, who BLOB,"
     " action INTEGER NOT NULL, effect INTEGER NOT NULL, fp BLOB NOT NULL, reason TEXT NOT NULL,"
-    " at INTEGER NOT NULL, nonce BLOB NOT NULL, UNIQUE (fp, nonce))",
+    " at INTEGER NOT NULL, nonce BLOB NOT NULL, sum BLOB NOT NULL, UNIQUE (fp, nonce))",
     "CREATE TABLE redact (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, fp BLOB NOT NULL,"
-    " origin TEXT NOT NULL, at INTEGER NOT NULL, ids BLOB NOT NULL)",
+    " origin TEXT NOT NULL, at INTEGER NOT NULL, ids BLOB NOT NULL, sum BLOB NOT NULL)",
     "CREATE INDEX redact_fp ON redact (fp)",
 )
 
@@ -116,7 +118,7 @@ def create(db: SqlSession, shard: str, uuid: bytes) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {FORMAT}")
-    for statement in _SCHEMA:
+    for statement in SCHEMA:
         db.execute(statement)
     meta: dict[str, str | bytes | int] = {
         "shard": shard,
@@ -130,6 +132,22 @@ def create(db: SqlSession, shard: str, uuid: bytes) -> None:
 
 def check(db: SqlSession, shard: str) -> Tip:
     """Where the heap ends.
+
+    Raises:
+        StoreError: as `identify`.
+        DamagedError: as `identify`, or its end is not one.
+    """
+    uuid, epoch = identify(db, shard)
+    seq, n = db.execute("SELECT seq, n FROM obj ORDER BY seq DESC LIMIT 1").fetchone() or (0, 0)
+    newest = db.execute("SELECT n, root, size FROM head ORDER BY n DESC LIMIT 1").fetchone()
+    head = Head(0, EMPTY, 0) if newest is None else Head(*newest)
+    if n > head.change:
+        raise DamagedError(f"heap.db of shard {shard} is damaged: commit {n} has no head")
+    return Tip(uuid, seq, head, epoch)
+
+
+def identify(db: SqlSession, shard: str) -> tuple[bytes, int]:
+    """The heap's name, and how many have written it.
 
     Raises:
         StoreError: it is no heap of ours, or of a newer or older program, or of another shard.
@@ -163,18 +181,20 @@ def check(db: SqlSession, shard: str) -> Tip:
             f"heap.db belongs to shard {meta['shard']}, not {shard}: "
             "put each shard's folder back in its place"
         )
-    seq, n = db.execute("SELECT seq, n FROM obj ORDER BY seq DESC LIMIT 1").fetchone() or (0, 0)
-    newest = db.execute("SELECT n, root, size FROM head ORDER BY n DESC LIMIT 1").fetchone()
-    head = Head(0, EMPTY, 0) if newest is None else Head(*newest)
-    if n > head.change:
-        raise DamagedError(f"heap.db of shard {shard} is damaged: commit {n} has no head")
-    return Tip(meta["uuid"], seq, head, meta["epoch"])
+    return meta["uuid"], meta["epoch"]
 
 
 def place(db: SqlSession, seq: int) -> Place:
-    """That row as the one that says what a certificate is now. What is stored is not read."""
+    """That row as the one that says what a certificate is now. What is stored is not read.
+
+    Raises:
+        DamagedError: it is not there, or not as it was written.
+    """
     row = db.execute("SELECT seq, op, size FROM obj WHERE seq = ?", (seq,)).fetchone()
-    return msgspec.convert(row, Place)
+    try:
+        return msgspec.convert(row, Place)
+    except msgspec.ValidationError as error:
+        raise DamagedError(f"heap.db is damaged: row {seq}; run keygrove fsck") from error
 
 
 _WRITTEN = "SELECT (SELECT v FROM meta WHERE k = 'epoch'), coalesce((SELECT max(n) FROM head), 0)"
@@ -219,25 +239,22 @@ def append(db: SqlSession, commit: Commit) -> None:
         raise FencedError
     if commit.epoch.own != commit.epoch.found:
         db.execute("UPDATE meta SET v = ? WHERE k = 'epoch'", (commit.epoch.own,))
-    db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?)", (n, root, size, commit.at, commit.seq))
-    db.executemany(
-        "INSERT INTO obj VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
-        [msgspec.structs.astuple(row) for row in commit.rows],
-    )
-    db.executemany(
-        "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (n, r.by, r.action.value, r.effect.value, r.fingerprint, r.reason, r.at, r.nonce)
-            for r in commit.records
-        ],
-    )
-    db.executemany(
-        "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?, ?)",
-        [(n, r.fingerprint, r.origin, r.at, b"".join(sorted(r.parts))) for r in commit.redactions],
-    )
+    head = (n, root, size, commit.at, commit.seq)
+    db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?, ?)", (*head, seal(head)))
+    insert(db, commit.rows)
+    ledger.record(db, commit.records, n)
+    ledger.redact(db, commit.redactions, n)
     for mark in commit.marks:
         ledger.mark(db, mark, n)
     db.execute("COMMIT")
+
+
+def insert(db: SqlSession, rows: Sequence[Row]) -> None:
+    """Write rows, within a transaction."""
+    db.executemany(
+        "INSERT INTO obj VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+        [msgspec.structs.astuple(row) for row in rows],
+    )
 
 
 def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, Place | None]]:

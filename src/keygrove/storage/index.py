@@ -1,5 +1,6 @@
 """`index.db`: derived from the heap, disposable, rebuilt when it is missing or foreign.
 
+    scrub(seq)                     every heap row up to here was looked at in this round
     done(seq, is_settled)          every heap row up to here is reflected; and since an orderly end,
                                    nothing was written here
     origin(heap, format)           the heap it was derived from, and by which rules
@@ -52,7 +53,9 @@ _SCHEMA = (
     "(t, content='', detail=none, columnsize=0, tokenize=\"ascii tokenchars '-'\")",
     "CREATE TABLE stat (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE hour (start INTEGER PRIMARY KEY, inserted INTEGER, updated INTEGER)",
+    "CREATE TABLE scrub (seq INTEGER NOT NULL)",
     "INSERT INTO done VALUES (0, 0)",
+    "INSERT INTO scrub VALUES (0)",
     "INSERT INTO stat VALUES ('certificates', 0), ('packet_bytes', 0), ('denials', 0)",
 )
 
@@ -115,6 +118,11 @@ def is_usable(db: SqlSession, tip: Tip) -> bool:
 def settle(db: SqlSession) -> None:
     """Say that this is an end in order."""
     db.execute("UPDATE done SET is_settled = 1")
+
+
+def unsettle(db: SqlSession) -> None:
+    """Say that it is open: should that end by a page that cannot be read, each is looked at."""
+    db.execute("UPDATE done SET is_settled = 0")
 
 
 def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
@@ -248,6 +256,20 @@ def values(db: SqlSession, after: bytes, limit: int) -> list[tuple[bytes, bytes]
     return rows.fetchall()
 
 
+def scrubbed(db: SqlSession) -> int:
+    """The last row of the heap that was looked at by the scrub."""
+    row = db.execute("SELECT seq FROM side.scrub").fetchone()
+    return 0 if row is None else row[0]
+
+
+def keep_scrubbed(db: SqlSession, seq: int) -> None:
+    """Write down how far the scrub is."""
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE done SET is_settled = 0")
+    db.execute("UPDATE scrub SET seq = ?", (seq,))
+    db.execute("COMMIT")
+
+
 def distrust(db: SqlSession) -> None:
     """Have the next start make the index anew."""
     db.execute("UPDATE origin SET format = 0")
@@ -308,6 +330,15 @@ def search(
         (query, limit),
     )
     return [row[0] for row in rows.fetchall()]
+
+
+def has_words(db: SqlSession, seq: int, words: Iterable[str]) -> bool:
+    """Is the version of that row found by all of these words?"""
+    query = " ".join(f'"{word}"' for word in sorted(words))
+    row = db.execute(
+        "SELECT 1 FROM side.word WHERE word.word MATCH ? AND word.rowid = ?", (query, seq)
+    ).fetchone()
+    return row is not None
 
 
 _COUNT = "SELECT count(*) FROM (SELECT 1 FROM side.word WHERE word.word MATCH ? LIMIT ?)"

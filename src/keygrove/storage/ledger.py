@@ -3,22 +3,55 @@
 The tables are those of `heap`. The functions run on a connection's own thread.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from keygrove.errors import DamagedError
-from keygrove.ports import SqlSession
+from keygrove.ports import SqlSession, SqlValue
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.rollback import Rollback
+from keygrove.storage.rows import seal
 from keygrove.storage.write import Redacted, Redaction
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import PART_HASH_OCTETS, PartHash
 
 
+def record(db: SqlSession, some: Iterable[Record], change: int) -> None:
+    """Write entries of the audit log, within the transaction of the commit with that number."""
+    rows = [
+        (change, r.by, r.action.value, r.effect.value, r.fingerprint, r.reason, r.at, r.nonce)
+        for r in some
+    ]
+    db.executemany(
+        "INSERT INTO audit VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(*row, seal(row)) for row in rows],
+    )
+
+
+def redact(db: SqlSession, some: Iterable[Redaction], change: int) -> None:
+    """Write redactions, within the transaction of the commit with that number."""
+    rows = [(change, r.fingerprint, r.origin, r.at, b"".join(sorted(r.parts))) for r in some]
+    db.executemany(
+        "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?, ?, ?)", [(*row, seal(row)) for row in rows]
+    )
+
+
 def redacted(db: SqlSession, fingerprint: Fingerprint) -> Redacted:
-    """The parts of a certificate that are not wanted."""
-    rows = db.execute("SELECT origin, ids FROM redact WHERE fp = ? ORDER BY seq", (fingerprint,))
-    newest: dict[str, bytes] = dict(rows.fetchall())
+    """The parts of a certificate that are not wanted.
+
+    Raises:
+        DamagedError: what is remembered of it is not what was written.
+    """
+    rows = db.execute(
+        "SELECT n, fp, origin, at, ids, sum FROM redact WHERE fp = ? ORDER BY seq", (fingerprint,)
+    )
+    newest: dict[str, bytes] = {}
+    for *row, total in rows.fetchall():
+        if seal(row) != total:
+            raise DamagedError("heap.db is damaged: a redaction; run keygrove fsck")
+        newest[row[2]] = row[4]
     return Redacted({origin: _split(ids) for origin, ids in newest.items() if ids})
 
 
@@ -45,50 +78,51 @@ def records(db: SqlSession, after: int, limit: int) -> list[tuple[int, Record]]:
     """Entries of the audit log behind the one numbered `after`, oldest first, by number.
 
     Raises:
-        DamagedError: one of them has values that no entry is written with.
+        DamagedError: one of them is not as it was written.
     """
     rows = db.execute(
-        "SELECT seq, who, action, effect, fp, reason, at, nonce FROM audit WHERE seq > ?"
+        "SELECT seq, n, who, action, effect, fp, reason, at, nonce, sum FROM audit WHERE seq > ?"
         " ORDER BY seq LIMIT ?",
         (after, limit),
     )
     names = Record.__struct_fields__
-    try:
-        return [
-            (seq, msgspec.convert(dict(zip(names, row, strict=True)), Record))
-            for seq, *row in rows.fetchall()
-        ]
-    except msgspec.ValidationError as error:
-        raise DamagedError(f"heap.db is damaged: its audit log behind entry {after}") from error
+    found: list[tuple[int, Record]] = []
+    for seq, *row, total in rows.fetchall():
+        if seal(row) != total:
+            raise DamagedError(f"heap.db is damaged: its audit log, entry {seq}; run keygrove fsck")
+        found.append((seq, msgspec.convert(dict(zip(names, row[1:], strict=True)), Record)))
+    return found
 
 
 def mark(db: SqlSession, one: Mark, change: int) -> None:
     """Write a mark, within the transaction of the commit with that number."""
     match one:
         case Snapshot():
-            db.execute(
-                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
-                (one.name, change if one.change is None else one.change, one.root, one.at),
-            )
+            number = change if one.change is None else one.change
+            _replace(db, "snapshot", (one.name, number, one.root, one.at))
         case Drop():
             db.execute("DELETE FROM snapshot WHERE name = ?", (one.name,))
         case Rollback():
             known = msgspec.msgpack.encode(one)
-            db.execute("INSERT OR REPLACE INTO rollback VALUES (?, ?)", (one.name, known))
+            _replace(db, "rollback", (one.name, known))
+
+
+def _replace(db: SqlSession, table: str, row: tuple[SqlValue, ...]) -> None:
+    marks = ", ".join("?" * (len(row) + 1))
+    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*row, seal(row)))  # noqa: S608 - names of ours
 
 
 def snapshots(db: SqlSession) -> list[Snapshot]:
     """All of them, by name.
 
     Raises:
-        DamagedError: one of them has values that none is written with.
+        DamagedError: one of them is not as it was written.
     """
-    rows = db.execute("SELECT name, n, root, at FROM snapshot ORDER BY name").fetchall()
-    names = ("name", "change", "root", "at")
-    try:
-        return [msgspec.convert(dict(zip(names, row, strict=True)), Snapshot) for row in rows]
-    except msgspec.ValidationError as error:
-        raise DamagedError("heap.db is damaged: its snapshots") from error
+    rows = db.execute("SELECT name, n, root, at, sum FROM snapshot ORDER BY name").fetchall()
+    for *row, total in rows:
+        if seal(row) != total:
+            raise DamagedError("heap.db is damaged: its snapshots; run keygrove fsck")
+    return [Snapshot(name=name, change=n, root=root, at=at) for name, n, root, at, _ in rows]
 
 
 def rollbacks(db: SqlSession) -> list[Rollback]:
@@ -97,8 +131,7 @@ def rollbacks(db: SqlSession) -> list[Rollback]:
     Raises:
         DamagedError: one of them is not what was written there.
     """
-    rows = db.execute("SELECT v FROM rollback ORDER BY name").fetchall()
-    try:
-        return [msgspec.msgpack.decode(v, type=Rollback) for (v,) in rows]
-    except msgspec.DecodeError as error:
-        raise DamagedError("heap.db is damaged: its rollbacks") from error
+    rows = db.execute("SELECT name, v, sum FROM rollback ORDER BY name").fetchall()
+    if any(seal(row) != total for *row, total in rows):
+        raise DamagedError("heap.db is damaged: its rollbacks; run keygrove fsck")
+    return [msgspec.msgpack.decode(v, type=Rollback) for _, v, _ in rows]

@@ -1,6 +1,6 @@
 """The store in memory: for simulation, and the plain meaning of the contract."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 
@@ -16,7 +16,16 @@ from keygrove.storage.logged import Logged
 from keygrove.storage.mark import Mark
 from keygrove.storage.memory_history import NOTHING, MemoryHistory, Moment, State, version, whole
 from keygrove.storage.merkle import Tree
-from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Digests, Opened, Page
+from keygrove.storage.store import (
+    AuditPage,
+    Counts,
+    DenialPage,
+    DigestPage,
+    Digests,
+    Opened,
+    Page,
+    Scrubbed,
+)
 from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Head, Version, Whole
@@ -184,6 +193,10 @@ class MemoryStore:
 
     async def upkeep(self) -> None:
         """Nothing lags behind in memory."""
+        await anyio.sleep_forever()
+
+    async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
+        """Nothing rots in memory, as far as anybody could tell."""
         await anyio.sleep_forever()
 
     async def settle(self) -> None:

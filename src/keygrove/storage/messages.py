@@ -255,6 +255,12 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     """Of these, those by which there is nothing."""
     cache_misses: int
     cache_evictions: int
+    damaged_rows: int = 0
+    """Known to be not what was written."""
+    damaged_requests: int = 0
+    """That met one of these, and got an error."""
+    scrubbed: int = 0
+    """The last row that was looked at again."""
     pinned_trees: int = 0
     """Of former times, in memory."""
     starting: Progress | None = None

@@ -9,6 +9,7 @@ from functools import partial
 
 from keygrove.errors import StartingError
 from keygrove.ports import SqlDatabase, SqlSession
+from keygrove.storage import versions
 from keygrove.storage.rows import Op
 from keygrove.storage.version import Version
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -21,8 +22,7 @@ _LIST = (
     " WHERE seq > ? AND seq <= ? ORDER BY seq"
 )
 _GET = (
-    "SELECT o.fp, o.md5, o.v, o.n FROM temp.newest AS x JOIN obj AS o ON o.seq = x.seq"
-    " WHERE x.fp = ? AND o.op = ?"
+    "SELECT o.seq FROM temp.newest AS x JOIN obj AS o ON o.seq = x.seq WHERE x.fp = ? AND o.op = ?"
 )
 
 
@@ -74,7 +74,7 @@ def _list(db: SqlSession, *, after: int, until: int) -> None:
 
 def _get(db: SqlSession, name: Fingerprint) -> Version | None:
     row = db.execute(_GET, (name, Op.PUT)).fetchone()
-    return None if row is None else Version(*row)
+    return None if row is None else versions.version(db, row[0], name)
 
 
 def _drop(db: SqlSession) -> None:

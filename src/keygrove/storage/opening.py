@@ -23,6 +23,7 @@ from keygrove.storage.growing import grow
 from keygrove.storage.merkle import Tree
 from keygrove.storage.names import Names
 from keygrove.storage.reading import ReadOnlyOpening, miss_nothing, open_read_only
+from keygrove.storage.scrub import Scrub
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Progress
 from keygrove.storage.version import Version
@@ -102,6 +103,8 @@ class _Files:
             await db.run(lambda session: index.create(session, tip.uuid))
             if not await db.run(lambda session: index.is_usable(session, tip), can_stop=True):
                 return None
+            with suppress(DiskFullError):  # then nothing is written here, and it may stay as it is
+                await db.run(index.unsettle)
             self._writers.push_async_callback(opened.pop_all().aclose)
             return db
 
@@ -110,7 +113,12 @@ class SqliteOpening:
     """See `store.Opening`."""
 
     def __init__(
-        self, files: _Files, writer: SqlDatabase, tip: heap.Tip, turns: anyio.Semaphore
+        self,
+        files: _Files,
+        writer: SqlDatabase,
+        tip: heap.Tip,
+        turns: anyio.Semaphore,
+        scrub_bytes_per_s: int,
     ) -> None:
         self._files = files
         self._writer = writer
@@ -121,6 +129,8 @@ class SqliteOpening:
         self._reader: SqlDatabase | None = None
         self._follower: Follower | None = None
         self._store: SqliteStore | None = None
+        self._scrub: Scrub | None = None
+        self._scrub_bytes_per_s = scrub_bytes_per_s
         self._is_listing = self._lacks_room = False
         self._is_anew = False
         """Was the index empty, so that all it has by now is from the heap?"""
@@ -168,7 +178,10 @@ class SqliteOpening:
                 await self._replay(self._follower, self._reader)
         await self._replay(self._follower, self._reader)
         tree = await self._grow(self._follower, self._reader)
-        return SqliteStore(self._writer, self._reader, self._follower, self._tip, tree)
+        if self._scrub is None and self._scrub_bytes_per_s:
+            own = await self._files.read()
+            self._scrub = Scrub(own, self._indexer, self._scrub_bytes_per_s)
+        return SqliteStore(self._writer, self._reader, self._follower, self._tip, tree, self._scrub)
 
     async def _grow(self, follower: Follower, reader: SqlDatabase) -> Tree:
         """The tree of what the index and the overlay have, which has to be that of the heap.
@@ -180,7 +193,9 @@ class SqliteOpening:
         if tree.root == self._tip.head.root:
             return tree
         if self._is_anew:
-            raise DamagedError("heap.db is damaged: what is in it is not what was committed")
+            raise DamagedError(
+                "heap.db is damaged: what is in it is not what was committed; run keygrove fsck"
+            )
         assert self._indexer is not None
         await self._indexer.run(index.distrust)
         raise StoreError("index.db is not that of its heap any more: it is made anew")
@@ -199,13 +214,19 @@ class SqliteOpening:
 
 @asynccontextmanager
 async def open_store(
-    databases: Databases, home: Home, turns: anyio.Semaphore, *, durable: bool
+    databases: Databases,
+    home: Home,
+    turns: anyio.Semaphore,
+    *,
+    durable: bool,
+    scrub_bytes_per_s: int = 0,
 ) -> AsyncGenerator[SqliteOpening | ReadOnlyOpening, None]:
     """Open a shard's files, made if need be; on a read-only file system, only to be read.
 
     Args:
         turns: taken by who has much to bring up: it keeps a core busy, and by measurement four
             at once take twice the time of four in turn, and hold the event loop four times as long.
+        scrub_bytes_per_s: how much of the heap is looked at again meanwhile; 0: nothing.
 
     Raises:
         DiskFullError: there is no room for a heap that is not there yet, or to secure its log.
@@ -221,4 +242,4 @@ async def open_store(
         writer = await files.write_heap()
         tip = await writer.run(lambda db: heap.prepare(db, home.shard, home.uuid, durable=durable))
         crash_point("store.open")
-        yield SqliteOpening(files, writer, tip, turns)
+        yield SqliteOpening(files, writer, tip, turns, scrub_bytes_per_s)

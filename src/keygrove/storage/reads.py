@@ -63,10 +63,12 @@ class Reads:
         answers: Compute,
         *,
         on_fault: Callable[[str, Exception], None],
+        on_damage: Callable[[DamagedError], None],
     ) -> None:
         self._cache = cache
         self._answers = answers
         self._on_fault = on_fault
+        self._on_damage = on_damage
         self.pins = Pins()
 
     async def answer(
@@ -158,7 +160,7 @@ class Reads:
     ) -> None:
         """A damaged page costs those certificates that lie on it, not the shard."""
         if len(fetches) == 1:
-            self._on_fault("serve", error)
+            self._on_damage(error)
             fetches[0][1].send(Failed())
             return
         for fetch in fetches:

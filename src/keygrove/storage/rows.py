@@ -12,6 +12,7 @@ and `md5`, `sks` and `source` are its names; all of these are empty where nothin
 `sum` is a checksum of every column before it: with `h`, nothing that rots in a row goes unseen.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import msgspec
@@ -130,7 +131,12 @@ def row_of(write: Write, seq: int, change: int, place: Place | None) -> Row:
 
 def checksum(columns: tuple[object, ...]) -> bytes:
     """The checksum of a row, of which these are the columns, in order: those up to `denial`."""
-    return blake3(msgspec.msgpack.encode(columns[:_SUMMED])).digest(SUM_OCTETS)
+    return seal(columns[:_SUMMED])
+
+
+def seal(columns: Sequence[object]) -> bytes:
+    """The checksum of these columns, of whatever table."""
+    return blake3(msgspec.msgpack.encode(columns)).digest(SUM_OCTETS)
 
 
 _SUMMED = Row.__struct_fields__.index("sum")
@@ -146,7 +152,9 @@ def check(row: Row) -> None:
     ah = aside_hash(row.aside) if row.aside else b""
     h = content_hash(row.v, ah) if is_held else b""
     if (row.h, row.ah) != (h, ah) or row.sum != checksum(msgspec.structs.astuple(row)):
-        raise DamagedError(f"heap.db is damaged: row {row.seq} is not what was written there")
+        raise DamagedError(
+            f"heap.db is damaged: row {row.seq} is not what was written there; run keygrove fsck"
+        )
 
 
 def denial_in(row: Row) -> Denial:

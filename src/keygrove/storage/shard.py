@@ -11,7 +11,7 @@ a second of the actor's life, and are refused afterwards, but for what it can an
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import anyio
 
@@ -27,6 +27,7 @@ from keygrove.storage.committer import (
     Means,
     MergeRequest,
 )
+from keygrove.storage.damage import Damage
 from keygrove.storage.derive import digest_terms
 from keygrove.storage.messages import (
     Administered,
@@ -65,9 +66,10 @@ from keygrove.storage.remembering import Remembering
 from keygrove.storage.rollback import Rehearsal, Rollback
 from keygrove.storage.roller import ROLLS_MAX, Roller, RollRequest, Work
 from keygrove.storage.space import SPACE, SpaceApi, make_room
-from keygrove.storage.store import CertificateStore, Counts, Opening, Progress
+from keygrove.storage.store import CertificateStore, Counts, Opening
 from keygrove.storage.term import Term
 from keygrove.storage.waiting import Waiting
+from keygrove.storage.watcher import Watcher
 from keygrove.storage.write import Write, held_by
 from keygrove_actors import DEFER, Ctx, Defer, Normal, Reason, Shutdown, on
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -86,18 +88,6 @@ RETRY_S = 5.0
 """Pause after the disk was full."""
 
 OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[Opening]]
-
-
-class Watcher(Protocol):
-    """Told what the runtime cannot know of an actor."""
-
-    def fault(self, where: str, error: Exception) -> None:
-        """An exception that cost one request only."""
-        ...
-
-    def progress(self, shard: str, progress: Progress | None) -> None:
-        """How far a shard's store is that takes long to be up; None: now it is."""
-        ...
 
 
 class Shard(Remembering):
@@ -119,7 +109,13 @@ class Shard(Remembering):
         self._store: CertificateStore | None = None
         self._cache = Cache(cache_bytes, means.clock.elapsed)
         self._reads: Waiting[ReadRequest] = Waiting(READS_MAX)
-        self._reader = Reads(self._cache, means.answers, on_fault=watcher.fault)
+        self._damage = Damage(lambda error: watcher.damaged(self._ctx.name or "", error))
+        self._reader = Reads(
+            self._cache,
+            means.answers,
+            on_fault=watcher.fault,
+            on_damage=self._damage.met,
+        )
         self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
         self._rolls: Waiting[RollRequest] = Waiting(ROLLS_MAX)
         self._roller = Roller(means, self._between)
@@ -129,6 +125,7 @@ class Shard(Remembering):
             means,
             on_fault=self._on_fault,
             on_change=self._forget,
+            on_damage=self._damage.met,
             make_room=lambda: make_room(self._ctx.whereis(SPACE, SpaceApi)),
         )
 
@@ -144,6 +141,7 @@ class Shard(Remembering):
         ctx.start_soon(self._commit_forever)
         ctx.start_soon(self._roll_forever)
         ctx.start_soon(self._look_back)
+        ctx.start_soon(self._scrub)
 
     async def terminate(self, reason: Reason) -> None:
         """At an orderly end, commit what is queued and bring the index up."""
@@ -255,6 +253,9 @@ class Shard(Remembering):
             cache_negative_hits=self._cache.negative_hits,
             cache_misses=self._cache.misses,
             cache_evictions=self._cache.evictions,
+            damaged_rows=len(self._damage),
+            damaged_requests=self._damage.requests,
+            scrubbed=self._damage.scrubbed_until,
             pinned_trees=0 if store is None else store.history.pins(),
             starting=self._opening.progress() if store is None else None,
             is_read_only=store is not None and store.is_read_only,
@@ -295,6 +296,11 @@ class Shard(Remembering):
                 return await self._opening.finish()
             except DiskFullError:
                 await anyio.sleep(RETRY_S)
+
+    async def _scrub(self) -> None:
+        await self._writable.wait()
+        assert self._store is not None
+        await self._store.scrub(self._damage.scrubbed)
 
     async def _tell_progress(self) -> None:
         """Of a store that takes long only."""

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+import anyio
+
 from keygrove.errors import ReadOnlyError, StoreError
 from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
-from keygrove.storage import heap, index, ledger, versions
+from keygrove.storage import heap, index, ledger, paging, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
@@ -25,8 +27,16 @@ from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.merkle import Tree
 from keygrove.storage.overlay import Entry
 from keygrove.storage.rows import Op, Place, may_follow, row_of
+from keygrove.storage.scrub import Scrub
 from keygrove.storage.sqlite_history import Pin, SqliteHistory, grown
-from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Digests, Page
+from keygrove.storage.store import (
+    AuditPage,
+    Counts,
+    DenialPage,
+    DigestPage,
+    Page,
+    Scrubbed,
+)
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Redacted, Redaction, Write
@@ -44,13 +54,14 @@ WAL_BYTES = 8 << 20
 class SqliteStore:
     """See `store.CertificateStore`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its connections, and how the files stand
         self,
         writer: SqlDatabase | None,
         reader: SqlDatabase,
         follower: Follower,
         tip: heap.Tip,
         tree: Tree | None,
+        scrub: Scrub | None = None,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -60,6 +71,7 @@ class SqliteStore:
         self._head = tip.head
         self._epoch = heap.Epoch(tip.epoch, tip.epoch + 1)
         self._tree = tree
+        self._scrub = scrub
         self._log_bytes = 0
         self._history = SqliteHistory(
             reader, follower.overlay, seq=lambda: self._seq, tip=self._tip
@@ -189,7 +201,7 @@ class SqliteStore:
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
-        found, after = await self._paged(_seqs, _seq_and_name, cursor, limit)
+        found, after = await self._paged(paging.seqs, paging.seq_and_name, cursor, limit)
 
         def work(db: SqlSession) -> tuple[Whole, ...]:
             return tuple(versions.whole(db, seq, name) for seq, name in found)
@@ -198,12 +210,12 @@ class SqliteStore:
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
         """See `store.CertificateStore`."""
-        digests, after = await self._paged(_digests, _digests_held, cursor, limit)
+        digests, after = await self._paged(paging.digests, paging.digests_held, cursor, limit)
         return DigestPage(tuple(digests), after)
 
     async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
         """See `store.CertificateStore`."""
-        denials, after = await self._paged(_denials, _denial_there, cursor, limit)
+        denials, after = await self._paged(paging.denials, paging.denial_there, cursor, limit)
         return DenialPage(tuple(denials), after)
 
     async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
@@ -235,6 +247,13 @@ class SqliteStore:
     async def upkeep(self) -> None:
         """See `store.CertificateStore`."""
         await self._follower.upkeep()
+
+    async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
+        """See `store.CertificateStore`."""
+        if self._scrub is None:
+            await anyio.sleep_forever()
+        else:
+            await self._scrub.run(lambda: self._seq, tell)
 
     async def settle(self) -> None:
         """See `store.CertificateStore`."""
@@ -319,10 +338,6 @@ def _call(work: Callable[[SqlSession, int], T], stale: int, db: SqlSession) -> T
     return work(db, stale)
 
 
-_SEQS = "SELECT k, seq, fp FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
-_DIGESTS = "SELECT k, md5, sks FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
-
-
 def _find_place(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Place | None:
     if entry is not None:
         return _place(entry)
@@ -355,33 +370,6 @@ def _seq(db: SqlSession, name: Fingerprint) -> int | None:
 
 def _seq_held(entry: Entry) -> int | None:
     return None if entry.found is None else entry.seq
-
-
-def _seqs(db: SqlSession, after: bytes, limit: int) -> dict[bytes, tuple[int, Fingerprint]]:
-    rows = db.execute(_SEQS, (after, limit)).fetchall()
-    return {key: (seq, fp) for key, seq, fp in rows}
-
-
-def _seq_and_name(entry: Entry) -> tuple[int, Fingerprint] | None:
-    return None if entry.found is None else (entry.seq, entry.fingerprint)
-
-
-def _digests(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Digests]:
-    rows = db.execute(_DIGESTS, (after, limit)).fetchall()
-    return {key: Digests(stored, sks) for key, stored, sks in rows}
-
-
-def _digests_held(entry: Entry) -> Digests | None:
-    return None if entry.found is None else entry.found.digests
-
-
-def _denials(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Denial]:
-    found = index.denied(db, after, limit)
-    return {key: versions.denial(db, seq) for key, seq in found.items()}
-
-
-def _denial_there(entry: Entry) -> Denial | None:
-    return entry.denial
 
 
 def _denial_of(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Denial | None:

@@ -5,11 +5,12 @@ durable, whole and visible when it returns, and none of it is before. Nothing he
 SQLite: change numbers count commits, and a cursor means something to its store only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from keygrove.errors import DamagedError
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import History
@@ -92,6 +93,15 @@ class Progress(msgspec.Struct, frozen=True):
         if self.is_read_only:
             return f"{at}; the disk is read-only: mount it so that it can be written"
         return f"{at}; the disk is full: free some space" if self.lacks_room else at
+
+
+class Scrubbed(msgspec.Struct, frozen=True):
+    """Some of what is stored was looked at again."""
+
+    until: int
+    """The last row of these."""
+    damage: tuple[DamagedError, ...] = ()
+    """What is not as it was written."""
 
 
 class CertificateStore(Protocol):
@@ -202,6 +212,10 @@ class CertificateStore(Protocol):
         Returns:
             When it is to be opened anew, see `is_read_only`; else never.
         """
+        ...
+
+    async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
+        """Look again and again whether what is stored is as it was written, for as long."""
         ...
 
     async def settle(self) -> None:

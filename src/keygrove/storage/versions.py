@@ -16,7 +16,7 @@ from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.logged import Logged
 from keygrove.storage.merkle import Change
-from keygrove.storage.rows import Op, Place, Row, check, checksum, denial_in
+from keygrove.storage.rows import Op, Place, Row, check, checksum, denial_in, seal
 from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Cause, Denial
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
@@ -24,7 +24,11 @@ from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 _COLUMNS = Row.__struct_fields__
 _ROW = f"SELECT {', '.join(_COLUMNS)} FROM obj WHERE seq = ?"  # noqa: S608 - names of ours
 _SERVED = f"SELECT {', '.join(_COLUMNS[:-1])} FROM obj WHERE seq = ?"  # noqa: S608 - as before
+_SCAN = f"SELECT {', '.join(_COLUMNS)} FROM obj WHERE seq > ? AND seq <= ? ORDER BY seq"  # noqa: S608 - as before
 _SUM, _V = -2, -1
+_HEADS = "SELECT n, root, size, at, seq, sum FROM head"
+_HEAD = f"{_HEADS} WHERE n = ?"
+_HEAD_BY_TIME = f"{_HEADS} WHERE at <= ? ORDER BY n DESC LIMIT 1"
 
 
 def version(db: SqlSession, seq: int, name: Fingerprint) -> Version:
@@ -37,9 +41,11 @@ def version(db: SqlSession, seq: int, name: Fingerprint) -> Version:
     if columns is None:
         raise _missing(seq)
     _, change, _, _, h, ah, _, fp, md5, *_ = columns
-    v: bytes = columns[_V]
-    if columns[_SUM] != checksum(columns) or content_hash(v, ah) != h or fp != name:
-        raise _rotten(seq)
+    v: object = columns[_V]
+    if columns[_SUM] != checksum(columns) or fp != name or not isinstance(v, bytes):
+        raise rotten(seq)
+    if content_hash(v, ah) != h:
+        raise rotten(seq)
     return Version(name, Digest(md5), v, change)
 
 
@@ -51,7 +57,7 @@ def whole(db: SqlSession, seq: int, name: Fingerprint) -> Whole:
     """
     one = row(db, seq)
     if one.fp != name:
-        raise _rotten(seq)
+        raise rotten(seq)
     digests = Digest(one.md5), Digest(one.sks)
     return Whole(name, digests[0], one.v, one.n, digests[1], one.aside, one.source)
 
@@ -64,7 +70,7 @@ def denial(db: SqlSession, seq: int) -> Denial:
     """
     one = row(db, seq)
     if one.op is not Op.DENY:
-        raise _rotten(seq)
+        raise rotten(seq)
     return denial_in(one)
 
 
@@ -77,11 +83,34 @@ def row(db: SqlSession, seq: int) -> Row:
     columns = db.execute(_ROW, (seq,)).fetchone()
     if columns is None:
         raise _missing(seq)
+    one = _intact(columns)
+    if one is None:
+        raise rotten(seq)
+    return one
+
+
+def scan(db: SqlSession, after: int, until: int) -> list[tuple[int, Row | None]]:
+    """The rows behind `after` and up to `until`, in order; None for one that is not as written.
+
+    Raises:
+        DamagedError: a page of these cannot be read.
+    """
+    rows = db.execute(_SCAN, (after, until)).fetchall()
+    return [(columns[0], _intact(columns)) for columns in rows]
+
+
+def raw(db: SqlSession, seq: int) -> tuple[object, ...] | None:
+    """The columns of a row, whatever they are."""
+    columns: tuple[object, ...] | None = db.execute(_ROW, (seq,)).fetchone()
+    return columns
+
+
+def _intact(columns: Sequence[object]) -> Row | None:
     try:
         one = msgspec.convert(columns, Row)
-    except msgspec.ValidationError as error:
-        raise _rotten(seq) from error
-    check(one)
+        check(one)
+    except (msgspec.ValidationError, DamagedError):
+        return None
     return one
 
 
@@ -99,11 +128,15 @@ def as_of(db: SqlSession, seq: int | None, change: int) -> Place | None:
 
 
 def head_at(db: SqlSession, change: int) -> tuple[Head, int] | None:
-    """How it stood after that change, and the last row by then; None if that is not kept."""
+    """How it stood after that change, and the last row by then; None if that is not kept.
+
+    Raises:
+        DamagedError: what is kept is not what was written.
+    """
     if change == 0:
         return Head.empty(), 0
-    found = db.execute("SELECT n, root, size, seq FROM head WHERE n = ?", (change,)).fetchone()
-    return None if found is None else (Head(*found[:3]), found[3])
+    found = db.execute(_HEAD, (change,)).fetchone()
+    return None if found is None else (Head(*_sealed(found)[:3]), found[4])
 
 
 def is_denied(db: SqlSession, seq: int | None, change: int) -> bool:
@@ -113,10 +146,21 @@ def is_denied(db: SqlSession, seq: int | None, change: int) -> bool:
 
 
 def change_at(db: SqlSession, at: int) -> int:
-    """The newest change that was made no later than that, by the clock of its time; or 0."""
+    """The newest change that was made no later than that, by the clock of its time; or 0.
+
+    Raises:
+        DamagedError: as `head_at`.
+    """
     # Searched from the end: a clock that was set back reorders nothing.
-    found = db.execute("SELECT n FROM head WHERE at <= ? ORDER BY n DESC LIMIT 1", (at,)).fetchone()
-    return 0 if found is None else found[0]
+    found = db.execute(_HEAD_BY_TIME, (at,)).fetchone()
+    return 0 if found is None else _sealed(found)[0]
+
+
+def _sealed(columns: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of the table of commits, as it was written."""
+    if seal(columns[:-1]) != columns[-1]:
+        raise DamagedError(f"heap.db is damaged: commit {columns[0]}; run keygrove fsck")
+    return columns
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -186,7 +230,7 @@ def _logged(columns: tuple[Any, ...]) -> Logged:
             place=Cursor(seq.to_bytes(8)),
         )
     except ValueError as error:
-        raise _rotten(seq) from error
+        raise rotten(seq) from error
 
 
 def named(db: SqlSession, keys: Sequence[bytes]) -> list[Fingerprint | None]:
@@ -197,7 +241,7 @@ def named(db: SqlSession, keys: Sequence[bytes]) -> list[Fingerprint | None]:
         one = None if seq is None else db.execute("SELECT fp FROM obj WHERE seq = ?", (seq,))
         name = None if one is None else one.fetchone()
         if name is not None and tree_key(name[0]) != key:
-            raise _rotten(seq or 0)
+            raise rotten(seq or 0)
         found.append(None if name is None else Fingerprint(name[0]))
     return found
 
@@ -206,7 +250,8 @@ def _missing(seq: int) -> DamagedError:
     return DamagedError(f"heap.db is damaged: row {seq} is gone; run keygrove fsck")
 
 
-def _rotten(seq: int) -> DamagedError:
+def rotten(seq: int) -> DamagedError:
+    """The error for a row that is not what was written."""
     return DamagedError(
         f"heap.db is damaged: row {seq} is not what was written there; run keygrove fsck"
     )

@@ -19,6 +19,8 @@ class Cause(Enum):
     RECON = 4
     ROLLBACK = 5
     """What others brought was taken back, or that was undone."""
+    REPAIR = 6
+    """What was stored rotted, and could not be read any more."""
 
 
 class Put(msgspec.Struct, frozen=True):

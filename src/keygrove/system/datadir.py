@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from keygrove.cluster.signing import KEY_FILE
-from keygrove.errors import DataDirError
+from keygrove.errors import DataDirError, InUseError
 from keygrove.system import replacing
 from keygrove.system.replacing import SHARD_FOLDER
 
@@ -48,7 +48,8 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
     If another was broken off while it replaced the shards, that is finished first.
 
     Raises:
-        DataDirError: another process is, or the directory cannot be made; it says which.
+        InUseError: another process is; it says which.
+        DataDirError: the directory cannot be made.
     """
     try:
         make_folder(root)
@@ -90,10 +91,7 @@ def _take(lock: int, root: Path) -> None:
             text = os.pread(lock, 200, 0).decode(errors="replace")
         pid, _, command = text.strip().partition(" ")
         holder = f"{command} (process {pid})" if command else "another process"
-        raise DataDirError(
-            f"the data directory {root} is in use by {holder}: stop it first, "
-            "or choose another with --data"
-        ) from None
+        raise InUseError(str(root), holder) from None
 
 
 def _finish(root: Path) -> None:

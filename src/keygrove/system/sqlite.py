@@ -245,7 +245,9 @@ def _uri(path: Path, *, writable: bool) -> str:
 
 def _told(path: Path, error: sqlite3.DatabaseError, *, at: str = "") -> KeygroveError:
     """Our error for one of SQLite's, met at what `at` says."""
-    code = error.sqlite_errorcode
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # Python's own: a text is not UTF-8, and none is ever written so
+        return DamagedError(f"{path} is damaged: {error}")
     if _is_full(path, code):
         return DiskFullError(path.name)
     if code & 0xFF == sqlite3.SQLITE_CORRUPT:

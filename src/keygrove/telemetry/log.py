@@ -201,6 +201,10 @@ class NodeLog:
             client=self._pseudonym(refusal.client),
         )
 
+    def damaged(self, shard: str, error: Exception) -> None:
+        """Something stored is not what was written."""
+        self._log.error("row damaged", child=shard, what=str(error))
+
     def bringing_up(self, shard: str, progress: str, *, lacks_room: bool) -> None:
         """A shard whose store takes long to be up."""
         write = self._log.warning if lacks_room else self._log.info

@@ -32,6 +32,9 @@ class ShardFigures(msgspec.Struct, frozen=True):
     committed: int
     waiting_reads: int
     waiting_merges: int
+    damaged_rows: int
+    damaged_requests: int
+    scrubbed_row: int
     cache_bytes: int
     cache_hits: int
     cache_negative_hits: int
@@ -46,10 +49,13 @@ _GAUGES = {
     "change": "The number of the last change.",
     "waiting_reads": "Look-ups that wait for the disk.",
     "waiting_merges": "Certificates that wait for a commit.",
+    "damaged_rows": "What is stored and is known to be not what was written.",
+    "scrubbed_row": "The last row that was looked at again, in this round.",
     "cache_bytes": "Bytes in the cache of what can be answered without the disk.",
     "pinned_trees": "Trees of former times in memory.",
 }
 _COUNTERS = {
+    "damaged_requests": "Requests that met what is not what was written, and got an error.",
     "commits": "Transactions committed since the shard started.",
     "committed": "Certificates in those transactions.",
     "cache_hits": "Look-ups answered from the cache.",

@@ -1,0 +1,233 @@
+"""`keygrove fsck`: look the files of a server over, and make them whole again."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence, Set
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import click
+import msgspec
+from rich.progress import Progress, TaskID
+
+from keygrove.cli.console import counted, err, out, step_progress
+from keygrove.cli.inputs import Input, find
+from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.cluster.router import shard_name
+from keygrove.errors import DataDirError, InUseError, KeygroveError
+from keygrove.ingest.files import batches
+from keygrove.storage.fsck.checking import Checked, Subject, check_shard
+from keygrove.storage.fsck.findings import Finding, Level
+from keygrove.storage.fsck.repair import Repaired, repair
+from keygrove.storage.fsck.salvage import Lost, Task
+from keygrove.storage.fsck.tell import Tell
+from keygrove.storage.fsck.wanted import Refetch, nowhere
+from keygrove.system.clock import SystemClock, SystemEntropy
+from keygrove.system.datadir import count_shards, owned
+from keygrove.system.rawfiles import RawFiles
+from keygrove.system.sqlite import SqliteFiles
+from keygrove_protocols.errors import ProtocolError
+from keygrove_protocols.limits import BULK
+from keygrove_protocols.openpgp.digest import sks_digest
+from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.packets import split
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A finding, as JSON has it."""
+
+    level: int
+    shard: int
+    file: str
+    where: str
+    what: str
+    advice: str
+
+
+class Report(msgspec.Struct):
+    """What came of it, as JSON has it."""
+
+    level: int
+    is_live: bool = False
+    rows: int = 0
+    seconds: float = 0.0
+    findings: list[Line] = []
+    """With `--repair` those that are there still."""
+    skipped: list[str] = []
+    repaired: list[str] = []
+    lost: int = 0
+    """Certificates that could not be put right."""
+
+
+@click.command("fsck", short_help="Look the files over, and make them whole again.")
+@common
+@click.option(
+    "--level",
+    type=click.IntRange(min(Level), max(Level)),
+    default=Level.TREE.value,
+    metavar="N",
+    help="1 structure, 2 index, 3 content, 4 tree, 5 certificates, 6 history; 4 unless given. "
+    "Each takes in those before it.",
+)
+@click.option("--repair", "is_repair", is_flag=True, help="Make whole again what is damaged.")
+@click.option(
+    "--from",
+    "dumps",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, readable=True),
+    metavar="DUMP",
+    help="With --repair, a file or directory of a dump, to take from what rotted here.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Report in one JSON object, for programs.")
+def fsck(
+    *,
+    config: Path | None,
+    data: Path | None,
+    debug: bool,
+    level: int,
+    is_repair: bool,
+    dumps: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Look the files of a server over. Only reads, unless told to repair.
+
+    Beside a running server some of it cannot be looked at, and it says what.
+    """
+    if dumps and not is_repair:
+        raise WrongUse("--from is of use with --repair only: give both, or neither")
+    with errors_worded(debug=debug):
+        root = Path(configure(config, data).settings.data_dir)
+        number = count_shards(root)
+        if not number:
+            raise DataDirError(f"there is no store in {root}: name its directory with --data")
+        wanted = Level(max(level, Level.TREE)) if is_repair else Level(level)
+        report = Report(wanted)
+        begun = time.monotonic()
+        with ExitStack() as held:
+            try:
+                held.enter_context(owned(root, "keygrove fsck"))
+            except InUseError:
+                if is_repair:
+                    raise
+                report.is_live = True
+            refetch = partial(_from_dumps, find(dumps)[0]) if dumps else nowhere
+            anyio.run(partial(_run, root, number, report, refetch, is_repair=is_repair))
+        report.seconds = round(time.monotonic() - begun, 3)
+    _print(report, as_json=as_json)
+    if report.findings or report.lost:
+        sys.exit(FoundProblems.exit_code)
+
+
+async def _run(
+    root: Path, number: int, report: Report, refetch: Refetch, *, is_repair: bool
+) -> None:
+    files, raw = SqliteFiles(root), RawFiles(root)
+    with step_progress() as progress:
+        for at in range(number):
+            tell = partial(_show, progress, progress.add_task(f"shard {at}", total=None), at)
+            subject = Subject(files, raw, shard_name(at), at, number, report.is_live)
+            checked = await check_shard(subject, Level(report.level), tell)
+            if is_repair and checked.findings.all():
+                checked = await _repair(subject, checked, report, refetch, tell)
+            report.rows += checked.rows
+            report.skipped += checked.skipped
+            report.findings += map(_line, checked.findings.all())
+
+
+def _show(  # noqa: PLR0917 - what is shown, and where
+    progress: Progress, task: TaskID, shard: int, step: str, done: int, total: int, /
+) -> None:
+    text = f"shard {shard}, {step}"
+    progress.update(task, description=text, completed=done, total=total or None)
+
+
+async def _repair(
+    subject: Subject, checked: Checked, report: Report, refetch: Refetch, tell: Tell
+) -> Checked:
+    """Repair a shard, and look at it once more. One that cannot be does not keep the others."""
+    uuid = SystemEntropy().token(16)
+    task = Task(subject.shard, uuid, SystemClock().now(), refetch)
+    try:
+        repaired = await repair(subject, checked, task, tell)
+    except KeygroveError as error:
+        report.skipped.append(f"shard {subject.number}: not repaired: {error}")
+        return checked
+    report.repaired += [f"shard {subject.number}: {text}" for text in _told(repaired)]
+    report.lost += len(repaired.salvaged.lost) if repaired.salvaged else 0
+    return await check_shard(subject, Level(report.level), tell)
+
+
+def _told(repaired: Repaired) -> list[str]:
+    """What was done, in words."""
+    done = repaired.salvaged
+    lines: list[str] = []
+    if done is not None:
+        lines.append(f"heap.db was written anew; the damaged one is kept as {repaired.kept}")
+        lines += [f"row {seq} is as it was written again" for seq in done.mended]
+        lines += [f"row {seq}, an older version, is gone" for seq in done.superseded]
+        lines += map(_lost, done.lost)
+        if done.heads:
+            what = counted(done.heads, "commit")
+            lines.append(f"{what} cannot be shown any more, as history")
+        if done.ledger:
+            what = counted(done.ledger, "entry") if done.ledger == 1 else f"{done.ledger:,} entries"
+            lines.append(f"{what} of the audit log, redactions and snapshots are gone")
+    if repaired.is_index_anew:
+        lines.append("index.db was made anew")
+    return lines
+
+
+def _lost(one: Lost) -> str:
+    if one.fingerprint is None:
+        return (
+            f"row {one.seq} is lost, and nothing tells whose it was: an older version may be "
+            "served in its place; load a dump that has the newest of all"
+        )
+    name = one.fingerprint.hex().upper()
+    if one.is_denial:
+        return f"{name} is denied as before, but the reason and the digests are lost"
+    return f"{name} is lost, and not served any more: load it from a dump, or upload it"
+
+
+async def _from_dumps(inputs: Sequence[Input], wanted: Set[Digest]) -> Mapping[Digest, bytes]:
+    """See `wanted.Refetch`: what files of certificates have of these."""
+    return await anyio.to_thread.run_sync(_search, inputs, wanted)
+
+
+def _search(inputs: Sequence[Input], wanted: Set[Digest]) -> dict[Digest, bytes]:
+    found: dict[Digest, bytes] = {}
+    for one in inputs:
+        with one:
+            try:
+                for batch in batches(one):
+                    for cut in batch.certificates:
+                        digest = sks_digest(split(cut.octets, BULK))
+                        if digest in wanted:
+                            found[digest] = cut.octets
+            except (ProtocolError, OSError) as error:
+                err().print(f"{one.path}: {error}; what stands before that is used")
+    return found
+
+
+def _line(one: Finding) -> Line:
+    return Line(one.level, one.shard, one.file, one.where, one.what, one.advice)
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+        return
+    screen = out()
+    for text in report.repaired:
+        screen.print(text)
+    for one in report.findings:
+        place = ", ".join(part for part in (f"shard {one.shard}", one.file, one.where) if part)
+        screen.print(f"{place}: {one.what}; {one.advice}")
+    for text in report.skipped:
+        err().print(text)
+    what = counted(len(report.findings), "problem") if report.findings else "no problem"
+    done = f"{counted(report.rows, 'row')} to level {report.level} in {report.seconds:.1f} s"
+    screen.print(f"looked over {done}: {what}")

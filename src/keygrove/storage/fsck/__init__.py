@@ -1,0 +1,1 @@
+"""Looking a shard's files over, in levels, and making them whole again."""

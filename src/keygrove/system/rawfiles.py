@@ -1,0 +1,71 @@
+"""Files of databases that nobody has open."""
+
+import os
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from keygrove.errors import StoreError
+
+KEPT = "damaged"
+
+
+class RawFiles:
+    """See `ports.RawFiles`: the files under one directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def log(self, path: str) -> bytes:
+        """See `ports.RawFiles`."""
+        log = self._root / f"{path}-wal"
+        try:
+            return await anyio.Path(log).read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise StoreError(f"cannot read {log}: {error.strerror}") from error
+
+    async def replace(self, path: str, by: str, guard: str) -> str:
+        """See `ports.RawFiles`."""
+        try:
+            return await anyio.to_thread.run_sync(_replace, self._root, path, by, guard)
+        except OSError as error:
+            raise StoreError(
+                f"cannot put {by} in the place of {path}: {error.strerror}; "
+                "what was there lies beside it"
+            ) from error
+
+
+def _replace(root: Path, path: str, by: str, guard: str) -> str:
+    kept = _unused(root, path)
+    folder = os.open((root / path).parent, os.O_RDONLY)
+    try:
+        if not (root / guard).exists():
+            (root / guard).write_text("a repair was interrupted\n")
+        for suffix in ("-wal", "-shm"):
+            (root / f"{by}{suffix}").unlink(missing_ok=True)
+        with (root / by).open("rb") as file:
+            os.fsync(file.fileno())
+        os.fsync(folder)
+        # The file goes before its log: without that it would be an older state, and look whole.
+        (root / path).rename(root / kept)
+        os.fsync(folder)
+        if (root / f"{path}-wal").exists():
+            (root / f"{path}-wal").rename(root / f"{kept}-wal")
+        (root / f"{path}-shm").unlink(missing_ok=True)
+        os.fsync(folder)
+        (root / by).rename(root / path)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return kept
+
+
+def _unused(root: Path, path: str) -> str:
+    """A name that none of these files has yet."""
+    number = 1
+    while any((root / f"{path}.{KEPT}-{number}{suffix}").exists() for suffix in ("", "-wal")):
+        number += 1
+    return f"{path}.{KEPT}-{number}"
