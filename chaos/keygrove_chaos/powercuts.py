@@ -15,8 +15,9 @@ from typing import Final
 import anyio
 import msgspec
 
-from keygrove.errors import DiskFullError, StoreError
+from keygrove.errors import DiskFullError, HistoryError, StoreError
 from keygrove.storage.audit import Action, Effect, Record
+from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
@@ -36,6 +37,11 @@ OPERATIONS_MAX: Final = 400
 """Of the disk, within which the power fails."""
 COMMITS: Final = (3, 400)
 """In a life, unless the power fails before."""
+STEP_S: Final = 1_800
+"""Between two commits, by their own clock: after a hundred of them history is compacted."""
+SNAPSHOTS: Final = ("one", "two", "three")
+LOOKS: Final = 6
+"""At former moments, for each look at the present."""
 WALL_S: Final = 1_800_000_000.0
 HOME: Final = Home("shard-0", "0/1", bytes(16))
 EVERYTHING: Final = 1_000
@@ -112,6 +118,7 @@ class _Commit(msgspec.Struct, frozen=True):
 
     writes: list[Write]
     records: list[Record]
+    marks: list[Mark]
 
 
 class _History(msgspec.Struct):
@@ -140,7 +147,7 @@ class _History(msgspec.Struct):
             raise MissingError(f"{len(self.acknowledged)} were acknowledged, {change} are there")
         model = MemoryStore()
         for one in self.acknowledged:
-            await model.commit(one.writes, one.records)
+            await model.commit(one.writes, one.records, marks=one.marks)
         return model
 
 
@@ -261,6 +268,25 @@ class Lives:
         for name in _Holdings.__struct_fields__:
             if getattr(there, name) != getattr(due, name):
                 raise MissingError(f"after {self.acknowledged} commits its {name} are not theirs")
+        await self._look_back(store, model)
+
+    async def _look_back(self, store: SqliteStore, model: MemoryStore) -> None:
+        """At what snapshots name, and at some other moments, if these are kept."""
+        there, due = store.history, model.history
+        if await there.snapshots() != await due.snapshots():
+            raise MissingError(f"after {self.acknowledged} commits its snapshots are not theirs")
+        named = {one.change or 0 for one in await due.snapshots()}
+        before = range(1, self.acknowledged)
+        others = set(self._chance.sample(before, min(LOOKS, len(before)))) - named
+        for change in sorted(named | others):
+            try:
+                found = await there.get(_NAMES, change), (await there.tree(change)).root
+            except HistoryError as error:
+                if change in named:
+                    raise MissingError(f"a snapshot's change {change} is not kept") from error
+                continue
+            if found != (await due.get(_NAMES, change), (await due.tree(change)).root):
+                raise MissingError(f"change {change} does not read as it did")
 
     async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
         async with anyio.create_task_group() as tasks:
@@ -275,7 +301,7 @@ class Lives:
             at = len(history.acknowledged)
             drawn = history.pending = _drawn(self._chance, at, history.denied())
             try:
-                await store.commit(drawn.writes, drawn.records)
+                await store.commit(drawn.writes, drawn.records, marks=drawn.marks)
             except DiskFullError:
                 history.pending = None  # nothing of it was kept, and the store goes on
                 continue
@@ -287,6 +313,9 @@ class Lives:
                         await store.settle()
                 case 1:
                     await anyio.sleep(1.0)  # now the index is written, and commits go on
+                case 2:
+                    with suppress(DiskFullError):
+                        await store.compact_once()
                 case _:
                     pass
 
@@ -294,7 +323,20 @@ class Lives:
 def _drawn(chance: Random, at: int, denied: set[Fingerprint]) -> _Commit:
     numbers = sorted(chance.sample(NUMBERS, chance.randint(1, len(NUMBERS))))
     writes = [_change(chance, number, at, denied) for number in numbers]
-    return _Commit(writes, [_record(one, at) for one in writes if isinstance(one, Denial | Lift)])
+    records = [_record(one, at) for one in writes if isinstance(one, Denial | Lift)]
+    return _Commit(writes, records, _marks(chance, at))
+
+
+def _marks(chance: Random, at: int) -> list[Mark]:
+    """Now and then a snapshot, by a name that may be taken, or the end of one."""
+    name, when = chance.choice(SNAPSHOTS), CREATED + at * STEP_S
+    match chance.randrange(40):
+        case 0:
+            return [Snapshot(name, b"", when)]
+        case 1:
+            return [Drop(name, when)]
+        case _:
+            return []
 
 
 def _record(write: Denial | Lift, at: int) -> Record:
@@ -311,7 +353,7 @@ def _record(write: Denial | Lift, at: int) -> Record:
 
 def _change(chance: Random, number: int, at: int, denied: set[Fingerprint]) -> Write:
     """Mostly a put, now and then a denial, which sooner or later is lifted."""
-    texts, when = chance.sample(USER_IDS, chance.randint(0, 4)), CREATED + at * 1800
+    texts, when = chance.sample(USER_IDS, chance.randint(0, 4)), CREATED + at * STEP_S
     put = put_of(made(number, *texts), when)
     if put.fingerprint in denied and chance.random() < 0.5:
         return Lift(put.fingerprint, when)

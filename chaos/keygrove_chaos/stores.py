@@ -18,6 +18,7 @@ from keygrove.storage.store import (
     Opening,
     Page,
     Progress,
+    Savings,
 )
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
@@ -170,6 +171,15 @@ class HookedStore:
         """See `store.CertificateStore`."""
         await self.before("upkeep")
         await self._store.upkeep()
+
+    async def compact(self) -> None:
+        """See `store.CertificateStore`."""
+        await self.before("compact")
+        await self._store.compact()
+
+    def savings(self) -> Savings:
+        """See `store.CertificateStore`."""
+        return self._store.savings()
 
     async def settle(self) -> None:
         """See `store.CertificateStore`."""

@@ -46,6 +46,8 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For all shards together; 0 caches nothing."""
     durability: Literal["full", "relaxed"] = "full"
     """`relaxed`: acknowledged changes of the last moments may be lost with the power."""
+    history_days: Annotated[int, msgspec.Meta(ge=0, le=36_525)] = 0
+    """So far back former versions are kept, two days at least; 0: for ever, one of each day."""
 
 
 class LoadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from keygrove.cluster.router import Router, Whereis, shard_name
 from keygrove.http.admin import Admin
 from keygrove.http.asgi import HTML, TEXT, App, Request, Resource, Response, Shared
@@ -150,6 +152,7 @@ def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
             cache_bytes=status.cache_bytes,
             cache_hits=status.cache_hits,
             cache_misses=status.cache_misses,
+            **msgspec.structs.asdict(status.savings),
         )
         for number, status in enumerate(statuses)
         if status is not None and status.starting is None

@@ -5,7 +5,7 @@ The tables are those of `heap`. The functions run on a connection's own thread.
 
 import msgspec
 
-from keygrove.errors import DamagedError
+from keygrove.errors import DamagedError, HistoryError
 from keygrove.ports import SqlSession
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
@@ -51,9 +51,18 @@ def records(db: SqlSession, after: int, limit: int) -> list[tuple[int, Record]]:
 
 
 def mark(db: SqlSession, one: Mark, change: int) -> None:
-    """Write a mark, within the transaction of the commit with that number."""
+    """Write a mark, within the transaction of the commit with that number.
+
+    Raises:
+        HistoryError: how it stood after the change that is to be remembered is not kept.
+    """
     match one:
         case Snapshot():
+            if (
+                one.change
+                and not db.execute("SELECT 1 FROM head WHERE n = ?", (one.change,)).fetchone()
+            ):
+                raise HistoryError(one.change)
             db.execute(
                 "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
                 (one.name, change if one.change is None else one.change, one.root, one.at),

@@ -13,7 +13,16 @@ from keygrove.storage.cursor import Cursor
 from keygrove.storage.mark import Logged, Mark
 from keygrove.storage.memory_history import NOTHING, MemoryHistory, Moment, State, version
 from keygrove.storage.merkle import Tree, blake3_256
-from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Digests, Opened, Page
+from keygrove.storage.store import (
+    AuditPage,
+    Counts,
+    DenialPage,
+    DigestPage,
+    Digests,
+    Opened,
+    Page,
+    Savings,
+)
 from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Head, Version, Whole
@@ -184,6 +193,14 @@ class MemoryStore:
     async def upkeep(self) -> None:
         """Nothing lags behind in memory."""
         await anyio.sleep_forever()
+
+    async def compact(self) -> None:
+        """All is kept in memory."""
+        await anyio.sleep_forever()
+
+    def savings(self) -> Savings:
+        """Nothing is saved in memory."""
+        return Savings()
 
     async def settle(self) -> None:
         """Nothing lags behind in memory."""

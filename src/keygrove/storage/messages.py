@@ -8,7 +8,7 @@ from keygrove.storage.absorb import Outcome
 from keygrove.storage.audit import Effect
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
-from keygrove.storage.store import Counts, Progress
+from keygrove.storage.store import Counts, Progress, Savings
 from keygrove.storage.term import Term
 from keygrove.storage.write import Put
 from keygrove_actors import Call, CallFailure
@@ -182,6 +182,7 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     cache_misses: int
     starting: Progress | None = None
     """How far its store is, if that is still being brought up."""
+    savings: Savings = Savings()
 
 
 class GetStatus(Call[ShardApi, ShardStatus], frozen=True, tag=True):

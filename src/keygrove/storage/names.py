@@ -9,7 +9,9 @@ from functools import partial
 
 from keygrove.errors import StartingError
 from keygrove.ports import SqlDatabase, SqlSession
+from keygrove.storage import values
 from keygrove.storage.rows import Op
+from keygrove.storage.values import Form
 from keygrove.storage.version import Version
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -21,8 +23,8 @@ _LIST = (
     " WHERE seq > ? AND seq <= ? ORDER BY seq"
 )
 _GET = (
-    "SELECT o.fp, o.md5, o.v, o.n FROM temp.newest AS x JOIN obj AS o ON o.seq = x.seq"
-    " WHERE x.fp = ? AND o.op = ?"
+    "SELECT o.flags, o.base, o.size, o.fp, o.md5, o.v, o.n"
+    " FROM temp.newest AS x JOIN obj AS o ON o.seq = x.seq WHERE x.fp = ? AND o.op = ?"
 )
 
 
@@ -74,7 +76,10 @@ def _list(db: SqlSession, *, after: int, until: int) -> None:
 
 def _get(db: SqlSession, name: Fingerprint) -> Version | None:
     row = db.execute(_GET, (name, Op.PUT)).fetchone()
-    return None if row is None else Version(*row)
+    if row is None:
+        return None
+    flags, base, size, fp, md5, v, change = row
+    return Version(fp, md5, values.plain(db, "v", v, Form(flags, base, size)), change)
 
 
 def _drop(db: SqlSession) -> None:

@@ -8,6 +8,7 @@ heap's fingerprints are listed first, and certificates are found by these.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -16,10 +17,12 @@ import msgspec
 from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.points import buggify, crash_point, sometimes
 from keygrove.ports import Databases, SqlDatabase, SqlSession
-from keygrove.storage import heap, index
+from keygrove.storage import heap, index, values
+from keygrove.storage.compactor import Compactor
 from keygrove.storage.follower import FLUSH_ENTRIES, Follower
 from keygrove.storage.merkle import Tree, blake3_256
 from keygrove.storage.names import Names
+from keygrove.storage.retention import KEEP, Retention
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Progress
 from keygrove.storage.version import Version
@@ -86,6 +89,12 @@ class _Files:
             raise StoreError(f"{self._index} is not what was just written there")
         return db
 
+    @asynccontextmanager
+    async def leisure(self) -> AsyncGenerator[SqlDatabase, None]:
+        """A connection that reads the heap, for what has time and must not hold up a look-up."""
+        async with self._databases.open(self._heap, writable=False) as db:
+            yield db
+
     async def read(self) -> SqlDatabase:
         """A connection that reads the heap, and the index as `side`."""
         return await self._readers.enter_async_context(
@@ -110,12 +119,18 @@ class SqliteOpening:
     """See `store.Opening`."""
 
     def __init__(
-        self, files: _Files, writer: SqlDatabase, tip: heap.Tip, turns: anyio.Semaphore
+        self,
+        files: _Files,
+        writer: SqlDatabase,
+        tip: heap.Tip,
+        turns: anyio.Semaphore,
+        retention: Retention,
     ) -> None:
         self._files = files
         self._writer = writer
         self._tip = tip
         self._turns = turns
+        self._retention = retention
         self._names = Names(writer, tip.seq)
         self._indexer: SqlDatabase | None = None
         self._reader: SqlDatabase | None = None
@@ -168,7 +183,17 @@ class SqliteOpening:
                 await self._replay(self._follower, self._reader)
         await self._replay(self._follower, self._reader)
         tree = await self._grow(self._follower, self._reader)
-        return SqliteStore(self._writer, self._reader, self._follower, self._tip, tree)
+        in_force = None
+        with suppress(DamagedError):  # what it coded is told as damaged; the rest is served
+            in_force = await self._reader.run(values.newest_dictionary)
+        compactor = Compactor(
+            self._writer,
+            self._files.leisure,
+            self._follower,
+            in_force,
+            retention=self._retention,
+        )
+        return SqliteStore(compactor, self._reader, self._follower, self._tip, tree)
 
     async def _grow(self, follower: Follower, reader: SqlDatabase) -> Tree:
         """The tree of what the index and the overlay have, which has to be that of the heap.
@@ -176,7 +201,7 @@ class SqliteOpening:
         Raises:
             StoreError: it is another. The index is made anew by the next try.
         """
-        tree = await reader.run(_tree_of)
+        tree = await _tree_of(reader)
         changes = [
             (one.key, one.found.value if one.found else None) for one in follower.overlay.entries()
         ]
@@ -205,13 +230,19 @@ class SqliteOpening:
 
 @asynccontextmanager
 async def open_store(
-    databases: Databases, home: Home, turns: anyio.Semaphore, *, durable: bool
+    databases: Databases,
+    home: Home,
+    turns: anyio.Semaphore,
+    *,
+    durable: bool,
+    retention: Retention = KEEP,
 ) -> AsyncGenerator[SqliteOpening, None]:
     """Open a shard's files, made if need be.
 
     Args:
         turns: taken by who has much to bring up: it keeps a core busy, and by measurement four
             at once take twice the time of four in turn, and hold the event loop four times as long.
+        retention: how much of its history is kept.
 
     Raises:
         DiskFullError: there is no room for a heap that is not there yet, or to secure its log.
@@ -222,7 +253,7 @@ async def open_store(
         writer = await files.write_heap()
         tip = await writer.run(lambda db: heap.prepare(db, home.shard, home.uuid, durable=durable))
         crash_point("store.open")
-        yield SqliteOpening(files, writer, tip, turns)
+        yield SqliteOpening(files, writer, tip, turns, retention)
 
 
 @asynccontextmanager
@@ -251,10 +282,10 @@ async def open_reader(
         yield SqliteStore(None, reader, follower, tip, None)
 
 
-def _tree_of(db: SqlSession) -> Tree:
+async def _tree_of(reader: SqlDatabase) -> Tree:
     """The tree of the certificates in the index."""
     entries, after = bytearray(), b""
-    while found := index.values(db, after, PAGE):
+    while found := await reader.run(partial(index.values, after=after, limit=PAGE)):
         entries += b"".join(key + value for key, value in found)
         after = found[-1][0]
     return Tree.build(blake3_256, bytes(entries))

@@ -46,7 +46,7 @@ from keygrove.storage.messages import (
     Starting,
     Unredact,
 )
-from keygrove.storage.store import CertificateStore, Counts, Opening, Progress
+from keygrove.storage.store import CertificateStore, Counts, Opening, Progress, Savings
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.version import Version
 from keygrove.storage.waiting import Waiting
@@ -214,6 +214,7 @@ class Shard(Actor[ShardApi]):
             cache_hits=self._cache.hits,
             cache_misses=self._cache.misses,
             starting=self._opening.progress() if store is None else None,
+            savings=Savings() if store is None else store.savings(),
         )
 
     def _put_off_read(self, message: Fetch | Find | Search | Sources | GetStatus) -> Defer:
@@ -233,6 +234,7 @@ class Shard(Actor[ShardApi]):
             except DiskFullError:
                 await anyio.sleep(RETRY_S)
         self._up.set()
+        self._ctx.start_soon(self._store.compact)
         await self._store.upkeep()
 
     async def _tell_progress(self) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from keygrove.points import buggify
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index, ledger, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
+from keygrove.storage.compactor import Compactor
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.follower import Follower
 from keygrove.storage.mark import Mark
@@ -24,7 +24,15 @@ from keygrove.storage.merkle import Tree
 from keygrove.storage.overlay import Entry
 from keygrove.storage.rows import Op, Place, may_follow, row_of
 from keygrove.storage.sqlite_history import Pin, SqliteHistory, grown
-from keygrove.storage.store import AuditPage, Counts, DenialPage, DigestPage, Digests, Page
+from keygrove.storage.store import (
+    AuditPage,
+    Counts,
+    DenialPage,
+    DigestPage,
+    Digests,
+    Page,
+    Savings,
+)
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Redaction, Write
@@ -36,8 +44,6 @@ V = TypeVar("V", bound=Version)
 
 PASSING = 1_024
 """Certificates that may be committed while the index is read, without reading it again."""
-WAL_BYTES = 8 << 20
-"""Heap bytes between two checkpoints: longer logs make longer pauses."""
 
 
 class SqliteStore:
@@ -45,13 +51,14 @@ class SqliteStore:
 
     def __init__(
         self,
-        writer: SqlDatabase | None,
+        compactor: Compactor | None,
         reader: SqlDatabase,
         follower: Follower,
         tip: heap.Tip,
         tree: Tree | None,
     ) -> None:
-        self._writer = writer
+        self._writer = None if compactor is None else compactor.writer
+        self._compactor = compactor
         self._reader = reader
         self._follower = follower
         self._overlay = follower.overlay
@@ -59,7 +66,6 @@ class SqliteStore:
         self._head = tip.head
         self._epoch = heap.Epoch(tip.epoch, tip.epoch + 1)
         self._tree = tree
-        self._log_bytes = 0
         self._history = SqliteHistory(reader, follower.overlay, self._tip)
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
@@ -148,8 +154,9 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         assert self._writer is not None, "a store opened read-only takes no commits"
         assert self._tree is not None
+        assert self._compactor is not None
         await self._follower.room()
-        await self._checkpoint()
+        await self._compactor.wal.room()
         places = await self._places([write.fingerprint for write in writes])
         change = self._head.change + 1
         rows = [
@@ -169,12 +176,13 @@ class SqliteStore:
             records=records,
             redactions=redactions,
             marks=marks,
+            dictionary=self._compactor.in_force,
         )
-        await self._writer.run(lambda db: heap.append(db, commit))
+        stored = await self._writer.run(lambda db: heap.append(db, commit))
         self._seq, self._epoch = seq, heap.Epoch(commit.epoch.own, commit.epoch.own)
         self._head, self._tree = head, tree
         self._follower.add(rows, writes)
-        self._log_bytes += sum(row.size for row, _ in rows)
+        self._compactor.wrote(sum(row.size for row, _ in rows), stored)
         return change
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
@@ -213,6 +221,10 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         return self._follower.tally.counts(self._head.change)
 
+    def savings(self) -> Savings:
+        """See `store.CertificateStore`."""
+        return Savings() if self._compactor is None else self._compactor.savings()
+
     def head(self) -> Head:
         """See `store.CertificateStore`."""
         return self._head
@@ -226,6 +238,20 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         await self._follower.upkeep()
 
+    async def compact(self) -> None:
+        """See `store.CertificateStore`."""
+        assert self._compactor is not None, "a store opened read-only keeps what there is"
+        await self._compactor.forever(lambda: self._epoch)
+
+    async def compact_once(self) -> None:
+        """What `compact` does once a minute, now, as far as the index is on the disk.
+
+        Raises:
+            DiskFullError: there is no room.
+        """
+        assert self._compactor is not None, "a store opened read-only keeps what there is"
+        await self._compactor.once(lambda: self._epoch, self._follower.secured)
+
     async def settle(self) -> None:
         """See `store.CertificateStore`."""
         assert self._writer is not None, "a store opened read-only has nothing to settle"
@@ -234,13 +260,6 @@ class SqliteStore:
 
     def _tip(self) -> Pin:
         return Pin(self._head, self._seq, self.tree())
-
-    async def _checkpoint(self) -> None:
-        """Before a commit, never after: one that is durable must not fail for want of room."""
-        if self._log_bytes > WAL_BYTES or buggify("heap.checkpoint"):
-            assert self._writer is not None
-            await self._writer.run(heap.checkpoint)
-            self._log_bytes = 0
 
     async def _with_overlay(self, work: Callable[[SqlSession, int], T]) -> T:
         """Ask the index; the overlay as it is on return has all that the answer lacks.

@@ -48,11 +48,16 @@ class SqliteHistory:
 
     async def get(self, fingerprints: Sequence[Fingerprint], change: int) -> list[Version | None]:
         """See `History`."""
-        await self._kept(change)
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[Version | None]:
-            return [_version_at(db, name, entry, change) for name, entry in wanted]
+            # Of one moment: otherwise what is walked along could be compacted meanwhile.
+            db.execute("BEGIN")
+            if versions.head_at(db, change) is None:
+                raise HistoryError(change)
+            found = [_version_at(db, name, entry, change) for name, entry in wanted]
+            db.execute("COMMIT")
+            return found
 
         return await self._reader.run(work)
 
@@ -88,6 +93,7 @@ class SqliteHistory:
             changes, after = await self._reader.run(work)
             tree = await grown(tree, changes)
         if tree.root != head.root:
+            await self._kept(change)  # it may have been dropped meanwhile
             raise DamagedError(f"heap.db is damaged: the tree after change {change} is not its own")
         self._pins.pop(change, None)
         self._pins[change] = Pin(head, seq, tree)

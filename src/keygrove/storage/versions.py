@@ -10,7 +10,7 @@ import msgspec
 
 from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
-from keygrove.storage import index
+from keygrove.storage import index, values
 from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.mark import Logged
 from keygrove.storage.merkle import Change
@@ -20,8 +20,9 @@ from keygrove.storage.write import Cause, Denial
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 _COLUMNS = Row.__struct_fields__
-_ROW = f"SELECT {', '.join(_COLUMNS)} FROM obj WHERE seq = ?"  # noqa: S608 - names of ours
-_SERVED = f"SELECT {', '.join(_COLUMNS[:-1])} FROM obj WHERE seq = ?"  # noqa: S608 - as before
+_FORM = "flags, base, size"
+_ROW = f"SELECT {_FORM}, {', '.join(_COLUMNS)} FROM obj WHERE seq = ?"
+_SERVED = f"SELECT {_FORM}, {', '.join(_COLUMNS[:-1])} FROM obj WHERE seq = ?"
 _SUM, _V = -2, -1
 
 
@@ -31,11 +32,12 @@ def version(db: SqlSession, seq: int, name: Fingerprint) -> Version:
     Raises:
         DamagedError: it is not what was written, or not of that certificate.
     """
-    columns = db.execute(_SERVED, (seq,)).fetchone()
-    if columns is None:
+    found = db.execute(_SERVED, (seq,)).fetchone()
+    if found is None:
         raise _missing(seq)
+    form, columns = found[:3], found[3:]
     _, change, _, _, h, ah, _, fp, md5, *_ = columns
-    v: bytes = columns[_V]
+    v = values.plain(db, "v", columns[_V], values.Form(*form))
     if columns[_SUM] != checksum(columns) or content_hash(v, ah) != h or fp != name:
         raise _rotten(seq)
     return Version(name, Digest(md5), v, change)
@@ -72,11 +74,13 @@ def row(db: SqlSession, seq: int) -> Row:
     Raises:
         DamagedError: it is not there, or not as it was written.
     """
-    columns = db.execute(_ROW, (seq,)).fetchone()
-    if columns is None:
+    found = db.execute(_ROW, (seq,)).fetchone()
+    if found is None:
         raise _missing(seq)
     try:
-        one = msgspec.convert(columns, Row)
+        form, (*columns, v, aside) = msgspec.convert(found[:3], values.Form), found[3:]
+        v, aside = values.plain(db, "v", v, form), values.plain(db, "aside", aside, form)
+        one = msgspec.convert((*columns, v, aside), Row)
     except msgspec.ValidationError as error:
         raise _rotten(seq) from error
     check(one)

@@ -34,6 +34,12 @@ class ShardFigures(msgspec.Struct, frozen=True):
     cache_bytes: int
     cache_hits: int
     cache_misses: int
+    plain_bytes: int
+    stored_bytes: int
+    dropped_rows: int
+    coded_rows: int
+    saved_bytes: int
+    damaged_rows: int
 
 
 _GAUGES = {
@@ -43,12 +49,18 @@ _GAUGES = {
     "waiting_reads": "Look-ups that wait for the disk.",
     "waiting_merges": "Certificates that wait for a commit.",
     "cache_bytes": "Bytes in the cache of what is ready to be served.",
+    "saved_bytes": "Bytes of former versions saved since the shard started.",
 }
 _COUNTERS = {
     "commits": "Transactions committed since the shard started.",
     "committed": "Certificates in those transactions.",
     "cache_hits": "Look-ups answered from the cache.",
     "cache_misses": "Look-ups that were not.",
+    "plain_bytes": "Bytes of certificates committed.",
+    "stored_bytes": "What of these was written, after coding.",
+    "dropped_rows": "Former versions dropped.",
+    "coded_rows": "Former versions coded by their successors.",
+    "damaged_rows": "Former versions that compaction left alone as damaged.",
 }
 
 
