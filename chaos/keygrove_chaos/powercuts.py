@@ -15,11 +15,12 @@ from typing import Final
 import anyio
 import msgspec
 
-from keygrove.errors import DiskFullError, HistoryError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError, StoreError
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
+from keygrove.storage.retention import Retention
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import CertificateStore, Counts, Digests
 from keygrove.storage.version import Head, Whole
@@ -38,7 +39,10 @@ OPERATIONS_MAX: Final = 400
 COMMITS: Final = (3, 400)
 """In a life, unless the power fails before."""
 STEP_S: Final = 1_800
-"""Between two commits, by their own clock: after a hundred of them history is compacted."""
+"""Between two commits, by their own clock."""
+RETENTION: Final = Retention(
+    all_s=4 * STEP_S, fine_s=12 * STEP_S, fine_period_s=2 * STEP_S, coarse_period_s=6 * STEP_S
+)
 SNAPSHOTS: Final = ("one", "two", "three")
 LOOKS: Final = 6
 """At former moments, for each look at the present."""
@@ -238,7 +242,11 @@ class Lives:
             self.disk.crash_in(self._chance.randint(1, 100))  # perhaps while it opens
         try:
             async with open_store(
-                databases, HOME, anyio.Semaphore(1), durable=self._is_durable
+                databases,
+                HOME,
+                anyio.Semaphore(1),
+                durable=self._is_durable,
+                retention=RETENTION,
             ) as opening:
                 store = await opening.finish()
                 await self._look(store)
@@ -285,6 +293,8 @@ class Lives:
                 if change in named:
                     raise MissingError(f"a snapshot's change {change} is not kept") from error
                 continue
+            except DamagedError as error:
+                raise MissingError(f"change {change} cannot be read: {error}") from error
             if found != (await due.get(_NAMES, change), (await due.tree(change)).root):
                 raise MissingError(f"change {change} does not read as it did")
 
@@ -315,6 +325,7 @@ class Lives:
                     await anyio.sleep(1.0)  # now the index is written, and commits go on
                 case 2:
                     with suppress(DiskFullError):
+                        await store.settle()
                         await store.compact_once()
                 case _:
                     pass

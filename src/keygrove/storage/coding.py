@@ -38,7 +38,7 @@ class Dictionary:
     def __init__(self, octets: bytes) -> None:
         self.octets = octets
         self._shared = zstandard.ZstdCompressionDict(octets)
-        self._shared.precompute_compress(level=LEVEL)
+        self._shared.precompute_compress(level=LEVEL)  # pyright: ignore[reportUnknownMemberType] - its stub
         # None may be used twice at once, and to make one takes longer than to use it: whoever
         # needs one takes it out, which no other thread can do at the same time, or makes another.
         self._compressors: list[zstandard.ZstdCompressor] = []
@@ -107,7 +107,7 @@ def encode_delta(value: bytes, base: bytes) -> bytes | None:
     """The value by what differs from `base`; None if there is too much of it, or nothing saved."""
     if not value or not base or len(value) + len(base) > DELTA_BYTES_MAX:
         return None
-    parameters = zstandard.ZstdCompressionParameters.from_level(
+    parameters = zstandard.ZstdCompressionParameters.from_level(  # pyright: ignore[reportUnknownMemberType] - its stub
         LEVEL, source_size=len(value), dict_size=len(base), write_dict_id=False
     )
     compressor = zstandard.ZstdCompressor(dict_data=_raw(base), compression_params=parameters)
