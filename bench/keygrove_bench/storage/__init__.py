@@ -1,0 +1,1 @@
+"""The store's own figures: `storage` of the bench command."""
