@@ -1,6 +1,7 @@
 """`python -m keygrove_bench NAME [--json]`."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import msgspec
@@ -11,6 +12,8 @@ from keygrove_bench.actors import measure as actors
 from keygrove_bench.fuzz.measure import fuzz
 from keygrove_bench.report import Report, table
 from keygrove_bench.simulation import FoundError
+from keygrove_bench.storage import campaign as large_store
+from keygrove_bench.storage import measure as storage
 
 WIDTH = 150
 """Of a table that goes into a file."""
@@ -18,6 +21,12 @@ WIDTH = 150
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 first_seed = click.option(
     "--first-seed", type=click.IntRange(0), default=0, help="The first of the seeds."
+)
+
+on_disk = click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="On whose disk, if not that of temporary files.",
 )
 
 
@@ -73,9 +82,25 @@ def measure_simulation(*, as_json: bool, quick: bool) -> None:
     _print(found, as_json=as_json)
 
 
+@main.command("storage")
+@as_json
+@click.option("--only", default="", metavar="put,tree", help="These measurements only.")
+@on_disk
+@click.option("--quick", is_flag=True, help="Small sizes: to see that it runs.")
+def measure_storage(*, as_json: bool, only: str, folder: Path | None, quick: bool) -> None:
+    """The storage engine beside SQLite, LMDB, git, dulwich and prollytree."""
+    try:
+        found = storage.measure([word for word in only.split(",") if word], folder, quick=quick)
+    except storage.UnknownMeasurementError as error:
+        raise click.UsageError(str(error)) from error
+    _print(found, as_json=as_json)
+    if storage.has_regressed(found):
+        raise click.exceptions.Exit(1)
+
+
 @main.group("campaign")
 def campaigns() -> None:
-    """Longer runs of simulations and of fuzzing, for developers."""
+    """Longer runs of simulations, of fuzzing and of storage, for developers."""
 
 
 def _campaign(name: str, run: Callable[[range], Report], seeds: int, says: str) -> None:
@@ -103,6 +128,15 @@ _campaign("seeds", campaign.seeds, 2_000, "Many seeds of real nodes, on both eng
 def fuzz_certificates(*, as_json: bool, seconds: int) -> None:
     """What takes certificates apart, with inputs made to break it."""
     _conclude(fuzz(seconds), as_json=as_json)
+
+
+@campaigns.command("storage")
+@as_json
+@click.option("--keys", type=click.IntRange(1), default=large_store.PUBLIC, help="How many.")
+@on_disk
+def measure_large_store(*, as_json: bool, keys: int, folder: Path | None) -> None:
+    """A store of as many certificates as there are in public."""
+    _print(large_store.measure(keys, folder), as_json=as_json)
 
 
 _campaign("mutants", campaign.mutants, 200, "How many seeds does each planted bug take?")

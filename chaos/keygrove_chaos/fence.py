@@ -18,6 +18,7 @@ from keygrove.ports import (
     Databases,
     Endpoint,
     Entropy,
+    Files,
     HttpServers,
     Ports,
     SqlDatabase,
@@ -59,6 +60,7 @@ class Fence:
             clock=ports.clock,  # reading it changes nothing: the dead may
             entropy=_Entropy(self, ports.entropy),
             databases=_Databases(self, ports.databases),
+            files=_Files(self, ports.files),
             compute=_Compute(self, ports.compute),
             answers=_Compute(self, ports.answers),
             servers=_Servers(self, ports.servers),
@@ -122,6 +124,22 @@ class _Databases:
         """See `ports.Databases`."""
         self._fence.check()
         await self._databases.remove(path)
+
+
+class _Files:
+    def __init__(self, fence: Fence, files: Files) -> None:
+        self._fence = fence
+        self._files = files
+
+    async def read(self, path: str, bytes_max: int) -> bytes | None:
+        """See `ports.Files`."""
+        self._fence.check()
+        return await self._files.read(path, bytes_max)
+
+    async def create(self, path: str, content: bytes) -> None:
+        """See `ports.Files`."""
+        self._fence.check()
+        await self._files.create(path, content)
 
 
 class _Database:

@@ -27,7 +27,7 @@ from keygrove_chaos.errors import first, sentence
 from keygrove_chaos.fence import Fence, NodeDeadError
 from keygrove_chaos.history import About, Detail, Function
 from keygrove_chaos.network import Network
-from keygrove_chaos.node import InlineCompute, MemoryLog
+from keygrove_chaos.node import InlineCompute, MemoryFiles, MemoryLog
 from keygrove_chaos.record import Record
 from keygrove_chaos.servers import Door, NoReplyError
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -56,6 +56,7 @@ class Machine:
         self.name = name
         self.disk = Disk(world, name)
         self.clock = SimulatedClock(world)
+        self.files = MemoryFiles()
         self.log = MemoryLog()
         self.runtime: Runtime | None = None
         self.failure = ""
@@ -206,6 +207,7 @@ class Machine:
             clock=self.clock,
             entropy=SeededEntropy(self._world.stream(f"entropy:{self.name}:{life}")),
             databases=databases,
+            files=self.files,
             compute=InlineCompute(),
             answers=InlineCompute(),
             servers=self._servers,

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from keygrove.ports import Clock, HttpServers, Ports, SqlDatabase
+from keygrove.ports import Clock, Files, HttpServers, Ports, SqlDatabase
 from keygrove.ratelimit.admission import Admit, admit_all
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
@@ -84,6 +84,22 @@ class NoDatabases:
         raise AssertionError(f"{path} was removed in a node without files")
 
 
+class MemoryFiles:
+    """See `ports.Files`: what was made lives as long as this object, whatever happens to disks."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+
+    async def read(self, path: str, bytes_max: int) -> bytes | None:
+        """See `ports.Files`."""
+        content = self.contents.get(path)
+        return None if content is None else content[:bytes_max]
+
+    async def create(self, path: str, content: bytes) -> None:
+        """See `ports.Files`."""
+        self.contents[path] = content
+
+
 class Line(msgspec.Struct, frozen=True):
     """One line of a log."""
 
@@ -130,13 +146,17 @@ class SimulatedNode(msgspec.Struct, frozen=True):
 
 
 def simulated_ports(
-    seed: int = 0, clock: Clock | None = None, servers: HttpServers | None = None
+    seed: int = 0,
+    clock: Clock | None = None,
+    servers: HttpServers | None = None,
+    files: Files | None = None,
 ) -> Ports:
     """A world without files and sockets."""
     return Ports(
         clock=clock or LoopClock(),
         entropy=SeededEntropy(seed),
         databases=NoDatabases(),
+        files=files or MemoryFiles(),
         compute=InlineCompute(),
         answers=InlineCompute(),
         servers=servers or DoorServers(),

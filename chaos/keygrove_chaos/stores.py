@@ -22,9 +22,8 @@ from keygrove.storage.store import (
 )
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Redaction, Write
+from keygrove.storage.write import Denial, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
 
 Hook: TypeAlias = Callable[[str], Awaitable[None]]
 """Told the name of an operation. It may wait, and it may raise."""
@@ -110,9 +109,7 @@ class HookedStore:
         await self.before("are recorded")
         return await self._store.are_recorded(requests)
 
-    async def redactions_of(
-        self, fingerprints: Sequence[Fingerprint]
-    ) -> list[frozenset[UserIdHash]]:
+    async def redactions_of(self, fingerprints: Sequence[Fingerprint]) -> list[Redacted]:
         """See `store.CertificateStore`."""
         await self.before("redactions of")
         return await self._store.redactions_of(fingerprints)

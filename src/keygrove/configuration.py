@@ -51,6 +51,9 @@ FORMS = {
     ),
     "admin.server": Form("the host name of this server, or empty text", '"keys.example.org"'),
     "admin.hockeypuck_form": Form("true or false", "false"),
+    "proofs.name": Form(
+        "a name of letters, digits and `-._:/`, or empty text", '"keys.example.org/certificates"'
+    ),
     "recon.listen": Form("a list of HOST:PORT", '["0.0.0.0:11370"]'),
     "recon.gossip_interval": Form("a number of seconds, above 0 and up to 86400", "60"),
     "recon.partner": Form(
@@ -73,6 +76,7 @@ _TEXTS = {
     "policy.third_party",
     "policy.sha1_until",
     "admin.server",
+    "proofs.name",
 }
 """Keys whose value is text, even where that reads as a number."""
 

@@ -46,9 +46,14 @@ class HistoryError(KeygroveError):
     """How a shard stood at some time is not kept any more, or never was."""
 
     def __init__(self, change: int) -> None:
+        self.change = change
         super().__init__(
             f"how it stood after change {change} is not kept: name a snapshot, or a later time"
         )
+
+
+class SnapshotError(KeygroveError):
+    """What was asked of snapshots cannot be done as it was asked."""
 
 
 class FencedError(StoreError):
@@ -97,6 +102,10 @@ class StartingError(KeygroveError):
 
     def __init__(self) -> None:
         super().__init__("the store is still being brought up: try again shortly")
+
+
+class SecretFileError(KeygroveError):
+    """A secret file of the data directory cannot be used as it is, or cannot be made."""
 
 
 class UnavailableError(KeygroveError):

@@ -133,6 +133,27 @@ class Databases(Protocol):
         ...
 
 
+class Files(Protocol):
+    """Small secret files, named by paths relative to the data directory."""
+
+    async def read(self, path: str, bytes_max: int) -> bytes | None:
+        """What is in the file, or None if there is none; more than `bytes_max` is cut off.
+
+        Raises:
+            SecretFileError: it cannot be read, or not by its owner alone.
+        """
+        ...
+
+    async def create(self, path: str, content: bytes) -> None:
+        """Make the file, for its owner alone; durable and whole when this returns.
+
+        Raises:
+            DiskFullError: there is no room; nothing of it is there.
+            SecretFileError: it cannot be made.
+        """
+        ...
+
+
 class Compute(Protocol):
     """Room for work that would hold the event loop for too long."""
 
@@ -175,6 +196,7 @@ class Ports(msgspec.Struct, frozen=True):
     clock: Clock
     entropy: Entropy
     databases: Databases
+    files: Files
     compute: Compute
     """For what comes in."""
     answers: Compute

@@ -8,7 +8,8 @@ import anyio
 import msgspec
 
 from keygrove.cluster.router import shard_name
-from keygrove.errors import NodeStartError, NodeStopError
+from keygrove.cluster.signing import Signing
+from keygrove.errors import DiskFullError, NodeStartError, NodeStopError
 from keygrove.http.app import hkp_app, metrics_app
 from keygrove.http.asgi import Observer, Shared
 from keygrove.http.control import LISTENER, About, control_app
@@ -56,7 +57,7 @@ STOP_S = 9.0
 STALL_TOLD_S = 60.0
 """How often the log tells of the same handler that holds up the loop; the metric counts all."""
 
-FAULTS = ("hkp", "metrics", "control", "ingest", "merge", "serve")
+FAULTS = ("hkp", "metrics", "control", "history", "ingest", "merge", "serve")
 """Where a bug may cost one request only."""
 
 
@@ -229,12 +230,14 @@ async def open_node(
 
     Raises:
         NodeStartError: an actor could not start.
+        SecretFileError, SettingsError: see `Signing.key`.
         NodeStopError: one did not stop in time and was killed.
             Whoever cancels the node is told, too.
     """
     metrics = Metrics()
     telemetry = _Telemetry(site, metrics)
     insight = _Insight(telemetry.meter)
+    signing = _signing(settings, site)
     spec = tree(
         settings,
         site.ports,
@@ -242,11 +245,15 @@ async def open_node(
         telemetry,
         Doors(
             monitoring=_monitoring(settings, site, metrics, telemetry, insight),
-            clients=_clients(settings, site, telemetry, insight),
+            clients=_clients(settings, site, telemetry, insight, signing),
         ),
     )
     metrics.expect(FAULTS)
     seed = int.from_bytes(site.ports.entropy.token(8))
+    try:
+        await signing.key()
+    except DiskFullError as error:  # it serves all the same, and tries again when a proof is wanted
+        site.log.warning("signing key not made", why=str(error))
     try:
         async with run(spec, observe=telemetry.report, stop_deadline=STOP_S, seed=seed) as runtime:
             insight.open(runtime)
@@ -285,11 +292,11 @@ def _monitoring(
 
 
 def _clients(
-    settings: Settings, site: Site, telemetry: _Telemetry, insight: Insight
+    settings: Settings, site: Site, telemetry: _Telemetry, insight: Insight, signing: Signing
 ) -> tuple[ChildSpec, ...]:
     """The listeners that let clients and commands in."""
     open_to_all = _shared(site, telemetry, site.admit)
-    hkp = hkp_app(settings, _facts(settings, site), open_to_all, insight)
+    hkp = hkp_app(settings, _facts(settings, site), open_to_all, insight, signing)
     about = About(
         version=site.version,
         pid=site.pid,
@@ -300,11 +307,17 @@ def _clients(
         durability=settings.storage.durability,
     )
     own = _shared(site, telemetry, admit_all)
-    control = control_app(about, insight, settings, own, may_crash=site.may_crash)
+    control = control_app(about, insight, settings, own, signing, may_crash=site.may_crash)
     return (
         *_listener(site, LISTENER, hkp, site.endpoints.http),
         *_listener(site, "control", control, site.endpoints.control),
     )
+
+
+def _signing(settings: Settings, site: Site) -> Signing:
+    ports = site.ports
+    fallback = settings.admin.server
+    return Signing(ports.files, ports.entropy, name=settings.proofs.name, fallback=fallback)
 
 
 def _shared(site: Site, telemetry: _Telemetry, admit: Admit) -> Shared:

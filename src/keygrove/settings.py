@@ -89,6 +89,13 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Take Hockeypuck's requests, too, which name no server and no time."""
 
 
+class ProofSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who signs what this server says that it holds."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.:/\-]{0,252})?\Z")] = ""
+    """Of the signing key. It is decided when the key is made, at the first start."""
+
+
 class ReconPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server we reconcile with: where its recon and its HTTP listen."""
 
@@ -116,4 +123,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     load: LoadSettings = LoadSettings()
     policy: PolicySettings = PolicySettings()
     admin: AdminSettings = AdminSettings()
+    proofs: ProofSettings = ProofSettings()
     recon: ReconSettings = ReconSettings()

@@ -12,10 +12,10 @@ from keygrove.storage.cursor import Cursor
 from keygrove.storage.store import CertificateStore, Digests, Hour
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Version, Whole
-from keygrove.storage.write import Denial, Lift, Put, Redaction, Write
+from keygrove.storage.write import Denial, Lift, Put, Redacted, Redaction, Write
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash
+from keygrove_protocols.openpgp.redaction import PartHash, user_id_hash
 from keygrove_protocols.openpgp.userid import words as words_of
 
 pytestmark = pytest.mark.anyio
@@ -337,24 +337,33 @@ async def test_the_newest_redaction_of_a_certificate_counts_also_after_a_restart
     open_it: Open, is_flushed: bool
 ) -> None:
     one, other, unknown = (put(number).fingerprint for number in range(3))
-    both, none = frozenset({ALICE_HASH, BOB_HASH}), frozenset[UserIdHash]()
+    alice, bob = frozenset({ALICE_HASH}), frozenset({BOB_HASH})
+    both, none = alice | bob, frozenset[PartHash]()
     async with open_it() as store:
-        assert await store.redactions_of([one]) == [none]
-        first = await store.commit([], [], [Redaction(one, frozenset({BOB_HASH}), CREATED)])
-        assert await store.redactions_of([one]) == [frozenset({BOB_HASH})]
-        some = [Redaction(one, both, CREATED), Redaction(other, frozenset({ALICE_HASH}), CREATED)]
+        assert await store.redactions_of([one]) == [Redacted()]
+        first = await store.commit([], [], [Redaction(one, bob, CREATED)])
+        assert await store.redactions_of([one]) == [Redacted({"": bob})]
+        some = [Redaction(one, both, CREATED), Redaction(other, alice, CREATED, "flood-1")]
         assert await store.commit([put(0)], [record(0, put(0))], some) == first + 1
     async with open_it() as store:
         names = [unknown, other, one]
-        assert await store.redactions_of(names) == [none, frozenset({ALICE_HASH}), both]
+        assert await store.redactions_of(names) == [
+            Redacted(),
+            Redacted({"flood-1": alice}),
+            Redacted({"": both}),
+        ]
         await store.commit([], [record(1, put(0))], [Redaction(one, none, CREATED)])
-        assert await store.redactions_of(names) == [none, frozenset({ALICE_HASH}), none]
+        assert await store.redactions_of(names) == [
+            Redacted(),
+            Redacted({"flood-1": alice}),
+            Redacted(),
+        ]
 
 
 async def test_a_redaction_outlasts_whatever_else_becomes_of_its_certificate(
     open_it: Open, is_flushed: bool
 ) -> None:
-    one, wanted = put(1, "Bob"), [frozenset({ALICE_HASH})]
+    one, wanted = put(1, "Bob"), [Redacted({"": frozenset({ALICE_HASH})})]
     name = one.fingerprint
     async with open_it() as store:
         redaction = Redaction(name, frozenset({ALICE_HASH}), CREATED)
@@ -363,6 +372,21 @@ async def test_a_redaction_outlasts_whatever_else_becomes_of_its_certificate(
             change = await fill(store, [write], is_flushed=is_flushed)
             assert await store.redactions_of([name]) == wanted
         assert await store.get([name]) == [version(one, change)]
+
+
+async def test_what_rollbacks_redact_is_remembered_beside_what_administrators_do(
+    open_it: Open, is_flushed: bool
+) -> None:
+    name = put(0).fingerprint
+    alice, bob = frozenset({ALICE_HASH}), frozenset({BOB_HASH})
+    async with open_it() as store:
+        some = [Redaction(name, alice, CREATED), Redaction(name, alice | bob, CREATED, "flood-1")]
+        await store.commit([], [], some)
+        (redacted,) = await store.redactions_of([name])
+        assert redacted == Redacted({"": alice, "flood-1": alice | bob})
+        assert redacted.parts == alice | bob
+        await store.commit([], [], [Redaction(name, frozenset(), CREATED, "flood-1")])
+        assert await store.redactions_of([name]) == [Redacted({"": alice})]
 
 
 def record(number: int, of: Put, nonce: bytes = b"") -> Record:

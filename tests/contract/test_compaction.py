@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from keygrove.errors import DiskFullError, HistoryError, StoreError
 from keygrove.storage.history import History
-from keygrove.storage.mark import Drop, Logged, Mark, Snapshot
+from keygrove.storage.logged import Logged
+from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.retention import Retention

@@ -63,7 +63,7 @@ def options(command: click.Command) -> set[str]:
 
 
 COMMON = {"--config", "--data", "--debug"}
-WITHOUT = {name for name in verbs() if name == "version" or name.startswith("chaos ")}
+WITHOUT = {n for n in verbs() if n in ("proof", "version") or n.startswith("chaos ")}
 """Verbs that use neither settings nor a data directory."""
 
 

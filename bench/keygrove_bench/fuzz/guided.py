@@ -37,7 +37,7 @@ def main(seconds: int, corpus: Path, findings: Path, tally: Path) -> None:
     mutator = Mutator(seeds())
 
     def mutate(data: bytes, octets_max: int, seed: int) -> bytes:
-        random = Random(seed)  # noqa: S311 - libFuzzer's, so that a run can be run again
+        random = Random(seed)
         if random.random() > OWN_SHARE:
             return bytes(atheris.Mutate(data, octets_max))
         return mutator.mutate(data, random)[:octets_max]

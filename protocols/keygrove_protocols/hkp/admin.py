@@ -32,7 +32,7 @@ from keygrove_protocols.errors import (
     quoted,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 FIRST_LINE = "keygrove-admin-1"
 TEXT_BYTES_MAX = 16 << 10
@@ -71,7 +71,7 @@ class AdminRequest(msgspec.Struct, frozen=True):
     reason: str = ""
     certificate: bytes = b""
     """The SHA-256 of the packets that replace others."""
-    user_ids: tuple[UserIdHash, ...] = ()
+    user_ids: tuple[PartHash, ...] = ()
 
 
 class HockeypuckRequest(msgspec.Struct, frozen=True):
@@ -131,7 +131,7 @@ def parse_request(text: bytes) -> AdminRequest:
         fingerprints=fingerprints,
         reason=_reason(values.get("reason", [""])[0]),
         certificate=b"".join(_hashes(values, "certificate", is_due=action is AdminAction.REPLACE)),
-        user_ids=tuple(map(UserIdHash, _hashes(values, "user-id", is_due=action in OF_USER_IDS))),
+        user_ids=tuple(map(PartHash, _hashes(values, "user-id", is_due=action in OF_USER_IDS))),
     )
 
 

@@ -175,6 +175,18 @@ def _by_digits(digits: str) -> Search:
             return Unfindable()
 
 
+def parse_fingerprint(query: bytes) -> Fingerprint:
+    """Read the query of /pks/proof: its `search` is a fingerprint, as /pks/lookup takes it.
+
+    Raises:
+        BadQueryError: it is none.
+    """
+    found = _search(Op.GET, parse_query(query).get(b"search", b""))
+    if not isinstance(found, ByFingerprint):
+        raise BadQueryError("the search is no fingerprint: give 32, 40 or 64 hex digits")
+    return found.fingerprint
+
+
 def parse_add(body: bytes, content_type: str | None) -> AddRequest:
     """Read the form posted to /pks/add.
 

@@ -94,18 +94,28 @@ def keep(findings: Findings, policy: Policy) -> Kept:
 
 def is_hard_revoked(findings: Findings) -> bool:
     """Whether the primary key says of itself that it is not to be trusted, at any time."""
-    return any(
-        finding.is_own(KEY_REVOCATION)
-        and finding.signature is not None
-        and finding.signature.reason_code not in SOFT_REASONS
-        for finding in findings.direct
-    )
+    return any(finding.is_own(KEY_REVOCATION) and _is_hard(finding) for finding in findings.direct)
+
+
+def _is_hard(revocation: Finding) -> bool:
+    signature = revocation.signature
+    return signature is not None and signature.reason_code not in SOFT_REASONS
 
 
 def own_revocations(findings: Findings) -> Findings:
     """The primary key with its own revocations of itself, which every bound lets in."""
     own = tuple(finding for finding in findings.direct if finding.is_own(KEY_REVOCATION))
     return Findings(findings.primary, own, ())
+
+
+def hard_revocation(findings: Findings) -> Findings | None:
+    """The primary key with what it says of itself that nobody may keep out, if it says that.
+
+    These are the revocations of itself that hold at any time. Nothing personal is left.
+    """
+    own = own_revocations(findings)
+    hard = tuple(one for one in own.direct if _is_hard(one))
+    return Findings(findings.primary, hard, ()) if hard else None
 
 
 def _error(findings: Findings, policy: Policy) -> str | None:

@@ -30,7 +30,7 @@ from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import Certificate, fingerprint, group
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.packets import split
-from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash
+from keygrove_protocols.openpgp.redaction import PartHash, user_id_hash
 
 DONE = frozenset({200, 409})
 """What the server says to requests that it understood; 409 if there was nothing to do."""
@@ -94,7 +94,7 @@ def request(
         if wanted is AdminAction.REPLACE:
             names, digest = _replacement(certificates)
         else:
-            names, digest = tuple(map(_fingerprint, certificates)), b""
+            names, digest = tuple(map(parse_fingerprint, certificates)), b""
         text = write_request(
             AdminRequest(
                 action=wanted,
@@ -184,7 +184,7 @@ _redaction_command(
 )
 
 
-def _hashes(user_ids: Sequence[str]) -> list[UserIdHash]:
+def _hashes(user_ids: Sequence[str]) -> list[PartHash]:
     """What names them. Octets that are no UTF-8 are those of the command line."""
     return [user_id_hash(os.fsencode(text)) for text in user_ids]
 
@@ -205,7 +205,12 @@ def _replacement(files: Sequence[str]) -> tuple[tuple[Fingerprint, ...], bytes]:
     return (fingerprint(found[0]),), hashlib.sha256(packets).digest()
 
 
-def _fingerprint(text: str) -> Fingerprint:
+def parse_fingerprint(text: str) -> Fingerprint:
+    """A fingerprint in hexadecimal.
+
+    Raises:
+        WrongUse: it is none.
+    """
     try:
         octets = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
@@ -220,11 +225,11 @@ async def _order(
     action: LocalAction,
     fingerprints: Sequence[str],
     reason: str,
-    user_ids: Sequence[UserIdHash] = (),
+    user_ids: Sequence[PartHash] = (),
 ) -> Report:
     asked = {
         "action": action,
-        "fingerprints": [_fingerprint(one).hex() for one in fingerprints],
+        "fingerprints": [parse_fingerprint(one).hex() for one in fingerprints],
         "reason": reason,
         "user_ids": [one.hex() for one in user_ids],
     }

@@ -12,7 +12,9 @@ from keygrove.cli.dump import dump
 from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
+from keygrove.cli.proof import proof
 from keygrove.cli.serve import serve
+from keygrove.cli.snapshot import snapshot
 from keygrove.cli.status import status
 from keygrove.cli.streams import standard_output
 from keygrove.cli.version import own_version, version
@@ -66,5 +68,17 @@ def main() -> None:
     """Run and look after an OpenPGP keyserver."""
 
 
-for verb in (serve, load, dump, digests, inspect_files, status, admin, config, version):
+for verb in (
+    serve,
+    load,
+    dump,
+    digests,
+    inspect_files,
+    status,
+    proof,
+    admin,
+    snapshot,
+    config,
+    version,
+):
     main.add_command(verb)

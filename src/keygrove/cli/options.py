@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import click
 
 from keygrove.configuration import Configuration, load
-from keygrove.errors import KeygroveError, SettingsError
+from keygrove.errors import HistoryError, KeygroveError, SettingsError, SnapshotError
 from keygrove_actors import ActorError
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -84,6 +84,8 @@ def errors_worded(*, debug: bool) -> Generator[None, None, None]:
             raise
         if isinstance(first, SettingsError):
             raise WrongUse(str(first)) from error
+        if isinstance(first, SnapshotError | HistoryError):
+            raise FoundProblems(str(first)) from error
         if isinstance(first, KeygroveError | ActorError):
             raise CouldNotRun(str(first)) from error
         if isinstance(first, KeyboardInterrupt):

@@ -62,6 +62,8 @@ def _show(status: Status[Node]) -> None:
     screen.print(f"{held} in {about.data_dir}, durability {about.durability}")
     if status.root is not None:
         screen.print(f"root {status.root}")
+    if status.verifier_key is not None:
+        screen.print(f"verifier key {status.verifier_key}")
     screen.print(_table(status.shards, is_plain=not screen.is_terminal))
     for number, shard in enumerate(status.shards):
         if shard is not None and shard.starting is not None:
@@ -73,7 +75,7 @@ def _show(status: Status[Node]) -> None:
 
 def _table(shards: Sequence[ShardStatus | None], *, is_plain: bool) -> Table:
     table = Table("shard", box=None if is_plain else rich.box.SIMPLE, pad_edge=False)
-    for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "hits", "misses"):
+    for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "look-ups", "hits"):
         table.add_column(name, justify="right", no_wrap=True)
     for number, shard in enumerate(shards):
         if shard is None:
@@ -89,7 +91,12 @@ def _table(shards: Sequence[ShardStatus | None], *, is_plain: bool) -> Table:
             f"{shard.counts.change:,}",
             f"{shard.waiting_reads + shard.waiting_merges:,}",
             f"{shard.cache_bytes / (1 << 20):.1f}",
-            f"{shard.cache_hits:,}",
-            f"{shard.cache_misses:,}",
+            f"{shard.cache_hits + shard.cache_misses:,}",
+            _rate(shard.cache_hits, shard.cache_misses),
         )
     return table
+
+
+def _rate(hits: int, misses: int) -> str:
+    """Of all look-ups, how many the cache answered."""
+    return f"{100 * hits / (hits + misses):.1f} %" if hits + misses else ""

@@ -4,17 +4,24 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from heapq import heapify, heappop, heapreplace
 from pathlib import Path
+from typing import TypeVar, cast
 
 from keygrove.cluster.router import shard_name
 from keygrove.errors import DataDirError
 from keygrove.storage.address import tree_key
 from keygrove.storage.cursor import Cursor
+from keygrove.storage.messages import GetSlots, ShardApi, Slots
 from keygrove.storage.opening import open_reader
+from keygrove.storage.snapshot_messages import ChangeAt, Compare, FetchAt, ListSnapshots
+from keygrove.storage.snapshots import look_back
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import CertificateStore, Digests
 from keygrove.storage.version import Whole
 from keygrove.system.datadir import count_shards
 from keygrove.system.sqlite import SqliteFiles
+from keygrove_actors import Call
+
+R = TypeVar("R")
 
 PAGE = 500
 """Certificates held at once, of all shards; if there are many, at least PAGE_MIN of each."""
@@ -39,6 +46,34 @@ async def stores(root: Path) -> AsyncGenerator[list[SqliteStore], None]:
             await opened.enter_async_context(open_reader(files, shard_name(at), f"{at}/{number}"))
             for at in range(number)
         ]
+
+
+class ReadShards:
+    """See `cluster.snapshots.Shards`: of stores that are only read."""
+
+    def __init__(self, opened: Sequence[CertificateStore]) -> None:
+        self._stores = opened
+
+    async def ask(self, shard: int, message: Call[ShardApi, R]) -> R:
+        """See `Shards`."""
+        # Each answers as its message says.
+        return cast("R", await _look(self._stores[shard], message))
+
+    async def ask_all(self, message: Call[ShardApi, R]) -> list[R]:
+        """See `Shards`."""
+        return [await self.ask(shard, message) for shard in range(len(self._stores))]
+
+
+async def _look(store: CertificateStore, message: object) -> object:
+    match message:
+        case ListSnapshots() | ChangeAt() | Compare() | FetchAt():
+            return await look_back(store, message)
+        case GetSlots():
+            head = store.head()
+            tree = await store.history.tree(head.change)
+            return Slots(head.change, head.size, tree.slots())
+        case _:
+            raise TypeError(f"{type(message).__name__} is for a shard that is served")
 
 
 async def all_versions(opened: Sequence[CertificateStore]) -> AsyncIterator[Whole]:

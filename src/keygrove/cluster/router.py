@@ -9,6 +9,7 @@ import anyio
 import msgspec
 
 from keygrove.cluster.placement import Placement
+from keygrove.cluster.snapshots import Snapshots
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.forest import Forest, united
@@ -27,20 +28,24 @@ from keygrove.storage.messages import (
     Merged,
     NoSpace,
     Order,
+    Outdated,
     Redact,
     Replace,
     Replayed,
     Search,
     ShardApi,
     ShardStatus,
+    Slots,
     Sources,
+    Trace,
+    Traced,
     Unredact,
 )
 from keygrove.storage.term import Term
 from keygrove.storage.write import Put
 from keygrove_actors import ActorError, Call, Ref
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -52,6 +57,8 @@ MERGE_S = 30.0
 WAIT_UP_S = 1.0
 """A shard that crashed is back within milliseconds: reads wait for it, so long at most."""
 STATUS_S = 2.0
+HISTORY_S = 100.0
+"""A tree of the past takes some 20 us for each change since."""
 
 
 class Whereis(Protocol):
@@ -74,12 +81,30 @@ class Holding(msgspec.Struct, frozen=True):
     certificates: int
 
 
+class Moment(msgspec.Struct, frozen=True):
+    """What all shards held together, each when it was asked; they keep it for proofs."""
+
+    forest: Forest
+    certificates: int
+    changes: tuple[int, ...]
+    """Of each shard, the one after which it held that."""
+
+
 class Router:
     """Sends messages to shards. Every method raises `ActorError` when a shard cannot answer."""
 
     def __init__(self, whereis: Whereis, shards: int) -> None:
         self._shards = tuple(whereis(shard_name(number), ShardApi) for number in range(shards))
         self._placement = Placement(shards)
+        self.snapshots = Snapshots(self, shards)
+
+    async def ask(self, shard: int, message: Call[ShardApi, R]) -> R:
+        """See `snapshots.Shards`."""
+        return await self._shards[shard].call(message, timeout=HISTORY_S, wait_up=WAIT_UP_S)
+
+    async def ask_all(self, message: Call[ShardApi, R]) -> list[R]:
+        """See `snapshots.Shards`."""
+        return await self._all(message, timeout=HISTORY_S)
 
     async def fetch(self, fingerprint: Fingerprint, form: Form) -> Answer | Failed | None:
         """The certificate with this primary key."""
@@ -147,13 +172,13 @@ class Router:
         return await self._administer(Replace(put.fingerprint, put, order))
 
     async def redact(
-        self, fingerprint: Fingerprint, user_ids: frozenset[UserIdHash], order: Order
+        self, fingerprint: Fingerprint, user_ids: frozenset[PartHash], order: Order
     ) -> Administered | Replayed | NoSpace | Failed:
         """Remove user IDs, and take them no more; it is durable when this returns."""
         return await self._administer(Redact(fingerprint, user_ids, order))
 
     async def unredact(
-        self, fingerprint: Fingerprint, user_ids: frozenset[UserIdHash], order: Order
+        self, fingerprint: Fingerprint, user_ids: frozenset[PartHash], order: Order
     ) -> Administered | Replayed | NoSpace | Failed:
         """Take user IDs again; it is durable when this returns."""
         return await self._administer(Unredact(fingerprint, user_ids, order))
@@ -165,8 +190,19 @@ class Router:
     async def holding(self) -> Holding:
         """What all shards hold together, each as it is when it is asked."""
         slots = await self._all(GetSlots())
-        root = Forest(blake3_256, united(one.hashes for one in slots)).root
-        return Holding(root, sum(one.certificates for one in slots))
+        return Holding(_forest(slots).root, sum(one.certificates for one in slots))
+
+    async def moment(self) -> Moment:
+        """As `holding`, and kept: the shards answer `trace` of it until the next but one."""
+        slots = await self._all(GetSlots(keep=True))
+        changes = tuple(one.change for one in slots)
+        return Moment(_forest(slots), sum(one.certificates for one in slots), changes)
+
+    async def trace(self, fingerprint: Fingerprint, moment: Moment) -> Traced | Outdated | Failed:
+        """Where a certificate was, or would have been, at that moment."""
+        owner = self._placement.shard(fingerprint)
+        message = Trace(fingerprint, moment.changes[owner])
+        return await self._shards[owner].call(message, timeout=READ_S, wait_up=WAIT_UP_S)
 
     async def status(self) -> list[ShardStatus]:
         """The figures of all shards, in order."""
@@ -191,6 +227,10 @@ class Router:
                 for shard in self._shards
             ]
         )
+
+
+def _forest(slots: Sequence[Slots]) -> Forest:
+    return Forest(blake3_256, united(one.hashes for one in slots))
 
 
 async def _together(asks: Sequence[Callable[[], Awaitable[R]]]) -> list[R]:

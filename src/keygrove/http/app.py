@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 import msgspec
 
+from keygrove.cluster.prover import Prover
 from keygrove.cluster.router import Router, Whereis, shard_name
+from keygrove.cluster.signing import Signing
 from keygrove.http.admin import Admin
 from keygrove.http.asgi import HTML, TEXT, App, Request, Resource, Response, Shared
 from keygrove.http.facts import NodeFacts
 from keygrove.http.hkp import Hkp
 from keygrove.http.insight import Insight
 from keygrove.http.listener import MakeApp
+from keygrove.http.proof import Proofs
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.messages import INGEST, IngestApi
@@ -71,7 +74,9 @@ def _not_ready(why: str) -> Response:
 _RETRY = ("retry-after", "2")
 
 
-def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared, insight: Insight) -> MakeApp:
+def hkp_app(
+    settings: Settings, facts: NodeFacts, shared: Shared, insight: Insight, signing: Signing
+) -> MakeApp:
     """What clients reach."""
     pages = Pages(facts.version)
 
@@ -87,12 +92,15 @@ def hkp_app(settings: Settings, facts: NodeFacts, shared: Shared, insight: Insig
         catalogue = Catalogue(router, settings.http)
         ingest = whereis(INGEST, IngestApi)
         hkp = Hkp(catalogue, ingest, statistics, pages, shared)
+        proofs = Proofs(Prover(router, signing, shared.clock))
         resources = {
             "/": Resource(get=home),
             "/robots.txt": Resource(get=robots),
             "/pks/lookup": Resource(get=hkp.lookup),
             "/pks/add": Resource(post=hkp.add, accepts=FORMS),
             "/pks/stats": Resource(get=statistics.page),
+            "/pks/proof": Resource(get=proofs.prove),
+            "/pks/proof/head": Resource(get=proofs.head),
             **_admin(router, settings, shared),
             **_probes(router, facts, insight),
         }
@@ -151,7 +159,9 @@ def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
             waiting_merges=status.waiting_merges,
             cache_bytes=status.cache_bytes,
             cache_hits=status.cache_hits,
+            cache_negative_hits=status.cache_negative_hits,
             cache_misses=status.cache_misses,
+            cache_evictions=status.cache_evictions,
             **msgspec.structs.asdict(status.savings),
         )
         for number, status in enumerate(statuses)

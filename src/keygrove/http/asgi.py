@@ -204,6 +204,12 @@ class Shared(msgspec.Struct, frozen=True):
     """Random octets that nobody can guess, so many."""
 
 
+def names_state(condition: str | None, etag: str) -> bool:
+    """Whether an If-None-Match header names this state (RFC 9110, section 13.1.2)."""
+    named = [one.strip().removeprefix("W/") for one in (condition or "").split(",")]
+    return etag in named or named == ["*"]
+
+
 class App:
     """An ASGI application: resources by path."""
 

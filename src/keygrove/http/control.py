@@ -8,12 +8,15 @@ from typing import Generic, TypeVar
 import msgspec
 
 from keygrove.cluster.router import Router, Whereis, shard_name
+from keygrove.cluster.signing import Signing
+from keygrove.errors import KeygroveError
 from keygrove.http.administrators import keys_not_held
 from keygrove.http.asgi import JSON, App, Request, Resource, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.http.orders import LocalAdmin
+from keygrove.http.snapshots import snapshot_resources
 from keygrove.ingest.messages import INGEST, IngestApi, Load
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardApi, ShardStatus
@@ -53,6 +56,8 @@ class Status(msgspec.Struct, Generic[T], frozen=True):
     """Of the tree of all certificates, in hexadecimal; None while the store is being brought up."""
     admin_keys_not_held: tuple[str, ...] = ()
     """Of `admin.keys`; none while the store is being brought up."""
+    verifier_key: str | None = None
+    """By which others check proofs; None while a full disk keeps it from being made."""
 
 
 def _json(value: object) -> Response:
@@ -66,25 +71,46 @@ def _certificates(body: bytes) -> tuple[bytes, ...]:
         raise HttpError(400, f"no list of certificates in MessagePack: {error}") from error
 
 
-async def _root(router: Router) -> str | None:
-    try:
-        return (await router.holding()).root.hex()
-    except ActorError:
-        return None
+class _Shown:
+    """What `keygrove status` shows, gathered."""
+
+    def __init__(self, about: About, router: Router, settings: Settings, signing: Signing) -> None:
+        self._about = about
+        self._router = router
+        self._settings = settings
+        self._signing = signing
+
+    async def with_tree(self, tree: T) -> Response:
+        """The answer."""
+        shards = tuple(await self._router.each_status())
+        root, missing, key = await self._root(), await self._not_held(), await self._key()
+        return _json(Status(self._about, shards, tree, root, missing, key))
+
+    async def _root(self) -> str | None:
+        try:
+            return (await self._router.holding()).root.hex()
+        except ActorError:
+            return None
+
+    async def _not_held(self) -> tuple[str, ...]:
+        try:
+            return await keys_not_held(self._router, self._settings.admin)
+        except ActorError:
+            return ()
+
+    async def _key(self) -> str | None:
+        try:
+            return str((await self._signing.key()).verifier)
+        except KeygroveError:
+            return None
 
 
-async def _not_held(router: Router, settings: Settings) -> tuple[str, ...]:
-    try:
-        return await keys_not_held(router, settings.admin)
-    except ActorError:
-        return ()
-
-
-def control_app(
+def control_app(  # noqa: PLR0913 - what it shows is of as many parts
     about: About,
     insight: Insight,
     settings: Settings,
     shared: Shared,
+    signing: Signing,
     *,
     may_crash: bool,
 ) -> MakeApp:
@@ -99,17 +125,14 @@ def control_app(
     def make(whereis: Whereis) -> App:
         router = Router(whereis, number)
         ingest = whereis(INGEST, IngestApi)
+        shown = _Shown(about, router, settings, signing)
         local = LocalAdmin(router, shared.observer, shared.token)
 
         async def show(_: Request) -> Response:
-            shards = tuple(await router.each_status())
-            root, missing = await _root(router), await _not_held(router, settings)
-            return _json(Status(about, shards, insight.outline(), root, missing))
+            return await shown.with_tree(insight.outline())
 
         async def tree(_: Request) -> Response:
-            shards = tuple(await router.each_status())
-            root, missing = await _root(router), await _not_held(router, settings)
-            return _json(Status(about, shards, await insight.tree(), root, missing))
+            return await shown.with_tree(await insight.tree())
 
         async def load(request: Request) -> Response:
             certificates = _certificates(await request.body(LOAD_BYTES_MAX))
@@ -128,6 +151,7 @@ def control_app(
             "/tree": Resource(get=tree),
             "/load": Resource(post=load),
             "/admin": Resource(post=local.administer),
+            **snapshot_resources(router.snapshots),
         }
         if may_crash:
             resources["/debug/crash"] = Resource(post=crash)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from keygrove.http.asgi import HTML, JSON, TEXT, Request, Response, Shared
+from keygrove.http.asgi import HTML, JSON, TEXT, Request, Response, Shared, names_state
 from keygrove.http.errors import BUG, BUSY, NO_SPACE, Failure, HttpError
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
@@ -170,16 +170,10 @@ def _one(request: Request, answer: Answer) -> Response:
         raise HttpError(404, ONLY_NEW)
     etag = f'"{answer.digest.hex()}"'
     caching = (("etag", etag), ("cache-control", f"public, max-age={MAX_AGE_S}"))
-    if _names(request.header("if-none-match"), etag):
+    if names_state(request.header("if-none-match"), etag):
         return Response(304, b"", ARMORED, caching)
     headers = (_disposition(answer.fingerprint.hex(), "asc"), _results(1), *caching)
     return Response(200, answer.body, ARMORED, headers)
-
-
-def _names(condition: str | None, etag: str) -> bool:
-    """Whether an If-None-Match header names this state (RFC 9110, section 13.1.2)."""
-    named = [one.strip().removeprefix("W/") for one in (condition or "").split(",")]
-    return etag in named or named == ["*"]
 
 
 def _entry(fate: Fate) -> AddEntry:

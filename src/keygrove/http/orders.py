@@ -25,7 +25,7 @@ from keygrove_protocols.hkp.admin import (
     AdminAction,
 )
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 PRIMARIES_TOLD = 10
 """Anybody may take anybody's key for a subkey that only encrypts."""
@@ -83,7 +83,7 @@ class Job(msgspec.Struct, frozen=True):
     nonce: bytes
     by: Fingerprint | None = None
     puts: Mapping[Fingerprint, Put] = {}
-    user_ids: frozenset[UserIdHash] = frozenset()
+    user_ids: frozenset[PartHash] = frozenset()
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -148,7 +148,7 @@ class LocalAdmin:
             raise HttpError(400, f"no request: {error}") from error
         names = tuple(Fingerprint(bytes.fromhex(one)) for one in wanted.fingerprints)
         nonce = self._token(NONCE_OCTETS)
-        user_ids = frozenset(UserIdHash(bytes.fromhex(one)) for one in wanted.user_ids)
+        user_ids = frozenset(PartHash(bytes.fromhex(one)) for one in wanted.user_ids)
         action = AdminAction(wanted.action)
         if (action in OF_USER_IDS) != bool(user_ids):
             raise HttpError(400, "user_ids go with redact-uid and unredact-uid, and only there")

@@ -7,11 +7,11 @@ import msgspec
 
 from keygrove.storage.candidate import Candidate, without
 from keygrove.storage.state import findings_of, pack, put_of, stored
-from keygrove.storage.write import Cause, Put
+from keygrove.storage.write import Denial, Put
 from keygrove_protocols.openpgp.findings import Fact, Findings, unite
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.policy import Policy
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 from keygrove_protocols.openpgp.rules import keep, own_revocations
 
 
@@ -57,6 +57,13 @@ class Absorbed(msgspec.Struct, frozen=True):
     digest: Digest
     """Of what is held now; empty if that is nothing."""
     put: Put | None = None
+    denial: Denial | None = None
+    """What takes the place of a denial, with what is held beside it from now on."""
+
+    @property
+    def write(self) -> Put | Denial | None:
+        """What has to be written, whichever it is."""
+        return self.put or self.denial
 
 
 def absorb(
@@ -64,13 +71,13 @@ def absorb(
     incoming: Sequence[Candidate],
     policy: Policy,
     now: int,
-    redacted: Set[UserIdHash] = frozenset(),
+    redacted: Set[PartHash] = frozenset(),
 ) -> Absorbed:
-    """Merge certificates of one fingerprint into what is held, all in one go.
+    """Merge certificates of one fingerprint and one cause into what is held, all in one go.
 
     What each brings that is new is compared with what was held before all of them, so two
     that bring the same are both `CHANGED`; where nothing was held, the first one is `ADDED`.
-    User IDs that are `redacted` are not there; what is held has none of them.
+    Parts that are `redacted` are not there; what is held has none of them.
     """
     if redacted:
         incoming = [without(one, redacted, policy) for one in incoming]
@@ -117,7 +124,7 @@ def _grow(held: Held, incoming: Sequence[Candidate], policy: Policy, now: int) -
         kept,
         united,
         whole,
-        cause=Cause.UPLOAD if any(one.cause is Cause.UPLOAD for one in incoming) else Cause.LOAD,
+        cause=incoming[0].cause,
         at=now,
         source=incoming[0].put.source if is_alone and incoming[0].put else b"",
     )

@@ -22,9 +22,14 @@ def slot(fingerprint: bytes) -> int:
     return int.from_bytes(tree_key(fingerprint)[:2]) >> 4
 
 
+def packets_hash(packets: bytes) -> bytes:
+    """The 32 octets that name these packets."""
+    return blake3(b"\x02" + packets).digest()
+
+
 def content_hash(packets: bytes, aside: bytes = b"") -> bytes:
     """The 32 octets that name these packets, with what is set aside, named by its own hash."""
-    value = blake3(b"\x02" + packets).digest()
+    value = packets_hash(packets)
     return blake3(b"\x08" + value + aside).digest() if aside else value
 
 

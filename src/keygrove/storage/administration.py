@@ -3,10 +3,12 @@
 import msgspec
 
 from keygrove.storage.audit import Action, Effect, Record
+from keygrove.storage.denying import revocation_in
 from keygrove.storage.messages import Allow, Deny, Replace
 from keygrove.storage.version import Whole
-from keygrove.storage.write import Cause, Denial, Lift, Redaction, Write
+from keygrove.storage.write import Cause, Denial, Lift, Put, Redaction, Write
 from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.policy import Policy
 
 
 class Ruling(msgspec.Struct, frozen=True):
@@ -18,7 +20,11 @@ class Ruling(msgspec.Struct, frozen=True):
 
 
 def rule(
-    message: Deny | Allow | Replace, held: Whole | None, denial: Denial | None, now: int
+    message: Deny | Allow | Replace,
+    held: Whole | None,
+    denial: Denial | None,
+    policy: Policy,
+    now: int,
 ) -> Ruling:
     """What becomes of a request for a certificate that is held, or denied, or neither."""
     name, order = message.fingerprint, message.order
@@ -31,13 +37,14 @@ def rule(
                 effect = Effect.DENIED_BEFORE
             else:
                 effect = Effect.AHEAD if held is None else Effect.DONE
-                write = Denial(name, order.reason, now, _digests(held))
+                left = None if held is None else _left(held, policy, now)
+                write = Denial(name, order.reason, now, _digests(held), left)
         case Allow():
             action = Action.ALLOW
             if denial is None:
                 effect = Effect.NOT_DENIED
             else:
-                write = Lift(name, now)
+                write = Lift(name, now, None if held is None else _left(held, policy, now))
         case Replace(_, put):
             action = Action.REPLACE
             if denial is None:
@@ -45,6 +52,11 @@ def rule(
             else:
                 effect = Effect.DENIED
     return Ruling(Record(order.by, action, effect, name, order.reason, now, order.nonce), write)
+
+
+def _left(held: Whole, policy: Policy, now: int) -> Put | None:
+    """What its key says against itself for good."""
+    return revocation_in(held.packets, held.aside, policy, now)
 
 
 def _digests(held: Whole | None) -> tuple[Digest, ...]:

@@ -11,7 +11,7 @@ from keygrove_protocols.openpgp.certificate import Certificate, key
 from keygrove_protocols.openpgp.findings import Findings
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
-from keygrove_protocols.openpgp.redaction import UserIdHash, without_user_ids
+from keygrove_protocols.openpgp.redaction import PartHash, without_parts
 from keygrove_protocols.openpgp.rules import keep, own_revocations
 from keygrove_protocols.openpgp.verification import verify
 
@@ -34,6 +34,8 @@ class Candidate(msgspec.Struct, frozen=True, tag=True):
     """How many packets went for each reason."""
     pruned: dict[str, int] = {}
     """How many each rule of the policy took."""
+    origin: str = ""
+    """Which of those that bring certificates for this cause: a partner, a load."""
     at: int = 0
     """Which certificate of its submission it is, from 0."""
 
@@ -86,13 +88,13 @@ def candidate(
     )
 
 
-def without(one: Candidate, redacted: Set[UserIdHash], policy: Policy) -> Candidate:
+def without(one: Candidate, redacted: Set[PartHash], policy: Policy) -> Candidate:
     """The same without these user IDs.
 
     It has no source: the same input brings about something else when they are wanted again.
     """
     findings = one.findings()
-    left = without_user_ids(findings, redacted)
+    left = without_parts(findings, redacted)
     return one if left is findings else _kept_of(one, left, policy, b"")
 
 

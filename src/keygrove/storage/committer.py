@@ -5,16 +5,20 @@ there for it, and what comes after it meets what it did.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from functools import partial
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from keygrove.errors import DiskFullError
 from keygrove.points import crash_point, sometimes
 from keygrove.ports import Clock, Compute
-from keygrove.storage.absorb import CHANGING, Absorbed, Held, Outcome, absorb
+from keygrove.storage.absorb import CHANGING, Absorbed, Held, absorb
 from keygrove.storage.audit import Record
+from keygrove.storage.candidate import Candidate
+from keygrove.storage.denying import deny
+from keygrove.storage.mark import Mark
 from keygrove.storage.messages import (
     Administer,
     Administered,
@@ -25,12 +29,21 @@ from keygrove.storage.messages import (
     Replayed,
 )
 from keygrove.storage.redacting import Standing, rule_all
+from keygrove.storage.snapshot_messages import Marking
+from keygrove.storage.snapshots import mark
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.turn import SLICE_BYTES, Turn
-from keygrove.storage.write import Redaction, Write
+from keygrove.storage.write import Cause, Denial, Redaction, Write
 from keygrove_actors import ReplyTo
-from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import Policy
+from keygrove_protocols.openpgp.redaction import PartHash
+
+T = TypeVar("T")
+
+READ_SLICE: Final = 128
+"""Certificates that are read at once for a commit: a look-up of a client's waits for no more of
+them, a few milliseconds, and not for a thousand."""
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -43,6 +56,27 @@ class Means(msgspec.Struct, frozen=True):
     policy: Policy
 
 
+Bringer: TypeAlias = tuple[Cause, str]
+"""The cause and origin of a candidate."""
+
+
+class Meeting(msgspec.Struct, frozen=True):
+    """What came in for a certificate, all by one bringer, and how that stands."""
+
+    incoming: Sequence[Candidate]
+    held: Held | None
+    denial: Denial | None
+    redacted: Set[PartHash]
+
+    @property
+    def cost(self) -> int:
+        """Octets that have to be read."""
+        is_new = self.held is None and self.denial is None and not self.redacted
+        if is_new and len(self.incoming) == 1:
+            return 0
+        return sum(one.size for one in self.incoming) + (self.held.size if self.held else 0)
+
+
 class MergeRequest(msgspec.Struct, frozen=True):
     """A merge and whom to tell."""
 
@@ -50,11 +84,44 @@ class MergeRequest(msgspec.Struct, frozen=True):
     reply_to: ReplyTo[Merged | NoSpace | Failed]
 
 
+class Keep(Protocol):
+    """Commits, and has everybody forget what was cached of what changed."""
+
+    async def __call__(
+        self,
+        writes: Sequence[Write] = (),
+        records: Sequence[Record] = (),
+        redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
+    ) -> int:
+        """See `store.CertificateStore.commit`."""
+        ...
+
+
+class Interlude(msgspec.Struct, frozen=True):
+    """Work that looks at the store and commits, with no other commit in between."""
+
+    work: Callable[[Keep], Awaitable[None]]
+    done: Callable[[DiskFullError | None], None]
+    """Told when it is: None, or what there was no room for."""
+
+
 class AdminRequest(msgspec.Struct, frozen=True):
     """What an administrator asks for, and whom to tell."""
 
     message: Administer
     reply_to: ReplyTo[Administered | Replayed | NoSpace | Failed]
+
+
+class MarkRequest(msgspec.Struct, frozen=True):
+    """What is asked of snapshots, and whom to tell."""
+
+    message: Marking
+    reply_to: ReplyTo[Any]
+
+
+ChangeRequest: TypeAlias = MergeRequest | AdminRequest | MarkRequest | Interlude
+"""Whatever waits for a commit."""
 
 
 class Committer:
@@ -65,7 +132,7 @@ class Committer:
         means: Means,
         *,
         on_fault: Callable[[str, Exception], None],
-        on_change: Callable[[Fingerprint], None],
+        on_change: Callable[[Write], None],
     ) -> None:
         self._means = means
         self._on_fault = on_fault
@@ -74,21 +141,47 @@ class Committer:
         self.committed = 0
         """Certificates in those commits."""
 
-    async def commit(
-        self, store: CertificateStore, requests: Sequence[MergeRequest | AdminRequest]
-    ) -> None:
+    async def commit(self, store: CertificateStore, requests: Sequence[ChangeRequest]) -> None:
         """Do all that is wanted, in order; everybody is answered, whatever becomes of it."""
         merges: list[MergeRequest] = []
+        brought: dict[Fingerprint, Bringer] = {}
         for request in requests:
             if isinstance(request, MergeRequest):
-                merges.append(request)
-                continue
+                one = request.message.candidate
+                bringer = one.cause, one.origin
+                # What two brought is committed in turn, so that one's part can be taken back.
+                if brought.setdefault(one.fingerprint, bringer) == bringer:
+                    merges.append(request)
+                    continue
             if merges:
                 await self._merge(store, merges)
-                merges = []
-            await self._administer(store, request)
+            merges, brought = [], {}
+            if isinstance(request, MergeRequest):
+                merges.append(request)
+                brought[one.fingerprint] = bringer
+            else:
+                await self._alone(store, request)
         if merges:
             await self._merge(store, merges)
+
+    async def _alone(
+        self, store: CertificateStore, request: AdminRequest | MarkRequest | Interlude
+    ) -> None:
+        match request:
+            case AdminRequest():
+                await self._administer(store, request)
+            case MarkRequest(message, reply_to):
+                reply_to.send(await mark(store, message, self._means.clock.now()))
+            case Interlude():
+                await self._interlude(store, request)
+
+    async def _interlude(self, store: CertificateStore, request: Interlude) -> None:
+        try:
+            await request.work(partial(self._keep, store))
+        except DiskFullError as error:
+            request.done(error)
+        else:
+            request.done(None)
 
     async def _administer(self, store: CertificateStore, request: AdminRequest) -> None:
         """One at a time, because they are few."""
@@ -126,25 +219,28 @@ class Committer:
             sometimes("shard.batched")
         if len(by_name) < len(merges):
             sometimes("shard.combined")
-        await _turn_away(store, by_name)
-        held = await _held(store, set(by_name))
-        redacted = dict(zip(by_name, await store.redactions_of(list(by_name)), strict=True))
+        names = sorted(by_name)
+        held = await _held(store, names)
+        denials = dict(zip(names, await _in_slices(store.denials_of, names), strict=True))
+        redacted = dict(zip(names, await _in_slices(store.redactions_of, names), strict=True))
         now, turn = self._means.clock.now(), Turn()
         absorbed: dict[Fingerprint, Absorbed] = {}
         for name, some in by_name.items():
-            incoming = [one.message.candidate for one in some]
-            there, gone = held.get(name), redacted[name]
-            work = partial(absorb, there, incoming, self._means.policy, now, gone)
-            is_new = there is None and len(incoming) == 1 and not gone
-            size = sum(one.size for one in incoming) + (there.size if there else 0)
-            result = await self._absorb(work, 0 if is_new else size, turn)
+            meeting = Meeting(
+                [one.message.candidate for one in some],
+                held.get(name),
+                denials[name],
+                redacted[name].parts,
+            )
+            work = partial(_met, meeting, self._means.policy, now)
+            result = await self._absorb(work, meeting.cost, turn)
             if result is None:
                 _answer(some, [Failed()] * len(some))
             else:
                 absorbed[name] = result
-        puts = [result.put for result in absorbed.values() if result.put is not None]
+        writes = [result.write for result in absorbed.values() if result.write is not None]
         try:
-            change, is_kept = await self._keep(store, puts), True
+            change, is_kept = await self._keep(store, writes), True
         except DiskFullError:
             sometimes("shard.full")
             change, is_kept = store.counts().change, False
@@ -168,39 +264,49 @@ class Committer:
     async def _keep(
         self,
         store: CertificateStore,
-        writes: Sequence[Write],
+        writes: Sequence[Write] = (),
         records: Sequence[Record] = (),
         redactions: Sequence[Redaction] = (),
+        marks: Sequence[Mark] = (),
     ) -> int:
         """Commit; then, before anybody learns of it, forget what was cached."""
-        if not writes and not records:
+        if not writes and not records and not redactions and not marks:
             return store.counts().change
         crash_point("shard.commit.before")
-        change = await store.commit(writes, records, redactions)
+        change = await store.commit(writes, records, redactions, marks)
         crash_point("shard.commit.after")
         for write in writes:
-            self._on_change(write.fingerprint)
+            self._on_change(write)
         self.commits += 1
         self.committed += len(writes)
         return change
 
 
-async def _turn_away(
-    store: CertificateStore, by_name: dict[Fingerprint, list[MergeRequest]]
-) -> None:
-    """Answer for those that are denied, and take them out."""
-    names = sorted(by_name)
-    for name, denial in zip(names, await store.denials_of(names), strict=True):
-        if denial is not None:
-            sometimes("shard.denied")
-            change = store.counts().change
-            for request in by_name.pop(name):
-                merged = Merged(Outcome.DENIED, Digest(b""), change)
-                request.reply_to.send(merged)
+def _met(meeting: Meeting, policy: Policy, now: int) -> Absorbed:
+    """What becomes of it."""
+    incoming, held = meeting.incoming, meeting.held
+    if meeting.denial is not None:
+        sometimes("shard.denied")
+        return deny(meeting.denial, held, incoming, policy, now)
+    absorbed = absorb(held, incoming, policy, now, meeting.redacted)
+    if absorbed.put is None:
+        return absorbed
+    put = msgspec.structs.replace(absorbed.put, origin=incoming[0].origin)
+    return msgspec.structs.replace(absorbed, put=put)
 
 
-async def _held(store: CertificateStore, names: set[Fingerprint]) -> dict[Fingerprint, Held]:
-    versions = await store.get_whole(sorted(names))
+async def _in_slices(
+    read: Callable[[Sequence[Fingerprint]], Awaitable[list[T]]], names: Sequence[Fingerprint]
+) -> list[T]:
+    """What the store says of these names, asked so that others' reads find gaps to slip into."""
+    found: list[T] = []
+    for start in range(0, len(names), READ_SLICE):
+        found += await read(names[start : start + READ_SLICE])
+    return found
+
+
+async def _held(store: CertificateStore, names: Sequence[Fingerprint]) -> dict[Fingerprint, Held]:
+    versions = await _in_slices(store.get_whole, names)
     return {
         version.fingerprint: Held(version.digest, version.packets, version.aside)
         for version in versions

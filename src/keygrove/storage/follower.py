@@ -22,7 +22,7 @@ from keygrove.storage.rows import Op, Place, Row, check, denial_in
 from keygrove.storage.store import Digests
 from keygrove.storage.tally import Standing, Tally
 from keygrove.storage.wal import Wal
-from keygrove.storage.write import Denial, Lift, Put, Write
+from keygrove.storage.write import Write, held_by
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 FLUSH_AFTER_S = 1.0
@@ -30,7 +30,7 @@ FLUSH_ENTRIES = 8_192
 OVERLAY_ENTRIES_MAX = 32_768
 """Then commits wait for the index: memory stays bounded, and a replay short."""
 SLICE = 256
-"""Entries to a transaction: the writer's thread lets others run in between."""
+"""Entries at once, where the event loop is held up by them, or a reader's thread."""
 RETRY_S = 5.0
 """Pause after the disk was full."""
 
@@ -57,7 +57,7 @@ class Follower:
     def add(self, rows: Sequence[tuple[Row, Place | None]], writes: Sequence[Write]) -> None:
         """Take in a commit: its rows, each with what it replaced, and what they were made from."""
         for (row, old), write in zip(rows, writes, strict=True):
-            held = _held_by(write)
+            held = held_by(write)
             found = None if held is None else Derived(held.terms, held.words)
             self._enter(_entry(row, found), row, old)
         self._dirty.set()
@@ -140,6 +140,7 @@ class Follower:
         """
         await self.flush()
         assert self._indexer is not None
+        await self._indexer.run(index.settle)
         await self._indexer.run(heap.empty_log)
 
     async def _flush(self) -> None:
@@ -151,10 +152,10 @@ class Follower:
             self._dirty = anyio.Event()
         if self._crowded.is_set():
             self._crowded = anyio.Event()
-        entries, newest = self.overlay.entries(), self.newest
+        entries, newest = self.overlay.by_age(), self.newest
         change, self._pending = self._pending, Tally()
         try:
-            step = at_once("index.flush", SLICE)
+            step = at_once("index.flush", OVERLAY_ENTRIES_MAX)
             for start in range(0, len(entries), step):
                 part = entries[start : start + step]
                 await self._indexer.run(partial(index.write, entries=part))
@@ -179,16 +180,6 @@ class Follower:
         self.overlay.add(entry)
         for tally in (self.tally, self._pending):
             _count(tally, row, old)
-
-
-def _held_by(write: Write) -> Put | None:
-    match write:
-        case Put():
-            return write
-        case Denial():
-            return write.held
-        case Lift():
-            return None
 
 
 def _count(tally: Tally, row: Row, old: Place | None) -> None:

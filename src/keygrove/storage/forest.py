@@ -11,6 +11,7 @@ from keygrove.storage.merkle import EMPTY, SLOT_DEPTH, Hash
 
 SLOTS_OCTETS: Final = 4096 * 32
 _ROW_OCTETS: Final = 16 * 32
+_NO_ROW: Final = EMPTY * 16
 
 
 def united(slots: Iterable[bytes]) -> bytes:
@@ -30,7 +31,7 @@ class Forest:
             below = self._levels[-1]
             rows = (below[at : at + _ROW_OCTETS] for at in range(0, len(below), _ROW_OCTETS))
             self._levels.append(
-                b"".join(hash_(b"\x01" + row) if any(row) else EMPTY for row in rows)
+                b"".join(hash_(b"\x01" + row) if row != _NO_ROW else EMPTY for row in rows)
             )
         self.root = self._levels.pop()
 
@@ -43,7 +44,7 @@ class Forest:
         for depth, level in enumerate(reversed(self._levels)):
             at = slot >> 4 * (SLOT_DEPTH - depth)
             row = level[at * _ROW_OCTETS : (at + 1) * _ROW_OCTETS]
-            if not any(row):
+            if row == _NO_ROW:
                 break
             rows.append(row)
         return tuple(rows)

@@ -11,8 +11,10 @@
                                after it, the number of certificates, when, in seconds UTC, and its
                                last row of obj
     snapshot(name, n, root, at)     see mark.Snapshot
+    rollback(name, v)               see rollback.Rollback, in MessagePack
     audit (seq, n, who, action, effect, fp, reason, at, nonce)   see audit.Record
-    redact(seq, n, fp, at, ids)     see write.Redaction: the newest row of a fingerprint counts
+    redact(seq, n, fp, origin, at, ids)   see write.Redaction: of those with one fingerprint and
+                               origin the newest row counts
 
 `seq` numbers rows, `n` numbers commits; `op` is rows.Op; `k` is the tree key, `fp` the
 fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names the input that
@@ -71,12 +73,13 @@ _SCHEMA = (
     " at INTEGER NOT NULL, seq INTEGER NOT NULL)",
     "CREATE TABLE snapshot (name TEXT PRIMARY KEY, n INTEGER NOT NULL, root BLOB NOT NULL,"
     " at INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE rollback (name TEXT PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID",
     # A second row for the same request is refused by the file itself.
     "CREATE TABLE audit (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, who BLOB,"
     " action INTEGER NOT NULL, effect INTEGER NOT NULL, fp BLOB NOT NULL, reason TEXT NOT NULL,"
     " at INTEGER NOT NULL, nonce BLOB NOT NULL, UNIQUE (fp, nonce))",
     "CREATE TABLE redact (seq INTEGER PRIMARY KEY, n INTEGER NOT NULL, fp BLOB NOT NULL,"
-    " at INTEGER NOT NULL, ids BLOB NOT NULL)",
+    " origin TEXT NOT NULL, at INTEGER NOT NULL, ids BLOB NOT NULL)",
     "CREATE INDEX redact_fp ON redact (fp)",
 )
 
@@ -223,12 +226,17 @@ def append(db: SqlSession, commit: Commit) -> int:
         The octets that its certificates take.
 
     Raises:
-        FencedError: another opened the heap to write it since; nothing was written.
+        FencedError: another wrote the heap since it was read; nothing was written.
         HistoryError: as `ledger.mark`; nothing was written.
     """
     n, root, size = msgspec.structs.astuple(commit.head)
     rows = [_stored(row, commit.dictionary) for row in commit.rows]
     begin(db, commit.epoch.found)
+    # One that was opened before the other's last commit, and has not written yet, would find
+    # its epoch in order, and lay its rows over those.
+    if db.execute("SELECT coalesce(max(n), 0) FROM head").fetchone() != (n - 1,):
+        db.execute("ROLLBACK")
+        raise FencedError
     if commit.epoch.own != commit.epoch.found:
         db.execute("UPDATE meta SET v = ? WHERE k = 'epoch'", (commit.epoch.own,))
     db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?)", (n, root, size, commit.at, commit.seq))
@@ -244,8 +252,8 @@ def append(db: SqlSession, commit: Commit) -> int:
         ],
     )
     db.executemany(
-        "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?)",
-        [(n, r.fingerprint, r.at, b"".join(sorted(r.user_ids))) for r in commit.redactions],
+        "INSERT INTO redact VALUES (NULL, ?, ?, ?, ?, ?)",
+        [(n, r.fingerprint, r.origin, r.at, b"".join(sorted(r.parts))) for r in commit.redactions],
     )
     for mark in commit.marks:
         ledger.mark(db, mark, n)

@@ -6,9 +6,11 @@ from typing import Protocol
 import msgspec
 
 from keygrove.storage.cursor import Cursor
-from keygrove.storage.mark import Logged, Snapshot
+from keygrove.storage.logged import Logged
+from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Tree
-from keygrove.storage.version import Head, Version
+from keygrove.storage.rollback import Rollback
+from keygrove.storage.version import Head, Version, Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 
@@ -44,6 +46,16 @@ class History(Protocol):
         """
         ...
 
+    async def past(
+        self, fingerprints: Sequence[Fingerprint], limit: int
+    ) -> list[tuple[Logged, ...]]:
+        """The last changes of each certificate, newest first, at most `limit` of each."""
+        ...
+
+    async def read(self, entry: Logged) -> Whole | None:
+        """All that was held of a certificate after that change of it; None if nothing was."""
+        ...
+
     async def head(self, change: int) -> Head:
         """How it stood after that change, in short.
 
@@ -64,10 +76,22 @@ class History(Protocol):
         """
         ...
 
+    async def are_denied(self, fingerprints: Sequence[Fingerprint], change: int) -> list[bool]:
+        """Whether each of them was denied after that change, in the order asked.
+
+        Raises:
+            HistoryError: how it stood after that change is not kept.
+        """
+        ...
+
     async def named(self, keys: Sequence[bytes]) -> list[Fingerprint | None]:
         """The fingerprints of these tree keys, if they ever were held or denied."""
         ...
 
     async def snapshots(self) -> list[Snapshot]:
+        """All of them, by name."""
+        ...
+
+    async def rollbacks(self) -> list[Rollback]:
         """All of them, by name."""
         ...

@@ -1,6 +1,7 @@
 """`index.db`: derived from the heap, disposable, rebuilt when it is missing or foreign.
 
-    done(seq)                      every heap row up to here is reflected
+    done(seq, is_settled)          every heap row up to here is reflected; and since an orderly end,
+                                   nothing was written here
     origin(heap, format)           the heap it was derived from, and by which rules
     key (k, h, seq, fp, md5, sks, source)   current versions in tree-key order; k is the tree key,
                                             h the hash of what is stored
@@ -34,12 +35,12 @@ from keygrove.storage.term import Term
 from keygrove.storage.values import Form, plain
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-FORMAT = 4
+FORMAT = 5
 """To be raised with every change of this layout, or of what terms and words mean."""
 
 _SCHEMA = (
     "CREATE TABLE origin (heap BLOB NOT NULL, format INTEGER NOT NULL)",
-    "CREATE TABLE done (seq INTEGER NOT NULL)",
+    "CREATE TABLE done (seq INTEGER NOT NULL, is_settled INTEGER NOT NULL)",
     "CREATE TABLE key (k BLOB PRIMARY KEY, h BLOB NOT NULL, seq INTEGER NOT NULL,"
     " fp BLOB NOT NULL, md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE deny (k BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
@@ -49,9 +50,16 @@ _SCHEMA = (
     "(t, content='', detail=none, columnsize=0, tokenize=\"ascii tokenchars '-'\")",
     "CREATE TABLE stat (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE hour (start INTEGER PRIMARY KEY, inserted INTEGER, updated INTEGER)",
-    "INSERT INTO done VALUES (0)",
+    "INSERT INTO done VALUES (0, 0)",
     "INSERT INTO stat VALUES ('certificates', 0), ('packet_bytes', 0), ('denials', 0)",
 )
+
+_STAGES = (
+    "CREATE TEMP TABLE IF NOT EXISTS asked (k BLOB PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TEMP TABLE IF NOT EXISTS new_key (k, h, seq, fp, md5, sks, source)",
+    "CREATE TEMP TABLE IF NOT EXISTS new_term (kind, id, fp)",
+)
+"""In memory, and of the index's writer: what a transaction gathers before it is sorted in."""
 
 
 def create(db: SqlSession, heap_uuid: bytes) -> None:
@@ -91,10 +99,20 @@ def origin(db: SqlSession, schema: str) -> Origin:
 
 
 def is_usable(db: SqlSession, tip: Tip) -> bool:
-    """Does it belong to the heap, and is it whole? If not, making it anew costs only time."""
-    return origin(db, "main").fits(tip) and db.execute("PRAGMA main.quick_check(1)").fetchone() == (
-        "ok",
-    )
+    """Does it belong to the heap, and is it whole? If not, making it anew costs only time.
+
+    Each page is looked at only where the last end was none in order: of a million certificates
+    that takes longer than all the rest of a start.
+    """
+    if not origin(db, "main").fits(tip):
+        return False
+    is_settled: int = db.execute("SELECT is_settled FROM done").fetchone()[0]
+    return bool(is_settled) or db.execute("PRAGMA main.quick_check(1)").fetchone() == ("ok",)
+
+
+def settle(db: SqlSession) -> None:
+    """Say that this is an end in order."""
+    db.execute("UPDATE done SET is_settled = 1")
 
 
 def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
@@ -114,32 +132,55 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     """Bring the index up to these entries, in a transaction. Repeating it changes nothing.
 
     The heap is attached as `side`: what to take out is derived from the version replaced.
+    Rows come to each table in the order of its own key, so that a page is written once; SQLite
+    sorts them, because it lets other threads run meanwhile.
+
+    Args:
+        entries: the oldest first: FTS5 writes a segment whenever a row's number is not the next.
     """
+    for statement in _STAGES:
+        db.execute(statement)
     db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE done SET is_settled = 0")
+    standing = [_standing(db, entries, table) for table in _PLACES]
     for entry in entries:
-        _write(db, entry)
+        held, denied, gone = (rows.get(entry.key, 0) for rows in standing)
+        if max(held, denied, gone) < entry.seq:
+            if held:
+                _clear(db, entry, held)
+            if entry.found is not None:
+                _write_found(db, entry, entry.found)
+            _list_in(db, "deny", entry, is_in=entry.denial is not None, was_in=denied > 0)
+            is_gone = entry.found is None and entry.denial is None
+            _list_in(db, "gone", entry, is_in=is_gone, was_in=gone > 0)
+    db.execute("INSERT OR REPLACE INTO key SELECT * FROM temp.new_key ORDER BY k")
+    db.execute("INSERT OR IGNORE INTO term SELECT * FROM temp.new_term ORDER BY kind, id, fp")
+    for stage in ("new_key", "new_term"):
+        db.execute(f"DELETE FROM temp.{stage}")
     db.execute("COMMIT")
 
 
-def _write(db: SqlSession, entry: Entry) -> None:
-    held, denied, gone = db.execute(_STANDS, (entry.key,)).fetchone()
-    if max(held or 0, denied or 0, gone or 0) >= entry.seq:
-        return
-    old: frozenset[Term] = frozenset() if held is None else _drop_words(db, held)
-    _write_terms(db, entry, old, entry.found.terms if entry.found else frozenset())
-    if entry.found is not None:
-        _write_found(db, entry, entry.found)
-    elif held is not None:
+_PLACES = ("key", "deny", "gone")
+"""Each certificate that there ever was stands in one of these, or in the first two."""
+
+
+def _standing(db: SqlSession, entries: Sequence[Entry], table: str) -> dict[bytes, int]:
+    """The rows that a table has of these certificates, by tree key, each by its number."""
+    db.executemany("INSERT INTO temp.asked VALUES (?)", ((entry.key,) for entry in entries))
+    # CROSS: what is asked for is looked up in the table, and not the other way about.
+    there = f"SELECT k, seq FROM temp.asked CROSS JOIN main.{table} USING (k)"
+    found: dict[bytes, int] = dict(db.execute(there).fetchall())
+    db.execute("DELETE FROM temp.asked")
+    return found
+
+
+def _clear(db: SqlSession, entry: Entry, held: int) -> None:
+    """Take out what this entry has no more of the row that it was held by."""
+    terms = _drop_words(db, held) - (entry.found.terms if entry.found else frozenset())
+    rows = _term_rows(terms, entry)
+    db.executemany("DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", rows)
+    if entry.found is None:
         db.execute("DELETE FROM key WHERE k = ?", (entry.key,))
-    _list_in(db, "deny", entry, is_in=entry.denial is not None, was_in=denied is not None)
-    is_gone = entry.found is None and entry.denial is None
-    _list_in(db, "gone", entry, is_in=is_gone, was_in=gone is not None)
-
-
-_STANDS = (
-    "SELECT (SELECT seq FROM key WHERE k = ?1), (SELECT seq FROM deny WHERE k = ?1),"
-    " (SELECT seq FROM gone WHERE k = ?1)"
-)
 
 
 def _list_in(db: SqlSession, table: str, entry: Entry, *, is_in: bool, was_in: bool) -> None:
@@ -165,25 +206,19 @@ def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
     return derived.terms | digest_terms(*digests)
 
 
-def _write_terms(db: SqlSession, entry: Entry, old: frozenset[Term], new: frozenset[Term]) -> None:
-    db.executemany(
-        "DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", _term_rows(old - new, entry)
-    )
-    db.executemany("INSERT OR IGNORE INTO term VALUES (?, ?, ?)", _term_rows(new - old, entry))
-
-
 def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
     if found.words:
         db.execute("INSERT INTO word (rowid, t) VALUES (?, ?)", (entry.seq, _line(found.words)))
+    db.executemany("INSERT INTO temp.new_term VALUES (?, ?, ?)", _term_rows(found.terms, entry))
     stored, sks = found.digests.stored, found.digests.sks
     db.execute(
-        "INSERT OR REPLACE INTO key VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO temp.new_key VALUES (?, ?, ?, ?, ?, ?, ?)",
         (entry.key, found.value, entry.seq, entry.fingerprint, stored, sks, found.source),
     )
 
 
 def _term_rows(terms: frozenset[Term], entry: Entry) -> list[tuple[int, bytes, bytes]]:
-    return sorted((term.kind.value, term.value, entry.fingerprint) for term in terms)
+    return [(term.kind.value, term.value, entry.fingerprint) for term in terms]
 
 
 def finish(db: SqlSession, done: int, change: Tally) -> None:
@@ -204,7 +239,7 @@ def finish(db: SqlSession, done: int, change: Tally) -> None:
     )
     if change.hours:
         db.execute("DELETE FROM hour WHERE start < ?", (max(change.hours) - HOURS_KEPT * HOUR_S,))
-    db.execute("UPDATE done SET seq = ?", (done,))
+    db.execute("UPDATE done SET seq = ?, is_settled = 0", (done,))
     db.execute("COMMIT")
 
 
@@ -238,9 +273,6 @@ def find(db: SqlSession, term: Term, limit: int) -> list[Fingerprint]:
         (term.kind.value, term.value, limit),
     )
     return [row[0] for row in rows.fetchall()]
-
-
-_PLACES = ("key", "deny", "gone")
 
 
 def seq(db: SqlSession, key: bytes) -> int | None:

@@ -9,18 +9,22 @@ from keygrove.errors import DamagedError, HistoryError
 from keygrove.ports import SqlSession
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
+from keygrove.storage.rollback import Rollback
+from keygrove.storage.write import Redacted
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import USER_ID_HASH_OCTETS, UserIdHash
+from keygrove_protocols.openpgp.redaction import PART_HASH_OCTETS, PartHash
 
 
-def redacted(db: SqlSession, fingerprint: Fingerprint) -> frozenset[UserIdHash]:
-    """The user IDs of a certificate that are not wanted."""
-    row = db.execute(
-        "SELECT ids FROM redact WHERE fp = ? ORDER BY seq DESC LIMIT 1", (fingerprint,)
-    ).fetchone()
-    ids: bytes = b"" if row is None else row[0]
-    starts = range(0, len(ids), USER_ID_HASH_OCTETS)
-    return frozenset(UserIdHash(ids[at : at + USER_ID_HASH_OCTETS]) for at in starts)
+def redacted(db: SqlSession, fingerprint: Fingerprint) -> Redacted:
+    """The parts of a certificate that are not wanted."""
+    rows = db.execute("SELECT origin, ids FROM redact WHERE fp = ? ORDER BY seq", (fingerprint,))
+    newest: dict[str, bytes] = dict(rows.fetchall())
+    return Redacted({origin: _split(ids) for origin, ids in newest.items() if ids})
+
+
+def _split(ids: bytes) -> frozenset[PartHash]:
+    starts = range(0, len(ids), PART_HASH_OCTETS)
+    return frozenset(PartHash(ids[at : at + PART_HASH_OCTETS]) for at in starts)
 
 
 def is_recorded(db: SqlSession, fingerprint: Fingerprint, nonce: bytes) -> bool:
@@ -69,6 +73,9 @@ def mark(db: SqlSession, one: Mark, change: int) -> None:
             )
         case Drop():
             db.execute("DELETE FROM snapshot WHERE name = ?", (one.name,))
+        case Rollback():
+            known = msgspec.msgpack.encode(one)
+            db.execute("INSERT OR REPLACE INTO rollback VALUES (?, ?)", (one.name, known))
 
 
 def snapshots(db: SqlSession) -> list[Snapshot]:
@@ -83,3 +90,16 @@ def snapshots(db: SqlSession) -> list[Snapshot]:
         return [msgspec.convert(dict(zip(names, row, strict=True)), Snapshot) for row in rows]
     except msgspec.ValidationError as error:
         raise DamagedError("heap.db is damaged: its snapshots") from error
+
+
+def rollbacks(db: SqlSession) -> list[Rollback]:
+    """All of them, by name.
+
+    Raises:
+        DamagedError: one of them is not what was written there.
+    """
+    rows = db.execute("SELECT v FROM rollback ORDER BY name").fetchall()
+    try:
+        return [msgspec.msgpack.decode(v, type=Rollback) for (v,) in rows]
+    except msgspec.DecodeError as error:
+        raise DamagedError("heap.db is damaged: its rollbacks") from error

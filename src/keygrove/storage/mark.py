@@ -1,11 +1,12 @@
-"""A shard's history: what its log tells, and what is remembered of it by name."""
+"""What is remembered of a shard's history by name."""
 
+import re
 from typing import TypeAlias
 
 import msgspec
 
-from keygrove.storage.write import Cause
-from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove.errors import SnapshotError
+from keygrove.storage.rollback import Rollback
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -31,20 +32,23 @@ class Drop(msgspec.Struct, frozen=True):
     """Seconds, UTC."""
 
 
-Mark: TypeAlias = Snapshot | Drop
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+"""Of a snapshot. It begins with a letter, as no time does."""
+NOW = "now"
+_ROOT = re.compile(r"[0-9A-Fa-f]{64}")
 
 
-class Logged(msgspec.Struct, frozen=True):
-    """An entry of the change log: one certificate that a change made another of."""
+def check_name(name: str) -> None:
+    """See whether a snapshot may have that name.
 
-    change: int
-    fingerprint: Fingerprint
-    before: bytes | None
-    """The hash of all that was held of it; None if nothing was."""
-    after: bytes | None
-    is_denied: bool
-    """Since then."""
-    cause: Cause
-    origin: str
-    at: int
-    """Seconds, UTC."""
+    Raises:
+        SnapshotError: it may not.
+    """
+    if name == NOW or NAME.fullmatch(name) is None or _ROOT.fullmatch(name) is not None:
+        raise SnapshotError(
+            f"{name[:80]!r} is no name for a snapshot: give it up to 64 letters, digits, dots, "
+            f"hyphens and underlines, a letter first, but not {NOW!r}"
+        )
+
+
+Mark: TypeAlias = Snapshot | Drop | Rollback

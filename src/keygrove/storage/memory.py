@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 
 import anyio
 import anyio.lowlevel
 import msgspec
 
+from keygrove.errors import FencedError
 from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
 from keygrove.storage.cursor import Cursor
-from keygrove.storage.mark import Logged, Mark
-from keygrove.storage.memory_history import NOTHING, MemoryHistory, Moment, State, version
-from keygrove.storage.merkle import Tree, blake3_256
+from keygrove.storage.logged import Logged
+from keygrove.storage.mark import Mark
+from keygrove.storage.memory_history import NOTHING, MemoryHistory, Moment, State, version, whole
+from keygrove.storage.merkle import Tree
 from keygrove.storage.store import (
     AuditPage,
     Counts,
@@ -26,9 +29,9 @@ from keygrove.storage.store import (
 from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Lift, Put, Redaction, Write
+from keygrove.storage.write import Denial, Lift, Put, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 
 class MemoryStore:
@@ -37,16 +40,17 @@ class MemoryStore:
     def __init__(self) -> None:
         self._states: dict[Fingerprint, State] = {}
         self._records: list[Record] = []
-        self._redactions: dict[Fingerprint, Redaction] = {}
-        self._change = 0
-        self._tree = Tree(blake3_256)
+        self._redactions: dict[Fingerprint, dict[str, frozenset[PartHash]]] = {}
         self._tally = Tally()
         self._history = MemoryHistory()
+        self._change = 0
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[Opened, None]:
-        """Open it again, as after a restart."""
-        yield Opened(self)
+        """Open it again, as after a restart: another store of what is in this one."""
+        another = copy(self)
+        another._change = self._history.newest.head.change  # noqa: SLF001 - a copy of our own
+        yield Opened(another)
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
@@ -56,7 +60,7 @@ class MemoryStore:
     async def get_whole(self, fingerprints: Sequence[Fingerprint]) -> list[Whole | None]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        return [_whole(name, self._state(name)) for name in fingerprints]
+        return [whole(name, self._state(name)) for name in fingerprints]
 
     async def sources(self, fingerprints: Sequence[Fingerprint]) -> list[bytes | None]:
         """See `store.CertificateStore`."""
@@ -84,13 +88,10 @@ class MemoryStore:
         await anyio.lowlevel.checkpoint()
         return [self._state(name).denial for name in fingerprints]
 
-    async def redactions_of(
-        self, fingerprints: Sequence[Fingerprint]
-    ) -> list[frozenset[UserIdHash]]:
+    async def redactions_of(self, fingerprints: Sequence[Fingerprint]) -> list[Redacted]:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
-        known = [self._redactions.get(name) for name in fingerprints]
-        return [frozenset() if one is None else one.user_ids for one in known]
+        return [Redacted(dict(self._redactions.get(name, {}))) for name in fingerprints]
 
     async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:
         """See `store.CertificateStore`."""
@@ -108,14 +109,21 @@ class MemoryStore:
         """See `store.CertificateStore`."""
         asked = [(record.fingerprint, record.nonce) for record in records]
         assert not any(await self.are_recorded(asked))
+        if self._history.newest.head.change != self._change:
+            raise FencedError
         self._change += 1
         self._records += records
-        self._redactions.update({one.fingerprint: one for one in redactions})
+        for one in redactions:
+            by_origin = self._redactions.setdefault(one.fingerprint, {})
+            by_origin.pop(one.origin, None)
+            if one.parts:
+                by_origin[one.origin] = one.parts
         logged = [self._write(write) for write in writes]
         changes = [(tree_key(one.fingerprint), one.after) for one in logged]
-        self._tree = self._tree.updated(changes)
+        tree = self.tree().updated(changes)
+        head = Head(self._change, tree.root, len(tree))
         at = max(one.at for part in (writes, records, redactions, marks) for one in part)
-        self._history.add(Moment(self.head(), self._tree, at, dict(self._states)), logged, marks)
+        self._history.add(Moment(head, tree, at, dict(self._states)), logged, marks)
         return self._change
 
     def _write(self, write: Write) -> Logged:
@@ -129,25 +137,16 @@ class MemoryStore:
                 denial = msgspec.structs.replace(write, held=None)
                 after = State(self._change, write.held, denial)
             case Lift():
-                after = State(self._change)
+                after = State(self._change, write.held)
         self._tally.count(before.standing, after.standing)
         self._states[write.fingerprint] = after
-        return Logged(
-            self._change,
-            write.fingerprint,
-            before.value,
-            after.value,
-            after.denial is not None,
-            write.cause,
-            write.origin,
-            write.at,
-        )
+        return after.logged(write, before)
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
         await anyio.lowlevel.checkpoint()
         names, after = _after(self._held(), cursor, limit)
-        found = [_whole(name, self._states[name]) for name in names]
+        found = [whole(name, self._states[name]) for name in names]
         return Page(tuple(one for one in found if one is not None), after)
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
@@ -179,11 +178,11 @@ class MemoryStore:
 
     def head(self) -> Head:
         """See `store.CertificateStore`."""
-        return Head(self._change, self._tree.root, len(self._tree))
+        return self._history.newest.head
 
     def tree(self) -> Tree:
         """See `store.CertificateStore`."""
-        return self._tree
+        return self._history.newest.tree
 
     @property
     def history(self) -> MemoryHistory:
@@ -210,14 +209,6 @@ class MemoryStore:
 
     def _held(self) -> dict[Fingerprint, Put]:
         return {name: one.held for name, one in self._states.items() if one.held}
-
-
-def _whole(name: Fingerprint, state: State) -> Whole | None:
-    put = state.held
-    if put is None:
-        return None
-    digests = put.digest, put.sks_digest
-    return Whole(name, digests[0], put.packets, state.change, digests[1], put.aside, put.source)
 
 
 def _after(

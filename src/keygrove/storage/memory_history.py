@@ -9,11 +9,13 @@ from keygrove.errors import HistoryError
 from keygrove.storage.address import aside_hash, content_hash, tree_key
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import LogPage
-from keygrove.storage.mark import Drop, Logged, Mark, Snapshot
+from keygrove.storage.logged import Logged
+from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.merkle import Tree, blake3_256
+from keygrove.storage.rollback import Rollback
 from keygrove.storage.tally import Standing
-from keygrove.storage.version import Head, Version
-from keygrove.storage.write import Denial, Put
+from keygrove.storage.version import Head, Version, Whole
+from keygrove.storage.write import Denial, Put, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 
@@ -32,6 +34,23 @@ class State(msgspec.Struct, frozen=True):
             return None
         aside = aside_hash(self.held.aside) if self.held.aside else b""
         return content_hash(self.held.packets, aside)
+
+    def logged(self, write: Write, before: "State") -> Logged:
+        """The entry of the change log for what `write` made of it."""
+        held = self.held
+        digests = () if held is None else (held.digest, held.sks_digest)
+        return Logged(
+            change=self.change,
+            fingerprint=write.fingerprint,
+            before=before.value,
+            after=self.value,
+            is_denied=self.denial is not None,
+            cause=write.cause,
+            origin=write.origin,
+            at=write.at,
+            digests=tuple(dict.fromkeys(digests)),
+            place=Cursor(self.change.to_bytes(8)),
+        )
 
     @property
     def standing(self) -> Standing:
@@ -58,6 +77,12 @@ class MemoryHistory:
         self._moments = [Moment(Head.empty(), Tree(blake3_256), 0, {})]
         self._log: list[Logged] = []
         self._snapshots: dict[str, Snapshot] = {}
+        self._rollbacks: dict[str, Rollback] = {}
+
+    @property
+    def newest(self) -> Moment:
+        """How it stands."""
+        return self._moments[-1]
 
     def add(self, moment: Moment, logged: Sequence[Logged], marks: Sequence[Mark]) -> None:
         """Take in a commit."""
@@ -72,6 +97,8 @@ class MemoryHistory:
                     self._snapshots[mark.name] = mark
                 case Drop():
                     self._snapshots.pop(mark.name, None)
+                case Rollback():
+                    self._rollbacks[mark.name] = mark
 
     async def get(self, fingerprints: Sequence[Fingerprint], change: int) -> list[Version | None]:
         """See `history.History`."""
@@ -86,10 +113,35 @@ class MemoryHistory:
         last = len(self._moments) - 1 if until is None else until
         await self._moment(last)
         start = int.from_bytes(cursor or b"")
-        found = [one for one in self._log if after < one.change <= last]
-        end = start + limit
-        more = Cursor(end.to_bytes(8)) if end < len(found) else None
-        return LogPage(tuple(found[start:end]), more)
+        found = [
+            (number, one)
+            for number, one in enumerate(self._log, 1)
+            if number > start and after < one.change <= last
+        ]
+        page = found[:limit]
+        more = Cursor(page[-1][0].to_bytes(8)) if len(found) > limit else None
+        return LogPage(tuple(one for _, one in page), more)
+
+    async def past(
+        self, fingerprints: Sequence[Fingerprint], limit: int
+    ) -> list[tuple[Logged, ...]]:
+        """See `history.History`."""
+        await anyio.lowlevel.checkpoint()
+        newest_first = self._log[::-1]
+        return [
+            tuple([one for one in newest_first if one.fingerprint == name][:limit])
+            for name in fingerprints
+        ]
+
+    async def read(self, entry: Logged) -> Whole | None:
+        """See `history.History`."""
+        states = (await self._moment(entry.change)).states
+        return whole(entry.fingerprint, states[entry.fingerprint])
+
+    async def rollbacks(self) -> list[Rollback]:
+        """See `history.History`."""
+        await anyio.lowlevel.checkpoint()
+        return [self._rollbacks[name] for name in sorted(self._rollbacks)]
 
     async def head(self, change: int) -> Head:
         """See `history.History`."""
@@ -105,6 +157,11 @@ class MemoryHistory:
         """See `history.History`."""
         return (await self._moment(change)).tree
 
+    async def are_denied(self, fingerprints: Sequence[Fingerprint], change: int) -> list[bool]:
+        """See `history.History`."""
+        states = (await self._moment(change)).states
+        return [states.get(name, NOTHING).denial is not None for name in fingerprints]
+
     async def named(self, keys: Sequence[bytes]) -> list[Fingerprint | None]:
         """See `history.History`."""
         await anyio.lowlevel.checkpoint()
@@ -118,7 +175,7 @@ class MemoryHistory:
 
     async def _moment(self, change: int) -> Moment:
         await anyio.lowlevel.checkpoint()
-        if change >= len(self._moments):
+        if not 0 <= change < len(self._moments):
             raise HistoryError(change)
         return self._moments[change]
 
@@ -127,3 +184,12 @@ def version(name: Fingerprint, state: State) -> Version | None:
     """What is served of a certificate that stands so."""
     put = state.held
     return None if put is None else Version(name, put.digest, put.packets, state.change)
+
+
+def whole(name: Fingerprint, state: State) -> Whole | None:
+    """All that is stored of a certificate that stands so."""
+    put = state.held
+    if put is None:
+        return None
+    digests = put.digest, put.sks_digest
+    return Whole(name, digests[0], put.packets, state.change, digests[1], put.aside, put.source)

@@ -21,8 +21,9 @@ way once. A leaf is one octet string: a dict of its entries would take twice the
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -32,6 +33,7 @@ ENTRY_OCTETS: Final = 64
 KEY_OCTETS: Final = 32
 EMPTY: Final = bytes(32)
 SLOT_DEPTH: Final = 3
+SLOTS: Final = 16**SLOT_DEPTH
 LEAF_ENTRIES_MAX: Final = 64
 DEPTH_MAX: Final = 20
 """A leaf below would need 65 keys that share as many nibbles: nobody can find these."""
@@ -103,6 +105,25 @@ class Tree:
         """The tree of these entries, which are in the order of their keys, each key once."""
         return cls(hash_, _build(hash_, entries, 0, len(entries) // ENTRY_OCTETS, 0))
 
+    @classmethod
+    def build_from(cls, hash_: Hash, parts: Iterable[bytes]) -> Tree:
+        """The same of entries that come in parts, of which one at a time is kept.
+
+        Their octets are those of the tree's leaves once more, so all at once would take twice
+        the memory that the tree does.
+        """
+        slots: list[Node] = [b""] * SLOTS
+        rest = b""
+        for part in parts:
+            run = rest + part
+            # The last slot's entries may go on in the next part.
+            rest = run[_fill(hash_, slots, run, _slot(run, len(run) // ENTRY_OCTETS - 1)) :]
+        _fill(hash_, slots, rest, SLOTS)
+        nodes = slots
+        while len(nodes) > 1:
+            nodes = [_joined(hash_, nodes[at : at + 16]) for at in range(0, len(nodes), 16)]
+        return cls(hash_, nodes[0])
+
     def __len__(self) -> int:
         return _count(self.top)
 
@@ -139,30 +160,55 @@ class Tree:
         return b"".join(node.hashes if isinstance(node, Inner) else EMPTY * 16 for node in rows)
 
 
-def differences(old: Tree, new: Tree) -> Iterator[Difference]:
-    """What differs between two trees of one algorithm, in no order.
+def differences(old: Tree, new: Tree, after: bytes = b"") -> Iterator[Difference]:
+    """What differs between two trees of one algorithm, in the order of keys.
 
-    Takes time by what differs, not by what there is.
+    Takes time by what differs, not by what there is, and memory by the depth.
+
+    Args:
+        after: a key; only what comes behind it is given.
     """
-    pairs = [(old.top, new.top)] if old.root != new.root else []
-    while pairs:
-        before, after = pairs.pop()
-        if isinstance(before, Inner) and isinstance(after, Inner):
-            for at, kids in enumerate(zip(before.kids, after.kids, strict=True)):
-                here = slice(at * 32, at * 32 + 32)
-                if kids[0] is not kids[1] and before.hashes[here] != after.hashes[here]:
-                    pairs.append(kids)
-        else:
-            yield from _differences(_split(before), _split(after))
+    if old.root != new.root:
+        yield from _differences(old.top, new.top, after, 0)
 
 
-def _differences(old: set[bytes], new: set[bytes]) -> Iterator[Difference]:
-    gone = {entry[:KEY_OCTETS]: entry[KEY_OCTETS:] for entry in old - new}
-    for entry in new - old:
-        key = entry[:KEY_OCTETS]
-        yield Difference(key, gone.pop(key, None), entry[KEY_OCTETS:])
-    for key, value in gone.items():
-        yield Difference(key, value, None)
+def _differences(old: Node, new: Node, after: bytes, depth: int) -> Iterator[Difference]:
+    if not isinstance(old, Inner) and not isinstance(new, Inner):
+        yield from _differences_of_runs(old, new, after)
+        return
+    first = _nibble(after, depth) if after else 0
+    were, are = _parts(old, depth), _parts(new, depth)
+    for nibble in range(first, 16):
+        was, now = were[nibble], are[nibble]
+        if was is not now and not _are_alike(old, new, nibble):
+            yield from _differences(was, now, after if nibble == first else b"", depth + 1)
+
+
+def _are_alike(old: Node, new: Node, nibble: int) -> bool:
+    """Have two nodes the same there? A leaf does not tell."""
+    if not isinstance(old, Inner) or not isinstance(new, Inner):
+        return False
+    here = slice(nibble * 32, nibble * 32 + 32)
+    return old.hashes[here] == new.hashes[here]
+
+
+def _parts(node: Node, depth: int) -> Sequence[Node]:
+    """The sixteen children of a node, or what of a leaf they would have."""
+    if isinstance(node, Inner):
+        return node.kids
+    parts = [b""] * 16
+    for entry in _entries(node):
+        parts[_nibble(entry, depth)] += entry
+    return parts
+
+
+def _differences_of_runs(old: bytes, new: bytes, after: bytes) -> Iterator[Difference]:
+    were, are = set(_entries(old)), set(_entries(new))
+    gone = {entry[:KEY_OCTETS]: entry[KEY_OCTETS:] for entry in were - are}
+    come = {entry[:KEY_OCTETS]: entry[KEY_OCTETS:] for entry in are - were}
+    for key in sorted(gone.keys() | come.keys()):
+        if key > after:
+            yield Difference(key, gone.get(key), come.get(key))
 
 
 def _nibble(key: bytes, depth: int) -> int:
@@ -196,12 +242,8 @@ def _runs(node: Node) -> Iterator[bytes]:
         yield node
 
 
-def _split(node: Node) -> set[bytes]:
-    return {
-        run[at : at + ENTRY_OCTETS]
-        for run in _runs(node)
-        for at in range(0, len(run), ENTRY_OCTETS)
-    }
+def _entries(run: bytes) -> Iterator[bytes]:
+    return (run[at : at + ENTRY_OCTETS] for at in range(0, len(run), ENTRY_OCTETS))
 
 
 def _update(hash_: Hash, node: Node, changes: Sequence[Change], depth: int) -> Node:
@@ -275,3 +317,26 @@ def _build(hash_: Hash, entries: bytes, first: int, end: int, depth: int) -> Nod
         kids.append(_build(hash_, entries, at, behind, depth + 1))
         at = behind
     return Inner(kids, b"".join(_hash_of(hash_, kid) for kid in kids), end - first)
+
+
+def _slot(run: bytes, number: int) -> int:
+    """The slot of an entry."""
+    at = number * ENTRY_OCTETS
+    return int.from_bytes(run[at : at + 2]) >> 4
+
+
+def _fill(hash_: Hash, slots: list[Node], run: bytes, end: int) -> int:
+    """Make the slots below `end` of the entries in `run`; returns how many octets these were."""
+    numbers = range(len(run) // ENTRY_OCTETS)
+    at = 0
+    while at < len(numbers) and (slot := _slot(run, at)) < end:
+        behind = bisect_right(numbers, slot, at, key=partial(_slot, run))
+        slots[slot] = _build(hash_, run, at, behind, SLOT_DEPTH)
+        at = behind
+    return at * ENTRY_OCTETS
+
+
+def _joined(hash_: Hash, kids: Sequence[Node]) -> Node:
+    """The node above sixteen others, above the slots."""
+    count = sum(map(_count, kids))
+    return Inner(kids, b"".join(_hash_of(hash_, kid) for kid in kids), count) if count else b""

@@ -8,12 +8,13 @@ from keygrove.storage.absorb import Outcome
 from keygrove.storage.audit import Effect
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
+from keygrove.storage.rollback import Rehearsal, Rollback
 from keygrove.storage.store import Counts, Progress, Savings
 from keygrove.storage.term import Term
 from keygrove.storage.write import Put
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 
 class ShardApi:
@@ -136,7 +137,7 @@ class Redact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], frozen=
 
     errors: ClassVar = (Overloaded, Starting)
     fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
+    user_ids: frozenset[PartHash]
     order: Order
 
 
@@ -145,7 +146,7 @@ class Unredact(Call[ShardApi, Administered | Replayed | NoSpace | Failed], froze
 
     errors: ClassVar = (Overloaded, Starting)
     fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
+    user_ids: frozenset[PartHash]
     order: Order
 
 
@@ -162,7 +163,70 @@ class Slots(msgspec.Struct, frozen=True, tag=True):
 
 
 class GetSlots(Call[ShardApi, Slots], frozen=True, tag=True):
-    """How the slots of its tree stand."""
+    """How the slots of its tree stand; with `keep` that tree is kept for `Trace`, beside one more.
+
+    Whoever has proofs made keeps; two who do so would take each other's away.
+    """
+
+    errors: ClassVar = (Overloaded, Starting)
+    keep: bool = False
+
+
+class Traced(msgspec.Struct, frozen=True, tag=True):
+    """The way from its slot to where a certificate is in the tree of a shard, or would be."""
+
+    below: tuple[bytes, ...]
+    """The hashes of the children of each inner node on it, 512 octets each."""
+    leaf: bytes
+    """The entries at its end; none where nothing is."""
+    packets: bytes = b""
+    """The hash of what is served of it; none where it is not held."""
+    aside: bytes = b""
+    """The hash of what is set aside, if anything is."""
+
+
+class Outdated(msgspec.Struct, frozen=True, tag=True):
+    """The tree is not kept any more, or the certificate has changed since: ask for another."""
+
+
+class Trace(Call[ShardApi, Traced | Outdated | Failed], frozen=True, tag=True):
+    """Where a certificate is in the tree that was kept after this change of the shard."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    fingerprint: Fingerprint
+    change: int
+
+
+class Unknown(msgspec.Struct, frozen=True, tag=True):
+    """There is no rollback of that name, or it is not at a stage where this can be asked."""
+
+
+class Roll(Call[ShardApi, Rollback | Unknown | NoSpace], frozen=True, tag=True):
+    """Begin a rollback, or, at stage `UNDOING`, the undo of one that is done.
+
+    The answer comes when it is durable that it is carried out, and tells how it stands. One that
+    was begun before goes on, and so does its undo.
+    """
+
+    errors: ClassVar = (Overloaded, Starting)
+    rollback: Rollback
+
+
+class Rehearse(Call[ShardApi, Rehearsal | Unknown], frozen=True, tag=True):
+    """What `Roll` would come to."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    rollback: Rollback
+
+
+class Rollbacks(msgspec.Struct, frozen=True, tag=True):
+    """A shard's rollbacks, by name."""
+
+    rollbacks: tuple[Rollback, ...]
+
+
+class GetRollbacks(Call[ShardApi, Rollbacks], frozen=True, tag=True):
+    """How they stand."""
 
     errors: ClassVar = (Overloaded, Starting)
 
@@ -179,7 +243,10 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     waiting_merges: int
     cache_bytes: int
     cache_hits: int
+    cache_negative_hits: int
+    """Of these, those by which there is nothing."""
     cache_misses: int
+    cache_evictions: int
     starting: Progress | None = None
     """How far its store is, if that is still being brought up."""
     savings: Savings = Savings()

@@ -8,10 +8,8 @@ heap's fingerprints are listed first, and certificates are found by these.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
 
 import anyio
-import anyio.lowlevel
 import msgspec
 
 from keygrove.errors import DamagedError, DiskFullError, StoreError
@@ -20,16 +18,14 @@ from keygrove.ports import Databases, SqlDatabase, SqlSession
 from keygrove.storage import heap, index, values
 from keygrove.storage.compactor import Compactor
 from keygrove.storage.follower import FLUSH_ENTRIES, Follower
-from keygrove.storage.merkle import Tree, blake3_256
+from keygrove.storage.growing import grow
+from keygrove.storage.merkle import Tree
 from keygrove.storage.names import Names
 from keygrove.storage.retention import KEEP, Retention
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Progress
 from keygrove.storage.version import Version
 from keygrove_protocols.openpgp.keys import Fingerprint
-
-PAGE = 65_536
-SLICE = 64
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -201,13 +197,7 @@ class SqliteOpening:
         Raises:
             StoreError: it is another. The index is made anew by the next try.
         """
-        tree = await _tree_of(reader)
-        changes = [
-            (one.key, one.found.value if one.found else None) for one in follower.overlay.entries()
-        ]
-        for start in range(0, len(changes), SLICE):
-            tree = tree.updated(changes[start : start + SLICE])
-            await anyio.lowlevel.checkpoint()
+        tree = await grow(reader, follower.overlay)
         if tree.root == self._tip.head.root:
             return tree
         if self._is_anew:
@@ -268,7 +258,7 @@ async def open_reader(
     heap_path, index_path = f"{folder}/heap.db", f"{folder}/index.db"
     await _miss_nothing(databases, heap_path, index_path)
     async with databases.open(heap_path, writable=False) as db:
-        tip = await db.run(lambda session: heap.check(session, shard))
+        await db.run(lambda session: heap.check(session, shard))
     if not await _has_index(databases, heap_path, index_path, shard):
         raise StoreError(
             f"the index of shard {shard} has to be made anew: have `keygrove serve` do so, and "
@@ -277,18 +267,13 @@ async def open_reader(
     async with databases.open(heap_path, attached=index_path, writable=False) as reader:
         done, tally = await reader.run(lambda db: index.read_tally(db, "side"))
         follower = Follower(None, done, tally)
-        while await follower.replay(reader):
-            pass
+        while True:
+            while await follower.replay(reader):
+                pass
+            tip = await reader.run(lambda session: heap.check(session, shard))
+            if tip.seq <= follower.newest:
+                break
         yield SqliteStore(None, reader, follower, tip, None)
-
-
-async def _tree_of(reader: SqlDatabase) -> Tree:
-    """The tree of the certificates in the index."""
-    entries, after = bytearray(), b""
-    while found := await reader.run(partial(index.values, after=after, limit=PAGE)):
-        entries += b"".join(key + value for key, value in found)
-        after = found[-1][0]
-    return Tree.build(blake3_256, bytes(entries))
 
 
 async def _miss_nothing(databases: Databases, heap_path: str, index_path: str) -> None:

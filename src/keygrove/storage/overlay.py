@@ -1,7 +1,11 @@
-"""What is committed but not yet in the index: asked before the index by every reader."""
+"""What is committed but not yet in the index: asked before the index by every reader.
 
-from collections import defaultdict
-from typing import TypeVar
+There are up to tens of thousands of entries, with a dozen terms each. None of that can be
+part of a cycle, so Python's collector is not given them to walk through (`gc=False`).
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -10,8 +14,12 @@ from keygrove.storage.term import Term
 from keygrove.storage.write import Denial
 from keygrove_protocols.openpgp.keys import Fingerprint
 
+_Names: TypeAlias = Fingerprint | set[Fingerprint]
+"""Who is found by something: most often one alone, which needs no set. Ten sets to each entry
+would take more memory, and more time, than all the rest of it."""
 
-class Found(msgspec.Struct, frozen=True):
+
+class Found(msgspec.Struct, frozen=True, gc=False):
     """What a certificate that is held can be found by, and what is known without reading it."""
 
     value: bytes
@@ -24,7 +32,7 @@ class Found(msgspec.Struct, frozen=True):
     words: frozenset[str]
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One certificate's newest row in the heap, and what it is by that."""
 
     seq: int
@@ -41,8 +49,9 @@ class Overlay:
 
     def __init__(self) -> None:
         self._entries: dict[Fingerprint, Entry] = {}
-        self._by_term: defaultdict[Term, set[Fingerprint]] = defaultdict(set)
-        self._by_word: defaultdict[str, set[Fingerprint]] = defaultdict(set)
+        self._by_key: dict[bytes, Fingerprint] = {}
+        self._by_term: dict[Term, _Names] = {}
+        self._by_word: dict[str, _Names] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -54,18 +63,20 @@ class Overlay:
         """The entry of this certificate, if it has changed since the last flush."""
         return self._entries.get(fingerprint)
 
+    def named(self, key: bytes) -> Fingerprint | None:
+        """The fingerprint of the entry with this tree key."""
+        return self._by_key.get(key)
+
     def add(self, entry: Entry) -> None:
         """Take in a newer row of a certificate."""
         known = self._entries.get(entry.fingerprint)
         if known is not None:
             self._forget(known)
         self._entries[entry.fingerprint] = entry
-        if entry.found is None:
-            return
-        for term in entry.found.terms:
-            self._by_term[term].add(entry.fingerprint)
-        for word in entry.found.words:
-            self._by_word[word].add(entry.fingerprint)
+        self._by_key[entry.key] = entry.fingerprint
+        if entry.found is not None:
+            _add(self._by_term, entry.found.terms, entry.fingerprint)
+            _add(self._by_word, entry.found.words, entry.fingerprint)
 
     def drop(self, entry: Entry) -> None:
         """The index has this entry now; keep a newer one of the same certificate."""
@@ -76,32 +87,52 @@ class Overlay:
         """All entries, in tree-key order."""
         return sorted(self._entries.values(), key=lambda entry: entry.key)
 
+    def by_age(self) -> list[Entry]:
+        """All entries, the oldest first."""
+        return list(self._entries.values())
+
     def find(self, term: Term) -> list[Entry]:
         """The entries that carry `term`."""
-        return [self._entries[name] for name in self._by_term.get(term, ())]
+        return [self._entries[name] for name in _names(self._by_term.get(term))]
 
     def search(self, words: frozenset[str]) -> list[Entry]:
         """The entries that carry all of `words`."""
         if not words:
             return []
-        rarest, *others = sorted((self._by_word.get(word, set()) for word in words), key=len)
+        rarest, *others = sorted((_names(self._by_word.get(word)) for word in words), key=len)
         return [self._entries[name] for name in rarest.intersection(*others)]
 
     def _forget(self, entry: Entry) -> None:
         del self._entries[entry.fingerprint]
-        if entry.found is None:
-            return
-        for term in entry.found.terms:
-            _discard(self._by_term, term, entry.fingerprint)
-        for word in entry.found.words:
-            _discard(self._by_word, word, entry.fingerprint)
+        del self._by_key[entry.key]
+        if entry.found is not None:
+            _discard(self._by_term, entry.found.terms, entry.fingerprint)
+            _discard(self._by_word, entry.found.words, entry.fingerprint)
 
 
 T = TypeVar("T")
 
 
-def _discard(index: dict[T, set[Fingerprint]], name: T, fingerprint: Fingerprint) -> None:
-    names = index[name]
-    names.discard(fingerprint)
-    if not names:
-        del index[name]
+def _names(found: _Names | None) -> set[Fingerprint]:
+    if found is None:
+        return set()
+    return found if isinstance(found, set) else {found}
+
+
+def _add(index: dict[T, _Names], whats: Iterable[T], name: Fingerprint) -> None:
+    for what in whats:
+        found = index.setdefault(what, name)
+        if found is not name:
+            if isinstance(found, set):
+                found.add(name)
+            else:
+                index[what] = {found, name}
+
+
+def _discard(index: dict[T, _Names], whats: Iterable[T], name: Fingerprint) -> None:
+    for what in whats:
+        found = index.pop(what)
+        if isinstance(found, set):
+            found.discard(name)
+            if found:
+                index[what] = found

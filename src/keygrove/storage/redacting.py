@@ -7,9 +7,9 @@ from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.messages import Administer, Redact, Replace, Unredact
 from keygrove.storage.state import findings_of, put_of, stored
 from keygrove.storage.version import Whole
-from keygrove.storage.write import Cause, Denial, Lift, Put, Redaction, Write
+from keygrove.storage.write import Cause, Denial, Lift, Put, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.policy import Policy
-from keygrove_protocols.openpgp.redaction import UserIdHash, without_user_ids
+from keygrove_protocols.openpgp.redaction import PartHash, without_parts
 from keygrove_protocols.openpgp.rules import keep
 
 
@@ -18,7 +18,7 @@ class Standing(msgspec.Struct, frozen=True):
 
     held: Whole | None
     denial: Denial | None
-    redacted: frozenset[UserIdHash]
+    redacted: Redacted
 
 
 def rule_all(message: Administer, standing: Standing, policy: Policy, now: int) -> Ruling:
@@ -31,13 +31,17 @@ def rule_all(message: Administer, standing: Standing, policy: Policy, now: int) 
         case Replace() if standing.denial is None:
             return _replace(message, standing, policy, now)
         case _:
-            return rule(message, standing.held, standing.denial, now)
+            return rule(message, standing.held, standing.denial, policy, now)
 
 
 def _redact(message: Redact, standing: Standing, policy: Policy, now: int) -> Ruling:
     """Take them out of what is held; where nothing is left without them, all of it."""
-    redacted, held = standing.redacted | message.user_ids, standing.held
-    less = None if held is None else _without(held.packets, held.aside, redacted, policy)
+    held = standing.held
+    own = standing.redacted.by_origin.get("", frozenset()) | message.user_ids
+    redacted = standing.redacted.parts | own
+    # What is held of one that is denied has no user IDs.
+    is_whole = held is not None and standing.denial is None
+    less = _without(held.packets, held.aside, redacted, policy) if held and is_whole else None
     write: Write | None = None
     match less:
         case Put():
@@ -47,13 +51,14 @@ def _redact(message: Redact, standing: Standing, policy: Policy, now: int) -> Ru
         case None:
             pass
     effect = Effect.DONE if write else Effect.NOT_HELD
-    redaction = Redaction(message.fingerprint, redacted, now)
+    redaction = Redaction(message.fingerprint, own, now)
     return Ruling(_record(message, Action.REDACT, effect, now), write, redaction)
 
 
 def _unredact(message: Unredact, standing: Standing, now: int) -> Ruling:
-    left = standing.redacted - message.user_ids
-    if left == standing.redacted:
+    own = standing.redacted.by_origin.get("", frozenset())
+    left = own - message.user_ids
+    if left == own:
         return Ruling(_record(message, Action.UNREDACT, Effect.NOT_REDACTED, now), None)
     record = _record(message, Action.UNREDACT, Effect.DONE, now)
     return Ruling(record, None, Redaction(message.fingerprint, left, now))
@@ -62,11 +67,11 @@ def _unredact(message: Unredact, standing: Standing, now: int) -> Ruling:
 def _replace(message: Replace, standing: Standing, policy: Policy, now: int) -> Ruling:
     """What takes the place of another is without what is redacted, too."""
     put = message.put
-    less = _without(put.packets, put.aside, standing.redacted, policy)
+    less = _without(put.packets, put.aside, standing.redacted.parts, policy)
     if isinstance(less, _Nothing):
         return Ruling(_record(message, Action.REPLACE, Effect.NOTHING_LEFT, now), None)
     message = msgspec.structs.replace(message, put=less or put)
-    return rule(message, standing.held, standing.denial, now)
+    return rule(message, standing.held, standing.denial, policy, now)
 
 
 class _Nothing(msgspec.Struct, frozen=True):
@@ -74,11 +79,11 @@ class _Nothing(msgspec.Struct, frozen=True):
 
 
 def _without(
-    packets: bytes, aside: bytes, redacted: frozenset[UserIdHash], policy: Policy
+    packets: bytes, aside: bytes, redacted: frozenset[PartHash], policy: Policy
 ) -> Put | _Nothing | None:
     """What is stored of a certificate without these user IDs; None if it has none of them."""
     findings = findings_of(packets, aside)
-    left = without_user_ids(findings, redacted)
+    left = without_parts(findings, redacted)
     if left is findings:
         return None
     kept = keep(left, policy)

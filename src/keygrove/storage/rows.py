@@ -4,7 +4,8 @@ op          held                                        denial
 1 put       the certificate                             empty
 2 denial    what its key says against itself, if it     msgpack of [reason, digests]
             says anything
-3 lift      nothing                                     empty
+3 lift      what its key says against itself, if it     empty
+            says anything
 
 Of what is held, `h` is the content hash, `ah` the hash of what is set aside, `size` its octets,
 and `md5`, `sks` and `source` are its names; all of these are empty where nothing is held.
@@ -96,7 +97,7 @@ def row_of(write: Write, seq: int, change: int, place: Place | None) -> Row:
             op, held = Op.DENY, write.held
             denial = msgspec.msgpack.encode(_Denied(write.reason, write.digests))
         case Lift():
-            pass
+            held = write.held
     h = ah = md5 = sks = source = v = aside = b""
     if held is not None:
         v, aside = held.packets, held.aside

@@ -12,14 +12,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from keygrove.errors import StoreError
 from keygrove.ports import SqlDatabase, SqlSession
-from keygrove.storage import heap, index, ledger, versions
+from keygrove.storage import heap, index, ledger, paging, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
 from keygrove.storage.compactor import Compactor
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.follower import Follower
-from keygrove.storage.mark import Mark
+from keygrove.storage.growing import grow
+from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.merkle import Tree
 from keygrove.storage.overlay import Entry
 from keygrove.storage.rows import Op, Place, may_follow, row_of
@@ -29,15 +31,13 @@ from keygrove.storage.store import (
     Counts,
     DenialPage,
     DigestPage,
-    Digests,
     Page,
     Savings,
 )
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Redaction, Write
+from keygrove.storage.write import Denial, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
 
 T = TypeVar("T")
 V = TypeVar("V", bound=Version)
@@ -66,7 +66,9 @@ class SqliteStore:
         self._head = tip.head
         self._epoch = heap.Epoch(tip.epoch, tip.epoch + 1)
         self._tree = tree
-        self._history = SqliteHistory(reader, follower.overlay, self._tip)
+        self._history = SqliteHistory(
+            reader, follower.overlay, seq=lambda: self._seq, tip=self._tip
+        )
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.CertificateStore`."""
@@ -126,12 +128,10 @@ class SqliteStore:
 
         return await self._reader.run(work)
 
-    async def redactions_of(
-        self, fingerprints: Sequence[Fingerprint]
-    ) -> list[frozenset[UserIdHash]]:
+    async def redactions_of(self, fingerprints: Sequence[Fingerprint]) -> list[Redacted]:
         """See `store.CertificateStore`."""
 
-        def work(db: SqlSession) -> list[frozenset[UserIdHash]]:
+        def work(db: SqlSession) -> list[Redacted]:
             return [ledger.redacted(db, name) for name in fingerprints]
 
         return await self._reader.run(work)
@@ -183,11 +183,13 @@ class SqliteStore:
         self._head, self._tree = head, tree
         self._follower.add(rows, writes)
         self._compactor.wrote(sum(row.size for row, _ in rows), stored)
+        if any(isinstance(mark, Snapshot) and mark.change is None for mark in marks):
+            self._history.pin(Pin(head, seq, tree))
         return change
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
         """See `store.CertificateStore`."""
-        found, after = await self._paged(_seqs, _seq_and_name, cursor, limit)
+        found, after = await self._paged(paging.seqs, paging.seq_and_name, cursor, limit)
 
         def work(db: SqlSession) -> tuple[Whole, ...]:
             return tuple(versions.whole(db, seq, name) for seq, name in found)
@@ -196,12 +198,12 @@ class SqliteStore:
 
     async def digests(self, cursor: Cursor | None, limit: int) -> DigestPage:
         """See `store.CertificateStore`."""
-        digests, after = await self._paged(_digests, _digests_held, cursor, limit)
+        digests, after = await self._paged(paging.digests, paging.digests_held, cursor, limit)
         return DigestPage(tuple(digests), after)
 
     async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
         """See `store.CertificateStore`."""
-        denials, after = await self._paged(_denials, _denial_there, cursor, limit)
+        denials, after = await self._paged(paging.denials, paging.denial_there, cursor, limit)
         return DenialPage(tuple(denials), after)
 
     async def audit(self, cursor: Cursor | None, limit: int) -> AuditPage:
@@ -258,8 +260,16 @@ class SqliteStore:
         await self._follower.settle()
         await self._writer.run(heap.empty_log)
 
-    def _tip(self) -> Pin:
-        return Pin(self._head, self._seq, self.tree())
+    async def _tip(self) -> Pin:
+        if self._tree is None:  # opened read-only: few ask for it
+            tree = await grow(self._reader, self._overlay)
+            if tree.root != self._head.root:
+                raise StoreError(
+                    "a shard's index and its heap do not agree: try again if a server writes them "
+                    "now, or run keygrove fsck"
+                )
+            self._tree = tree
+        return Pin(self._head, self._seq, self._tree)
 
     async def _with_overlay(self, work: Callable[[SqlSession, int], T]) -> T:
         """Ask the index; the overlay as it is on return has all that the answer lacks.
@@ -319,10 +329,6 @@ def _call(work: Callable[[SqlSession, int], T], stale: int, db: SqlSession) -> T
     return work(db, stale)
 
 
-_SEQS = "SELECT k, seq, fp FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
-_DIGESTS = "SELECT k, md5, sks FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
-
-
 def _find_place(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Place | None:
     if entry is not None:
         return _place(entry)
@@ -355,33 +361,6 @@ def _seq(db: SqlSession, name: Fingerprint) -> int | None:
 
 def _seq_held(entry: Entry) -> int | None:
     return None if entry.found is None else entry.seq
-
-
-def _seqs(db: SqlSession, after: bytes, limit: int) -> dict[bytes, tuple[int, Fingerprint]]:
-    rows = db.execute(_SEQS, (after, limit)).fetchall()
-    return {key: (seq, fp) for key, seq, fp in rows}
-
-
-def _seq_and_name(entry: Entry) -> tuple[int, Fingerprint] | None:
-    return None if entry.found is None else (entry.seq, entry.fingerprint)
-
-
-def _digests(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Digests]:
-    rows = db.execute(_DIGESTS, (after, limit)).fetchall()
-    return {key: Digests(stored, sks) for key, stored, sks in rows}
-
-
-def _digests_held(entry: Entry) -> Digests | None:
-    return None if entry.found is None else entry.found.digests
-
-
-def _denials(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Denial]:
-    found = index.denied(db, after, limit)
-    return {key: versions.denial(db, seq) for key, seq in found.items()}
-
-
-def _denial_there(entry: Entry) -> Denial | None:
-    return entry.denial
 
 
 def _denial_of(db: SqlSession, name: Fingerprint, entry: Entry | None) -> Denial | None:

@@ -4,7 +4,8 @@ A certificate is followed from its newest row back. A tree is made from a newer 
 what came behind; the newest few are kept, which costs no more than where they differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import anyio.lowlevel
@@ -16,10 +17,12 @@ from keygrove.storage import index, ledger, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import LogPage
+from keygrove.storage.logged import Logged
 from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Change, Tree
 from keygrove.storage.overlay import Entry, Overlay
-from keygrove.storage.version import Head, Version
+from keygrove.storage.rollback import Rollback
+from keygrove.storage.version import Head, Version, Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 PINS_MAX = 8
@@ -40,24 +43,40 @@ class Pin(msgspec.Struct, frozen=True):
 class SqliteHistory:
     """See `History`."""
 
-    def __init__(self, reader: SqlDatabase, overlay: Overlay, tip: Callable[[], Pin]) -> None:
+    def __init__(
+        self,
+        reader: SqlDatabase,
+        overlay: Overlay,
+        *,
+        seq: Callable[[], int],
+        tip: Callable[[], Awaitable[Pin]],
+    ) -> None:
+        """Of a store whose last row `seq` tells, and `tip` with the tree."""
         self._reader = reader
         self._overlay = overlay
+        self._seq = seq
         self._tip = tip
         self._pins: dict[int, Pin] = {}
+
+    @property
+    def pins(self) -> int:
+        """How many trees of former times are in memory."""
+        return len(self._pins)
+
+    def pin(self, one: Pin) -> None:
+        """Keep this tree, as that of the newest change that was asked for."""
+        self._pins.pop(one.head.change, None)
+        self._pins[one.head.change] = one
+        if len(self._pins) > PINS_MAX:
+            del self._pins[next(iter(self._pins))]
 
     async def get(self, fingerprints: Sequence[Fingerprint], change: int) -> list[Version | None]:
         """See `History`."""
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[Version | None]:
-            # Of one moment: otherwise what is walked along could be compacted meanwhile.
-            db.execute("BEGIN")
-            if versions.head_at(db, change) is None:
-                raise HistoryError(change)
-            found = [_version_at(db, name, entry, change) for name, entry in wanted]
-            db.execute("COMMIT")
-            return found
+            with _held_still(db, change):
+                return [_version_at(db, name, entry, change) for name, entry in wanted]
 
         return await self._reader.run(work)
 
@@ -66,11 +85,33 @@ class SqliteHistory:
     ) -> LogPage:
         """See `History`."""
         start = (await self._kept(after))[1] if cursor is None else int.from_bytes(cursor)
-        end = self._tip().seq if until is None else (await self._kept(until))[1]
+        end = self._seq() if until is None else (await self._kept(until))[1]
         found = await self._reader.run(lambda db: versions.logged(db, start, end, limit + 1))
         page = found[:limit]
-        more = Cursor(page[-1][0].to_bytes(8)) if len(found) > limit else None
-        return LogPage(tuple(entry for _, entry in page), more)
+        return LogPage(tuple(page), page[-1].place if len(found) > limit else None)
+
+    async def past(
+        self, fingerprints: Sequence[Fingerprint], limit: int
+    ) -> list[tuple[Logged, ...]]:
+        """See `History`."""
+        wanted = [(name, self._overlay.get(name)) for name in fingerprints]
+
+        def work(db: SqlSession) -> list[tuple[Logged, ...]]:
+            with _held_still(db):
+                return [tuple(versions.past(db, _newest(db, *one), limit)) for one in wanted]
+
+        return await self._reader.run(work)
+
+    async def read(self, entry: Logged) -> Whole | None:
+        """See `History`."""
+        if entry.after is None:
+            return None
+        seq = int.from_bytes(entry.place)
+        return await self._reader.run(lambda db: versions.whole(db, seq, entry.fingerprint))
+
+    async def rollbacks(self) -> list[Rollback]:
+        """See `History`."""
+        return await self._reader.run(ledger.rollbacks)
 
     async def head(self, change: int) -> Head:
         """See `History`."""
@@ -83,29 +124,40 @@ class SqliteHistory:
     async def tree(self, change: int) -> Tree:
         """See `History`."""
         head, seq = await self._kept(change)
-        newer = [pin for pin in (*self._pins.values(), self._tip()) if pin.head.change >= change]
+        tip = await self._tip()
+        newer = [pin for pin in (*self._pins.values(), tip) if pin.head.change >= change]
         nearest = min(newer, key=lambda pin: pin.seq)
-        tree, after = nearest.tree, seq if nearest.seq > seq else None
-        # Of what is committed meanwhile nothing is in the tree that is undone, and undoing it
-        # changes nothing.
-        while after is not None:
-            work = partial(versions.undoing, seq=seq, after=after, limit=PAGE)
-            changes, after = await self._reader.run(work)
+        tree, span = nearest.tree, versions.Span(seq, nearest.seq)
+        start: int | None = seq
+        while start is not None:
+            work = partial(versions.undoing, span=span, start=start, limit=PAGE)
+            changes, start = await self._reader.run(work)
             tree = await grown(tree, changes)
         if tree.root != head.root:
+            if self._pins.pop(nearest.head.change, None) is not None:
+                # Its moment may not be kept any more, and what was undone from there not be whole.
+                return await self.tree(change)
             await self._kept(change)  # it may have been dropped meanwhile
             raise DamagedError(f"heap.db is damaged: the tree after change {change} is not its own")
-        self._pins.pop(change, None)
-        self._pins[change] = Pin(head, seq, tree)
-        if len(self._pins) > PINS_MAX:
-            del self._pins[next(iter(self._pins))]
+        self.pin(Pin(head, seq, tree))
         return tree
+
+    async def are_denied(self, fingerprints: Sequence[Fingerprint], change: int) -> list[bool]:
+        """See `History`."""
+        wanted = [(name, self._overlay.get(name)) for name in fingerprints]
+
+        def work(db: SqlSession) -> list[bool]:
+            with _held_still(db, change):
+                return [versions.is_denied(db, _newest(db, *one), change) for one in wanted]
+
+        return await self._reader.run(work)
 
     async def named(self, keys: Sequence[bytes]) -> list[Fingerprint | None]:
         """See `History`."""
-        recent = {entry.key: entry.fingerprint for entry in self._overlay.entries()}
+        # The overlay first: what leaves it meanwhile is in the index by then.
+        recent = [self._overlay.named(key) for key in keys]
         found = await self._reader.run(lambda db: versions.named(db, keys))
-        return [recent.get(key, name) for key, name in zip(keys, found, strict=True)]
+        return [known or name for known, name in zip(recent, found, strict=True)]
 
     async def snapshots(self) -> list[Snapshot]:
         """See `History`."""
@@ -117,6 +169,16 @@ class SqliteHistory:
         if found is None:
             raise HistoryError(change)
         return found
+
+
+@contextmanager
+def _held_still(db: SqlSession, change: int = 0) -> Generator[None, None, None]:
+    """For rows that are walked along: nothing is compacted meanwhile, and that change is kept."""
+    db.execute("BEGIN")
+    if versions.head_at(db, change) is None:
+        raise HistoryError(change)
+    yield
+    db.execute("COMMIT")
 
 
 async def grown(tree: Tree, changes: Sequence[Change]) -> Tree:
@@ -131,6 +193,9 @@ async def grown(tree: Tree, changes: Sequence[Change]) -> Tree:
 def _version_at(
     db: SqlSession, name: Fingerprint, entry: Entry | None, change: int
 ) -> Version | None:
-    seq = index.seq(db, tree_key(name)) if entry is None else entry.seq
-    place = versions.as_of(db, seq, change)
+    place = versions.as_of(db, _newest(db, name, entry), change)
     return versions.version(db, place.seq, name) if place is not None and place.size else None
+
+
+def _newest(db: SqlSession, name: Fingerprint, entry: Entry | None) -> int | None:
+    return index.seq(db, tree_key(name)) if entry is None else entry.seq

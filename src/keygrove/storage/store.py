@@ -17,9 +17,8 @@ from keygrove.storage.mark import Mark
 from keygrove.storage.merkle import Tree
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Redaction, Write
+from keygrove.storage.write import Denial, Redacted, Redaction, Write
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
 
 
 class Hour(msgspec.Struct, frozen=True):
@@ -135,10 +134,8 @@ class CertificateStore(Protocol):
         """The denial of each fingerprint, in the order asked. Quick where nothing is denied."""
         ...
 
-    async def redactions_of(
-        self, fingerprints: Sequence[Fingerprint]
-    ) -> list[frozenset[UserIdHash]]:
-        """The user IDs of each certificate that are not wanted, in the order asked."""
+    async def redactions_of(self, fingerprints: Sequence[Fingerprint]) -> list[Redacted]:
+        """The parts of each certificate that are not wanted, in the order asked."""
         ...
 
     async def are_recorded(self, requests: Sequence[tuple[Fingerprint, bytes]]) -> list[bool]:

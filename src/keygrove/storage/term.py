@@ -20,7 +20,7 @@ class TermKind(IntEnum):
     """The primary key's ID alone, behind its version: see `derive.primary_term`."""
 
 
-class Term(msgspec.Struct, frozen=True):
+class Term(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     """One thing to find certificates by."""
 
     kind: TermKind

@@ -5,6 +5,7 @@ of another certificate than the index says. The functions run on a connection's 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,8 @@ from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
 from keygrove.storage import index, values
 from keygrove.storage.address import content_hash, tree_key
-from keygrove.storage.mark import Logged
+from keygrove.storage.cursor import Cursor
+from keygrove.storage.logged import Logged
 from keygrove.storage.merkle import Change
 from keygrove.storage.rows import Op, Place, Row, check, checksum, denial_in
 from keygrove.storage.version import Head, Version, Whole
@@ -108,6 +110,12 @@ def head_at(db: SqlSession, change: int) -> tuple[Head, int] | None:
     return None if found is None else (Head(*found[:3]), found[3])
 
 
+def is_denied(db: SqlSession, seq: int | None, change: int) -> bool:
+    """Was a certificate denied after that change, which stands at `seq` now?"""
+    place = as_of(db, seq, change)
+    return place is not None and place.op is Op.DENY
+
+
 def change_at(db: SqlSession, at: int) -> int:
     """The newest change that was made no later than that, by the clock of its time; or 0."""
     # Searched from the end: a clock that was set back reorders nothing.
@@ -115,42 +123,74 @@ def change_at(db: SqlSession, at: int) -> int:
     return 0 if found is None else found[0]
 
 
-def undoing(db: SqlSession, seq: int, after: int, limit: int) -> tuple[list[Change], int | None]:
-    """Some of the changes that take a tree back to how it was after row `seq`.
+class Span(msgspec.Struct, frozen=True):
+    """The rows behind `after`, up to `until`."""
 
-    Of each certificate the first row behind that counts: it tells what stood there before.
+    after: int
+    until: int
+
+
+def undoing(db: SqlSession, span: Span, start: int, limit: int) -> tuple[list[Change], int | None]:
+    """Some of the changes that take a tree back over these rows.
+
+    Of each certificate the first row of them counts: it tells what stood there before.
 
     Returns:
-        Those found behind row `after`, and behind which row to go on; None at the end.
+        Those found behind row `start`, and behind which row to go on; None at the end.
     """
     rows = db.execute(
         "SELECT x.seq, x.k, o.h FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old"
-        " WHERE x.seq > ? AND (x.old IS NULL OR x.old <= ?) ORDER BY x.seq LIMIT ?",
-        (max(seq, after), seq, limit),
+        " WHERE x.seq > ? AND x.seq <= ? AND (x.old IS NULL OR x.old <= ?)"
+        " ORDER BY x.seq LIMIT ?",
+        (start, span.until, span.after, limit),
     ).fetchall()
     return [(k, h or None) for _, k, h in rows], rows[-1][0] if len(rows) == limit else None
 
 
-def logged(db: SqlSession, after: int, until: int, limit: int) -> list[tuple[int, Logged]]:
-    """Changes behind row `after` and up to `until`, oldest first, each with its row's number."""
-    rows = db.execute(
-        "SELECT x.seq, x.n, x.fp, x.op, o.h, x.h, x.cause, x.origin, x.at"
-        " FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old"
-        " WHERE x.seq > ? AND x.seq <= ? ORDER BY x.seq LIMIT ?",
-        (after, until, limit),
+def logged(db: SqlSession, after: int, until: int, limit: int) -> list[Logged]:
+    """Changes behind row `after` and up to `until`, oldest first."""
+    found = db.execute(
+        f"{_LOGGED} WHERE x.seq > ? AND x.seq <= ? ORDER BY x.seq LIMIT ?", (after, until, limit)
     )
+    return [_logged(columns) for columns in found.fetchall()]
+
+
+def past(db: SqlSession, seq: int | None, limit: int) -> list[Logged]:
+    """The last changes of the certificate that stands at that row, newest first."""
+    found: list[Logged] = []
+    while seq is not None and len(found) < limit:
+        columns = db.execute(f"{_LOGGED} WHERE x.seq = ?", (seq,)).fetchone()
+        if columns is None:
+            raise _missing(seq)
+        found.append(_logged(columns))
+        seq = columns[_OLD]
+    return found
+
+
+_LOGGED = (
+    "SELECT x.seq, x.old, x.n, x.fp, x.op, o.h, x.h, x.cause, x.origin, x.at, x.md5, x.sks"
+    " FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old"
+)
+_OLD = 1
+
+
+def _logged(columns: tuple[Any, ...]) -> Logged:
+    seq, _, n, fp, op, before, h, cause, origin, at, md5, sks = columns
     try:
-        return [(columns[0], _logged(*columns[1:])) for columns in rows.fetchall()]
+        return Logged(
+            change=n,
+            fingerprint=Fingerprint(fp),
+            before=before or None,
+            after=h or None,
+            is_denied=Op(op) is Op.DENY,
+            cause=Cause(cause),
+            origin=origin,
+            at=at,
+            digests=tuple(dict.fromkeys(map(Digest, filter(None, (md5, sks))))),
+            place=Cursor(seq.to_bytes(8)),
+        )
     except ValueError as error:
-        raise DamagedError(f"heap.db is damaged behind row {after}: {error}") from error
-
-
-def _logged(  # noqa: PLR0913, PLR0917 - the columns of a row
-    n: int, fp: bytes, op: int, before: bytes | None, h: bytes, cause: int, origin: str, at: int
-) -> Logged:
-    is_denied = Op(op) is Op.DENY
-    name = Fingerprint(fp)
-    return Logged(n, name, before or None, h or None, is_denied, Cause(cause), origin, at)
+        raise _rotten(seq) from error
 
 
 def named(db: SqlSession, keys: Sequence[bytes]) -> list[Fingerprint | None]:

@@ -23,9 +23,13 @@ class Waiting(Generic[T]):
         """Add an item, or say that there is no room."""
         if len(self._items) >= self._limit:
             return False
+        self.insist(item)
+        return True
+
+    def insist(self, item: T) -> None:
+        """Add an item, room or not: one of those whose number something else bounds."""
         self._items.append(item)
         self._some.set()
-        return True
 
     async def take(self, at_most: int) -> list[T]:
         """Everything that waits, up to `at_most`, as soon as there is anything."""

@@ -7,7 +7,7 @@ import msgspec
 
 from keygrove.storage.term import Term
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
-from keygrove_protocols.openpgp.redaction import UserIdHash
+from keygrove_protocols.openpgp.redaction import PartHash
 
 
 class Cause(Enum):
@@ -69,11 +69,13 @@ class Denial(msgspec.Struct, frozen=True):
 
 
 class Lift(msgspec.Struct, frozen=True):
-    """Hold and deny nothing of a fingerprint. What was removed does not come back by itself."""
+    """Deny nothing of a fingerprint. What was removed does not come back by itself."""
 
     fingerprint: Fingerprint
     at: int
     """Seconds, UTC."""
+    held: Put | None = None
+    """What is held from now on; None: nothing."""
     cause: Cause = Cause.ADMIN
     origin: str = ""
 
@@ -83,14 +85,32 @@ Write: TypeAlias = Put | Denial | Lift
 denied, are no changes of ours: whoever commits asks before."""
 
 
+def held_by(write: Write) -> Put | None:
+    """What is held of the certificate after that."""
+    return write if isinstance(write, Put) else write.held
+
+
 class Redaction(msgspec.Struct, frozen=True):
-    """The user IDs of a certificate that are not wanted, in place of those remembered before.
+    """The parts of a certificate that are not wanted, in place of those remembered before.
 
     It says nothing of whether the certificate is held or denied, and outlasts both.
     """
 
     fingerprint: Fingerprint
-    user_ids: frozenset[UserIdHash]
+    parts: frozenset[PartHash]
     """None: all are wanted again."""
     at: int
     """Seconds, UTC."""
+    origin: str = ""
+    """The rollback that took them out: each remembers its own; empty: administrators did."""
+
+
+class Redacted(msgspec.Struct, frozen=True):
+    """The parts of a certificate that are not wanted, by their origin, as in `Redaction`."""
+
+    by_origin: dict[str, frozenset[PartHash]] = {}
+
+    @property
+    def parts(self) -> frozenset[PartHash]:
+        """All of them."""
+        return frozenset().union(*self.by_origin.values())

@@ -4,17 +4,19 @@ from pathlib import Path
 
 from keygrove.ports import Ports, Workers
 from keygrove.system.clock import SystemClock, SystemEntropy, ThreadCompute
+from keygrove.system.files import SecretFiles
 from keygrove.system.process import connections_max, cores
 from keygrove.system.server import UvicornServers
 from keygrove.system.sqlite import SqliteFiles
 
 
 def system_ports(data_dir: Path) -> Ports:
-    """Ports onto this machine, with SQLite files below `data_dir`."""
+    """Ports onto this machine, with all files below `data_dir`."""
     return Ports(
         clock=SystemClock(),
         entropy=SystemEntropy(),
         databases=SqliteFiles(data_dir),
+        files=SecretFiles(data_dir),
         compute=ThreadCompute(),
         answers=ThreadCompute(),
         servers=UvicornServers(connections_max()),

@@ -33,7 +33,9 @@ class ShardFigures(msgspec.Struct, frozen=True):
     waiting_merges: int
     cache_bytes: int
     cache_hits: int
+    cache_negative_hits: int
     cache_misses: int
+    cache_evictions: int
     plain_bytes: int
     stored_bytes: int
     dropped_rows: int
@@ -48,14 +50,16 @@ _GAUGES = {
     "change": "The number of the last change.",
     "waiting_reads": "Look-ups that wait for the disk.",
     "waiting_merges": "Certificates that wait for a commit.",
-    "cache_bytes": "Bytes in the cache of what is ready to be served.",
+    "cache_bytes": "Bytes in the cache of what can be answered without the disk.",
     "saved_bytes": "Bytes of former versions saved since the shard started.",
 }
 _COUNTERS = {
     "commits": "Transactions committed since the shard started.",
     "committed": "Certificates in those transactions.",
     "cache_hits": "Look-ups answered from the cache.",
+    "cache_negative_hits": "Of these, those by which there is nothing.",
     "cache_misses": "Look-ups that were not.",
+    "cache_evictions": "Entries that went for others.",
     "plain_bytes": "Bytes of certificates committed.",
     "stored_bytes": "What of these was written, after coding.",
     "dropped_rows": "Former versions dropped.",

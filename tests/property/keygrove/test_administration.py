@@ -11,6 +11,7 @@ from keygrove.storage.messages import Allow, Deny, Order, Replace
 from keygrove_chaos.certificates import CREATED, digest_of, made, put_of
 from keygrove_protocols.openpgp.certificate import fingerprint
 from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.policy import Policy
 
 STATES = [made(1, text) for text in ("Alice", "Bob", "Carol")]
 NAME = fingerprint(STATES[0])
@@ -41,7 +42,7 @@ async def play(history: list[str | int]) -> None:
     for number, asked in enumerate(history):
         order = Order(None, f"{number}", number.to_bytes(2))
         (version,), (denial,) = await store.get_whole([NAME]), await store.denials_of([NAME])
-        ruling = rule(message(asked, order), version, denial, CREATED + number)
+        ruling = rule(message(asked, order), version, denial, Policy(), CREATED + number)
         await store.commit([] if ruling.write is None else [ruling.write], [ruling.record])
         due = Effect.DONE
         if asked == "deny":

@@ -20,7 +20,7 @@ from keygrove.ingest.steps import look_into, look_into_dump, read
 from keygrove.settings import Settings
 from keygrove.storage.absorb import Held, Outcome, absorb
 from keygrove.storage.address import SLOTS, content_hash, slot, tree_key
-from keygrove.storage.cache import OVERHEAD_BYTES, SHARE, Answer, Cache, Form
+from keygrove.storage.cache import Form
 from keygrove.storage.candidate import candidate
 from keygrove.storage.derive import derive, digest_terms
 from keygrove.storage.derive import read as stored
@@ -34,10 +34,10 @@ from keygrove_chaos.certificates import CREATED, armored, binary, digest_of, mad
 from keygrove_chaos.signing import Signer
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.certificate import Certificate, canonical, packets
-from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Bounds, Policy
-from keygrove_protocols.openpgp.redaction import UserIdHash, user_id_hash, without_user_ids
+from keygrove_protocols.openpgp.redaction import PartHash, user_id_hash, without_parts
 
 texts = st.sets(st.sampled_from(["Alice", "Bob <b@x.example>", "Zoë", "jean-luc", ""]))
 
@@ -156,7 +156,7 @@ def test_p102_redacted_user_ids_are_left_out_in_any_order_and_number(
     assert held_after(less, policy, frozenset()) == known
     if known is not None:
         found = findings_of(known.packets, known.aside)
-        assert without_user_ids(found, redacted) is found
+        assert without_parts(found, redacted) is found
 
 
 def without(certificate: Certificate, texts: frozenset[str]) -> Certificate:
@@ -166,7 +166,7 @@ def without(certificate: Certificate, texts: frozenset[str]) -> Certificate:
 
 
 def held_after(
-    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[UserIdHash]
+    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[PartHash]
 ) -> Held | None:
     """One after the other; None if nothing is left of any of them."""
     held: Held | None = None
@@ -178,7 +178,7 @@ def held_after(
 
 
 def at_once(
-    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[UserIdHash]
+    certificates: Sequence[Certificate], policy: Policy, redacted: frozenset[PartHash]
 ) -> Held | None:
     incoming = [candidate(one, policy, Cause.UPLOAD) for one in certificates]
     put = absorb(None, incoming, policy, CREATED, redacted).put
@@ -269,30 +269,6 @@ def test_tallies_add_up(
     assert apart.denials == together.denials
     kept = set(together.counts(0).hours)
     assert kept <= set(apart.counts(0).hours)
-
-
-@given(
-    st.integers(0, 60_000),
-    st.lists(st.tuples(numbers, st.sampled_from(list(Form)), st.integers(0, 3_000), st.booleans())),
-)
-def test_a_cache_never_takes_more_than_it_may(
-    bytes_max: int, uses: list[tuple[int, Form, int, bool]]
-) -> None:
-    cache = Cache(bytes_max)
-    model: dict[tuple[int, Form], Answer] = {}
-    for number, form, size, is_put in uses:
-        name = Fingerprint(bytes([number]) * 20)
-        if is_put:
-            answer = Answer(name, Digest(bytes(16)), size, bytes(size))
-            cache.put(form, answer)
-            if (OVERHEAD_BYTES + size) * SHARE <= bytes_max:
-                model[number, form] = answer
-        else:
-            cache.invalidate(name)
-            model = {key: value for key, value in model.items() if key[0] != number}
-        assert 0 <= cache.size_bytes <= bytes_max
-    for (number, form), answer in model.items():
-        assert cache.get(Fingerprint(bytes([number]) * 20), form) in (None, answer)
 
 
 PLACEMENTS = [Placement(number) for number in range(1, 6)]

@@ -67,3 +67,16 @@ def test_arithmetic_is_measured_beside_rsa_4096() -> None:
     rows = {row.id: row for row in report.results}
     assert {"rsa-4096", "nistp256", "ed448", "slh-dsa-shake-128f", "overhead"} <= rows.keys()
     assert all(row.peers.keys() == {"rsa4096_per_s"} for row in report.results)
+
+
+def test_the_storage_engine_is_measured_beside_other_stores() -> None:
+    report = bench("storage", "--quick")
+    rows = {row.id: row for row in report.results}
+    assert {"S-01", "S-02", "S-03", "S-05", "S-07", "S-08-start", "S-12"} <= set(rows)
+    assert all(isinstance(row.value, float) for row in report.results if row.id != "S-07")
+    assert isinstance(rows["S-01-1"].peers["sqlite, autocommit"], float)
+
+
+def test_a_large_store_is_measured() -> None:
+    report = bench("campaign", "storage", "--keys", "2048")
+    assert all(isinstance(row.value, float) for row in report.results)

@@ -336,15 +336,6 @@ def test_the_first_that_can_stand_alone_is_added_and_carries_the_others() -> Non
     assert read(written(absorbed).packets) == on_alice(revocation, stranger)
 
 
-def test_what_a_client_sent_among_what_a_dump_brought_says_so() -> None:
-    def cause(*causes: Cause) -> Cause:
-        incoming = [candidate_of(one, of) for one, of in zip((BOB, CAROL), causes, strict=True)]
-        return written(absorb(stored(ALICE), incoming, VERIFIED, CREATED)).cause
-
-    assert cause(Cause.LOAD, Cause.UPLOAD) is Cause.UPLOAD
-    assert cause(Cause.LOAD, Cause.LOAD) is Cause.LOAD
-
-
 def test_the_source_is_that_of_the_one_that_came() -> None:
     def from_dump(certificate: Certificate, source: bytes) -> Candidate:
         return candidate(certificate, VERIFIED, Cause.LOAD, source=source)

@@ -159,12 +159,12 @@ async def heap_of(number: int) -> InlineDatabase:
     found, put = InlineDatabase(), put_of(made(1, "Alice"))
     await found.run(lambda db: heap.create(db, "0/1", bytes(16)))
     rows = [
-        row_of(replace(put, fingerprint=Fingerprint(n.to_bytes(20))), n, n, None)
+        row_of(replace(put, fingerprint=Fingerprint(n.to_bytes(20))), n, 1, None)
         for n in range(1, number + 1)
     ]
     commit = heap.Commit(
         rows=rows,
-        head=Head(number, EMPTY, number),
+        head=Head(1, EMPTY, number),
         seq=number,
         at=CREATED,
         epoch=heap.Epoch(0, 1),
@@ -233,3 +233,15 @@ async def test_an_entry_that_changed_during_a_flush_stays(
     assert entry is not None
     assert entry.seq == 2
     assert await flushed(indexer) == 1
+
+
+async def test_a_flush_writes_the_words_of_all_it_takes_as_one_segment(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    for seq in range(1, 51):
+        commit(follower, seq, put_of(made(seq, f"User {seq}")))
+    await follower.flush()
+    segments = await indexer.run(
+        lambda db: db.execute("SELECT count(DISTINCT segid) FROM word_idx").fetchone()
+    )
+    assert segments == (1,)

@@ -183,16 +183,32 @@ def test_differences_are_all_that_differs(size: int, changes: int) -> None:
         else:
             new[key] = chance.randbytes(32)
     new |= drawn(chance, changes)
-    due = {
+    due = [
         Difference(key, old.get(key), new.get(key))
-        for key in old.keys() | new.keys()
+        for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
-    }
+    ]
     trees = built(blake3_256, old), built(blake3_256, new)
     found = list(differences(*trees))
-    assert len(found) == len(due)
-    assert set(found) == due
+    assert found == due
+    for start in chance.sample(range(len(due)), min(len(due), 20)):
+        assert list(differences(*trees, after=due[start].key)) == due[start + 1 :]
     again = trees[0].updated([(one.key, one.new) for one in found])
     assert again.root == trees[1].root
     back = again.updated([(one.key, one.old) for one in differences(trees[0], again)])
     assert back.root == trees[0].root
+
+
+@pytest.mark.parametrize("prefix", [b"", b"\x12\x34"], ids=["spread", "of one slot"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("entries_to_a_part", [1, 7, 10_000])
+def test_a_tree_built_from_parts_is_that_of_the_whole(
+    size: int, prefix: bytes, entries_to_a_part: int
+) -> None:
+    entries = drawn(Random(size), size, prefix)
+    ordered = [key + entries[key] for key in sorted(entries)]
+    starts = range(0, len(ordered), entries_to_a_part)
+    parts = (b"".join(ordered[at : at + entries_to_a_part]) for at in starts)
+    tree, whole = Tree.build_from(blake3_256, parts), built(blake3_256, entries)
+    assert (tree.root, len(tree), contents(tree)) == (whole.root, size, contents(whole))
+    assert list(differences(tree, whole)) == []

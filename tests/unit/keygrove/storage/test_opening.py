@@ -73,6 +73,12 @@ async def fill(files: WatchedDatabases) -> None:
         await store.settle()
 
 
+async def kill(files: WatchedDatabases) -> None:
+    """Have the index be one of a process that ended in no order."""
+    async with files.open(INDEX) as db:
+        await db.run(lambda session: session.execute("UPDATE done SET is_settled = 0"))
+
+
 def no_room(wherever: Callable[[Statement], bool]) -> Callable[[Statement], None]:
     def watch(statement: Statement) -> None:
         if wherever(statement):
@@ -140,6 +146,7 @@ async def test_a_stop_breaks_the_check_of_the_index_off(
     files: WatchedDatabases, disk: Disk
 ) -> None:
     await fill(files)
+    await kill(files)
 
     def watch(statement: Statement) -> None:
         if statement.sql.startswith(CHECK):
@@ -219,3 +226,29 @@ async def test_long_replays_take_turns_and_short_ones_do_not_wait(files: Watched
             assert long.progress().done == 0
             turns.release()
         assert long.progress().done == FLUSH_ENTRIES + 1
+
+
+async def test_pages_are_looked_at_unless_the_last_end_was_in_order(
+    files: WatchedDatabases,
+) -> None:
+    checks: list[str] = []
+
+    def watch(statement: Statement) -> None:
+        if statement.sql.startswith(CHECK):
+            checks.append(statement.sql)
+
+    await fill(files)
+    files.watch = watch
+    async with opened(files) as opening:
+        store = await opening.finish()
+        assert checks == []
+        await store.commit([put_of(made(3, "Dora"))])
+        with anyio.move_on_after(2):
+            await store.upkeep()
+    async with opened(files) as opening:
+        store = await opening.finish()
+        assert len(checks) == 1
+        await store.settle()
+    async with opened(files) as opening:
+        await opening.finish()
+        assert len(checks) == 1

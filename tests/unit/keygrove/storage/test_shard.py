@@ -1,8 +1,6 @@
 """The shard actor through the runtime: on trio in memory, on asyncio with SQLite."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,42 +10,33 @@ import pytest
 from trio.testing import assert_checkpoints, assert_no_checkpoints
 
 from keygrove.errors import DiskFullError, StoreError
+from keygrove.storage.absent import TTL_S
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import candidate
-from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import (
+    Deny,
     Failed,
     Fetch,
     Find,
-    GetStatus,
     Merge,
     Merged,
     NoSpace,
+    Order,
     Overloaded,
     Search,
-    ShardApi,
-    ShardStatus,
 )
-from keygrove.storage.opening import Home, open_store
-from keygrove.storage.shard import MERGES_MAX, OpenStore, Shard
-from keygrove.storage.store import Opening
+from keygrove.storage.shard import MERGES_MAX, OpenStore
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.turn import SLICE_BYTES, Turn
 from keygrove.storage.write import Cause, Denial, Put
-from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import (
     CalleeExit,
-    ChildSpec,
     ChildTerminated,
     Crash,
     DeclaredError,
-    Ref,
-    Report,
-    SupSpec,
     TerminateError,
-    run,
 )
 from keygrove_chaos.certificates import (
     CREATED,
@@ -58,14 +47,23 @@ from keygrove_chaos.certificates import (
     made,
     put_of,
 )
-from keygrove_chaos.stores import Hook, HookedOpening, Notes
 from keygrove_protocols.openpgp.certificate import Certificate, Component, fingerprint
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.merge import merge
 from keygrove_protocols.openpgp.packets import Packet, Tag
-from keygrove_protocols.openpgp.policy import SKS_COMPATIBLE, VERIFIED, Policy
-from tests.loops import Backend, virtual_trio
+from keygrove_protocols.openpgp.policy import SKS_COMPATIBLE
+from tests.loops import Backend
 from tests.processes import PATIENCE_S
+from tests.unit.keygrove.storage.shards import (
+    KINDS,
+    SHUTDOWN_S,
+    Subject,
+    backend,
+    merge_together,
+    opener,
+    outcomes,
+    running,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -73,89 +71,10 @@ T = TypeVar("T")
 
 ALICE, BOB = made(1, "Alice <a@x.example>"), made(1, "Bob")
 OTHER = made(2, "Other")
-SHUTDOWN_S = 6.0
-LIMIT_S = 60.0
 """Whoever waits longer waits for something that will not happen."""
 
 
-class Clock:
-    def now(self) -> int:
-        return CREATED
-
-    def elapsed(self) -> float:
-        return 0.0
-
-
-class Compute:
-    """Does work at once, or when its gate is opened, and counts it."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-        self.reached = anyio.Event()
-        self.gate: anyio.Event | None = None
-
-    async def run(self, work: Callable[[], T]) -> T:
-        self.runs += 1
-        done = work()
-        if self.gate is not None:
-            self.reached.set()
-            await self.gate.wait()
-        return done
-
-
-class Subject:
-    """A running shard, and what was seen of it."""
-
-    def __init__(self, ref: Ref[ShardApi], hooks: "Hooks") -> None:
-        self.ref = ref
-        self.hooks = hooks
-        self.compute = hooks.compute
-        self.answers = hooks.answers
-        self.notes = hooks.notes
-        self.reports = hooks.reports
-
-    async def merge(self, certificate: Certificate) -> Merged | NoSpace | Failed:
-        return await self.ref.call(Merge(candidate_of(certificate)))
-
-    async def fetch(
-        self, certificate: Certificate, form: Form = Form.BINARY
-    ) -> Answer | Failed | None:
-        return await self.ref.call(Fetch(fingerprint(certificate), form), wait_up=1)
-
-    async def status(self) -> ShardStatus:
-        return await self.ref.call(GetStatus())
-
-
-class Hooks:
-    """What is to happen before and after the operations of the shard's store."""
-
-    def __init__(self, open_store: OpenStore) -> None:
-        self._open_store = open_store
-        self.before: Hook = self._nothing
-        self.after: Hook = self._nothing
-        self.seen: list[str] = []
-        self.compute = Compute()
-        self.answers = Compute()
-        self.notes = Notes()
-        self.reports: list[Report] = []
-
-    async def _nothing(self, _: str) -> None:
-        pass
-
-    async def _before(self, operation: str) -> None:
-        self.seen.append(operation)
-        await self.before(operation)
-
-    async def _after(self, operation: str) -> None:
-        await self.after(operation)
-
-    @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Opening, None]:
-        async with self._open_store() as opening:
-            yield HookedOpening(opening, before=self._before, after=self._after)
-
-
-@pytest.fixture(params=["memory on trio", "sqlite on asyncio"])
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -163,34 +82,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def anyio_backend(kind: str) -> Backend:
-    if kind == "memory on trio":
-        return virtual_trio()
-    return "asyncio", {}
+    return backend(kind)
 
 
 @pytest.fixture
 def open_it(kind: str, tmp_path: Path) -> OpenStore:
-    if kind == "memory on trio":
-        return MemoryStore().opened
-    home = Home("shard-0", "0/1", bytes(16))
-    return partial(open_store, SqliteFiles(tmp_path), home, anyio.Semaphore(1), durable=False)
-
-
-@asynccontextmanager
-async def running(
-    open_store: OpenStore, cache_bytes: int = 1 << 20, policy: Policy = VERIFIED
-) -> AsyncGenerator[Subject, None]:
-    hooks = Hooks(open_store)
-
-    means = Means(Clock(), hooks.compute, hooks.answers, policy)
-    start = partial(Shard, hooks.open, means, cache_bytes=cache_bytes, watcher=hooks.notes)
-    child = ChildSpec("shard-0", start, name="shard-0", shutdown=SHUTDOWN_S)
-    spec = SupSpec(children=(child,), intensity=5)
-    with anyio.fail_after(LIMIT_S):
-        async with run(spec, observe=hooks.reports.append) as runtime:
-            subject = Subject(runtime.whereis("shard-0", ShardApi), hooks)
-            await subject.status()  # its store is up
-            yield subject
+    return opener(kind, tmp_path)
 
 
 @pytest.fixture
@@ -224,24 +121,6 @@ class Gate:
         """When all others have had their turn."""
         await anyio.lowlevel.checkpoint()
         self.open()
-
-
-async def merge_together(
-    subject: Subject, certificates: Sequence[Certificate]
-) -> list[Merged | NoSpace | Failed]:
-    replies: dict[int, Merged | NoSpace | Failed] = {}
-
-    async def ask(number: int, certificate: Certificate) -> None:
-        replies[number] = await subject.merge(certificate)
-
-    async with anyio.create_task_group() as tasks:
-        for number, certificate in enumerate(certificates):
-            tasks.start_soon(ask, number, certificate)
-    return [replies[number] for number in range(len(certificates))]
-
-
-def outcomes(replies: Sequence[Merged | NoSpace | Failed]) -> list[Outcome]:
-    return [reply.outcome for reply in replies if isinstance(reply, Merged)]
 
 
 def body(answer: Answer | Failed | None) -> bytes | None:
@@ -327,7 +206,7 @@ async def test_what_is_denied_is_not_taken_and_others_beside_it_are() -> None:
     async with running(store.opened) as subject:
         replies = await merge_together(subject, [ALICE, OTHER, BOB])
         assert outcomes(replies) == [Outcome.DENIED, Outcome.ADDED, Outcome.DENIED]
-        assert replies[0] == Merged(Outcome.DENIED, Digest(b""), 1)
+        assert replies[0] == Merged(Outcome.DENIED, Digest(b""), 2)
         assert await subject.fetch(ALICE) is None
         assert (await subject.status()).counts.certificates == 1
         subject.hooks.seen.clear()
@@ -397,14 +276,94 @@ async def test_a_second_look_up_is_answered_from_the_cache(
         assert status.cache_bytes > len(body(first) or b"")
 
 
-async def test_what_is_not_held_is_not_cached(
+async def test_that_nothing_is_held_is_answered_from_the_cache_until_it_is(
     shard: AbstractAsyncContextManager[Subject],
 ) -> None:
+    term = Term(TermKind.ADDRESS, b"a@x.example")
     async with shard as subject:
         assert await subject.fetch(ALICE) is None
-        assert (await subject.status()).cache_bytes == 0
+        assert await subject.ref.call(Find(term, 5)) == ()
+        subject.hooks.seen.clear()
+        assert [await subject.fetch(ALICE, form) for form in Form] == [None] * len(Form)
+        assert await subject.ref.call(Find(term, 500)) == ()
+        assert subject.hooks.seen == []
+        status = await subject.status()
+        assert (status.cache_hits, status.cache_negative_hits) == (5, 5)
+        assert status.cache_misses == 2
         await subject.merge(ALICE)
-        assert await subject.fetch(ALICE) is not None
+        assert body(await subject.fetch(ALICE)) == binary([ALICE])
+        assert await subject.ref.call(Find(term, 5)) == (fingerprint(ALICE),)
+
+
+@pytest.mark.parametrize("kind", ["memory on trio"])
+async def test_after_a_minute_the_store_is_asked_again_for_what_was_not_held() -> None:
+    """On the shard's own clock."""
+    async with running(MemoryStore().opened) as subject:
+        assert await subject.fetch(ALICE) is None
+        subject.clock.elapsed_s = TTL_S
+        subject.hooks.seen.clear()
+        assert await subject.fetch(ALICE) is None
+        assert subject.hooks.seen == ["get"]
+
+
+async def test_what_was_found_is_answered_from_the_cache_until_a_change_touches_it(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    """The old version's terms too: a certificate that has gone is not found any more."""
+    by_address = Find(Term(TermKind.ADDRESS, b"a@x.example"), 5)
+    by_digest = Find(Term(TermKind.DIGEST, digest_of(ALICE)), 5)
+    async with shard as subject:
+        await subject.merge(ALICE)
+        for _ in range(2):
+            for find in (by_address, by_digest):
+                assert await subject.ref.call(find) == (fingerprint(ALICE),)
+        assert subject.hooks.seen.count("find") == 2
+        await subject.merge(BOB)
+        assert await subject.ref.call(by_digest) == ()
+        assert await subject.ref.call(by_address) == (fingerprint(ALICE),)
+        await subject.ref.call(Deny(fingerprint(ALICE), Order(None, "spam", b"1")))
+        assert await subject.ref.call(by_address) == ()
+
+
+@pytest.mark.parametrize("operation", ["get", "find"])
+async def test_that_there_was_nothing_before_a_change_does_not_fill_the_cache(
+    shard: AbstractAsyncContextManager[Subject], operation: str
+) -> None:
+    """The store is slow to hand over what it read, and a commit passes meanwhile."""
+    gate = Gate(operation)
+    name, term = fingerprint(ALICE), Term(TermKind.ADDRESS, b"a@x.example")
+    asked = Fetch(name, Form.BINARY) if operation == "get" else Find(term, 5)
+    async with shard as subject:
+        async with anyio.create_task_group() as tasks:
+            subject.hooks.after = gate
+            tasks.start_soon(subject.ref.call, asked)
+            await gate.reached.wait()
+            subject.hooks.after = Gate("nothing")
+            await subject.merge(ALICE)
+            gate.open()
+        assert body(await subject.fetch(ALICE)) == binary([ALICE])
+        assert await subject.ref.call(Find(term, 5)) == (name,)
+
+
+async def test_a_read_does_not_wait_for_a_commit_that_hangs(
+    shard: AbstractAsyncContextManager[Subject],
+) -> None:
+    """Whether it is cached or not, held or not; it sees what was acknowledged before."""
+    gate = Gate("commit")
+    async with shard as subject, anyio.create_task_group() as tasks:
+        await subject.merge(ALICE)
+        await subject.merge(OTHER)
+        await subject.fetch(ALICE)
+        subject.hooks.before = gate
+        tasks.start_soon(subject.merge, BOB)
+        await gate.reached.wait()
+        for _ in range(2):
+            assert body(await subject.fetch(ALICE)) == binary([ALICE])
+            assert body(await subject.fetch(OTHER)) == binary([OTHER])
+            assert await subject.fetch(made(3)) is None
+            found = await subject.ref.call(Search(frozenset({"alice"}), 5))
+            assert found == (fingerprint(ALICE),)
+        gate.open()
 
 
 async def test_a_change_leaves_the_cache_before_it_is_acknowledged(

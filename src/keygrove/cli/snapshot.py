@@ -1,0 +1,277 @@
+"""`keygrove snapshot`: name how the store stands, and see later how it stood.
+
+The running server is asked; without one, what only reads looks into the files.
+"""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import click
+import httpx
+import msgspec
+import rich.box
+from rich.table import Table
+
+from keygrove.cli.admin import parse_fingerprint
+from keygrove.cli.console import counted, out
+from keygrove.cli.control import connected
+from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.cli.stores import ReadShards, stores
+from keygrove.cluster.snapshots import Snapshots
+from keygrove.errors import SnapshotError, UnavailableError
+from keygrove.http.snapshots import Differences, Kind, Line, Listing, listing, packets, page
+from keygrove.storage.mark import check_name
+from keygrove_protocols.openpgp.armor import armor
+
+REFUSED = 409
+NOT_HELD = 404
+
+
+class _Source(Protocol):
+    """Who answers what only reads."""
+
+    async def all(self) -> Listing:
+        """All snapshots."""
+        ...
+
+    async def page(self, old: str, new: str, start: str) -> Differences:
+        """A page of what differs."""
+        ...
+
+    async def packets(self, at: str, fingerprint: str) -> bytes | None:
+        """A certificate as it was."""
+        ...
+
+
+class _Server:
+    """The running server."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def all(self) -> Listing:
+        body = await self.ask("GET", "/snapshots")
+        return msgspec.json.decode(body, type=Listing)
+
+    async def page(self, old: str, new: str, start: str) -> Differences:
+        body = await self.ask("GET", "/snapshots/diff", old=old, new=new, start=start)
+        return msgspec.json.decode(body, type=Differences)
+
+    async def packets(self, at: str, fingerprint: str) -> bytes | None:
+        response = await self._send("GET", "/snapshots/show", at=at, fingerprint=fingerprint)
+        return None if response.status_code == NOT_HELD else _body(response)
+
+    async def ask(self, method: str, path: str, **fields: str) -> bytes:
+        return _body(await self._send(method, path, **fields))
+
+    async def _send(self, method: str, path: str, **fields: str) -> httpx.Response:
+        return await self._client.request(method, path, params=fields)
+
+
+def _body(response: httpx.Response) -> bytes:
+    if response.status_code == REFUSED:
+        raise SnapshotError(response.text.strip())
+    if response.status_code != 200:
+        raise UnavailableError(f"the server cannot do it now: {response.text.strip()}")
+    return response.content
+
+
+class _Files:
+    """The files, of which nobody has to be a server."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+
+    async def all(self) -> Listing:
+        return await listing(self._snapshots)
+
+    async def page(self, old: str, new: str, start: str) -> Differences:
+        return await page(self._snapshots, old, new, start)
+
+    async def packets(self, at: str, fingerprint: str) -> bytes | None:
+        return await packets(self._snapshots, at, fingerprint)
+
+
+@asynccontextmanager
+async def _source(root: Path) -> AsyncGenerator[_Source, None]:
+    if await _is_served(root):
+        async with connected(root) as client:
+            yield _Server(client)
+        return
+    async with stores(root) as opened:
+        yield _Files(Snapshots(ReadShards(opened), len(opened)))
+
+
+async def _is_served(root: Path) -> bool:
+    try:
+        async with connected(root) as client:
+            await client.request("OPTIONS", "/snapshots")
+    except UnavailableError:
+        return False
+    return True
+
+
+@click.group("snapshot")
+def snapshot() -> None:
+    """Name how the store stands, and see later how it stood."""
+
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+
+
+@snapshot.command("create", short_help="Take a snapshot.")
+@common
+@click.argument("name")
+@AS_JSON
+def create(
+    *, config: Path | None, data: Path | None, debug: bool, name: str, as_json: bool
+) -> None:
+    """Have the running server remember by this NAME how the store stands now."""
+    with errors_worded(debug=debug):
+        _check(name)
+        root = Path(configure(config, data).settings.data_dir)
+        line = msgspec.json.decode(_told(root, "/snapshots", name), type=Line)
+        if as_json:
+            click.echo(msgspec.json.encode(line))
+        else:
+            held = counted(line.certificates, "certificate")
+            click.echo(f"snapshot {line.name} of {held}, root {line.root}")
+
+
+@snapshot.command("drop", short_help="Forget a snapshot.")
+@common
+@click.argument("name")
+def drop(*, config: Path | None, data: Path | None, debug: bool, name: str) -> None:
+    """Have the running server forget a snapshot. No certificate is removed by that."""
+    with errors_worded(debug=debug):
+        _check(name)
+        root = Path(configure(config, data).settings.data_dir)
+        _told(root, "/snapshots/drop", name)
+
+
+@snapshot.command("list", short_help="List all snapshots.")
+@common
+@AS_JSON
+def list_all(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
+    """List all snapshots, the oldest first."""
+    with errors_worded(debug=debug):
+        root = Path(configure(config, data).settings.data_dir)
+        found = anyio.run(_listing, root).snapshots
+        if as_json:
+            for line in found:
+                click.echo(msgspec.json.encode(line))
+        else:
+            _print(found)
+        for line in found:
+            if line.root is None:
+                text = "create it again, or drop it"
+                click.echo(f"{line.name} is partial, of some shards only: {text}", err=True)
+
+
+@snapshot.command("diff", short_help="List what differs between two moments.")
+@common
+@click.argument("old")
+@click.argument("new", default="now")
+@AS_JSON
+def diff(
+    *, config: Path | None, data: Path | None, debug: bool, old: str, new: str, as_json: bool
+) -> None:
+    """List the certificates that differ between OLD and NEW, which is now unless given.
+
+    Each is a snapshot, "now", a root in hexadecimal, of a snapshot or of now, or a time in UTC,
+    as 2026-01-31 or 2026-01-31T23:59:59Z.
+    """
+    with errors_worded(debug=debug):
+        root = Path(configure(config, data).settings.data_dir)
+        counts = anyio.run(_print_differences, root, old, new, as_json)
+        words = ", ".join(f"{counts[kind]:,} {kind.value}" for kind in Kind)
+        click.echo(words, err=True)
+
+
+@snapshot.command("show", short_help="Print a certificate as it was.")
+@common
+@click.argument("at")
+@click.argument("fingerprint")
+def show(*, config: Path | None, data: Path | None, debug: bool, at: str, fingerprint: str) -> None:
+    """Print a certificate, armored, as it was served AT a moment: see `keygrove snapshot diff`."""
+    with errors_worded(debug=debug):
+        name = parse_fingerprint(fingerprint)
+        root = Path(configure(config, data).settings.data_dir)
+        found = anyio.run(_packets, root, at, name.hex())
+        if found is None:
+            raise FoundProblems(f"no certificate {name.hex().upper()} was held then")
+        click.echo(armor(found), nl=False)
+
+
+def _check(name: str) -> None:
+    try:
+        check_name(name)
+    except SnapshotError as error:
+        raise WrongUse(str(error)) from error
+
+
+def _told(root: Path, path: str, name: str) -> bytes:
+    async def tell() -> bytes:
+        async with connected(root) as client:
+            return await _Server(client).ask("POST", path, name=name)
+
+    return anyio.run(tell)
+
+
+async def _listing(root: Path) -> Listing:
+    async with _source(root) as source:
+        return await source.all()
+
+
+async def _packets(root: Path, at: str, fingerprint: str) -> bytes | None:
+    async with _source(root) as source:
+        return await source.packets(at, fingerprint)
+
+
+async def _print_differences(root: Path, old: str, new: str, as_json: bool) -> Counter[Kind]:
+    counts: Counter[Kind] = Counter()
+    async with _source(root) as source:
+        async for one in _pages(source, old, new):
+            for difference in one.differences:
+                counts[difference.kind] += 1
+                if as_json:
+                    click.echo(msgspec.json.encode(difference))
+                else:
+                    click.echo(f"{difference.kind.value}\t{difference.fingerprint}")
+    return counts
+
+
+async def _pages(source: _Source, old: str, new: str) -> AsyncIterator[Differences]:
+    start: str | None = ""
+    while start is not None:
+        one = await source.page(old, new, start)
+        yield one
+        # From here on just the moments that the first page had, whatever is committed meanwhile.
+        old, new, start = one.old, one.new, one.start
+
+
+def _print(found: tuple[Line, ...]) -> None:
+    """For people; in a pipe whole lines, with tabs between."""
+    rows = [
+        (one.name, _time(one.at), f"{one.certificates}", one.root or "partial") for one in found
+    ]
+    screen = out()
+    if not screen.is_terminal:
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    table = Table(box=rich.box.SIMPLE, pad_edge=False)
+    for column in ("snapshot", "taken", "certificates", "root"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

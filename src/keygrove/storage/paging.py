@@ -1,0 +1,47 @@
+"""What pages are made of: from the index, and from an entry of the overlay.
+
+The functions that take a session run on the reader's thread.
+"""
+
+from keygrove.ports import SqlSession
+from keygrove.storage import index, versions
+from keygrove.storage.overlay import Entry
+from keygrove.storage.store import Digests
+from keygrove.storage.write import Denial
+from keygrove_protocols.openpgp.keys import Fingerprint
+
+_SEQS = "SELECT k, seq, fp FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
+_DIGESTS = "SELECT k, md5, sks FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
+
+
+def seqs(db: SqlSession, after: bytes, limit: int) -> dict[bytes, tuple[int, Fingerprint]]:
+    """Those held behind a tree key, in order: the row of each, and its fingerprint."""
+    rows = db.execute(_SEQS, (after, limit)).fetchall()
+    return {key: (seq, fp) for key, seq, fp in rows}
+
+
+def seq_and_name(entry: Entry) -> tuple[int, Fingerprint] | None:
+    """The same of an entry, if anything of it is held."""
+    return None if entry.found is None else (entry.seq, entry.fingerprint)
+
+
+def digests(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Digests]:
+    """The digests of those held behind a tree key, in order."""
+    rows = db.execute(_DIGESTS, (after, limit)).fetchall()
+    return {key: Digests(stored, sks) for key, stored, sks in rows}
+
+
+def digests_held(entry: Entry) -> Digests | None:
+    """The digests of what is held by an entry."""
+    return None if entry.found is None else entry.found.digests
+
+
+def denials(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Denial]:
+    """The denials behind a tree key, in order."""
+    found = index.denied(db, after, limit)
+    return {key: versions.denial(db, seq) for key, seq in found.items()}
+
+
+def denial_there(entry: Entry) -> Denial | None:
+    """The denial of an entry."""
+    return entry.denial
