@@ -12,8 +12,7 @@ from contextvars import ContextVar
 from typing import Final, Protocol
 
 BUGGIFIED: Final = {
-    "compaction.short": "little of the history is kept",
-    "compaction.soon": "the history is compacted after a short while",
+    "compaction.soon": "the history is compacted after a short while, and little of it kept",
     "heap.checkpoint": "a log is checkpointed before a write, however short it is",
     "index.distrusted": "an index is made anew, though it is that of its heap and whole",
     "index.flush": "the index is given one entry at a time",

@@ -86,24 +86,28 @@ class Compactor:
         while True:
             # What was superseded by then is read by nobody any more after such a pause.
             secured = self._follower.secured
-            await anyio.sleep(SOON_S if buggify("compaction.soon") else EVERY_S)
+            is_soon = buggify("compaction.soon")
+            await anyio.sleep(SOON_S if is_soon else EVERY_S)
             try:
-                await self.once(epoch, secured)
+                await self.once(epoch, secured, SHORT if is_soon else None)
             except DiskFullError:
                 continue  # until the next time
 
-    async def once(self, epoch: Callable[[], Epoch], secured: int) -> None:
+    async def once(
+        self, epoch: Callable[[], Epoch], secured: int, retention: Retention | None = None
+    ) -> None:
         """Do all there is to do now.
 
         Args:
             epoch: of the one who writes the heap.
             secured: up to this row the index is on the disk: no row above is touched.
+            retention: in place of the store's own.
 
         Raises:
             DiskFullError: there is no room; what was done is done.
             StoreError: as `forever`.
         """
-        kept = SHORT if buggify("compaction.short") else self._retention
+        kept = retention or self._retention
         async with self._open_reader() as reader:
             await self._judge(reader, epoch)
             old = await self._forget(reader, epoch, secured, kept)
