@@ -188,7 +188,7 @@ def _standing(db: SqlSession, entries: Sequence[Entry], table: str) -> dict[byte
 def _clear(db: SqlSession, entry: Entry, held: int) -> None:
     """Take out what this entry has no more of the row that it was held by."""
     terms = _drop_words(db, held) - (entry.found.terms if entry.found else frozenset())
-    rows = _term_rows(terms, entry)
+    rows = sorted(_term_rows(terms, entry))  # the order of a set is another in each process
     db.executemany("DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", rows)
     if entry.found is None:
         db.execute("DELETE FROM key WHERE k = ?", (entry.key,))
