@@ -16,12 +16,13 @@ from typing import Final
 import anyio
 import msgspec
 
-from keygrove.errors import DamagedError, DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError, StoreError
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.merkle import Difference, differences
 from keygrove.storage.opening import Home, open_store
+from keygrove.storage.retention import Retention
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import CertificateStore, Counts, Digests
 from keygrove.storage.version import Head, Version, Whole
@@ -39,6 +40,13 @@ OPERATIONS_MAX: Final = 400
 """Of the disk, within which the power fails."""
 COMMITS: Final = (3, 400)
 """In a life, unless the power fails before."""
+STEP_S: Final = 1_800
+"""Between two commits, by their own clock."""
+RETENTION: Final = Retention(
+    all_s=4 * STEP_S, fine_s=12 * STEP_S, fine_period_s=2 * STEP_S, coarse_period_s=6 * STEP_S
+)
+LOOKS: Final = 6
+"""At former moments, for each look at the present."""
 WALL_S: Final = 1_800_000_000.0
 HOME: Final = Home("shard-0", "0/1", bytes(16))
 EVERYTHING: Final = 1_000
@@ -274,7 +282,11 @@ class Lives:
             self.disk.crash_in(self._chance.randint(1, 100))  # perhaps while it opens
         try:
             async with open_store(
-                databases, HOME, anyio.Semaphore(1), durable=self._is_durable
+                databases,
+                HOME,
+                anyio.Semaphore(1),
+                durable=self._is_durable,
+                retention=RETENTION,
             ) as opening:
                 store = await opening.finish()
                 await self._look(store)
@@ -306,12 +318,27 @@ class Lives:
                 raise MissingError(f"after {self.acknowledged} commits its {name} are not theirs")
         try:
             shown = await _thens(store)
-        except DamagedError as error:
+        except (DamagedError, HistoryError) as error:
             raise AlteredError(f"after {self.acknowledged} commits: {error}") from error
         for one, was in zip_longest(shown, await _thens(model)):
             if one != was:
                 name = (one or was).snapshot.name
                 raise AlteredError(f"after {self.acknowledged} commits snapshot {name!r}")
+        await self._look_back(store, model)
+
+    async def _look_back(self, store: SqliteStore, model: MemoryStore) -> None:
+        """At some moments that no snapshot names, if these are kept."""
+        there, due = store.history, model.history
+        before = range(1, self.acknowledged)
+        for change in sorted(self._chance.sample(before, min(LOOKS, len(before)))):
+            try:
+                found = await there.get(_NAMES, change), (await there.tree(change)).root
+            except HistoryError:
+                continue
+            except DamagedError as error:
+                raise AlteredError(f"change {change} cannot be read: {error}") from error
+            if found != (await due.get(_NAMES, change), (await due.tree(change)).root):
+                raise AlteredError(f"change {change} does not read as it did")
 
     async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
         async with anyio.create_task_group() as tasks:
@@ -339,13 +366,17 @@ class Lives:
                         await store.settle()
                 case 1:
                     await anyio.sleep(1.0)  # now the index is written, and commits go on
+                case 2:
+                    with suppress(DiskFullError):
+                        await store.settle()
+                        await store.compact_once()
                 case _:
                     pass
 
 
 def _marks(chance: Random, at: int) -> list[Mark]:
     """Now and then a snapshot, mostly by a name that another had before; or one is dropped."""
-    name, when = chance.choice(SNAPSHOTS), CREATED + at * 1800
+    name, when = chance.choice(SNAPSHOTS), CREATED + at * STEP_S
     match chance.randrange(12):
         case 0 | 1:
             return [Snapshot(name, at.to_bytes(32), when)]
@@ -376,7 +407,7 @@ def _record(write: Denial | Lift, at: int) -> Record:
 
 def _change(chance: Random, number: int, at: int, denied: set[Fingerprint]) -> Write:
     """Mostly a put, now and then a denial, which sooner or later is lifted."""
-    texts, when = chance.sample(USER_IDS, chance.randint(0, 4)), CREATED + at * 1800
+    texts, when = chance.sample(USER_IDS, chance.randint(0, 4)), CREATED + at * STEP_S
     put = put_of(made(number, *texts), when)
     if put.fingerprint in denied and chance.random() < 0.5:
         return Lift(put.fingerprint, when)

@@ -12,7 +12,8 @@ from contextvars import ContextVar
 from typing import Final, Protocol
 
 BUGGIFIED: Final = {
-    "heap.checkpoint": "the heap is checkpointed before a commit, however short its log",
+    "compaction.soon": "the history is compacted after a short while, and little of it kept",
+    "heap.checkpoint": "a log is checkpointed before a write, however short it is",
     "index.distrusted": "an index is made anew, though it is that of its heap and whole",
     "index.flush": "the index is given one entry at a time",
     "shard.commit": "a commit takes one merge, however many wait",
@@ -22,6 +23,7 @@ BUGGIFIED: Final = {
 """By name: what is rare and legal, and happens when the point fires."""
 
 CRASHES: Final = {
+    "compaction": "some of a shard's history is compacted, and more is to be done",
     "index.flush": "the index has some of the overlay, and does not say so yet",
     "shard.commit.after": "a commit is durable, and nobody was told",
     "shard.commit.before": "merges are taken off the queue, and nothing is written",
@@ -30,6 +32,8 @@ CRASHES: Final = {
 """By name: where a node may be ended, to see what the next start makes of it."""
 
 SOMETIMES: Final = {
+    "compaction.coded": "a former version was stored as what it differs in",
+    "compaction.dropped": "a version was dropped that no moment needed which is kept",
     "index.rebuilt": "an index was made anew from its heap",
     "index.replayed": "a start found commits that the index lacked",
     "shard.batched": "one commit took several merges",
