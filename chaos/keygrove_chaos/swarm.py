@@ -65,11 +65,21 @@ FEATURES: Final[Mapping[Feature, float]] = {
     "ask.signatures": 0.4,
     "ask.attack": 0.4,
     "ask.admin": 0.5,
+    "ask.past": 0.4,
+    "ask.rollback": 0.4,
 }
 """What may be part of a run, and in which share of runs it is."""
 
 ASKED: Final[frozenset[Feature]] = frozenset(
-    {"presets", "ask.load", "ask.signatures", "ask.attack", "ask.admin"}
+    {
+        "presets",
+        "ask.load",
+        "ask.signatures",
+        "ask.attack",
+        "ask.admin",
+        "ask.past",
+        "ask.rollback",
+    }
 )
 """Features of what clients ask, and of nodes' settings."""
 LATER: Final[frozenset[Feature]] = frozenset({*ASKED, "disk.frozen"})

@@ -15,6 +15,7 @@ BUGGIFIED: Final = {
     "heap.checkpoint": "the heap is checkpointed before a commit, however short its log",
     "index.distrusted": "an index is made anew, though it is that of its heap and whole",
     "index.flush": "the index is given one entry at a time",
+    "rollback.chunk": "a rollback commits one certificate at a time",
     "shard.commit": "a commit takes one merge, however many wait",
     "shard.linger": "what was read waits before it is made ready to be served",
     "shard.read": "a batch of reads is one, however many wait",
@@ -23,6 +24,8 @@ BUGGIFIED: Final = {
 
 CRASHES: Final = {
     "index.flush": "the index has some of the overlay, and does not say so yet",
+    "rollback.begun": "a rollback, or its undo, is durable, and nobody was told",
+    "rollback.chunk": "some certificates of a rollback are done, and others are not",
     "shard.commit.after": "a commit is durable, and nobody was told",
     "shard.commit.before": "merges are taken off the queue, and nothing is written",
     "store.open": "the heap is open, the index not yet",
@@ -32,6 +35,7 @@ CRASHES: Final = {
 SOMETIMES: Final = {
     "index.rebuilt": "an index was made anew from its heap",
     "index.replayed": "a start found commits that the index lacked",
+    "rollback.resumed": "a start found a rollback, or an undo, that was not done",
     "shard.batched": "one commit took several merges",
     "shard.combined": "one commit took several merges of one certificate",
     "shard.denied": "a certificate was turned away because it is denied",

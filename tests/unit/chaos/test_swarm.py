@@ -64,7 +64,7 @@ def test_c012_every_shape_of_partition_is_drawn(plans: list[Plan]) -> None:
 
 def test_every_verb_is_drawn_and_some_orders_are_sent_again(plans: list[Plan]) -> None:
     verbs = Counter(ask.verb for plan in plans for ask in plan.program)
-    known = PUTS | {"get", "search", "block", "unblock"}
+    known = PUTS | {"get", "search", "block", "unblock", "snapshot", "past", "rollback", "undo"}
     assert set(verbs) == known
     assert min(verbs.values()) >= 20
     orders = Counter(
