@@ -54,6 +54,7 @@ Feature: TypeAlias = Literal[
     "ask.admin",
     "ask.past",
     "ask.rollback",
+    "rollback.then_crash",
 ]
 """What may be part of a run."""
 
