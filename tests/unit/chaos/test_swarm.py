@@ -125,3 +125,16 @@ def test_settings_are_no_faults(plans: list[Plan]) -> None:
         for plan in plans
         for fault in plan.faults
     )
+
+
+def test_nodes_die_while_they_roll_back_where_the_plan_says_so(plans: list[Plan]) -> None:
+    struck: Counter[str] = Counter()
+    for plan in plans:
+        rolled = {ask.at for ask in plan.program if ask.verb in {"rollback", "undo"}}
+        faults = [fault for fault in plan.faults if fault.id.startswith("rollback-")]
+        assert all(fault.at in rolled for fault in faults)
+        assert not faults or plan.features["rollback.then_crash"]
+        points = [fault.what.point for fault in faults if isinstance(fault.what, CrashAt)]
+        struck.update(points)
+    assert set(struck) == {"rollback.begun", "rollback.chunk"}
+    assert min(struck.values()) >= 100
