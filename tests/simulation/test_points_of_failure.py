@@ -1,8 +1,9 @@
 """A disk that begins to fail where it hurts: at each named point, at its first to third visit.
 
-One node in a world of its own takes certificates, one by one. At the point its disk becomes full,
-read-only, or fails to synchronise; later it is mended. Whatever was acknowledged is there all the
-time that the node can be asked, and after a power cut, too.
+One node in a world of its own takes certificates, one by one, and takes back what partners brought.
+At the point its disk becomes full, read-only, or fails to synchronise; later it is mended. Whatever
+was acknowledged is there all the time that the node can be asked, and after a power cut, too; a
+rollback that was begun is done, and what it took is not there.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from keygrove.settings import Settings, StorageSettings
 from keygrove_actors import ActorError
 from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.client import Hkp
+from keygrove_chaos.control import Control, listed
 from keygrove_chaos.disk_faults import DiskFault, Eio, Enospc, Erofs, FsyncFail, Operation
 from keygrove_chaos.machine import Machine
 from keygrove_chaos.network import Network
 from keygrove_chaos.record import Record
 from keygrove_chaos.running import run
 from keygrove_chaos.servers import NoReplyError
+from keygrove_chaos.taken_back import DUE
+from keygrove_chaos.web import CutError
 from keygrove_chaos.world import World
-from keygrove_protocols.openpgp.certificate import fingerprint
+from keygrove_protocols.openpgp.certificate import fingerprint, to_bytes
 
 SETTINGS = Settings(storage=StorageSettings(shards=1))
 VISITS = (1, 2, 3)
@@ -34,6 +38,9 @@ BEFORE, DURING, AFTER = 4, 4, 2
 """Submissions; each waits for the index to be flushed."""
 FLUSHED_S = 1.5
 MENDED_S = 60.0
+PARTNERS = 1_000
+"""From here on are the keys of partners."""
+DEATHS = (NoReplyError, ActorError, KeygroveError, KeyError, ConnectionRefusedError)
 FULL, READ_ONLY = "full", "read-only"
 FAULTS: dict[str, DiskFault] = {
     FULL: Enospc(),  # no room for a single octet
@@ -80,6 +87,7 @@ class Story:
         """Lookups of what was acknowledged, by their status where that is not 200; 0: none."""
         self._acknowledged: list[int] = []
         self._number = 0
+        self._partners = 0
 
     async def submit(self, times: int) -> None:
         for _ in range(times):
@@ -97,20 +105,46 @@ class Story:
             if status != 200:
                 self.unanswered[status] += 1
 
+    async def roll(self) -> None:
+        """Let a partner of its own bring something, and take that back."""
+        self._partners += 1
+        partner = f"p{self._partners}.example"
+        brought = made(PARTNERS + self._partners, "brought")
+        with suppress(CutError, *DEATHS):
+            await self.machine.offer(partner, to_bytes(brought))
+            await Control(self.machine.control.ask).begin(partner)
+        await anyio.sleep(FLUSHED_S)
+        await self.look()
+
+    async def rolled(self) -> dict[str, str]:
+        """Wait until nothing is under way; the stage of each partner's rollback."""
+        with anyio.fail_after(MENDED_S):
+            while True:
+                reply = await Control(self.machine.control.ask).rollbacks()
+                stages = {one.reason: one.stage for one in listed(reply)}
+                if reply.status == 200 and DUE.isdisjoint(stages.values()):
+                    return stages
+                await anyio.sleep(0.5)
+
+    async def shown(self, partner: str) -> bool:
+        """Whether there is anything of what that partner brought."""
+        number = int(partner.removeprefix("p").removesuffix(".example"))
+        return await self._get(PARTNERS + number) == 200
+
     async def ready(self) -> None:
         with anyio.fail_after(MENDED_S):
             while not await self.machine.is_ready():  # noqa: ASYNC110 - no time is real
                 await anyio.sleep(0.5)
 
     async def _put(self, number: int) -> int:
-        with suppress(NoReplyError, ActorError, KeygroveError, KeyError):
+        with suppress(*DEATHS):
             return (
                 await Hkp(self.machine.door.ask).put(armored(made(number, f"n{number}")))
             ).status
         return 0
 
     async def _get(self, number: int) -> int:
-        with suppress(NoReplyError, ActorError, KeygroveError, KeyError):
+        with suppress(*DEATHS):
             name = fingerprint(made(number)).hex()
             return (await Hkp(self.machine.door.ask).get(name)).status
         return 0
@@ -125,7 +159,9 @@ async def tell(world: World, point: str, visit: int, fault: DiskFault) -> Story:
         await anyio.sleep(FLUSHED_S)
         await story.submit(BEFORE)
         for _ in VISITS:  # stores are opened once a life
-            if not strike.has_struck:
+            if not strike.has_struck and point.startswith("rollback."):
+                await story.roll()
+            elif not strike.has_struck:
                 machine.crash("process")
                 await anyio.sleep(FLUSHED_S)
                 await story.look()
@@ -145,6 +181,8 @@ async def tell(world: World, point: str, visit: int, fault: DiskFault) -> Story:
         lost = story.unanswered.copy()
         await story.look()
         assert story.unanswered == lost, "and it is durable"
+        for partner, stage in (await story.rolled()).items():
+            assert await story.shown(partner) == (stage != "done")
         tasks.cancel_scope.cancel()
     return story
 
