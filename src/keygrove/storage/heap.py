@@ -269,6 +269,13 @@ def append(db: SqlSession, commit: Commit) -> int:
     return stored
 
 
+def extend(db: SqlSession, rows: Sequence[Row], dictionary: InForce | None) -> None:
+    """Write rows of a commit whose head `append` writes later: to a heap that counts for nobody."""
+    db.execute("BEGIN IMMEDIATE")
+    insert(db, rows, dictionary)
+    db.execute("COMMIT")
+
+
 def begin(db: SqlSession, *epochs: int) -> None:
     """Begin a transaction of the writer that found one of these epochs, or gave it.
 
