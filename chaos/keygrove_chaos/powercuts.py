@@ -25,7 +25,7 @@ from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import CertificateStore, Counts, Digests
 from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Lift, Write
+from keygrove.storage.write import Denial, Lift, Redaction, Write
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -52,7 +52,7 @@ USER_IDS: Final = (
     "Bob <b@x.example>",
 )
 _WHOLE: Final = tuple(put_of(made(number, *USER_IDS)) for number in NUMBERS)
-_NAMES: Final = tuple(put.fingerprint for put in _WHOLE)
+NAMES: Final = tuple(put.fingerprint for put in _WHOLE)
 _TERMS: Final = sorted(
     {term for put in _WHOLE for term in put.terms}, key=lambda term: (term.kind.value, term.value)
 )
@@ -84,7 +84,7 @@ async def scenario(world: World) -> list[str]:
     return []
 
 
-class _Holdings(msgspec.Struct, frozen=True):
+class Holdings(msgspec.Struct, frozen=True):
     """All that a store tells its readers."""
 
     certificates: list[Whole | None]
@@ -100,16 +100,17 @@ class _Holdings(msgspec.Struct, frozen=True):
     head: Head
 
 
-async def _holdings(store: CertificateStore) -> _Holdings:
+async def holdings(store: CertificateStore) -> Holdings:
+    """Ask it."""
     page = await store.page(None, EVERYTHING)
     digests = await store.digests(None, EVERYTHING)
     denied = await store.denials(None, EVERYTHING)
-    return _Holdings(
-        certificates=await store.get_whole(_NAMES),
-        denials=await store.denials_of(_NAMES),
+    return Holdings(
+        certificates=await store.get_whole(NAMES),
+        denials=await store.denials_of(NAMES),
         denied=sorted(denied.denials, key=lambda one: one.fingerprint),
         audit=(await store.audit(None, EVERYTHING)).records,
-        sources=await store.sources(_NAMES),
+        sources=await store.sources(NAMES),
         pages=sorted(page.versions, key=lambda one: one.fingerprint),
         digests=sorted(digests.digests, key=lambda one: one.stored),
         found=await store.find(_TERMS, EVERYTHING),
@@ -140,27 +141,28 @@ async def _thens(store: CertificateStore) -> list[_Then]:
                 snapshot=one,
                 head=await history.head(change),
                 root=tree.root,
-                versions=await history.get(_NAMES, change),
-                denied=await history.are_denied(_NAMES, change),
+                versions=await history.get(NAMES, change),
+                denied=await history.are_denied(NAMES, change),
                 since=list(differences(tree, store.tree())),
             )
         )
     return found
 
 
-class _Commit(msgspec.Struct, frozen=True):
+class Commit(msgspec.Struct, frozen=True):
     """What is committed together."""
 
     writes: list[Write]
     records: list[Record]
     marks: list[Mark]
+    redactions: list[Redaction] = []
 
 
-class _History(msgspec.Struct):
+class History(msgspec.Struct):
     """What was acknowledged, and the commit that nobody heard of any more."""
 
-    acknowledged: list[_Commit] = []
-    pending: _Commit | None = None
+    acknowledged: list[Commit] = []
+    pending: Commit | None = None
 
     def denied(self) -> set[Fingerprint]:
         """Whose denial was acknowledged last, and not its end."""
@@ -182,8 +184,31 @@ class _History(msgspec.Struct):
             raise MissingError(f"{len(self.acknowledged)} were acknowledged, {change} are there")
         model = MemoryStore()
         for one in self.acknowledged:
-            await model.commit(one.writes, one.records, marks=one.marks)
+            await model.commit(one.writes, one.records, one.redactions, one.marks)
         return model
+
+
+async def look(store: CertificateStore, history: History) -> None:
+    """Hold all that a store tells against what was acknowledged.
+
+    Raises:
+        MissingError: it is not the same.
+    """
+    model = await history.model(store.counts().change)
+    after = f"after {len(history.acknowledged)} commits"
+    there, due = await holdings(store), await holdings(model)
+    for name in Holdings.__struct_fields__:
+        if getattr(there, name) != getattr(due, name):
+            raise MissingError(f"{after} its {name} are not theirs")
+    if await store.history.rollbacks() != await model.history.rollbacks():
+        raise MissingError(f"{after} its rollbacks are not theirs")
+    try:
+        shown = await _thens(store)
+    except DamagedError as error:
+        raise AlteredError(f"{after}: {error}") from error
+    for one, was in zip_longest(shown, await _thens(model)):
+        if one != was:
+            raise AlteredError(f"{after} snapshot {(one or was).snapshot.name!r}")
 
 
 class Lives:
@@ -193,7 +218,7 @@ class Lives:
         self._timeline = timeline
         self._chance = timeline.stream("work")
         self._marks = timeline.stream("marks")
-        self._history = _History()
+        self._history = History()
         self._is_durable = is_durable
         self.disk = Disk(timeline, "node")
         self.cuts = 0
@@ -254,12 +279,12 @@ class Lives:
                 with suppress(DiskFullError):
                     store = await opening.finish()
                 model = await self._history.model(len(self._history.acknowledged))
-                if await opening.get(_NAMES) != await model.get(_NAMES):
+                if await opening.get(NAMES) != await model.get(NAMES):
                     raise MissingError(f"after {self.acknowledged} commits, by their fingerprints")
                 if store is None:
                     without += 1
                 else:
-                    await self._look(store)
+                    await look(store, self._history)
                     await self._work(store, commits)
                     with suppress(DiskFullError):
                         await store.settle()
@@ -277,7 +302,7 @@ class Lives:
                 databases, HOME, anyio.Semaphore(1), durable=self._is_durable
             ) as opening:
                 store = await opening.finish()
-                await self._look(store)
+                await look(store, self._history)
                 if is_cut:
                     self.disk.crash_in(self._chance.randint(1, OPERATIONS_MAX))
                 await self._with_upkeep(store, commits)
@@ -297,21 +322,6 @@ class Lives:
         if self.disk.is_on:
             self.disk.crash()
         self.cuts += 1
-
-    async def _look(self, store: SqliteStore) -> None:
-        model = await self._history.model(store.counts().change)
-        there, due = await _holdings(store), await _holdings(model)
-        for name in _Holdings.__struct_fields__:
-            if getattr(there, name) != getattr(due, name):
-                raise MissingError(f"after {self.acknowledged} commits its {name} are not theirs")
-        try:
-            shown = await _thens(store)
-        except DamagedError as error:
-            raise AlteredError(f"after {self.acknowledged} commits: {error}") from error
-        for one, was in zip_longest(shown, await _thens(model)):
-            if one != was:
-                name = (one or was).snapshot.name
-                raise AlteredError(f"after {self.acknowledged} commits snapshot {name!r}")
 
     async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
         async with anyio.create_task_group() as tasks:
@@ -355,11 +365,11 @@ def _marks(chance: Random, at: int) -> list[Mark]:
             return []
 
 
-def _drawn(chance: Random, at: int, denied: set[Fingerprint], marks: list[Mark]) -> _Commit:
+def _drawn(chance: Random, at: int, denied: set[Fingerprint], marks: list[Mark]) -> Commit:
     numbers = sorted(chance.sample(NUMBERS, chance.randint(1, len(NUMBERS))))
     writes = [_change(chance, number, at, denied) for number in numbers]
     records = [_record(one, at) for one in writes if isinstance(one, Denial | Lift)]
-    return _Commit(writes, records, marks)
+    return Commit(writes, records, marks)
 
 
 def _record(write: Denial | Lift, at: int) -> Record:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import anyio
 
 from keygrove.errors import ReadOnlyError, StoreError
-from keygrove.points import buggify
+from keygrove.points import buggify, crash_point
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index, ledger, paging, versions
 from keygrove.storage.address import tree_key
@@ -278,6 +278,7 @@ class SqliteStore:
         if self._log_bytes > WAL_BYTES or buggify("heap.checkpoint"):
             assert self._writer is not None
             await self._writer.run(heap.checkpoint)
+            crash_point("heap.checkpoint")
             self._log_bytes = 0
 
     async def _with_overlay(self, work: Callable[[SqlSession, int], T]) -> T:
