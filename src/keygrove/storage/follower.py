@@ -17,6 +17,7 @@ from keygrove.points import at_once, crash_point, sometimes
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.derive import Derived, derive, digest_terms
+from keygrove.storage.moving import move_log
 from keygrove.storage.overlay import Entry, Found, Overlay
 from keygrove.storage.rows import Op, Place, Row, check, denial_in
 from keygrove.storage.store import Digests
@@ -161,7 +162,7 @@ class Follower:
             # The index has them all: whoever reads meanwhile may find one here or there.
             await anyio.lowlevel.checkpoint()
         self._room.set()
-        await self._indexer.run(heap.checkpoint)
+        await move_log(self._indexer)
 
     def _enter(self, entry: Entry, row: Row, old: Place | None) -> None:
         self.newest = row.seq

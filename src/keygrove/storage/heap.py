@@ -42,6 +42,8 @@ FORMAT = 5
 APPLICATION_ID = 0x4B47726F
 PAGE_BYTES = 8192
 """Certificates average a few kB."""
+FRAME_BYTES = 24
+"""Before each page in a log."""
 CACHE_KIB = 8 * 1024
 ALGORITHM = "blake3"
 """Of all hashes: a heap made with another is refused."""
@@ -278,14 +280,24 @@ def _place(seq: int | None, op: int | None, size: int | None) -> Place | None:
     return None if seq is None else msgspec.convert((seq, op, size), Place)
 
 
-def checkpoint(db: SqlSession) -> None:
-    """Move the log into the file, as far as nobody reads it.
+def checkpoint(db: SqlSession) -> int:
+    """Move the log into the file, as far as nobody reads it; the octets that the log has still.
 
     Of the main file only: without its name the pragma would checkpoint attached ones, too.
     """
-    db.execute("PRAGMA main.wal_checkpoint(PASSIVE)").fetchall()
+    return _checkpoint(db, "PASSIVE")
 
 
-def empty_log(db: SqlSession) -> None:
-    """Move the log into the file and empty it, or as much of that as nobody's reading prevents."""
-    db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
+def empty_log(db: SqlSession) -> int:
+    """Move the log into the file and empty it, or as much of that as nobody's reading prevents.
+
+    Returns:
+        The octets that the log has still.
+    """
+    return _checkpoint(db, "TRUNCATE")
+
+
+def _checkpoint(db: SqlSession, mode: str) -> int:
+    rows = db.execute(f"PRAGMA main.wal_checkpoint({mode})").fetchall()
+    frames: int = rows[0][1]
+    return max(0, frames) * (PAGE_BYTES + FRAME_BYTES)

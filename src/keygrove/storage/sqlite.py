@@ -25,6 +25,7 @@ from keygrove.storage.follower import Follower
 from keygrove.storage.growing import grow
 from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.merkle import Tree
+from keygrove.storage.moving import move_log
 from keygrove.storage.overlay import Entry
 from keygrove.storage.rows import Op, Place, may_follow, row_of
 from keygrove.storage.scrub import Scrub
@@ -48,7 +49,9 @@ V = TypeVar("V", bound=Version)
 PASSING = 1_024
 """Certificates that may be committed while the index is read, without reading it again."""
 WAL_BYTES = 8 << 20
-"""Heap bytes between two checkpoints: longer logs make longer pauses."""
+"""Of the log between two checkpoints: longer logs make longer pauses."""
+COMMIT_BYTES = 2 * heap.PAGE_BYTES
+"""Of the log, besides what is stored: the last pages of two tables are written anew each time."""
 
 
 class SqliteStore:
@@ -196,7 +199,7 @@ class SqliteStore:
         self._follower.add(rows, writes)
         if any(isinstance(mark, Snapshot) and mark.change is None for mark in marks):
             self._history.pin(Pin(head, seq, tree))
-        self._log_bytes += sum(row.size for row, _ in rows)
+        self._log_bytes += COMMIT_BYTES + sum(row.size for row, _ in rows)
         return change
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
@@ -277,7 +280,7 @@ class SqliteStore:
         """Before a commit, never after: one that is durable must not fail for want of room."""
         if self._log_bytes > WAL_BYTES or buggify("heap.checkpoint"):
             assert self._writer is not None
-            await self._writer.run(heap.checkpoint)
+            await move_log(self._writer)
             crash_point("heap.checkpoint")
             self._log_bytes = 0
 
