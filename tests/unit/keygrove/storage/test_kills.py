@@ -1,4 +1,4 @@
-"""`kill -9` at each named point, on real files: what a commit returned for is there, and no more."""
+"""`kill -9` at each named point, on real files: what a commit returned for is there."""
 
 import os
 import signal
