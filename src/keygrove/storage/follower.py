@@ -144,10 +144,8 @@ class Follower:
         entries, newest = self.overlay.by_age(), self.newest
         change, self._pending = self._pending, Tally()
         try:
-            step = at_once("index.flush", FLUSH_ENTRIES)
+            step = at_once("index.flush", OVERLAY_ENTRIES_MAX)
             for start in range(0, len(entries), step):
-                if start:  # after a while without a flush there are many
-                    await move_log(self._indexer)
                 part = entries[start : start + step]
                 await self._indexer.run(partial(index.write, entries=part))
                 crash_point("index.flush")

@@ -10,8 +10,8 @@ import anyio
 from keygrove.ports import SqlDatabase
 from keygrove.storage import heap
 
-LOG_BYTES_MAX = 192 << 20
-"""Beyond that nothing is written. With what one commit or flush may add it is 256 MiB at most."""
+LOG_BYTES_MAX = 128 << 20
+"""Beyond that nothing is written: so much again is left for what one commit or flush may add."""
 HELD_S = 1.0
 """Between two looks whether the reader is gone."""
 
