@@ -14,6 +14,7 @@ from keygrove_bench.report import Report, table
 from keygrove_bench.simulation import FoundError
 from keygrove_bench.storage import campaign as large_store
 from keygrove_bench.storage import measure as storage
+from keygrove_bench.storage import stuck
 
 WIDTH = 150
 """Of a table that goes into a file."""
@@ -127,6 +128,7 @@ def _conclude(found: Report, *, as_json: bool) -> None:
 
 _campaign("determinism", campaign.determinism, 50, "Is each seed the same run in six variants?")
 _campaign("seeds", campaign.seeds, 2_000, "Many seeds of real nodes, on both engines.")
+_campaign("endings", campaign.endings, 2_000, "A shard ended at each point, and opened again.")
 
 
 @campaigns.command("fuzz")
@@ -144,6 +146,15 @@ def fuzz_certificates(*, as_json: bool, seconds: int) -> None:
 def measure_large_store(*, as_json: bool, keys: int, folder: Path | None) -> None:
     """A store of as many certificates as there are in public."""
     _print(large_store.measure(keys, folder), as_json=as_json)
+
+
+@campaigns.command("stuck")
+@as_json
+@click.option("--seconds", type=click.IntRange(1), default=stuck.SECONDS, help="How long.")
+@on_disk
+def measure_stuck_readers(*, as_json: bool, seconds: int, folder: Path | None) -> None:
+    """A store under load whose readers do not come to an end: how long its logs become."""
+    _conclude(stuck.measure(seconds, folder), as_json=as_json)
 
 
 _campaign("mutants", campaign.mutants, 200, "How many seeds does each planted bug take?")

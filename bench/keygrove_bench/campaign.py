@@ -19,12 +19,14 @@ from keygrove_bench.report import Report, Row, aimed, load_average, report, row
 from keygrove_bench.simulation import NODES, TOY
 from keygrove_chaos.campaign import simulate
 from keygrove_chaos.determinism import VARIANTS, differences
+from keygrove_chaos.endings import ENDINGS
 from keygrove_chaos.mutants import hunt, read_mutants
 from keygrove_chaos.reach import reach
 from keygrove_chaos.world import ENGINES, EngineName, Options
 
 AIO_SHARE: Final = 0.7
 """Of the seeds; the others run on trio."""
+SHARD_ENDINGS: Final = "keygrove_chaos.endings:scenario"
 MUTANTS: Final = Path(__file__).parents[2] / "tests/simulation/mutants"
 MEDIAN_SEEDS: Final = 20
 
@@ -63,6 +65,29 @@ def seeds(seeds: range) -> Report:
     unmet = len(reached.unmet) + len(reached.inert)
     results.append(_none(("reach", "states never reached, faults without effect"), unmet, "kinds"))
     return _report("seeds", results, load)
+
+
+def endings(seeds: range) -> Report:
+    """End a shard at each named point, in each way, at its first to third visit."""
+    load, totals, failed = load_average(), Counter[str](), 0
+    for verdict in simulate(SHARD_ENDINGS, seeds, jobs=os.cpu_count() or 1, options=Options()):
+        totals.update(verdict.counts)
+        failed += bool(verdict.violations)
+        for violation in verdict.violations:
+            _say(f"seed {verdict.seed}: {violation}")
+    missed = [one for one in map(str, ENDINGS) if not totals[f"ended: {one}"]]
+    for one in missed:
+        _say(f"never ended so: {one}")
+    lost = f"endings of a shard, of {len(seeds)}, after which not all was as acknowledged"
+    kept = ("commits", "commits that were acknowledged, and there")
+    results = [
+        _none(("endings", lost), failed, "endings"),
+        _none(
+            ("missed", f"ways to end, of {len(ENDINGS)}, that never happened"), len(missed), "ways"
+        ),
+        row(kept, [totals["acknowledged"]], "commits", {}),
+    ]
+    return _report("endings", results, load)
 
 
 def mutants(seeds: range) -> Report:

@@ -9,24 +9,29 @@ one before left.
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import zip_longest
 from random import Random
 from typing import Final
 
 import anyio
-import msgspec
 
 from keygrove.errors import DamagedError, DiskFullError, HistoryError, StoreError
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
-from keygrove.storage.memory import MemoryStore
-from keygrove.storage.merkle import Difference, differences
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.retention import Retention
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Counts, Digests
-from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Lift, Write
+from keygrove_chaos.acknowledged import (
+    NAMES,
+    NUMBERS,
+    SNAPSHOTS,
+    USER_IDS,
+    AlteredError,
+    Commit,
+    History,
+    MissingError,
+    look,
+)
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -49,34 +54,6 @@ LOOKS: Final = 6
 """At former moments, for each look at the present."""
 WALL_S: Final = 1_800_000_000.0
 HOME: Final = Home("shard-0", "0/1", bytes(16))
-EVERYTHING: Final = 1_000
-
-SNAPSHOTS: Final = ("first", "second", "third")
-NUMBERS: Final = range(5)
-USER_IDS: Final = (
-    "Alice <a@x.example>",
-    "Jean-Luc Ä <a@x.example>",
-    "alice bob",
-    "Bob <b@x.example>",
-)
-_WHOLE: Final = tuple(put_of(made(number, *USER_IDS)) for number in NUMBERS)
-_NAMES: Final = tuple(put.fingerprint for put in _WHOLE)
-_TERMS: Final = sorted(
-    {term for put in _WHOLE for term in put.terms}, key=lambda term: (term.kind.value, term.value)
-)
-_WORDS: Final = sorted({word for put in _WHOLE for word in put.words})
-
-
-class MissingError(Exception):
-    """What was acknowledged is not there, or what was not, is."""
-
-    invariant = "I-01"
-
-
-class AlteredError(MissingError):
-    """A former time shows what it did not show then."""
-
-    invariant = "I-31"
 
 
 async def scenario(world: World) -> list[str]:
@@ -92,108 +69,6 @@ async def scenario(world: World) -> list[str]:
     return []
 
 
-class _Holdings(msgspec.Struct, frozen=True):
-    """All that a store tells its readers."""
-
-    certificates: list[Whole | None]
-    denials: list[Denial | None]
-    denied: list[Denial]
-    audit: tuple[Record, ...]
-    sources: list[bytes | None]
-    pages: list[Whole]
-    digests: list[Digests]
-    found: list[tuple[Fingerprint, ...]]
-    searched: list[tuple[Fingerprint, ...]]
-    counts: Counts
-    head: Head
-
-
-async def _holdings(store: CertificateStore) -> _Holdings:
-    page = await store.page(None, EVERYTHING)
-    digests = await store.digests(None, EVERYTHING)
-    denied = await store.denials(None, EVERYTHING)
-    return _Holdings(
-        certificates=await store.get_whole(_NAMES),
-        denials=await store.denials_of(_NAMES),
-        denied=sorted(denied.denials, key=lambda one: one.fingerprint),
-        audit=(await store.audit(None, EVERYTHING)).records,
-        sources=await store.sources(_NAMES),
-        pages=sorted(page.versions, key=lambda one: one.fingerprint),
-        digests=sorted(digests.digests, key=lambda one: one.stored),
-        found=await store.find(_TERMS, EVERYTHING),
-        searched=[await store.search(frozenset({word}), EVERYTHING) for word in _WORDS],
-        counts=store.counts(),
-        head=store.head(),
-    )
-
-
-class _Then(msgspec.Struct, frozen=True):
-    """What a store shows of a moment that a snapshot names."""
-
-    snapshot: Snapshot
-    head: Head
-    root: bytes
-    versions: list[Version | None]
-    denied: list[bool]
-    since: list[Difference]
-
-
-async def _thens(store: CertificateStore) -> list[_Then]:
-    history, found = store.history, list[_Then]()
-    for one in await history.snapshots():
-        change = one.change or 0
-        tree = await history.tree(change)
-        found.append(
-            _Then(
-                snapshot=one,
-                head=await history.head(change),
-                root=tree.root,
-                versions=await history.get(_NAMES, change),
-                denied=await history.are_denied(_NAMES, change),
-                since=list(differences(tree, store.tree())),
-            )
-        )
-    return found
-
-
-class _Commit(msgspec.Struct, frozen=True):
-    """What is committed together."""
-
-    writes: list[Write]
-    records: list[Record]
-    marks: list[Mark]
-
-
-class _History(msgspec.Struct):
-    """What was acknowledged, and the commit that nobody heard of any more."""
-
-    acknowledged: list[_Commit] = []
-    pending: _Commit | None = None
-
-    def denied(self) -> set[Fingerprint]:
-        """Whose denial was acknowledged last, and not its end."""
-        last = {write.fingerprint: write for one in self.acknowledged for write in one.writes}
-        return {name for name, write in last.items() if isinstance(write, Denial)}
-
-    async def model(self, change: int) -> MemoryStore:
-        """The store as it must be after so many commits.
-
-        The one that was under way may be there; then it counts as acknowledged from now on.
-
-        Raises:
-            MissingError: there must be more, or less.
-        """
-        if change == len(self.acknowledged) + 1 and self.pending is not None:
-            self.acknowledged.append(self.pending)
-        self.pending = None
-        if change != len(self.acknowledged):
-            raise MissingError(f"{len(self.acknowledged)} were acknowledged, {change} are there")
-        model = MemoryStore()
-        for one in self.acknowledged:
-            await model.commit(one.writes, one.records, marks=one.marks)
-        return model
-
-
 class Lives:
     """A disk, and the store that lives on it again and again."""
 
@@ -201,7 +76,7 @@ class Lives:
         self._timeline = timeline
         self._chance = timeline.stream("work")
         self._marks = timeline.stream("marks")
-        self._history = _History()
+        self._history = History()
         self._is_durable = is_durable
         self.disk = Disk(timeline, "node")
         self.cuts = 0
@@ -213,6 +88,21 @@ class Lives:
     def acknowledged(self) -> int:
         """How many commits were."""
         return len(self._history.acknowledged)
+
+    async def _look_back(self, store: SqliteStore) -> None:
+        """At some moments that no snapshot names, if these are kept."""
+        model = await self._history.model(store.counts().change)
+        there, due = store.history, model.history
+        before = range(1, self.acknowledged)
+        for change in sorted(self._chance.sample(before, min(LOOKS, len(before)))):
+            try:
+                found = await there.get(NAMES, change), (await there.tree(change)).root
+            except HistoryError:
+                continue
+            except DamagedError as error:
+                raise AlteredError(f"change {change} cannot be read: {error}") from error
+            if found != (await due.get(NAMES, change), (await due.tree(change)).root):
+                raise AlteredError(f"change {change} does not read as it did")
 
     async def play(self, lives: int) -> None:
         """So many lives, most of which a power cut ends, and a look at what they left.
@@ -262,12 +152,13 @@ class Lives:
                 with suppress(DiskFullError):
                     store = await opening.finish()
                 model = await self._history.model(len(self._history.acknowledged))
-                if await opening.get(_NAMES) != await model.get(_NAMES):
+                if await opening.get(NAMES) != await model.get(NAMES):
                     raise MissingError(f"after {self.acknowledged} commits, by their fingerprints")
                 if store is None:
                     without += 1
                 else:
-                    await self._look(store)
+                    await look(store, self._history)
+                    await self._look_back(store)
                     await self._work(store, commits)
                     with suppress(DiskFullError):
                         await store.settle()
@@ -289,7 +180,8 @@ class Lives:
                 retention=RETENTION,
             ) as opening:
                 store = await opening.finish()
-                await self._look(store)
+                await look(store, self._history)
+                await self._look_back(store)
                 if is_cut:
                     self.disk.crash_in(self._chance.randint(1, OPERATIONS_MAX))
                 await self._with_upkeep(store, commits)
@@ -309,36 +201,6 @@ class Lives:
         if self.disk.is_on:
             self.disk.crash()
         self.cuts += 1
-
-    async def _look(self, store: SqliteStore) -> None:
-        model = await self._history.model(store.counts().change)
-        there, due = await _holdings(store), await _holdings(model)
-        for name in _Holdings.__struct_fields__:
-            if getattr(there, name) != getattr(due, name):
-                raise MissingError(f"after {self.acknowledged} commits its {name} are not theirs")
-        try:
-            shown = await _thens(store)
-        except (DamagedError, HistoryError) as error:
-            raise AlteredError(f"after {self.acknowledged} commits: {error}") from error
-        for one, was in zip_longest(shown, await _thens(model)):
-            if one != was:
-                name = (one or was).snapshot.name
-                raise AlteredError(f"after {self.acknowledged} commits snapshot {name!r}")
-        await self._look_back(store, model)
-
-    async def _look_back(self, store: SqliteStore, model: MemoryStore) -> None:
-        """At some moments that no snapshot names, if these are kept."""
-        there, due = store.history, model.history
-        before = range(1, self.acknowledged)
-        for change in sorted(self._chance.sample(before, min(LOOKS, len(before)))):
-            try:
-                found = await there.get(_NAMES, change), (await there.tree(change)).root
-            except HistoryError:
-                continue
-            except DamagedError as error:
-                raise AlteredError(f"change {change} cannot be read: {error}") from error
-            if found != (await due.get(_NAMES, change), (await due.tree(change)).root):
-                raise AlteredError(f"change {change} does not read as it did")
 
     async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
         async with anyio.create_task_group() as tasks:
@@ -386,11 +248,11 @@ def _marks(chance: Random, at: int) -> list[Mark]:
             return []
 
 
-def _drawn(chance: Random, at: int, denied: set[Fingerprint], marks: list[Mark]) -> _Commit:
+def _drawn(chance: Random, at: int, denied: set[Fingerprint], marks: list[Mark]) -> Commit:
     numbers = sorted(chance.sample(NUMBERS, chance.randint(1, len(NUMBERS))))
     writes = [_change(chance, number, at, denied) for number in numbers]
     records = [_record(one, at) for one in writes if isinstance(one, Denial | Lift)]
-    return _Commit(writes, records, marks)
+    return Commit(writes, records, marks)
 
 
 def _record(write: Denial | Lift, at: int) -> Record:

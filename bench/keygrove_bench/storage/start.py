@@ -1,4 +1,4 @@
-"""S-08: from the files of a store to one that serves; and the same when its index is gone."""
+"""S-08, S-11: from a store's files to one that serves; after a kill, and without its index."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def rows(folder: Path, *, quick: bool = False) -> list[Row]:
     """Measure, on the disk of `folder`."""
     keys, real, rounds = (FEW, FEW, 1) if quick else (KEYS, REAL, ROUNDS)
     found, lost = folder / "start", folder / "lost"
+    for one in (found, lost):
+        one.mkdir()
     worker.run(filled, keys, "indexed", found)
     worker.run(filled, real, "real", lost)
     orderly = [worker.run(started, found) for _ in range(rounds)]
-    killed: list[Figures] = []
-    for _ in range(rounds):
-        worker.run(touched, found)
-        killed.append(worker.run(started, found))
+    killed = [_killed(found) for _ in range(rounds)]
+    smaller = [_killed(lost) for _ in range(rounds)]
     without = [_without_index(lost) for _ in range(rounds)]
     shutil.rmtree(found)
     shutil.rmtree(lost)
@@ -43,6 +43,7 @@ def rows(folder: Path, *, quick: bool = False) -> list[Row]:
     return [
         _timed(("S-08-start", f"start {size} to serving"), orderly, 3),
         _timed(("S-08-killed", f"the same, after a kill {size}"), killed, None),
+        _timed(("S-11-killed", f"the same, of {real:,}"), smaller, 1),
         _timed(("S-08-index", f"start {real:,}, without an index"), without, 90 * real / KEYS),
         row(
             ("S-08-rss", f"memory of the process {size}, most while it starts"),
@@ -56,6 +57,11 @@ def rows(folder: Path, *, quick: bool = False) -> list[Row]:
 def _timed(what: tuple[str, str], figures: Sequence[Figures], goal: float | None) -> Row:
     one = row(what, [each["took"] for each in figures], "s", {})
     return one if goal is None else aimed(one, goal, is_limit=True)
+
+
+def _killed(folder: Path) -> Figures:
+    worker.run(touched, folder)
+    return worker.run(started, folder)
 
 
 def _without_index(folder: Path) -> Figures:

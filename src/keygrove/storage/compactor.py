@@ -40,6 +40,10 @@ CHECK_ROWS: Final = 1_000
 OpenReader: TypeAlias = Callable[[], AbstractAsyncContextManager[SqlDatabase]]
 
 
+COMMIT_BYTES: Final = 2 * PAGE_BYTES
+"""Of the log, besides what is stored: the last pages of two tables are written anew each time."""
+
+
 class Compactor:
     """Keeps one heap's history to what is to be kept, and small."""
 
@@ -67,7 +71,7 @@ class Compactor:
         """A commit was written: so many octets of certificates, and what they take."""
         self._plain += plain
         self._stored += stored
-        self.wal.wrote(plain)
+        self.wal.wrote(plain + COMMIT_BYTES)
 
     def savings(self) -> Savings:
         """What was done so far."""

@@ -165,6 +165,7 @@ class Follower:
             self._pending.add(change)
             self._dirty.set()
             raise
+        crash_point("index.flushed")
         self.flushes += 1
         for start in range(0, len(entries), SLICE):
             for entry in entries[start : start + SLICE]:

@@ -8,6 +8,7 @@ together, and the second writes it down. One without a root was left behind by a
 from itertools import islice
 
 from keygrove.errors import DamagedError, DiskFullError, HistoryError
+from keygrove.points import crash_point
 from keygrove.storage.mark import Drop, Snapshot
 from keygrove.storage.merkle import differences
 from keygrove.storage.messages import NoSpace
@@ -51,6 +52,7 @@ async def mark(store: CertificateStore, message: Marking, at: int) -> Marked:
                 return TooMany(SNAPSHOTS_MAX)
             case TakeSnapshot(name):
                 change = await store.commit([], marks=[Snapshot(name, b"", at)])
+                crash_point("snapshot.taken")
                 # Nobody commits in between: what is there now is what was remembered.
                 tree = store.tree()
                 return Taken(change, at, len(tree), tree.slots())

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from keygrove_bench.report import Report
+from keygrove_chaos.endings import ENDINGS
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +55,24 @@ def test_a_campaign_runs_seeds_on_both_engines() -> None:
     report = bench("campaign", "seeds", "--seeds", "2", "--first-seed", "5000")
     assert [row.id for row in report.results] == ["seeds-aio", "seeds-trio", "reach"]
     assert all(row.value == 0 for row in report.results)
+
+
+def test_a_campaign_ends_shards_and_says_which_endings_were_missed() -> None:
+    report = bench("campaign", "endings", "--seeds", "2", "--first-seed", "10", exit_code=1)
+    lost, missed, kept = report.results
+    assert (lost.value, lost.holds) == (0, True)
+    assert (missed.holds, missed.value) == (False, len(ENDINGS) - 2)
+    assert isinstance(kept.value, float)
+    assert kept.value > 10
+
+
+def test_a_campaign_measures_logs_that_readers_hold() -> None:
+    report = bench("campaign", "stuck", "--seconds", "3")
+    heap, index, *_ = report.results
+    assert heap.holds
+    assert index.holds
+    assert isinstance(heap.value, float)
+    assert heap.value > 0
 
 
 def test_a_campaign_that_finds_no_bug_says_so() -> None:
