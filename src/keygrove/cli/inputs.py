@@ -40,6 +40,7 @@ class Input:
     def __exit__(self, *_: object) -> None:
         if self._file:
             os.close(self._file)
+            self._file = None
 
     def size(self) -> int | None:
         """How many octets there are; None for a pipe, and for what cannot be asked."""

@@ -24,6 +24,7 @@ REFUSED = 409
 LOOK_S = 0.2
 """Between two looks at how far it is."""
 SHOWN_MAX = 10
+UNDER_WAY = frozenset({"running", "undoing"})
 CAUSES = ("upload", "load", "recon", "admin", "rollback")
 
 T = TypeVar("T")
@@ -101,14 +102,16 @@ def rollback(
             return
         line = anyio.run(_carried_out, root, path, fields, body)
         _print_done(line, as_json=as_json)
-        if line.toll.entangled or line.toll.overgrown:
+        toll = line.toll
+        if toll.entangled or toll.overgrown or toll.lost or toll.damaged:
             sys.exit(FoundProblems.exit_code)
 
 
 def _check(ask: Ask) -> None:
     if not (ask.since or ask.causes or ask.origins or ask.fingerprints is not None):
         raise WrongUse(
-            "say what is to be taken back: --since, --cause, --partner, --load or --list"
+            "say what is to be taken back: --since, --cause, --partner, --load or --list; --until "
+            "alone leaves nothing"
         )
 
 
@@ -132,8 +135,11 @@ async def _post(
 async def _carried_out(root: Path, path: str, fields: dict[str, str], body: bytes | None) -> Line:
     """Have it begun, and wait for its end."""
     line = await _post(root, path, fields, body, Line)
-    click.echo(f"rollback {line.name} is {line.stage}; what ends this does not end it", err=True)
-    while line.stage in {"running", "undoing"}:
+    if line.stage in UNDER_WAY:
+        click.echo(
+            f"rollback {line.name} is {line.stage}; what ends this does not end it", err=True
+        )
+    while line.stage in UNDER_WAY:
         await anyio.sleep(LOOK_S)
         known = (await _get(root)).rollbacks
         line = next(one for one in known if one.name == line.name)
@@ -181,7 +187,7 @@ def _print_done(line: Line, *, as_json: bool) -> None:
 def _worded(toll: Tolled) -> str:
     words = [
         f"{getattr(toll, name):,} {name}"
-        for name in ("removed", "changed", "restored", "entangled", "overgrown")
+        for name in ("removed", "changed", "restored", "entangled", "overgrown", "lost", "damaged")
         if getattr(toll, name)
     ]
     return f"{', '.join(words) or 'nothing'}; {toll.octets:,} octets"

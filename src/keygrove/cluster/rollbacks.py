@@ -11,9 +11,9 @@ import msgspec
 
 from keygrove.cluster.placement import Placement
 from keygrove.cluster.snapshots import Moment, Shards, Snapshots
-from keygrove.errors import DiskFullError, RollbackError
+from keygrove.errors import DamagedError, DiskFullError, RollbackError
 from keygrove.storage.mark import NOW
-from keygrove.storage.messages import GetRollbacks, NoSpace, Rehearse, Roll, Unknown
+from keygrove.storage.messages import Failed, GetRollbacks, NoSpace, Rehearse, Roll, Unknown
 from keygrove.storage.rollback import Rehearsal, Rollback, Selector, Stage, Toll
 from keygrove.storage.write import Cause
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -82,7 +82,7 @@ class Rollbacks:
         """
         prepared = await self._selected(name, selection, reason, at)
         if any(one.name == name for one in await self.all()):
-            raise RollbackError(f"there is a rollback {name!r}: see keygrove rollback --list")
+            raise RollbackError(f"there is a rollback {name!r}: see keygrove rollback --status")
         await self._snapshots.create(snapshot_of(name))
         for shard, one in enumerate(prepared):
             _rolled(name, await self._shards.ask(shard, Roll(one)))
@@ -153,6 +153,10 @@ class Rollbacks:
             found = await self._shards.ask(shard, Rehearse(one))
             if isinstance(found, Unknown):
                 raise _unknown(one.name)
+            if isinstance(found, Failed):
+                raise DamagedError(
+                    "a shard met damage in its history: see its log, and run keygrove fsck"
+                )
             brought = {
                 text: whole.brought.get(text, 0) + found.brought.get(text, 0)
                 for text in whole.brought | found.brought
@@ -227,7 +231,7 @@ def _rolled(name: str, reply: Rollback | Unknown | NoSpace) -> None:
 
 
 def _unknown(name: str) -> RollbackError:
-    return RollbackError(f"there is no rollback {name[:80]!r}: see keygrove rollback --list")
+    return RollbackError(f"there is no rollback {name[:80]!r}: see keygrove rollback --status")
 
 
 def _partial(name: str) -> RollbackError:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from keygrove.cluster.rollbacks import Rollbacks, Selection, Standing
-from keygrove.errors import HistoryError, RollbackError, SnapshotError
+from keygrove.errors import DamagedError, HistoryError, RollbackError, SnapshotError
 from keygrove.http.asgi import JSON, Handler, Request, Resource, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.ports import Clock
@@ -52,6 +52,8 @@ class Tolled(msgspec.Struct, frozen=True):
     restored: int
     entangled: int
     overgrown: int
+    lost: int
+    damaged: int
     octets: int
 
 
@@ -122,7 +124,7 @@ def _worded(handler: Callable[[Request], Awaitable[Response]]) -> Handler:
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
-        except (RollbackError, SnapshotError, HistoryError) as error:
+        except (RollbackError, SnapshotError, HistoryError, DamagedError) as error:
             raise HttpError(409, str(error)) from error
 
     return handle

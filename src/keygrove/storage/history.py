@@ -42,7 +42,7 @@ class History(Protocol):
             until: a change; nothing behind that is given. None: all there is.
 
         Raises:
-            HistoryError: one of the two is not kept.
+            HistoryError: one of the two never was.
         """
         ...
 

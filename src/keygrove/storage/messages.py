@@ -220,7 +220,7 @@ class Roll(Call[ShardApi, Rollback | Unknown | NoSpace], frozen=True, tag=True):
     rollback: Rollback
 
 
-class Rehearse(Call[ShardApi, Rehearsal | Unknown], frozen=True, tag=True):
+class Rehearse(Call[ShardApi, Rehearsal | Unknown | Failed], frozen=True, tag=True):
     """What `Roll` would come to."""
 
     errors: ClassVar = (Overloaded, Starting, ReadOnly)

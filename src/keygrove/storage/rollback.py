@@ -75,6 +75,10 @@ class Toll(msgspec.Struct, frozen=True):
     """Left as they are: what others brought hangs on what would have to go."""
     overgrown: int = 0
     """Not restored: they would be larger than certificates may be."""
+    lost: int = 0
+    """Not restored: what they were is not kept any more."""
+    damaged: int = 0
+    """Left as they are: what is stored of them is not what was written."""
     octets: int = 0
     """Of what is held now: so many less, or by an undo so many more."""
 

@@ -12,12 +12,12 @@ from typing import Any, Protocol, TypeAlias
 import anyio
 import msgspec
 
-from keygrove.errors import DiskFullError
+from keygrove.errors import DamagedError, DiskFullError
 from keygrove.points import at_once, crash_point, sometimes
 from keygrove.storage.committer import Keep, Means
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.logged import Logged
-from keygrove.storage.messages import NoSpace, Rehearse, Roll, Unknown
+from keygrove.storage.messages import Failed, NoSpace, Rehearse, Roll, Unknown
 from keygrove.storage.rollback import Rehearsal, Rollback, Stage, Toll
 from keygrove.storage.rolling import Plan, Rules, plan, plan_undo
 from keygrove.storage.store import CertificateStore
@@ -62,16 +62,19 @@ class RollRequest(msgspec.Struct, frozen=True):
 class Roller:
     """See the module."""
 
-    def __init__(self, means: Means, between: Between) -> None:
+    def __init__(
+        self, means: Means, between: Between, *, on_fault: Callable[[str, Exception], None]
+    ) -> None:
         self._means = means
         self._between = between
+        self._on_fault = on_fault
 
     async def serve(self, store: CertificateStore, requests: Waiting[RollRequest]) -> None:
         """Finish what was begun before, then do what is asked, one after the other."""
         for rollback in await store.history.rollbacks():
             if rollback.is_due:
                 sometimes("rollback.resumed")
-                await self.carry_out(store, rollback)
+                await self._finish(store, rollback)
         while True:
             (request,) = await requests.take(1)
             known = {one.name: one for one in await store.history.rollbacks()}
@@ -79,7 +82,7 @@ class Roller:
             if wanted is None:
                 request.reply_to.send(Unknown())
             elif isinstance(request.message, Rehearse):
-                request.reply_to.send(await self.rehearse(store, wanted))
+                await self._rehearse(store, wanted, request.reply_to)
             else:
                 await self._roll(store, wanted, request.reply_to)
 
@@ -97,7 +100,23 @@ class Roller:
         else:
             reply_to.send(wanted)
             if wanted.is_due:
-                await self.carry_out(store, wanted)
+                await self._finish(store, wanted)
+
+    async def _finish(self, store: CertificateStore, rollback: Rollback) -> None:
+        """Carry it out, unless damage is in the way: then it is tried again at the next start."""
+        try:
+            await self.carry_out(store, rollback)
+        except DamagedError as error:
+            self._on_fault("rollback", error)
+
+    async def _rehearse(
+        self, store: CertificateStore, rollback: Rollback, reply_to: ReplyTo[Any]
+    ) -> None:
+        try:
+            reply_to.send(await self.rehearse(store, rollback))
+        except DamagedError as error:
+            self._on_fault("rollback", error)
+            reply_to.send(Failed())
 
     async def rehearse(self, store: CertificateStore, rollback: Rollback) -> Rehearsal:
         """Look what it would come to; nothing is written."""
@@ -171,10 +190,19 @@ class Roller:
     async def _plan(
         self, store: CertificateStore, names: Sequence[Fingerprint], rollback: Rollback
     ) -> Plan:
+        """What is to be written for these; one that is damaged costs no other."""
         rules = Rules(self._means.compute, self._means.policy, self._means.clock.now())
-        if rollback.stage is Stage.UNDOING:
-            return await plan_undo(store, names, rollback, rules)
-        return await plan(store, names, rollback, rules)
+        of = plan_undo if rollback.stage is Stage.UNDOING else plan
+        try:
+            return await of(store, names, rollback, rules)
+        except DamagedError as error:
+            if len(names) == 1:
+                self._on_fault("rollback", error)
+                return Plan(toll=Toll(damaged=1))
+        whole = Plan()
+        for name in names:
+            whole.add(await self._plan(store, [name], rollback))
+        return whole
 
 
 def _wanted(asked: Rollback, known: dict[str, Rollback]) -> Rollback | None:

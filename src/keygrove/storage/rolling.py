@@ -57,6 +57,14 @@ class Plan(msgspec.Struct):
     brought: Counter[str] = msgspec.field(default_factory=Counter[str])
     """How many of the certificates came by which cause and origin."""
 
+    def add(self, other: "Plan") -> None:
+        """Do what that one does, too."""
+        self.writes += other.writes
+        self.redactions += other.redactions
+        self.toll += other.toll
+        self.entangled += other.entangled
+        self.brought += other.brought
+
     def leave(self, name: Fingerprint) -> None:
         """It stays as it is, and the operator should know."""
         self.toll += Toll(entangled=1)
@@ -112,8 +120,11 @@ async def plan_undo(
         if is_restored or is_denied_since:
             continue
         before = await _before(store, past, rollback)
+        if before is None:
+            made.toll += Toll(lost=1)
+            continue
         gone = frozenset[PartHash]().union(*others.values())
-        work = partial(_united, [one for one in (held, before) if one is not None], gone, rules)
+        work = partial(_united, [before] if held is None else [held, before], gone, rules)
         put = await rules.compute.run(work)
         if put is None:
             made.toll += Toll(overgrown=1)
@@ -180,9 +191,9 @@ def _denials(
 async def _before(
     store: CertificateStore, past: Sequence[Logged], rollback: Rollback
 ) -> Whole | None:
-    """What was held before the rollback took some of it."""
+    """What was held before the rollback took some of it; None if that is not kept."""
     at = next(n for n, one in enumerate(past) if one.origin == rollback.name)
-    return await store.history.read(past[at + 1])
+    return await store.history.read(past[at + 1]) if at + 1 < len(past) else None
 
 
 def _united(some: Sequence[Whole], gone: Set[PartHash], rules: Rules) -> Put | None:

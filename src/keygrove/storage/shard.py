@@ -118,7 +118,7 @@ class Shard(Remembering):
         )
         self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
         self._rolls: Waiting[RollRequest] = Waiting(ROLLS_MAX)
-        self._roller = Roller(means, self._between)
+        self._roller = Roller(means, self._between, on_fault=self._on_fault)
         self._is_patient = True
         self._is_committing = False
         self._committer = Committer(
@@ -227,7 +227,7 @@ class Shard(Remembering):
         return self._put_off_roll(message)
 
     @on(Rehearse)
-    def rehearse(self, message: Rehearse) -> Rehearsal | Unknown | Defer:
+    def rehearse(self, message: Rehearse) -> Rehearsal | Unknown | Failed | Defer:
         """Behind the rollbacks that were asked for before."""
         return self._put_off_roll(message)
 

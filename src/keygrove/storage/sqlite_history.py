@@ -84,9 +84,9 @@ class SqliteHistory:
         self, cursor: Cursor | None, limit: int, *, after: int = 0, until: int | None = None
     ) -> LogPage:
         """See `History`."""
-        start = (await self._kept(after))[1] if cursor is None else int.from_bytes(cursor)
-        end = self._seq() if until is None else (await self._kept(until))[1]
-        found = await self._reader.run(lambda db: versions.logged(db, start, end, limit + 1))
+        seq = None if cursor is None else int.from_bytes(cursor)
+        work = partial(versions.logged, after=after, until=until, seq=seq, limit=limit + 1)
+        found = await self._reader.run(work)
         page = found[:limit]
         return LogPage(tuple(page), page[-1].place if len(found) > limit else None)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from keygrove.errors import DamagedError
+from keygrove.errors import DamagedError, HistoryError
 from keygrove.ports import SqlSession
 from keygrove.storage import index, values
 from keygrove.storage.address import content_hash, tree_key
@@ -215,10 +215,29 @@ def undoing(db: SqlSession, span: Span, start: int, limit: int) -> tuple[list[Ch
     return [(k, h or None) for _, k, h in rows], rows[-1][0] if len(rows) == limit else None
 
 
-def logged(db: SqlSession, after: int, until: int, limit: int) -> list[Logged]:
-    """Changes behind row `after` and up to `until`, oldest first."""
+def logged(
+    db: SqlSession, *, after: int, until: int | None, seq: int | None, limit: int
+) -> list[Logged]:
+    """Changes behind number `after` and up to `until`, oldest first; those behind row `seq`.
+
+    The heads at its ends may have been dropped: those around them say where its rows are.
+
+    Raises:
+        HistoryError: there never was such a change.
+    """
+    (newest,) = db.execute("SELECT coalesce(max(n), 0) FROM head").fetchone()
+    until = newest if until is None else until
+    for change in (after, until):
+        if not 0 <= change <= newest:
+            raise HistoryError(change)
+    if seq is None:
+        before = "SELECT seq FROM head WHERE n <= ? ORDER BY n DESC LIMIT 1"
+        (seq,) = db.execute(before, (after,)).fetchone() or (0,)
+    behind = "SELECT seq FROM head WHERE n >= ? ORDER BY n LIMIT 1"
+    (end,) = db.execute(behind, (until,)).fetchone() or (0,)
     found = db.execute(
-        f"{_LOGGED} WHERE x.seq > ? AND x.seq <= ? ORDER BY x.seq LIMIT ?", (after, until, limit)
+        f"{_LOGGED} WHERE x.seq > ? AND x.seq <= ? AND x.n > ? AND x.n <= ? ORDER BY x.seq LIMIT ?",
+        (seq, end, after, until, limit),
     )
     return [_logged(columns) for columns in found.fetchall()]
 

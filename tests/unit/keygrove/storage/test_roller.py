@@ -9,7 +9,7 @@ import anyio
 import msgspec
 import pytest
 
-from keygrove.errors import DiskFullError
+from keygrove.errors import DamagedError, DiskFullError
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import (
@@ -30,7 +30,7 @@ from keygrove.storage.rollback import Rehearsal, Rollback, Selector, Stage, Toll
 from keygrove.storage.roller import CHUNK
 from keygrove.storage.shard import OpenStore
 from keygrove.storage.write import Cause
-from keygrove_actors import CalleeExit, Crash
+from keygrove_actors import CalleeExit, ChildTerminated, Crash
 from keygrove_chaos.certificates import CREATED, candidate_of, made
 from keygrove_chaos.signing import Signer, subpacket
 from keygrove_protocols.openpgp.certificate import (
@@ -374,6 +374,29 @@ async def test_a_full_disk_delays_it_and_refuses_what_is_not_begun(open_it: Open
         known = (await shard.ref.call(GetRollbacks())).rollbacks
         assert known == ()
         await shard.holds(*FLOOD[:2])
+
+
+async def test_what_is_damaged_is_left_and_costs_no_other_and_no_restart(
+    open_it: OpenStore,
+) -> None:
+    async with held(open_it) as shard:
+        hooks = shard.subject.hooks
+        await shard.take(*FLOOD[:3], origin="dump")
+        rollback = await shard.rollback(origins=frozenset({"dump"}))
+        reads = 0
+
+        async def rot(operation: str) -> None:
+            nonlocal reads
+            reads += operation == "get whole"
+            if operation == "get whole" and reads % 4 in {1, 2}:  # all at once, then the first alone
+                raise DamagedError("row 1")
+
+        hooks.before = rot
+        assert (await shard.rehearse(rollback)).toll.damaged == 1
+        done = await shard.roll(rollback)
+        assert (done.stage, done.toll.damaged, done.toll.removed) == (Stage.DONE, 1, 2)
+        assert ("rollback", "row 1") in [(at, str(error)) for at, error in hooks.notes.faults]
+        assert not [one for one in hooks.reports if isinstance(one, ChildTerminated)]
 
 
 async def test_others_are_answered_between_its_commits(open_it: OpenStore) -> None:
