@@ -11,6 +11,7 @@ force; the rest is left to compaction, which looks at all rows of a heap that is
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import TypeAlias
 
 import msgspec
@@ -170,15 +171,20 @@ class Salvage:
     ) -> None:
         """What was left out: replaced since, or what a certificate was by then."""
         audited = await self._new.run(fresh.audited) if left else dict[bytes, Fingerprint]()
-        for seq, said in left.items():
+        keys: set[bytes] = set()
+        for seq, said in sorted(left.items(), key=itemgetter(0), reverse=True):
             known = said or indexed.get(seq) or Indexed(b"", None, is_denial=False)
             newer = await self._new.run(partial(fresh.standing, key=known.key))
-            if seq in missing or (newer is not None and newer[0] > seq):
+            is_newer = newer is not None and newer[0] > seq
+            if seq in missing or is_newer or known.key in keys:
                 self._done.superseded.append(seq)
                 continue
             older = None if newer is None else newer[1]
             name = known.fingerprint or older or audited.get(known.key)
             self._done.lost.append(Lost(seq, name, known.is_denial))
+            keys |= {known.key} - {b""}
+        self._done.superseded.sort()
+        self._done.lost.reverse()
 
     async def _copy_table(self, table: str, order: str) -> None:
         """A table in the order of its numbers, as far as it can be read."""
