@@ -22,8 +22,6 @@ STUCK: Final = (60.0, 15.0)
 """Seconds for which a reader is stuck, and after which the next one is."""
 BATCH: Final = 64
 OCTETS: Final = 2_048
-KEYS: Final = 65_536
-"""Then the same again: new versions of them."""
 PAUSE_S: Final = 0.03
 """Between two commits: some 4 MB/s, as a disk can hold ten minutes of."""
 LOOK_S: Final = 0.1
@@ -55,8 +53,7 @@ class _Load:
                     for file in self._log_bytes:
                         tasks.start_soon(self._hold, file)
                     while True:
-                        first = self._commits * BATCH % KEYS
-                        writes = puts(first, BATCH, OCTETS, is_indexed=True)
+                        writes = puts(self._commits * BATCH, BATCH, OCTETS, is_indexed=True)
                         begun = monotonic()
                         await store.commit(writes)
                         self._waits_s.append(monotonic() - begun)
