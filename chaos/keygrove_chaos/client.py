@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, Protocol, TypeAlias, assert_never
+from typing import Final
 from urllib.parse import quote
 
 import anyio
-import msgspec
 
 from keygrove.cluster.placement import Placement
 from keygrove.cluster.router import shard_name
-from keygrove.http.errors import BUG, BUSY, NO_SPACE
-from keygrove.ingest.messages import Result, Submitted, Unavailable, Unwritable
-from keygrove.ingest.verdicts import Rejected
-from keygrove.storage.messages import Failed, NoSpace
 from keygrove_chaos.clock import EPOCH_S
+from keygrove_chaos.control import OK, Asking, Control, Partners, named, shown_then
 from keygrove_chaos.crdt import facts
 from keygrove_chaos.history import About, Detail, Event, Function, Phase
 from keygrove_chaos.network import Network
 from keygrove_chaos.plan import Ask, Plan
 from keygrove_chaos.record import Record
+from keygrove_chaos.rolling import Rolling
 from keygrove_chaos.servers import Reply
-from keygrove_chaos.submissions import name_of, order, submission
-from keygrove_chaos.web import SESSION, CutError, ask
+from keygrove_chaos.submissions import Route, name_of, offered, order, submission
+from keygrove_chaos.web import CutError, ask
 from keygrove_protocols.hkp.index import parse_index
 from keygrove_protocols.limits import SUBMISSION
 from keygrove_protocols.openpgp.armor import dearmor
@@ -33,21 +30,9 @@ from keygrove_protocols.openpgp.packets import split
 
 HKP: Final = 11371
 CONTROL: Final = 1
-OK: Final = 200
-UNACCEPTABLE: Final = 422
 PATIENCE_S: Final = 10.0
 """Virtual seconds after which a client gives up."""
 FORM: Final = {"content-type": "application/x-www-form-urlencoded"}
-
-
-class Asking(Protocol):
-    """A way to a node."""
-
-    def __call__(
-        self, method: str, target: str, body: bytes, headers: Mapping[str, str], /
-    ) -> Awaitable[Reply]:
-        """Make a request."""
-        ...
 
 
 class Hkp:
@@ -59,63 +44,23 @@ class Hkp:
     async def put(self, keytext: bytes, session: str = "") -> Reply:
         """Submit something armored."""
         body = b"keytext=" + quote(keytext).encode()
-        return await self._ask("POST", "/pks/add", body, FORM | _named(session))
+        return await self._ask("POST", "/pks/add", body, FORM | named(session))
 
     async def administer(self, text: bytes, signature: bytes, session: str = "") -> Reply:
         """Ask for what an administrator signed."""
         fields = {"request": text, "signature": signature}
         body = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
-        return await self._ask("POST", "/pks/admin", body.encode(), FORM | _named(session))
+        return await self._ask("POST", "/pks/admin", body.encode(), FORM | named(session))
 
     async def get(self, key: str, session: str = "") -> Reply:
         """Ask for the key of this fingerprint, in hex."""
         target = f"/pks/lookup?op=get&options=mr&search=0x{key}"
-        return await self._ask("GET", target, b"", _named(session))
+        return await self._ask("GET", target, b"", named(session))
 
     async def search(self, text: str, session: str = "") -> Reply:
         """Ask which keys there are for this text."""
         target = f"/pks/lookup?op=index&options=mr&search={quote(text)}"
-        return await self._ask("GET", target, b"", _named(session))
-
-
-class Control:
-    """Requests of the control socket. Raises what the way to the node raises."""
-
-    def __init__(self, asking: Asking) -> None:
-        self._ask = asking
-
-    async def load(self, certificate: bytes, session: str = "") -> Reply:
-        """Have one certificate of a dump taken in; the status is as if it had been submitted."""
-        body = msgspec.msgpack.encode((certificate,))
-        reply = await self._ask("POST", "/load", body, _named(session))
-        if reply.status != OK:
-            return reply
-        status = _status(msgspec.json.decode(reply.body, type=_Loaded))
-        again = {"retry-after": "1"} if status == BUSY.status else {}
-        return msgspec.structs.replace(reply, status=status, headers=reply.headers | again)
-
-
-_Loaded: TypeAlias = Submitted | Rejected | NoSpace | Unwritable | Unavailable | Failed
-
-
-def _status(loaded: _Loaded) -> int:
-    match loaded:
-        case Submitted(fates):
-            return OK if fates[0].result is not Result.INVALID else UNACCEPTABLE
-        case Rejected():
-            return UNACCEPTABLE
-        case NoSpace():
-            return NO_SPACE.status
-        case Unavailable() | Unwritable():
-            return BUSY.status
-        case Failed():
-            return BUG.status
-        case _:
-            assert_never(loaded)
-
-
-def _named(session: str) -> dict[str, str]:
-    return {SESSION: session} if session else {}
+        return await self._ask("GET", target, b"", named(session))
 
 
 def found_certificate(reply: Reply) -> Certificate | None:
@@ -137,8 +82,12 @@ def found_names(reply: Reply) -> list[str]:
 class Client:
     """One client, which does one thing after the other."""
 
-    def __init__(self, name: str, network: Network, record: Record, plan: Plan) -> None:
+    def __init__(
+        self, name: str, network: Network, record: Record, plan: Plan, partners: Partners
+    ) -> None:
         self._name = name
+        self._partners = partners
+        self._offered = offered(plan.program)
         self._record = record
         self._network = network
         self._placement = Placement(plan.shards)
@@ -155,7 +104,7 @@ class Client:
         # What is not there is looked for in all shards: it may be a subkey's name.
         is_known = self._record.is_acknowledged(one.node, name.hex())
         shard = shard_name(self._placement.shard(name)) if is_known else None
-        hkp = Hkp(self._way(one, HKP))
+        hkp, control = Hkp(self._way(one, HKP)), Control(self._way(one, CONTROL))
         key = name.hex()
         match one.verb:
             case "get":
@@ -169,13 +118,41 @@ class Client:
                 event = self._record.invoke(self._name, About(one.node, function, key, (one.text,)))
                 text, signature = order(one, EPOCH_S + int(anyio.current_time()))
                 await self._answer(event, shard, partial(hkp.administer, text, signature))
+            case "snapshot":
+                event = self._record.invoke(
+                    self._name, About(one.node, Function.SNAPSHOT, one.text)
+                )
+                await self._answer(event, None, partial(control.take_snapshot, one.text))
+            case "past":
+                about = About(one.node, Function.PAST, key, (one.text,))
+                event = self._record.invoke(self._name, about)
+                await self._answer(event, shard, partial(control.look_back, one.text, key))
+            case "rollback" | "undo":
+                await self._roll(one, Rolling(control, one.origin))
             case _:
                 sent = submission(one, self._presets.get(one.node, "verified"))
-                about = About(one.node, Function.PUT, key, tuple(sorted(sent.shown)))
-                detail = Detail(forged=tuple(sorted(sent.forged)))
+                function = Function.CONDEMN if one.verb == "condemn" else Function.PUT
+                about = About(one.node, function, key, tuple(sorted(sent.shown)))
+                detail = Detail(forged=tuple(sorted(sent.forged)), origin=one.origin)
                 event = self._record.invoke(self._name, about, detail)
-                send = hkp.put if sent.route == "add" else Control(self._way(one, CONTROL)).load
-                await self._answer(event, shard, partial(send, sent.octets))
+                offer = partial(self._partners, one.node, one.origin)
+                ways: dict[Route, Callable[[bytes, str], Awaitable[Reply]]] = {
+                    "add": hkp.put,
+                    "load": control.load,
+                    "offer": offer,
+                }
+                await self._answer(event, shard, partial(ways[sent.route], sent.octets))
+
+    async def _roll(self, one: Ask, rolling: Rolling) -> None:
+        """Have a rollback, or its undo, done: a yes means that it is."""
+        function = Function.ROLLBACK if one.verb == "rollback" else Function.UNDO
+        about = About(one.node, function, one.origin, self._offered[one.node, one.origin])
+        event = self._record.invoke(self._name, about)
+        work = rolling.roll_back if one.verb == "rollback" else rolling.undo
+        phase = await work()
+        last = rolling.last
+        detail = Detail() if last is None else _detail(last)
+        self._record.close(event, phase, detail=detail)
 
     def _way(self, one: Ask, port: int) -> Asking:
         return partial(ask, self._network, self._name, one.node, port, timeout=PATIENCE_S)
@@ -184,7 +161,7 @@ class Client:
         self, event: Event, shard: str | None, request: Callable[[str], Awaitable[Reply]]
     ) -> None:
         """Ask in the event's session, and close it with what came of it."""
-        is_read = event.function in {Function.GET, Function.SEARCH}
+        is_read = event.function in {Function.GET, Function.SEARCH, Function.PAST}
         unknown = Phase.FAIL if is_read else Phase.INFO
         try:
             reply = await request(event.session)
@@ -194,9 +171,7 @@ class Client:
         except (TimeoutError, CutError):
             self._record.close(event, unknown, detail=Detail(shard=shard))
             return
-        detail = Detail(
-            status=reply.status, has_retry_after="retry-after" in reply.headers, shard=shard
-        )
+        detail = _detail(reply, shard)
         if reply.status >= 500:
             self._record.close(event, unknown, detail=detail)
         elif reply.status == OK or (reply.status == 404 and is_read):
@@ -205,8 +180,15 @@ class Client:
             self._record.close(event, Phase.FAIL, detail=detail)
 
 
+def _detail(reply: Reply, shard: str | None = None) -> Detail:
+    has_retry_after = "retry-after" in reply.headers
+    return Detail(status=reply.status, has_retry_after=has_retry_after, shard=shard)
+
+
 def _found(event: Event, reply: Reply) -> list[str]:
     match event.function:
+        case Function.PAST:
+            return sorted(shown_then(reply))
         case Function.GET:
             certificate = found_certificate(reply)
             return [] if certificate is None else sorted(facts(certificate))

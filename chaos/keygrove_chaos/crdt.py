@@ -15,7 +15,7 @@ from functools import reduce
 from itertools import pairwise
 from typing import Final, TypeAlias
 
-from keygrove_chaos.history import Function
+from keygrove_chaos.history import SUBMISSIONS
 from keygrove_chaos.observation import NodeView, Receipt, View, Violation, listed, short
 from keygrove_chaos.operations import Operation, removed_until
 from keygrove_protocols.openpgp.certificate import Certificate, to_bytes
@@ -166,7 +166,7 @@ def check_states(ops: Sequence[Operation], view: View) -> list[Violation]:
     must: dict[str, dict[str, set[str]]] = {policy: {} for policy in policies.values()}
     may: dict[str, set[str]] = {}
     for op in ops:
-        if op.function is not Function.PUT or not op.may_apply:
+        if op.function not in SUBMISSIONS or not op.may_apply:
             continue
         may.setdefault(op.key, set()).update(op.put)
         if op.is_done and op.node in policies and op.key not in removed:

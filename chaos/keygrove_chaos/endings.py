@@ -35,11 +35,11 @@ from keygrove.storage.store import CertificateStore, Opening
 from keygrove.storage.write import Redaction, Write
 from keygrove_actors import ActorError, ChildSpec, Runtime, SupSpec
 from keygrove_actors import run as run_tree
+from keygrove_chaos.acknowledged import Commit, History, MissingError, look
 from keygrove_chaos.disk import Disk, Mount, PowerCutError
 from keygrove_chaos.fence import NodeDeadError
 from keygrove_chaos.machine import HowItEnds
 from keygrove_chaos.node import EPOCH, InlineCompute, LoopClock
-from keygrove_chaos.powercuts import Commit, History, MissingError, look
 from keygrove_chaos.shardwork import Client
 from keygrove_chaos.sqlite import SimulatedDatabases
 from keygrove_chaos.stores import HookedOpening, HookedStore, Notes
@@ -54,6 +54,8 @@ LIVES_MAX: Final = 6
 ROUNDS: Final = 2
 """In one life."""
 RARELY: Final = 0.3
+COMPACTION: Final = "compaction"
+SOON: Final = "compaction.soon"
 _DEATHS: Final = (ActorError, KeygroveError, NodeDeadError, PowerCutError)
 
 
@@ -91,6 +93,7 @@ class _Strike:
     """See `points.Points`: ends the shard at that visit, and makes what is rare common."""
 
     def __init__(self, world: World, ending: Ending, end: Callable[[], None]) -> None:
+        self.point = ending.point
         self._chance = world.stream("rare")
         self._ending = ending
         self._end = end
@@ -99,6 +102,8 @@ class _Strike:
 
     def fires(self, name: str) -> bool:
         """See `points.Points`."""
+        if name == SOON:
+            return self._ending.point == COMPACTION
         return name != "index.distrusted" and self._chance.random() < 0.5
 
     def crash(self, name: str) -> None:
@@ -266,7 +271,12 @@ class Subjected:
         self._scope.cancel()
 
     def _lose_index(self) -> None:
-        """Perhaps somebody removes the index meanwhile, with its log or without."""
+        """Perhaps somebody removes the index meanwhile, with its log or without.
+
+        One that is made anew from a history that was compacted counts what is left of that.
+        """
+        if self._strike.point == COMPACTION:
+            return
         mount = self.disk.boot()
         for suffix in ("", "-wal"):
             path = f"{FOLDER}/index.db{suffix}"

@@ -60,6 +60,16 @@ class Function(enum.Enum):
     """Forget the key, and never take it again; `v` has the request's nonce."""
     ALLOW = "allow"
     """Take the key again, from now on; `v` is as of `DENY`."""
+    CONDEMN = "condemn"
+    """A submission by which the key revokes itself for good: nothing else of it is shown then."""
+    SNAPSHOT = "snapshot"
+    """Take a snapshot; `k` is its name."""
+    PAST = "past"
+    """The key as a snapshot has it; `v` has its name with `invoke`."""
+    ROLLBACK = "rollback"
+    """Take back what a partner brought; `k` is its name, `v` has the keys that it offers."""
+    UNDO = "undo"
+    """Restore that; `k` and `v` are as of `ROLLBACK`."""
     ENQUEUE = "enqueue"
     EFFECT = "effect"
     ROOT = "root"
@@ -80,7 +90,10 @@ class Function(enum.Enum):
     """The packets `v` of key `k` would now survive a power cut."""
 
 
+SUBMISSIONS: Final = frozenset({Function.PUT, Function.CONDEMN})
 REMOVALS: Final = frozenset({Function.DELETE, Function.DENY})
+RETRACTIONS: Final = frozenset({Function.CONDEMN, Function.ROLLBACK})
+"""After these some of a key may be gone; which, `taken_back` says."""
 
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,6 +103,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_retry_after: bool = False
     forged: tuple[str, ...] = ()
     """What was put besides and is never to be shown, by hashes as in `v`."""
+    origin: str = ""
+    """The partner that offered it."""
     shard: str | None = None
     """The child id of the shard that the key belongs to."""
     code: int | None = None

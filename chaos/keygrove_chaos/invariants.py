@@ -19,6 +19,7 @@ from keygrove_chaos.intake import CarriedOutOnce, DeniedStaysAway, NothingForged
 from keygrove_chaos.invariant import Invariant, Passive
 from keygrove_chaos.observation import Finding, Occurrence, Undecided, View, Violation
 from keygrove_chaos.operations import operations
+from keygrove_chaos.past import PastStays
 from keygrove_chaos.promises import (
     IndexAgrees,
     Linearizable,
@@ -27,6 +28,7 @@ from keygrove_chaos.promises import (
     NothingLost,
 )
 from keygrove_chaos.supervision import SLACK_S
+from keygrove_chaos.taken_back import TakenBack
 from keygrove_chaos.upkeep import (
     BoundedMailboxes,
     NothingIsLeft,
@@ -258,6 +260,30 @@ _CATALOGUE: Final = (
             checked="whenever nothing moves, and at the end",
         ),
         lambda _: Serves(),
+    ),
+    _Entry(
+        Description(
+            id="I-31",
+            title="the past stays",
+            statement="A snapshot shows what was held at one moment of its making, and the same "
+            "each time, until it is dropped.",
+            seen_by="the history's puts and reads of the past, and what snapshots show at last",
+            checked="at each read, whenever nothing moves, and at the end",
+        ),
+        lambda _: PastStays(),
+    ),
+    _Entry(
+        Description(
+            id="I-32",
+            title="what is taken back stays away",
+            statement="After an acknowledged rollback nothing that only its partner brought is "
+            "shown, whoever brings it, until its undo is asked for; what others brought is shown; "
+            "after an acknowledged undo all is shown again; what a key says against itself is "
+            "taken and shown at any time; what was begun is done.",
+            seen_by="the history, by who brought what; what nodes hold, and stages of rollbacks",
+            checked="whenever nothing moves, and at the end",
+        ),
+        lambda _: TakenBack(),
     ),
 )
 

@@ -32,9 +32,9 @@ from typing import Final
 
 import msgspec
 
-from keygrove_chaos.history import REMOVALS, Function
+from keygrove_chaos.history import REMOVALS, RETRACTIONS, Function
 from keygrove_chaos.observation import Finding, Undecided, Violation, at, listed, short
-from keygrove_chaos.operations import NEVER, Operation
+from keygrove_chaos.operations import NEVER, Operation, retracted
 from keygrove_chaos.search import STEPS_MAX, Judgement, Verdict, search
 
 STEPS_TOTAL_MAX: Final = 2_000_000
@@ -50,12 +50,14 @@ def linearizable(ops: Sequence[Operation], *, steps_max: int = STEPS_TOTAL_MAX) 
 
     What other nodes took may arrive at any later moment, or never; what administrators ask of a
     node concerns that alone. After `steps_max` steps of
-    searches, what remains to be searched is unknown.
+    searches, what remains to be searched is unknown. Keys of which a rollback may take something
+    are not judged here; see `taken_back`.
     """
+    elsewhere = {key for op in ops if op.function in RETRACTIONS for key in retracted(op)}
     keys: dict[str, list[Operation]] = {}
     removed: set[str] = set()
     for op in ops:
-        if op.function in _OF_KEYS:
+        if op.function in _OF_KEYS and op.key not in elsewhere:
             keys.setdefault(op.key, []).append(op)
             if op.function in REMOVALS and op.may_apply:
                 removed.add(op.key)

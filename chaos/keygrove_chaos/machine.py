@@ -15,12 +15,15 @@ from typing import Final, Literal, TypeAlias
 import anyio
 
 from keygrove.errors import KeygroveError
+from keygrove.ingest.messages import INGEST, IngestApi, Load
 from keygrove.points import ARMED, Points
 from keygrove.ports import Ports
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
+from keygrove.storage.write import Cause
 from keygrove_actors import ActorError, Node, Report, Runtime, State
 from keygrove_chaos.clock import SimulatedClock
+from keygrove_chaos.control import replied
 from keygrove_chaos.disk import Disk, PowerCutError
 from keygrove_chaos.entropy import SeededEntropy
 from keygrove_chaos.errors import first, sentence
@@ -29,16 +32,17 @@ from keygrove_chaos.history import About, Detail, Function
 from keygrove_chaos.network import Network
 from keygrove_chaos.node import InlineCompute, MemoryFiles, MemoryLog
 from keygrove_chaos.record import Record
-from keygrove_chaos.servers import Door, NoReplyError
+from keygrove_chaos.servers import Door, NoReplyError, Reply
 from keygrove_chaos.sqlite import SimulatedDatabases
 from keygrove_chaos.volume import SimulatedVolume
-from keygrove_chaos.web import WebEndpoint, WebServers
+from keygrove_chaos.web import CutError, WebEndpoint, WebServers
 from keygrove_chaos.world import HOST, World
 
 HKP: Final = 11371
 METRICS: Final = 9626
 CONTROL: Final = 1
 OK: Final = 200
+LOAD_S: Final = 10.0
 READY_S: Final = 5.0
 """Virtual seconds in which a probe is answered."""
 RESTART_S: Final = 1.0
@@ -97,6 +101,11 @@ class Machine:
         """Its HKP listener, past the network. It must be up."""
         return self._servers.doors[f"{self.name}:{HKP}"]
 
+    @property
+    def control(self) -> Door:
+        """Its control socket, as `door`."""
+        return self._servers.doors[f"{self.name}:{CONTROL}"]
+
     async def is_ready(self) -> bool:
         """Whether its node serves, with all of its actors up, and says that it is ready for all."""
         if not self.is_whole:
@@ -105,6 +114,21 @@ class Machine:
             reply = await self.door.ask("GET", "/readyz")
             return reply.status == OK and "degraded" not in reply.text
         return False
+
+    async def offer(self, partner: str, certificate: bytes) -> Reply:
+        """Have a partner bring a certificate, as recon does, past the network.
+
+        Raises:
+            CutError: the node did not answer.
+            ConnectionRefusedError: there is no node.
+        """
+        if self.runtime is None:
+            raise ConnectionRefusedError(self.name)
+        load = Load((certificate,), partner, Cause.RECON)
+        try:
+            return replied(await self.runtime.whereis(INGEST, IngestApi).call(load, timeout=LOAD_S))
+        except ActorError as error:
+            raise CutError(self.name, CONTROL) from error
 
     def hold(self, reason: str) -> None:
         """Do not start the node until `release`; several may hold it."""

@@ -68,6 +68,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """For each search term in the index: the keys that searching finds."""
     log: tuple[str, ...] | None = None
     """All lines of the node's log, in all its lives."""
+    past: dict[str, dict[str, frozenset[str]]] | None = None
+    """By the name of each snapshot: what it shows of keys."""
+    rollbacks: dict[str, str] | None = None
+    """The stage of each, by its name."""
     probes: dict[str, int] | None = None
     """What the node answered when it was asked once more: the HTTP status, by what was asked."""
     paths: tuple[str, ...] | None = None

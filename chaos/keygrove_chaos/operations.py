@@ -9,7 +9,15 @@ from typing import Final
 import msgspec
 
 from keygrove_chaos.errors import HistoryError
-from keygrove_chaos.history import HARNESS, NOTHING, Detail, Event, Function, Phase
+from keygrove_chaos.history import (
+    HARNESS,
+    NOTHING,
+    RETRACTIONS,
+    Detail,
+    Event,
+    Function,
+    Phase,
+)
 
 NEVER: Final = sys.maxsize
 """Where an operation ends that was not answered: it may be applied at any later moment."""
@@ -97,10 +105,18 @@ def _operation(begun: Event, ended: Event | None) -> Operation:
     )
 
 
+def retracted(one: Operation | Event) -> tuple[str, ...]:
+    """The keys of which one of `history.RETRACTIONS` may take something away."""
+    if one.function is Function.CONDEMN:
+        return (one.key,)
+    return one.put if isinstance(one, Operation) else one.values
+
+
 def removed_until(ops: Sequence[Operation]) -> dict[str, int]:
     """For each key that was deleted or denied: the event up to which that may take effect.
 
-    What was put before is not missed. A denial holds for ever.
+    What was put before is not missed. A denial holds for ever; so does what else may take some of
+    a key away.
     """
     until: dict[str, int] = {}
     for op in ops:
@@ -108,4 +124,6 @@ def removed_until(ops: Sequence[Operation]) -> dict[str, int]:
             until[op.key] = NEVER
         elif op.function is Function.DELETE and op.may_apply:
             until[op.key] = max(op.end, until.get(op.key, 0))
+        elif op.function in RETRACTIONS:
+            until |= dict.fromkeys(retracted(op), NEVER)
     return until

@@ -52,17 +52,23 @@ Feature: TypeAlias = Literal[
     "ask.signatures",
     "ask.attack",
     "ask.admin",
+    "ask.past",
+    "ask.rollback",
+    "rollback.then_crash",
 ]
 """What may be part of a run."""
 
 Preset: TypeAlias = Literal["verified", "minimal", "sks-compatible"]
 """What a node keeps; see `keygrove.settings.PolicySettings`."""
 
-Put: TypeAlias = Literal["put", "load", "certify", "flood", "tire", "overtax", "forge", "revoke"]
+Put: TypeAlias = Literal[
+    "put", "load", "offer", "certify", "flood", "tire", "overtax", "forge", "revoke", "condemn"
+]
 PUTS: Final = frozenset(get_args(Put))
 """Verbs that submit something; `submissions` says what."""
 
-Verb: TypeAlias = Literal["get", "search", "block", "unblock"] | Put
+Roll: TypeAlias = Literal["rollback", "undo"]
+Verb: TypeAlias = Literal["get", "search", "block", "unblock", "snapshot", "past"] | Roll | Put
 
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -139,8 +145,11 @@ class Ask(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `put`, `load`, `certify`, `forge`: user ID `text` on key `key`: alone, as a dump has it, with
     others' signatures, and with signatures in its name that it did not make. `flood`, `tire`,
     `overtax`: with many of others' signatures, with what takes long to verify, and too long.
-    `revoke`: a revocation that comes alone. `get` the key, or `search` for `text`. `block` and
-    `unblock`: an administrator's signed request, whose nonce is `text`.
+    `revoke`: a revocation that comes alone. `offer`: as `put`, by the partner `origin`. `condemn`:
+    the key revokes itself for good. `get` the key, or `search` for `text`. `block` and `unblock`:
+    an administrator's signed request, whose nonce is `text`. `snapshot`: take one of name `text`.
+    `past`: the key as that snapshot has it. `rollback` and `undo`: take back what the partner
+    `origin` brought, and restore it.
     """
 
     at: Seconds
@@ -149,10 +158,13 @@ class Ask(Checked, frozen=True, forbid_unknown_fields=True, kw_only=True):
     verb: Verb
     key: Annotated[int, msgspec.Meta(ge=0)]
     text: str = ""
+    origin: str = ""
 
     def __post_init__(self) -> None:
         """See `Checked`."""
         super().__post_init__()
+        if self.verb in {"offer", "rollback", "undo"} and not self.origin:
+            raise ValueError(f"origin: {self.verb} needs the name of a partner")
         if self.verb in {"block", "unblock"} and not _NONCE.fullmatch(self.text):
             raise ValueError(f"text: {self.text!r:.80} is no nonce: write 32 hexadecimal digits")
 

@@ -9,23 +9,30 @@ one before left.
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import zip_longest
 from random import Random
 from typing import Final
 
 import anyio
-import msgspec
 
-from keygrove.errors import DamagedError, DiskFullError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError, StoreError
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.merkle import Difference, differences
 from keygrove.storage.opening import Home, open_store
+from keygrove.storage.retention import Retention
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Counts, Digests
-from keygrove.storage.version import Head, Version, Whole
-from keygrove.storage.write import Denial, Lift, Redaction, Write
+from keygrove.storage.write import Denial, Lift, Write
+from keygrove_chaos.acknowledged import (
+    NAMES,
+    NUMBERS,
+    SNAPSHOTS,
+    USER_IDS,
+    AlteredError,
+    Commit,
+    History,
+    MissingError,
+    look,
+)
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -39,36 +46,15 @@ OPERATIONS_MAX: Final = 400
 """Of the disk, within which the power fails."""
 COMMITS: Final = (3, 400)
 """In a life, unless the power fails before."""
+STEP_S: Final = 1_800
+"""Between two commits, by their own clock."""
+RETENTION: Final = Retention(
+    all_s=4 * STEP_S, fine_s=12 * STEP_S, fine_period_s=2 * STEP_S, coarse_period_s=6 * STEP_S
+)
+LOOKS: Final = 6
+"""At former moments, for each look at the present."""
 WALL_S: Final = 1_800_000_000.0
 HOME: Final = Home("shard-0", "0/1", bytes(16))
-EVERYTHING: Final = 1_000
-
-SNAPSHOTS: Final = ("first", "second", "third")
-NUMBERS: Final = range(5)
-USER_IDS: Final = (
-    "Alice <a@x.example>",
-    "Jean-Luc Ä <a@x.example>",
-    "alice bob",
-    "Bob <b@x.example>",
-)
-_WHOLE: Final = tuple(put_of(made(number, *USER_IDS)) for number in NUMBERS)
-NAMES: Final = tuple(put.fingerprint for put in _WHOLE)
-_TERMS: Final = sorted(
-    {term for put in _WHOLE for term in put.terms}, key=lambda term: (term.kind.value, term.value)
-)
-_WORDS: Final = sorted({word for put in _WHOLE for word in put.words})
-
-
-class MissingError(Exception):
-    """What was acknowledged is not there, or what was not, is."""
-
-    invariant = "I-01"
-
-
-class AlteredError(MissingError):
-    """A former time shows what it did not show then."""
-
-    invariant = "I-31"
 
 
 async def scenario(world: World) -> list[str]:
@@ -82,133 +68,6 @@ async def scenario(world: World) -> list[str]:
         world.count("power cuts", lives.cuts)
         world.count("acknowledged", lives.acknowledged)
     return []
-
-
-class Holdings(msgspec.Struct, frozen=True):
-    """All that a store tells its readers."""
-
-    certificates: list[Whole | None]
-    denials: list[Denial | None]
-    denied: list[Denial]
-    audit: tuple[Record, ...]
-    sources: list[bytes | None]
-    pages: list[Whole]
-    digests: list[Digests]
-    found: list[tuple[Fingerprint, ...]]
-    searched: list[tuple[Fingerprint, ...]]
-    counts: Counts
-    head: Head
-
-
-async def holdings(store: CertificateStore) -> Holdings:
-    """Ask it."""
-    page = await store.page(None, EVERYTHING)
-    digests = await store.digests(None, EVERYTHING)
-    denied = await store.denials(None, EVERYTHING)
-    return Holdings(
-        certificates=await store.get_whole(NAMES),
-        denials=await store.denials_of(NAMES),
-        denied=sorted(denied.denials, key=lambda one: one.fingerprint),
-        audit=(await store.audit(None, EVERYTHING)).records,
-        sources=await store.sources(NAMES),
-        pages=sorted(page.versions, key=lambda one: one.fingerprint),
-        digests=sorted(digests.digests, key=lambda one: one.stored),
-        found=await store.find(_TERMS, EVERYTHING),
-        searched=[await store.search(frozenset({word}), EVERYTHING) for word in _WORDS],
-        counts=store.counts(),
-        head=store.head(),
-    )
-
-
-class _Then(msgspec.Struct, frozen=True):
-    """What a store shows of a moment that a snapshot names."""
-
-    snapshot: Snapshot
-    head: Head
-    root: bytes
-    versions: list[Version | None]
-    denied: list[bool]
-    since: list[Difference]
-
-
-async def _thens(store: CertificateStore) -> list[_Then]:
-    history, found = store.history, list[_Then]()
-    for one in await history.snapshots():
-        change = one.change or 0
-        tree = await history.tree(change)
-        found.append(
-            _Then(
-                snapshot=one,
-                head=await history.head(change),
-                root=tree.root,
-                versions=await history.get(NAMES, change),
-                denied=await history.are_denied(NAMES, change),
-                since=list(differences(tree, store.tree())),
-            )
-        )
-    return found
-
-
-class Commit(msgspec.Struct, frozen=True):
-    """What is committed together."""
-
-    writes: list[Write]
-    records: list[Record]
-    marks: list[Mark]
-    redactions: list[Redaction] = []
-
-
-class History(msgspec.Struct):
-    """What was acknowledged, and the commit that nobody heard of any more."""
-
-    acknowledged: list[Commit] = []
-    pending: Commit | None = None
-
-    def denied(self) -> set[Fingerprint]:
-        """Whose denial was acknowledged last, and not its end."""
-        last = {write.fingerprint: write for one in self.acknowledged for write in one.writes}
-        return {name for name, write in last.items() if isinstance(write, Denial)}
-
-    async def model(self, change: int) -> MemoryStore:
-        """The store as it must be after so many commits.
-
-        The one that was under way may be there; then it counts as acknowledged from now on.
-
-        Raises:
-            MissingError: there must be more, or less.
-        """
-        if change == len(self.acknowledged) + 1 and self.pending is not None:
-            self.acknowledged.append(self.pending)
-        self.pending = None
-        if change != len(self.acknowledged):
-            raise MissingError(f"{len(self.acknowledged)} were acknowledged, {change} are there")
-        model = MemoryStore()
-        for one in self.acknowledged:
-            await model.commit(one.writes, one.records, one.redactions, one.marks)
-        return model
-
-
-async def look(store: CertificateStore, history: History) -> None:
-    """Hold all that a store tells against what was acknowledged.
-
-    Raises:
-        MissingError: it is not the same.
-    """
-    model = await history.model(store.counts().change)
-    after = f"after {len(history.acknowledged)} commits"
-    there, due = await holdings(store), await holdings(model)
-    for name in Holdings.__struct_fields__:
-        if getattr(there, name) != getattr(due, name):
-            raise MissingError(f"{after} its {name} are not theirs")
-    if await store.history.rollbacks() != await model.history.rollbacks():
-        raise MissingError(f"{after} its rollbacks are not theirs")
-    try:
-        shown = await _thens(store)
-    except DamagedError as error:
-        raise AlteredError(f"{after}: {error}") from error
-    for one, was in zip_longest(shown, await _thens(model)):
-        if one != was:
-            raise AlteredError(f"{after} snapshot {(one or was).snapshot.name!r}")
 
 
 class Lives:
@@ -284,7 +143,7 @@ class Lives:
                 if store is None:
                     without += 1
                 else:
-                    await look(store, self._history)
+                    await self._look(store)
                     await self._work(store, commits)
                     with suppress(DiskFullError):
                         await store.settle()
@@ -299,10 +158,14 @@ class Lives:
             self.disk.crash_in(self._chance.randint(1, 100))  # perhaps while it opens
         try:
             async with open_store(
-                databases, HOME, anyio.Semaphore(1), durable=self._is_durable
+                databases,
+                HOME,
+                anyio.Semaphore(1),
+                durable=self._is_durable,
+                retention=RETENTION,
             ) as opening:
                 store = await opening.finish()
-                await look(store, self._history)
+                await self._look(store)
                 if is_cut:
                     self.disk.crash_in(self._chance.randint(1, OPERATIONS_MAX))
                 await self._with_upkeep(store, commits)
@@ -322,6 +185,25 @@ class Lives:
         if self.disk.is_on:
             self.disk.crash()
         self.cuts += 1
+
+    async def _look(self, store: SqliteStore) -> None:
+        await look(store, self._history)
+        model = await self._history.model(store.counts().change)
+        await self._look_back(store, model)
+
+    async def _look_back(self, store: SqliteStore, model: MemoryStore) -> None:
+        """At some moments that no snapshot names, if these are kept."""
+        there, due = store.history, model.history
+        before = range(1, self.acknowledged)
+        for change in sorted(self._chance.sample(before, min(LOOKS, len(before)))):
+            try:
+                found = await there.get(NAMES, change), (await there.tree(change)).root
+            except HistoryError:
+                continue
+            except DamagedError as error:
+                raise AlteredError(f"change {change} cannot be read: {error}") from error
+            if found != (await due.get(NAMES, change), (await due.tree(change)).root):
+                raise AlteredError(f"change {change} does not read as it did")
 
     async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
         async with anyio.create_task_group() as tasks:
@@ -349,13 +231,17 @@ class Lives:
                         await store.settle()
                 case 1:
                     await anyio.sleep(1.0)  # now the index is written, and commits go on
+                case 2:
+                    with suppress(DiskFullError):
+                        await store.settle()
+                        await store.compact_once()
                 case _:
                     pass
 
 
 def _marks(chance: Random, at: int) -> list[Mark]:
     """Now and then a snapshot, mostly by a name that another had before; or one is dropped."""
-    name, when = chance.choice(SNAPSHOTS), CREATED + at * 1800
+    name, when = chance.choice(SNAPSHOTS), CREATED + at * STEP_S
     match chance.randrange(12):
         case 0 | 1:
             return [Snapshot(name, at.to_bytes(32), when)]
@@ -386,7 +272,7 @@ def _record(write: Denial | Lift, at: int) -> Record:
 
 def _change(chance: Random, number: int, at: int, denied: set[Fingerprint]) -> Write:
     """Mostly a put, now and then a denial, which sooner or later is lifted."""
-    texts, when = chance.sample(USER_IDS, chance.randint(0, 4)), CREATED + at * 1800
+    texts, when = chance.sample(USER_IDS, chance.randint(0, 4)), CREATED + at * STEP_S
     put = put_of(made(number, *texts), when)
     if put.fingerprint in denied and chance.random() < 0.5:
         return Lift(put.fingerprint, when)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from keygrove_chaos.crdt import check_octets, check_receipts, check_states
-from keygrove_chaos.history import REMOVALS, Event, Function, Phase
+from keygrove_chaos.history import REMOVALS, RETRACTIONS, Event, Function, Phase
 from keygrove_chaos.invariant import Passive
 from keygrove_chaos.linear import linearizable
 from keygrove_chaos.observation import (
@@ -21,7 +21,7 @@ from keygrove_chaos.observation import (
     listed,
     short,
 )
-from keygrove_chaos.operations import NEVER, Operation, removed_until
+from keygrove_chaos.operations import NEVER, Operation, removed_until, retracted
 from keygrove_chaos.set_full import set_full
 
 
@@ -36,7 +36,7 @@ class NothingLost(Passive):
     """I-01: what a node acknowledged is in its storage whenever nothing moves."""
 
     id: ClassVar[str] = "I-01"
-    hears: ClassVar[frozenset[Function]] = REMOVALS | {Function.PUT}
+    hears: ClassVar[frozenset[Function]] = REMOVALS | RETRACTIONS | {Function.PUT}
 
     def __init__(self) -> None:
         self._puts: dict[str, Event] = {}
@@ -54,6 +54,8 @@ class NothingLost(Passive):
                 self._put(event)
             elif event.function in REMOVALS:
                 self._remove(event)
+            elif event.phase is Phase.INVOKE:
+                self._removed |= dict.fromkeys(retracted(event), NEVER)
         return None
 
     def _put(self, event: Event) -> None:
@@ -112,15 +114,16 @@ class MergeIsAJoin(Passive):
     """I-03: what a node holds is the union of what it received, and all hold the same."""
 
     id: ClassVar[str] = "I-03"
-    hears: ClassVar[frozenset[Function]] = REMOVALS
+    hears: ClassVar[frozenset[Function]] = REMOVALS | RETRACTIONS
 
     def __init__(self) -> None:
         self._removed: dict[str, None] = {}
 
     def on_event(self, event: Occurrence) -> Finding | None:
         """See `Invariant`."""
-        if isinstance(event, Event) and event.function in REMOVALS:
-            self._removed[event.key] = None
+        if isinstance(event, Event) and event.phase is Phase.INVOKE:
+            is_removal = event.function in REMOVALS
+            self._removed |= dict.fromkeys((event.key,) if is_removal else retracted(event))
         return None
 
     def at_quiescence(self, view: View) -> Finding | None:
@@ -151,7 +154,7 @@ class MonotonicReads(Passive):
     """I-14: a session on one node sees what it saw and what it put."""
 
     id: ClassVar[str] = "I-14"
-    hears: ClassVar[frozenset[Function]] = REMOVALS | {Function.PUT, Function.GET}
+    hears: ClassVar[frozenset[Function]] = REMOVALS | RETRACTIONS | {Function.PUT, Function.GET}
 
     def __init__(self) -> None:
         self._puts: dict[str, Event] = {}
@@ -165,6 +168,8 @@ class MonotonicReads(Passive):
             return None
         if event.function in REMOVALS:
             self._removed.add(event.key)
+        elif event.function in RETRACTIONS and event.phase is Phase.INVOKE:
+            self._removed.update(retracted(event))
         elif event.function is Function.PUT and event.phase is Phase.INVOKE:
             self._puts[event.session] = event
         elif event.function is Function.PUT:

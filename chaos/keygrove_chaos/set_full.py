@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from keygrove_chaos.history import Function
+from keygrove_chaos.history import SUBMISSIONS, Function
 from keygrove_chaos.observation import Violation, at, short
 from keygrove_chaos.operations import Operation, removed_until
 
@@ -103,7 +103,7 @@ def set_full(ops: Sequence[Operation]) -> SetFull:
     puts: dict[str, dict[str, _Put]] = {}
     reads: dict[tuple[str, str], list[Operation]] = {}
     for op in ops:
-        if op.function is Function.PUT and op.may_apply:
+        if op.function in SUBMISSIONS and op.may_apply:
             _take_put(op, puts.setdefault(op.key, {}))
             if op.is_done:
                 reads.setdefault((op.key, op.node), [])

@@ -32,8 +32,8 @@ from keygrove.storage.rollback import Rollback, Selector, Stage, Toll
 from keygrove.storage.snapshot_messages import DropSnapshot, SealSnapshot, Taken, TakeSnapshot
 from keygrove.storage.write import Cause
 from keygrove_actors import Ref
+from keygrove_chaos.acknowledged import NAMES, NUMBERS, SNAPSHOTS, USER_IDS, MissingError
 from keygrove_chaos.certificates import CREATED, candidate_of, made
-from keygrove_chaos.powercuts import NAMES, NUMBERS, SNAPSHOTS, USER_IDS, MissingError
 
 PATIENCE_S: Final = 60.0
 FLOOD: Final = 3

@@ -19,6 +19,7 @@ from keygrove_actors.census import Snapshot, tree_snapshot
 from keygrove_chaos.arming import Arming
 from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.client import Client, Hkp, found_certificate, found_names
+from keygrove_chaos.control import OK, Control, listed, shown_then
 from keygrove_chaos.crdt import facts
 from keygrove_chaos.history import NANOSECONDS
 from keygrove_chaos.invariants import Monitor, Setup, monitor
@@ -26,10 +27,12 @@ from keygrove_chaos.machine import Machine
 from keygrove_chaos.nemesis import Nemesis
 from keygrove_chaos.network import Network
 from keygrove_chaos.observation import NodeView, View
-from keygrove_chaos.plan import PUTS, Plan
+from keygrove_chaos.plan import PUTS, Ask, Plan
 from keygrove_chaos.record import Record
+from keygrove_chaos.servers import Reply
 from keygrove_chaos.submissions import ADMIN, SERVER, name_of
 from keygrove_chaos.swarm import plan_for
+from keygrove_chaos.taken_back import DUE
 from keygrove_chaos.world import World
 from keygrove_protocols.openpgp.certificate import fingerprint, to_bytes, user_ids
 
@@ -41,6 +44,7 @@ SETTLE_S: Final = 90.0
 """and in which nodes must be whole after that."""
 LOOK_S: Final = 0.5
 GAUGE_S: Final = 5.0
+NOT_FOUND: Final = 404
 
 
 async def scenario(world: World) -> list[str]:
@@ -95,9 +99,14 @@ class _Skeleton:
 
     def _let_clients_play(self, tasks: anyio.abc.TaskGroup) -> None:
         for name in self._plan.clients:
-            client = Client(name, self._network, self._record, self._plan)
+            client = Client(name, self._network, self._record, self._plan, self._offer)
             program = [ask for ask in self._plan.program if ask.client == name]
             tasks.start_soon(client.play, program)
+
+    async def _offer(self, node: str, partner: str, certificate: bytes, session: str) -> Reply:
+        """See `control.Partners`: what happens past the network is in no session."""
+        del session
+        return await self._machines[node].offer(partner, certificate)
 
     async def _gauge(self) -> None:
         """Look at all mailboxes, every few seconds."""
@@ -130,6 +139,7 @@ class _Skeleton:
             await anyio.sleep_until(max(disk.busy_until for disk in disks))
         wrong = await self._whole(self._core)
         if not wrong:
+            await self._rolled()
             nodes = tuple([await self._look(machine) for machine in self._core])
             view = View(round(self._world.now() * NANOSECONDS), nodes)
             for machine in self._core:
@@ -140,6 +150,14 @@ class _Skeleton:
         self._count(watching)
         return [f"{one.invariant}: {one.says}" for one in watching.violations] + wrong
 
+    async def _rolled(self) -> None:
+        """Wait until no rollback is under way, or for as long as nodes have to be whole."""
+        with anyio.move_on_after(SETTLE_S):
+            for machine in self._core:
+                control = Control(machine.control.ask)
+                while DUE & set((await _rollbacks(control)).values()):  # noqa: ASYNC110 - no time is real
+                    await anyio.sleep(LOOK_S)
+
     def _count(self, watching: Monitor) -> None:
         self._world.count("operations", len(self._record.history.events))
         self._world.count("undecided", len(watching.findings) - len(watching.violations))
@@ -149,7 +167,7 @@ class _Skeleton:
 
     async def _look(self, machine: Machine) -> NodeView:
         """What a node holds of what it was asked for, as it answers past the network."""
-        hkp = Hkp(machine.door.ask)
+        hkp, control = Hkp(machine.door.ask), Control(machine.control.ask)
         keys: dict[str, frozenset[str]] = {}
         digests: dict[str, str] = {}
         terms: defaultdict[str, set[str]] = defaultdict(set)
@@ -171,10 +189,26 @@ class _Skeleton:
             digests=digests,
             terms=_frozen(terms),
             index={text: frozenset(names) for text, names in found.items() if names},
+            past=await self._past(control, program),
+            rollbacks=await _rollbacks(control),
             log=tuple(f"{one.event} {one.facts}" for one in machine.log.lines),
             probes=await _probe(hkp),
             paths=machine.paths,
         )
+
+    @staticmethod
+    async def _past(
+        control: Control, program: Iterable[Ask]
+    ) -> dict[str, dict[str, frozenset[str]]]:
+        """What each snapshot shows of the keys that were looked up as of it."""
+        found: dict[str, dict[str, frozenset[str]]] = {}
+        for ask in program:
+            if ask.verb == "past":
+                key = name_of(ask).hex()
+                reply = await control.look_back(ask.text, key)
+                if reply.status in {OK, NOT_FOUND}:
+                    found.setdefault(ask.text, {})[key] = shown_then(reply)
+        return found
 
 
 def _settings(plan: Plan, node: str) -> Settings:
@@ -183,6 +217,10 @@ def _settings(plan: Plan, node: str) -> Settings:
         policy=PolicySettings(preset=plan.presets.get(node, "verified")),
         admin=AdminSettings(keys=(fingerprint(made(ADMIN)).hex(),), server=SERVER),
     )
+
+
+async def _rollbacks(control: Control) -> dict[str, str]:
+    return {one.name: one.stage for one in listed(await control.rollbacks())}
 
 
 async def _probe(hkp: Hkp) -> dict[str, int]:

@@ -19,6 +19,7 @@ from keygrove.storage.store import (
     Opening,
     Page,
     Progress,
+    Savings,
     Scrubbed,
 )
 from keygrove.storage.term import Term
@@ -184,6 +185,15 @@ class HookedStore:
         """See `store.CertificateStore`."""
         await self.before("scrub")
         await self._store.scrub(tell)
+
+    async def compact(self) -> None:
+        """See `store.CertificateStore`."""
+        await self.before("compact")
+        await self._store.compact()
+
+    def savings(self) -> Savings:
+        """See `store.CertificateStore`."""
+        return self._store.savings()
 
     async def settle(self) -> None:
         """See `store.CertificateStore`."""

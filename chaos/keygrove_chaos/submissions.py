@@ -6,7 +6,7 @@ shown. The rest follows from the preset of the node that is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -44,16 +44,18 @@ COSTLY: Final = 1_500
 """and so many packets of the slowest kind, which take more than anything may."""
 _FORGER: Final = FIRST_STRANGER + 500_000
 _REASON: Final = subpacket(29, b"\x01superseded")
-"""A soft reason: a hard one has a node forget others' signatures."""
+"""A soft reason: a hard one has a node forget others' signatures;"""
+_LOST: Final = subpacket(29, b"\x02stolen")
+"""and this is one."""
 
-Route: TypeAlias = Literal["add", "load"]
+Route: TypeAlias = Literal["add", "load", "offer"]
 
 
 class Submission(msgspec.Struct, frozen=True):
     """What is sent, and by names as in `crdt.facts`: what is shown of it, what never is."""
 
     octets: bytes
-    """Armored for `add`, packets for `load`."""
+    """Armored for `add`, packets for `load` and `offer`."""
     route: Route
     shown: frozenset[str]
     forged: frozenset[str] = frozenset()
@@ -62,6 +64,17 @@ class Submission(msgspec.Struct, frozen=True):
 def name_of(ask: Ask) -> Fingerprint:
     """The fingerprint of the key that is asked about."""
     return fingerprint(costly(COSTLY) if ask.verb == "overtax" else made(ask.key))
+
+
+def offered(program: Iterable[Ask]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """By node and partner: the fingerprints of the keys that it offers there, in hex."""
+    keys: dict[tuple[str, str], dict[str, None]] = {}
+    for ask in program:
+        if ask.origin:
+            some = keys.setdefault((ask.node, ask.origin), {})
+            if ask.verb == "offer":
+                some[name_of(ask).hex()] = None
+    return {place: tuple(some) for place, some in keys.items()}
 
 
 def submission(ask: Ask, preset: Preset) -> Submission:
@@ -76,6 +89,10 @@ def _put(ask: Ask, _: Preset) -> Submission:
 def _load(ask: Ask, _: Preset) -> Submission:
     certificate = made(ask.key, ask.text)
     return Submission(to_bytes(certificate), "load", facts(certificate))
+
+
+def _offer(ask: Ask, preset: Preset) -> Submission:
+    return msgspec.structs.replace(_load(ask, preset), route="offer")
 
 
 def _certify(ask: Ask, preset: Preset) -> Submission:
@@ -110,15 +127,24 @@ def _revoke(ask: Ask, _: Preset) -> Submission:
     return Submission(armor(join([packet])), "add", shown)
 
 
+def _condemn(ask: Ask, _: Preset) -> Submission:
+    """It comes with its key, and nothing else."""
+    primary = made(ask.key).primary
+    packet = Signer(ask.key).sign(KEY_REVOCATION, primary, hashed=_LOST)
+    return _added(Certificate(primary, (packet,), ()))
+
+
 _MADE: Final[Mapping[str, Callable[[Ask, Preset], Submission]]] = {
     "put": _put,
     "load": _load,
+    "offer": _offer,
     "certify": _certify,
     "flood": _flood,
     "tire": _tire,
     "overtax": _overtax,
     "forge": _forge,
     "revoke": _revoke,
+    "condemn": _condemn,
 }
 
 

@@ -9,7 +9,7 @@ Source: Groce et al., "Swarm testing" (2012).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Final, Literal
 
@@ -22,6 +22,7 @@ from keygrove_chaos.clock import EDGES_S, ClockFault, Drift, Freeze, Jump
 from keygrove_chaos.disk_faults import DiskFault
 from keygrove_chaos.net_faults import Pair
 from keygrove_chaos.plan import (
+    Ask,
     CrashActor,
     CrashAt,
     Fault,
@@ -32,6 +33,7 @@ from keygrove_chaos.plan import (
     Plan,
     PowerCut,
     Stop,
+    Verb,
     What,
 )
 from keygrove_chaos.traffic import between, presets, program
@@ -65,18 +67,38 @@ FEATURES: Final[Mapping[Feature, float]] = {
     "ask.signatures": 0.4,
     "ask.attack": 0.4,
     "ask.admin": 0.5,
+    "ask.past": 0.4,
+    "ask.rollback": 0.4,
+    "rollback.then_crash": 0.5,
 }
 """What may be part of a run, and in which share of runs it is."""
 
 ASKED: Final[frozenset[Feature]] = frozenset(
-    {"presets", "ask.load", "ask.signatures", "ask.attack", "ask.admin"}
+    {
+        "presets",
+        "ask.load",
+        "ask.signatures",
+        "ask.attack",
+        "ask.admin",
+        "ask.past",
+        "ask.rollback",
+    }
 )
 """Features of what clients ask, and of nodes' settings."""
-LATER: Final[frozenset[Feature]] = frozenset({*ASKED, "disk.frozen"})
+LATER: Final[frozenset[Feature]] = frozenset({*ASKED, "disk.frozen", "rollback.then_crash"})
 """Features that have nothing to do with how the others of a seed are drawn."""
-SETTINGS: Final = frozenset({"crowd", "buggify", "disk.then_power"}) | ASKED
+SETTINGS: Final = frozenset({"crowd", "buggify", "disk.then_power", "rollback.then_crash"}) | ASKED
 """Features that are no faults of their own."""
-ORDERLY: Final = frozenset({"kill", "power", "point", "actor", "clock", "crowd", "buggify"}) | ASKED
+ORDERLY: Final = ASKED | {
+    "kill",
+    "power",
+    "point",
+    "actor",
+    "clock",
+    "crowd",
+    "buggify",
+    "rollback.then_crash",
+}
 """What may be part of a run in which nodes are stopped in order."""
 MANY: Final = (1, 5)
 """Of each feature so many faults, at least and at most."""
@@ -105,6 +127,9 @@ def plan_for(seed: int, *, nodes: int = 3, lasts_s: float = 40.0) -> Plan:
             faults.add(name)
     if features["disk.then_power"]:
         faults.follow_with_power()
+    asks = program(seed, clients, lasts_s, features)
+    if features["rollback.then_crash"]:
+        faults.follow_rollbacks(asks)
     if mode == "drain":
         faults.add("stop")
     if mode == "liveness":
@@ -119,7 +144,7 @@ def plan_for(seed: int, *, nodes: int = 3, lasts_s: float = 40.0) -> Plan:
         shards=shards,
         cache_bytes=random.choice((0, 2_000, 1 << 20)),
         lasts_s=lasts_s,
-        program=program(seed, clients, lasts_s, features),
+        program=asks,
         faults=tuple(sorted(faults.found, key=lambda fault: (fault.at, fault.id))),
         presets=presets(seed, names) if features["presets"] else {},
     )
@@ -183,6 +208,25 @@ class _Faults:
                         what=PowerCut(),
                     )
                 )
+
+    def follow_rollbacks(self, asks: Iterable[Ask]) -> None:
+        """Let processes die while they take something back, or restore it."""
+        random = self._random("rollback.then_crash")
+        first: dict[tuple[str, str, Verb], Ask] = {}
+        for ask in asks:
+            if ask.verb in {"rollback", "undo"}:
+                first.setdefault((ask.node, ask.origin, ask.verb), ask)
+        for number, ask in enumerate(first.values()):
+            point = random.choice(("rollback.begun", "rollback.chunk"))
+            fault = Fault(
+                id=f"rollback-{number}",
+                at=ask.at,
+                lasts_s=between(random, 1.0, 10.0),
+                node=ask.node,
+                what=CrashAt(point=point, visit=random.randint(1, 4)),
+            )
+            if ask.at < self._lasts_s * CALM:
+                self.found.append(fault)
 
     def make_permanent(self, core: tuple[str, ...]) -> None:
         """Let all that there is be over half-way, and then break what is not of the core."""

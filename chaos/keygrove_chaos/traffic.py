@@ -10,6 +10,8 @@ from math import exp, log
 from random import Random
 from typing import Final, Literal
 
+import msgspec
+
 from keygrove_chaos.plan import Ask, Feature, Preset, Verb
 from keygrove_chaos.submissions import ADMIN
 
@@ -21,9 +23,16 @@ CERTIFIED: Final = 1_900_000
 """From here on are keys whose user IDs others signed, and nobody else has anything to do with:"""
 SHARED: Final = 3
 """so many user IDs, for nodes to come to hold the same in another order."""
+ROLLED: Final = 1_800_000
+"""From here on are keys of partners, so many of each:"""
+OF_PARTNER: Final = 10
+WITNESS: Final = "witness.example"
+"""A partner from whom nothing is taken back."""
 FIRST_S: Final = 0.6
 """When the administrator's certificate is submitted."""
 NONCE_BITS: Final = 128
+AGAIN_S: Final = 3.0
+"""Between two attempts at the same."""
 
 
 def between(random: Random, low: float, high: float) -> float:
@@ -160,6 +169,110 @@ def _orders(draw: _Draw) -> list[Ask]:
     return asks
 
 
+def _pasts(draw: _Draw) -> list[Ask]:
+    """Snapshots, and what they show of some keys, then and later."""
+    asks: list[Ask] = []
+    for _ in range(draw.random.randint(1, 3)):
+        taken = draw.ask("snapshot", 0, f"s{draw.random.getrandbits(40):x}")
+        asks.append(taken)
+        for _ in range(draw.random.randint(3, 9)):
+            key = draw.random.choice((draw.key(), ROLLED + draw.random.randrange(OF_PARTNER)))
+            when = draw.moment(taken.at)
+            asks.append(msgspec.structs.replace(taken, at=when, verb="past", key=key))
+    return asks
+
+
+def _rollbacks(draw: _Draw) -> list[Ask]:
+    """Partners bring what somebody takes back; they bring it again, and it may be restored."""
+    asks: list[Ask] = []
+    for number in range(draw.random.randint(1, 2)):
+        asks += _Story(draw, number).asks()
+    return asks
+
+
+class _Story:
+    """What a partner brings to one node, alone and with others, and what becomes of it."""
+
+    def __init__(self, draw: _Draw, number: int) -> None:
+        self._draw = draw
+        self._operator, self._node = draw.random.choice(list(draw.clients.items()))
+        self._clients = [one for one, node in draw.clients.items() if node == self._node]
+        self._partner = f"p{number}.example"
+        self._first = ROLLED + number * OF_PARTNER
+        self._back = draw.random.uniform(0.3, 0.5) * draw.lasts_s
+        self._undo = draw.random.uniform(0.65, 0.75) * draw.lasts_s
+        self._texts = [draw.text("p") for _ in range(OF_PARTNER)]
+
+    def asks(self) -> list[Ask]:
+        """All of it, in no order."""
+        asks = [*self._alone(), *self._with_others(), *self._again()]
+        asks += self._orders("rollback", self._back, self._undo)
+        if self._draw.random.random() < 0.6:
+            asks += self._orders("undo", self._undo, self._draw.lasts_s)
+        for key in range(OF_PARTNER):
+            asks += [self._ask("get", key, since=since) for since in (FIRST_S, self._back)]
+            asks.append(self._ask("get", key, since=self._undo))
+        return asks
+
+    def _alone(self) -> list[Ask]:
+        """Of the first three keys nobody else has anything; the third condemns itself later."""
+        return [self._ask("offer", key, until=self._back) for key in (0, 1, 2)]
+
+    def _with_others(self) -> list[Ask]:
+        """The next were a client's or another partner's before; the last will be a client's."""
+        asks: list[Ask] = []
+        early, late = self._back * 0.4, self._back
+        for key in (3, 4):
+            asks.append(self._ask("put", key, self._texts[0], until=early))
+        for key in (5, 6):
+            text = self._texts[key if key == 5 else 0]
+            asks.append(self._ask("offer", key, text, until=early, origin=WITNESS))
+        asks += [self._ask("offer", key, since=early, until=late) for key in (3, 4, 5, 6, 7)]
+        asks.append(self._ask("put", 7, self._texts[0], since=early, until=late))
+        return asks
+
+    def _again(self) -> list[Ask]:
+        """All of it is brought again, by whomever."""
+        asks = [self._ask("condemn", 2, since=self._back)]
+        for key in range(8):
+            asks.append(self._ask("offer", key, since=self._back))
+            if self._draw.random.random() < 0.5:
+                asks.append(self._ask("offer", key, since=self._back, origin=WITNESS))
+            if self._draw.random.random() < 0.5:
+                verb: Verb = self._draw.random.choice(_TRIES)
+                text = self._draw.random.choice((self._texts[key], self._texts[0]))
+                asks.append(self._ask(verb, key, text, since=self._back))
+        return asks
+
+    def _orders(self, verb: Verb, since: float, until: float) -> list[Ask]:
+        """By one client, in turn: what did not succeed is tried again."""
+        first = self._ask(verb, 0, "", since=since, until=since, origin=self._partner)
+        first = msgspec.structs.replace(first, client=self._operator)
+        times = range(1 + int((until - since) / AGAIN_S))
+        return [msgspec.structs.replace(first, at=since + time * AGAIN_S) for time in times]
+
+    def _ask(  # noqa: PLR0913 - a request has that many properties
+        self,
+        verb: Verb,
+        key: int,
+        text: str | None = None,
+        *,
+        since: float = FIRST_S,
+        until: float | None = None,
+        origin: str = "",
+    ) -> Ask:
+        at = self._draw.random.uniform(since, self._draw.lasts_s if until is None else until)
+        return Ask(
+            at=at,
+            client=self._draw.random.choice(self._clients),
+            node=self._node,
+            verb=verb,
+            key=self._first + key,
+            text=self._texts[key] if text is None else text,
+            origin=origin or (self._partner if verb == "offer" else ""),
+        )
+
+
 _ADMINISTRATOR: Final = "Admin <admin@x.example>"
 _TRIES: Final[tuple[Verb, ...]] = ("put", "load")
 _BESIDES: Final[Mapping[Feature, Callable[[_Draw], list[Ask]]]] = {
@@ -167,6 +280,8 @@ _BESIDES: Final[Mapping[Feature, Callable[[_Draw], list[Ask]]]] = {
     "ask.signatures": _signatures,
     "ask.attack": _attacks,
     "ask.admin": _orders,
+    "ask.past": _pasts,
+    "ask.rollback": _rollbacks,
 }
 
 

@@ -36,6 +36,7 @@ FORMS = {
     "storage.cache_bytes": Form("a number of bytes, 0 or more", "67108864"),
     "storage.scrub_bytes_per_s": Form("a number of bytes, 0 or more", "67108864"),
     "storage.durability": Form('"full" or "relaxed"', '"full"'),
+    "storage.history_days": Form("a number of days, 0 or more; 0: for ever", "0"),
     "load.processes": Form("a number from 0 to 64", "2"),
     "policy.preset": Form('"verified", "minimal" or "sks-compatible"', '"verified"'),
     "policy.third_party": Form('"preset", "all", "attested" or "none"', '"attested"'),

@@ -12,10 +12,11 @@ from contextvars import ContextVar
 from typing import Final, Protocol
 
 BUGGIFIED: Final = {
-    "heap.checkpoint": "the heap is checkpointed before a commit, however short its log",
+    "compaction.soon": "the history is compacted after a short while, and little of it kept",
+    "heap.checkpoint": "a log is checkpointed before a write, however short it is",
     "index.distrusted": "an index is made anew, though it is that of its heap and whole",
     "index.flush": "the index is given one entry at a time",
-    "rollback.chunk": "a rollback takes back one certificate at a time",
+    "rollback.chunk": "a rollback commits one certificate at a time",
     "shard.commit": "a commit takes one merge, however many wait",
     "shard.linger": "what was read waits before it is made ready to be served",
     "shard.read": "a batch of reads is one, however many wait",
@@ -23,11 +24,12 @@ BUGGIFIED: Final = {
 """By name: what is rare and legal, and happens when the point fires."""
 
 CRASHES: Final = {
-    "heap.checkpoint": "the log was moved into the heap, before a commit",
+    "compaction": "some of a shard's history is compacted, and more is to be done",
+    "heap.checkpoint": "a log was moved into its file, before a write",
     "index.flush": "the index has some of the overlay, and does not say so yet",
     "index.flushed": "the index says that it has all of the overlay, which has it still",
-    "rollback.begun": "a rollback is durable, and nothing is taken back yet",
-    "rollback.chunk": "some of a rollback's certificates are taken back",
+    "rollback.begun": "a rollback, or its undo, is durable, and nobody was told",
+    "rollback.chunk": "some certificates of a rollback are done, and others are not",
     "shard.commit.after": "a commit is durable, and nobody was told",
     "shard.commit.before": "merges are taken off the queue, and nothing is written",
     "snapshot.taken": "a snapshot is durable, and lacks the root of all shards",
@@ -36,8 +38,11 @@ CRASHES: Final = {
 """By name: where a node may be ended, to see what the next start makes of it."""
 
 SOMETIMES: Final = {
+    "compaction.coded": "a former version was stored as what it differs in",
+    "compaction.dropped": "a version was dropped that no moment needed which is kept",
     "index.rebuilt": "an index was made anew from its heap",
     "index.replayed": "a start found commits that the index lacked",
+    "rollback.resumed": "a start found a rollback, or an undo, that was not done",
     "shard.batched": "one commit took several merges",
     "shard.combined": "one commit took several merges of one certificate",
     "shard.denied": "a certificate was turned away because it is denied",

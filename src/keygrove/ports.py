@@ -76,7 +76,8 @@ class SqlDatabase(Protocol):
 
         Args:
             can_stop: if the caller is cancelled, have SQLite break `work` off, which may take
-                long; otherwise it is done all the same.
+                long; otherwise it is done all the same, and where it only reads it is broken off
+                after half a minute, because the log grows for as long as somebody reads.
 
         Raises:
             DiskFullError: the disk is full.

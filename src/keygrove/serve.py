@@ -21,6 +21,7 @@ from keygrove.ports import Endpoint, Ports
 from keygrove.ratelimit.admission import Admit, admit_all
 from keygrove.settings import Settings
 from keygrove.storage.opening import Home, open_store
+from keygrove.storage.retention import DAY_S, KEEP
 from keygrove.storage.shard import OpenStore
 from keygrove.storage.space import SpaceStatus
 from keygrove.storage.store import Progress
@@ -217,6 +218,7 @@ def sqlite_stores(settings: Settings, ports: Ports) -> list[OpenStore]:
     """How to open each shard's files."""
     number = settings.storage.shards
     turns = anyio.Semaphore(1)
+    until_s = settings.storage.history_days * DAY_S
     return [
         partial(
             open_store,
@@ -224,6 +226,7 @@ def sqlite_stores(settings: Settings, ports: Ports) -> list[OpenStore]:
             Home(shard_name(at), f"{at}/{number}", ports.entropy.token(16)),
             turns,
             durable=settings.storage.durability == "full",
+            retention=msgspec.structs.replace(KEEP, until_s=until_s),
             scrub_bytes_per_s=settings.storage.scrub_bytes_per_s // number,
         )
         for at in range(number)

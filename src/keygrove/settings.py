@@ -48,6 +48,8 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`relaxed`: acknowledged changes of the last moments may be lost with the power."""
     scrub_bytes_per_s: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] = 4 * MIB
     """How much of what is stored is looked at again, of all shards together; 0: nothing."""
+    history_days: Annotated[int, msgspec.Meta(ge=0, le=36_525)] = 0
+    """So far back former versions are kept, two days at least; 0: for ever, one of each day."""
 
 
 class LoadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

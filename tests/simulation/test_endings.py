@@ -7,9 +7,9 @@ import pytest
 
 import keygrove
 from keygrove.points import CRASHES
+from keygrove_chaos.acknowledged import MissingError
 from keygrove_chaos.campaign import judge
 from keygrove_chaos.endings import ENDINGS, Ending, Subjected, scenario
-from keygrove_chaos.powercuts import MissingError
 from keygrove_chaos.running import run
 from keygrove_chaos.world import ENGINES, EngineName, Options, World
 

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from keygrove_chaos.acknowledged import MissingError
 from keygrove_chaos.campaign import judge
 from keygrove_chaos.disk_faults import FsyncLie
-from keygrove_chaos.powercuts import MissingError, scenario
+from keygrove_chaos.powercuts import scenario
 from keygrove_chaos.world import ENGINES, EngineName, Options
 from tests.simulation.lives import Node
 

@@ -1,14 +1,20 @@
 """Another number of shards for the same certificates, and for all that is known of them.
 
 Commits of the old shards are written anew, in one order for all, each split among the new shards
-that own the certificates it is about. A shard numbers rows and commits without gaps, so both get
-other numbers. Everything else stays as it is: each certificate's versions, what brought them about
-and when, what is denied and redacted, the audit log. Roots are made anew for each commit.
+that own the certificates it is about. Rows and commits get other numbers. Everything else stays as
+it is: each certificate's versions, what brought them about and when, what is denied and redacted,
+the audit log. Roots are made anew for each commit.
 
 Of different shards' commits the one with the earlier time comes first, so that a time means the
 same in all of them. But what one snapshot has comes before what it has not: so each new shard
 stood, after some commit, as the snapshot says. A rollback's changes are behind the snapshot that
 was made for it, and that is all that its undo has to know: of which it was, nothing more is kept.
+
+Of a shard whose history was thinned (`storage.compaction`), what is left of commits that are not
+kept any more is written with the next one that is. So nothing is shown of a moment but what was.
+Such a commit may be a whole day's: it is written in several transactions, and its head is in the
+last. Small values are coded by the old shards' newest dictionary, and the rest is left to
+compaction, which looks at all rows of a heap that is new to it.
 
 The functions run on connections' own threads; the new heaps are written, the old ones read.
 """
@@ -20,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import pairwise
 from operator import attrgetter
+from typing import TypeVar
 
 import msgspec
 
@@ -27,16 +34,19 @@ from keygrove.cluster.placement import Placement
 from keygrove.cluster.rollbacks import snapshot_of
 from keygrove.errors import DamagedError, DataDirError
 from keygrove.ports import SqlSession
-from keygrove.storage import heap, ledger
+from keygrove.storage import heap, ledger, values
 from keygrove.storage.audit import Record
 from keygrove.storage.heap import Commit, Epoch
 from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Tree, blake3_256
 from keygrove.storage.rollback import Rollback, Toll
 from keygrove.storage.rows import Row, check, checksum
+from keygrove.storage.values import InForce
 from keygrove.storage.version import Head
 from keygrove.storage.write import Redaction
 from keygrove_protocols.openpgp.keys import Fingerprint
+
+T = TypeVar("T")
 
 PAGE = 256
 """Rows of each old shard that are held at a time."""
@@ -45,7 +55,7 @@ LOG_BYTES = 16 << 20
 
 
 class _Change(msgspec.Struct, frozen=True):
-    """A commit of an old shard."""
+    """A commit of an old shard that is kept, with those before it that are not; or a part of it."""
 
     segment: int
     """How many snapshots do not have it."""
@@ -55,6 +65,8 @@ class _Change(msgspec.Struct, frozen=True):
     rows: Sequence[Row]
     records: Sequence[Record]
     redactions: Sequence[Redaction]
+    is_last: bool
+    """Of the parts."""
 
 
 class _Cut(msgspec.Struct, frozen=True):
@@ -85,7 +97,7 @@ def reshard(
     """
     cuts, lost = _cuts(old)
     rollbacks = _rollbacks(old)
-    targets = [_Target(db) for db in new]
+    targets = [_Target(db, _dictionary(old)) for db in new]
     placement = Placement(len(new))
     numbers = [_Numbers() for _ in old]
     segment = 0
@@ -137,44 +149,57 @@ class _Numbers:
 class _Target:
     """A new heap, and how far it is."""
 
-    def __init__(self, db: SqlSession) -> None:
+    def __init__(self, db: SqlSession, known: InForce | None) -> None:
         self.db = db
+        self._in_force = known and values.adopt(db, known.dictionary, known.share)
         self._change = 0
         self._marked: dict[str, int] = {}
         self._seq = 0
         self._tree = Tree(blake3_256)
+        self._records: list[Record] = []
+        self._redactions: list[Redaction] = []
+        self._is_open = False
         self._log_bytes = 0
 
-    def append(
+    def add(
         self,
-        at: int,
         rows: Sequence[Row],
         numbers: _Numbers,
         records: Sequence[Record],
         redactions: Sequence[Redaction],
     ) -> None:
-        """Write a commit, or its part that belongs here."""
+        """Write what belongs here of a part of a commit, whose head is still to come."""
         own: list[Row] = []
         for row in rows:
             self._seq += 1
             numbers.put(row.seq, self._seq)
             own.append(_numbered(row, self._seq, self._change + 1, numbers.get(row.old)))
-        self._tree = self._tree.updated([(row.k, row.value) for row in own])
-        commit = Commit(
-            rows=own,
-            head=Head(self._change + 1, self._tree.root, len(self._tree)),
-            seq=self._seq,
-            at=at,
-            epoch=Epoch(min(self._change, 1), 1),
-            records=records,
-            redactions=redactions,
-        )
-        heap.append(self.db, commit)
-        self._change += 1
+        self._tree = self._tree.updated(list({row.k: row.value for row in own}.items()))
+        heap.extend(self.db, own, self._in_force)
+        self._records += records
+        self._redactions += redactions
+        self._is_open = True
         self._log_bytes += sum(row.size for row in own)
         if self._log_bytes > LOG_BYTES:
             heap.checkpoint(self.db)
             self._log_bytes = 0
+
+    def commit(self, at: int) -> None:
+        """Write the head of a commit, if anything of it belongs here."""
+        if not self._is_open:
+            return
+        commit = Commit(
+            rows=(),
+            head=Head(self._change + 1, self._tree.root, len(self._tree)),
+            seq=self._seq,
+            at=at,
+            epoch=Epoch(min(self._change, 1), 1),
+            records=self._records,
+            redactions=self._redactions,
+        )
+        heap.append(self.db, commit)
+        self._change += 1
+        self._records, self._redactions, self._is_open = [], [], False
 
     def mark(self, cut: _Cut) -> None:
         """The snapshot is of how it stands now."""
@@ -204,9 +229,10 @@ def _split(
     for redaction in change.redactions:
         redactions[placement.shard(redaction.fingerprint)].append(redaction)
     for number in sorted(rows.keys() | records.keys() | redactions.keys()):
-        targets[number].append(
-            change.at, rows[number], numbers, records[number], redactions[number]
-        )
+        targets[number].add(rows[number], numbers, records[number], redactions[number])
+    if change.is_last:
+        for target in targets:
+            target.commit(change.at)
 
 
 def _numbered(row: Row, seq: int, n: int, old: int | None) -> Row:
@@ -225,17 +251,29 @@ def _changes(db: SqlSession, shard: int, cuts: Sequence[_Cut]) -> Iterator[_Chan
     heads = db.execute("SELECT n, at FROM head ORDER BY n")
     while found := heads.fetchone():
         n, at = found
+        segment = bisect_left(bounds, n)
         own: list[Row] = []
-        while row is not None and row.n == n:
+        while row is not None and row.n <= n:
+            if len(own) == PAGE:
+                yield _Change(segment, at, shard, n, own, (), (), is_last=False)
+                own = []
             own.append(row)
             row = next(rows, None)
         change = _Change(
-            bisect_left(bounds, n), at, shard, n, own, records.pop(n, ()), redactions.pop(n, ())
+            segment, at, shard, n, own, _until(records, n), _until(redactions, n), is_last=True
         )
         if change.rows or change.records or change.redactions:
             yield change
     if row is not None or records or redactions:
         raise DamagedError(f"heap.db of shard {shard} is damaged: a commit has no head")
+
+
+def _until(of_commits: dict[int, list[T]], last: int) -> list[T]:
+    """What belongs to commits up to that one, oldest first; it is taken out."""
+    found: list[T] = []
+    while of_commits and (first := next(iter(of_commits))) <= last:
+        found += of_commits.pop(first)
+    return found
 
 
 def _rows(db: SqlSession) -> Iterator[Row]:
@@ -244,6 +282,11 @@ def _rows(db: SqlSession) -> Iterator[Row]:
         for row, _ in page:
             yield row
         after = page[-1][0].seq
+
+
+def _dictionary(old: Sequence[SqlSession]) -> InForce | None:
+    """That of an old shard which was adopted last there, of the first that has one."""
+    return next((one for db in old if (one := values.newest_dictionary(db)) is not None), None)
 
 
 def _records(db: SqlSession) -> dict[int, list[Record]]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from keygrove.cluster.prover import Prover
 from keygrove.cluster.router import Router, Whereis, shard_name
 from keygrove.cluster.signing import Signing
@@ -205,6 +207,7 @@ def _figures(statuses: Sequence[ShardStatus | None]) -> list[ShardFigures]:
             cache_misses=status.cache_misses,
             cache_evictions=status.cache_evictions,
             pinned_trees=status.pinned_trees,
+            **msgspec.structs.asdict(status.savings),
         )
         for number, status in enumerate(statuses)
         if status is not None and status.starting is None

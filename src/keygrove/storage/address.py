@@ -1,9 +1,9 @@
 """Where a certificate stands in the tree, and what names its bytes.
 
 Hashes are BLAKE3-256; their first input octet keeps uses apart (0x00 and 0x01 nodes of the
-tree, 0x02 and 0x08 a value, 0x05 a tree key, 0x09 what is set aside), so that no certificate
-can be made to collide with another kind of node. A tree key hashes the fingerprint once more:
-grinding fingerprints must not deepen the tree cheaply.
+tree, 0x02 and 0x08 a value, 0x05 a tree key, 0x09 what is set aside, 0x0a a dictionary), so that
+no certificate can be made to collide with another kind of node. A tree key hashes the fingerprint
+once more: grinding fingerprints must not deepen the tree cheaply.
 """
 
 from blake3 import blake3
@@ -36,6 +36,11 @@ def content_hash(packets: bytes, aside: bytes = b"") -> bytes:
 def aside_hash(aside: bytes) -> bytes:
     """The 32 octets that name what is set aside of a certificate."""
     return blake3(b"\x09" + aside).digest()
+
+
+def dictionary_hash(octets: bytes) -> bytes:
+    """The 32 octets that name a dictionary by which values are coded."""
+    return blake3(b"\x0a" + octets).digest()
 
 
 def text_hash(text: str) -> bytes:

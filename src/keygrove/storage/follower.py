@@ -12,16 +12,16 @@ from functools import partial
 import anyio
 import anyio.lowlevel
 
-from keygrove.errors import DiskFullError
+from keygrove.errors import DamagedError, DiskFullError
 from keygrove.points import at_once, crash_point, sometimes
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.derive import Derived, derive, digest_terms
-from keygrove.storage.moving import move_log
 from keygrove.storage.overlay import Entry, Found, Overlay
 from keygrove.storage.rows import Op, Place, Row, check, denial_in
 from keygrove.storage.store import Digests
 from keygrove.storage.tally import Standing, Tally
+from keygrove.storage.wal import Wal
 from keygrove.storage.write import Write, held_by
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
@@ -47,6 +47,9 @@ class Follower:
         self._crowded = anyio.Event()
         self._room = anyio.Event()
         self._flushing = anyio.Lock()
+        self._wal = None if indexer is None else Wal(indexer, "index.db")
+        self.secured = done
+        """Every heap row up to here is in the index, and will be after a power cut, too."""
         self.overlay = Overlay()
         self.tally = tally
         self.flushes = 0
@@ -121,7 +124,13 @@ class Follower:
         """
         # Two at once would take `done` back, and count some changes twice.
         async with self._flushing:
-            await self._flush()
+            try:
+                await self._flush()
+            except DamagedError:
+                # Perhaps it is only behind what its heap has dropped: made anew, it is not.
+                assert self._indexer is not None
+                await self._indexer.run(index.distrust)
+                raise
 
     async def settle(self) -> None:
         """Flush, and leave no log.
@@ -136,6 +145,8 @@ class Follower:
 
     async def _flush(self) -> None:
         assert self._indexer is not None, "a read-only store has no index to write"
+        assert self._wal is not None
+        await self._wal.room()
         # Whoever waits on an event that is not set must find it set later.
         if self._dirty.is_set():
             self._dirty = anyio.Event()
@@ -162,7 +173,8 @@ class Follower:
             # The index has them all: whoever reads meanwhile may find one here or there.
             await anyio.lowlevel.checkpoint()
         self._room.set()
-        await move_log(self._indexer)
+        if await self._wal.checkpoint():
+            self.secured = newest
 
     def _enter(self, entry: Entry, row: Row, old: Place | None) -> None:
         self.newest = row.seq

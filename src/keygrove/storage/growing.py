@@ -17,7 +17,7 @@ SLICE = 64
 
 async def grow(reader: SqlDatabase, overlay: Overlay) -> Tree:
     """Make it. The index is read in one go on the reader's thread; nobody writes meanwhile."""
-    tree = await reader.run(_tree_of)
+    tree = await reader.run(_tree_of, can_stop=True)
     changes = [(one.key, one.found.value if one.found else None) for one in overlay.entries()]
     for start in range(0, len(changes), SLICE):
         tree = tree.updated(changes[start : start + SLICE])

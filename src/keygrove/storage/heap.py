@@ -1,8 +1,12 @@
-"""`heap.db`: the truth of one shard, append-only, one transaction for each commit.
+"""`heap.db`: the truth of one shard, one transaction for each commit, which appends.
 
-    meta(k, v)      shard ("0/4"), uuid, algorithm ("blake3"), epoch (how many wrote)
+    meta(k, v)      shard ("0/4"), uuid, algorithm ("blake3"), epoch (how many wrote), coded (up to
+                    which row compaction has coded what was superseded)
     obj (seq, n, op, k, h, ah, size, fp, md5, sks, source, old, cause, origin, at, denial, sum,
-         flags, v, aside)      see rows
+         flags, base, v, aside)      see rows
+    dict(id, h, share, v)      dictionaries by which values are coded, named by the hash of `v`
+    gap (first, last, sum)     between these rows superseded ones are still to be dropped, see
+                               compaction
     head (n, root, size, at, seq, sum)      one row for each commit: the root of the shard's tree
                                (merkle) after it, the number of certificates, when, in seconds
                                UTC, and its last row of obj
@@ -16,8 +20,12 @@
 fingerprint, `md5` the SKS digest, `sks` the one at SKS servers; `source` names the input that
 brought it about; `old` is the seq of the row that stood there before; `cause` and `origin` are
 those of write.Write; `at` seconds UTC; `sum` a checksum of the columns before it, less a `seq`
-that SQLite gives; `flags` 0 so far; `v` the packets in canonical order; `aside` what is never
-served: the last column, so that whoever serves `v` does not read its pages.
+that SQLite gives; `flags` and `base` how the values are coded (values); `v` the packets in
+canonical order; `aside` what is never served: the last column, so that whoever serves `v` does
+not read its pages.
+
+Of what was superseded, and of the heads, compaction drops what `retention` does not keep, and
+codes what stays.
 
 Only this file is synchronised before a commit is acknowledged: keeping every random-keyed
 table out of that transaction is what makes it fast (decision record 0007). The functions run
@@ -25,16 +33,18 @@ on a connection's own thread.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from keygrove.errors import DamagedError, FencedError, StoreError
 from keygrove.ports import SqlSession
-from keygrove.storage import ledger
+from keygrove.storage import ledger, values
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Mark
 from keygrove.storage.merkle import EMPTY
 from keygrove.storage.rows import Place, Row, seal
+from keygrove.storage.values import InForce
 from keygrove.storage.version import Head
 from keygrove.storage.write import Redaction
 
@@ -42,8 +52,8 @@ FORMAT = 5
 APPLICATION_ID = 0x4B47726F
 PAGE_BYTES = 8192
 """Certificates average a few kB."""
-FRAME_BYTES = 24
-"""Before each page in a log."""
+FRAME_HEADER_BYTES = 24
+"""Of each page in a log. Source: sqlite.org/fileformat2.html, section 4.1."""
 CACHE_KIB = 8 * 1024
 ALGORITHM = "blake3"
 """Of all hashes: a heap made with another is refused."""
@@ -55,7 +65,11 @@ SCHEMA = (
     " k BLOB NOT NULL, h BLOB NOT NULL, ah BLOB NOT NULL, size INTEGER NOT NULL,"
     " fp BLOB NOT NULL, md5 BLOB NOT NULL, sks BLOB NOT NULL, source BLOB NOT NULL, old INTEGER,"
     " cause INTEGER NOT NULL, origin TEXT NOT NULL, at INTEGER NOT NULL, denial BLOB NOT NULL,"
-    " sum BLOB NOT NULL, flags INTEGER NOT NULL, v BLOB NOT NULL, aside BLOB NOT NULL)",
+    " sum BLOB NOT NULL, flags INTEGER NOT NULL, base INTEGER, v BLOB NOT NULL,"
+    " aside BLOB NOT NULL)",
+    "CREATE TABLE dict (id INTEGER PRIMARY KEY, h BLOB NOT NULL, share REAL NOT NULL,"
+    " v BLOB NOT NULL)",
+    "CREATE TABLE gap (first INTEGER NOT NULL, last INTEGER NOT NULL, sum BLOB NOT NULL)",
     "CREATE TABLE head (n INTEGER PRIMARY KEY, root BLOB NOT NULL, size INTEGER NOT NULL,"
     " at INTEGER NOT NULL, seq INTEGER NOT NULL, sum BLOB NOT NULL)",
     "CREATE TABLE snapshot (name TEXT PRIMARY KEY, n INTEGER NOT NULL, root BLOB NOT NULL,"
@@ -127,6 +141,7 @@ def create(db: SqlSession, shard: str, uuid: bytes) -> None:
         "uuid": uuid,
         "algorithm": ALGORITHM,
         "epoch": 0,
+        "coded": 0,
     }
     db.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
     db.execute("COMMIT")
@@ -199,9 +214,6 @@ def place(db: SqlSession, seq: int) -> Place:
         raise DamagedError(f"heap.db is damaged: row {seq}; run keygrove fsck") from error
 
 
-_WRITTEN = "SELECT (SELECT v FROM meta WHERE k = 'epoch'), coalesce((SELECT max(n) FROM head), 0)"
-
-
 class Epoch(msgspec.Struct, frozen=True):
     """Who writes: the first commit of each writer gives the heap an epoch of its own."""
 
@@ -224,39 +236,71 @@ class Commit(msgspec.Struct, frozen=True):
     records: Sequence[Record] = ()
     redactions: Sequence[Redaction] = ()
     marks: Sequence[Mark] = ()
+    dictionary: InForce | None = None
 
 
-def append(db: SqlSession, commit: Commit) -> None:
+def append(db: SqlSession, commit: Commit) -> int:
     """Write a commit: on the disk when this returns, if the connection is durable.
+
+    Returns:
+        The octets that its certificates take.
 
     Raises:
         FencedError: another wrote the heap since it was read; nothing was written.
+        HistoryError: as `ledger.mark`; nothing was written.
     """
     n, root, size = msgspec.structs.astuple(commit.head)
-    db.execute("BEGIN IMMEDIATE")
+    begin(db, commit.epoch.found)
     # One that was opened before the other's last commit, and has not written yet, would find
     # its epoch in order, and lay its rows over those.
-    if db.execute(_WRITTEN).fetchone() != (commit.epoch.found, n - 1):
+    if db.execute("SELECT coalesce(max(n), 0) FROM head").fetchone() != (n - 1,):
         db.execute("ROLLBACK")
         raise FencedError
     if commit.epoch.own != commit.epoch.found:
         db.execute("UPDATE meta SET v = ? WHERE k = 'epoch'", (commit.epoch.own,))
     head = (n, root, size, commit.at, commit.seq)
     db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?, ?)", (*head, seal(head)))
-    insert(db, commit.rows)
+    stored = insert(db, commit.rows, commit.dictionary)
     ledger.record(db, commit.records, n)
     ledger.redact(db, commit.redactions, n)
     for mark in commit.marks:
         ledger.mark(db, mark, n)
     db.execute("COMMIT")
+    return stored
 
 
-def insert(db: SqlSession, rows: Sequence[Row]) -> None:
-    """Write rows, within a transaction."""
-    db.executemany(
-        "INSERT INTO obj VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
-        [msgspec.structs.astuple(row) for row in rows],
-    )
+def extend(db: SqlSession, rows: Sequence[Row], dictionary: InForce | None) -> None:
+    """Write rows of a commit whose head `append` writes later: to a heap that counts for nobody."""
+    db.execute("BEGIN IMMEDIATE")
+    insert(db, rows, dictionary)
+    db.execute("COMMIT")
+
+
+def begin(db: SqlSession, *epochs: int) -> None:
+    """Begin a transaction of the writer that found one of these epochs, or gave it.
+
+    Raises:
+        FencedError: as `append`.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    (epoch,) = db.execute("SELECT v FROM meta WHERE k = 'epoch'").fetchone()
+    if epoch not in epochs:
+        db.execute("ROLLBACK")
+        raise FencedError
+
+
+def _stored(row: Row, dictionary: InForce | None) -> tuple[Any, ...]:
+    """The columns of a row, whatever their types."""
+    *columns, v, aside = msgspec.structs.astuple(row)
+    return (*columns, *msgspec.structs.astuple(values.coded(v, aside, dictionary)))
+
+
+def insert(db: SqlSession, rows: Sequence[Row], dictionary: InForce | None = None) -> int:
+    """Write rows, within a transaction; the octets that their values take."""
+    stored = [_stored(row, dictionary) for row in rows]
+    marks = ", ".join("?" * (len(Row.__struct_fields__) + 2))
+    db.executemany(f"INSERT INTO obj VALUES ({marks})", stored)
+    return sum(len(v) + len(aside) for *_, v, aside in stored)
 
 
 def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, Place | None]]:
@@ -266,14 +310,22 @@ def after(db: SqlSession, seq: int, limit: int) -> list[tuple[Row, Place | None]
         DamagedError: one of them has values that no row is written with.
     """
     rows = db.execute(
-        f"SELECT {_COLUMNS}, o.seq, o.op, o.size"
+        f"SELECT {_COLUMNS}, x.flags, x.base, x.size, o.seq, o.op, o.size"
         " FROM obj AS x LEFT JOIN obj AS o ON o.seq = x.old WHERE x.seq > ? ORDER BY x.seq LIMIT ?",
         (seq, limit),
     )
     try:
-        return [(msgspec.convert(row[:-3], Row), _place(*row[-3:])) for row in rows.fetchall()]
+        return [(_row(db, row[:-6], row[-6:-3]), _place(*row[-3:])) for row in rows.fetchall()]
     except msgspec.ValidationError as error:
         raise DamagedError(f"heap.db is damaged behind row {seq}: {error}") from error
+
+
+def _row(db: SqlSession, columns: tuple[Any, ...], form: tuple[Any, ...]) -> Row:
+    """A row from its columns, whatever their types are, decoded."""
+    *front, v, aside = columns
+    how = values.form(form)
+    v, aside = values.plain(db, "v", v, how), values.plain(db, "aside", aside, how)
+    return msgspec.convert((*front, v, aside), Row)
 
 
 def _place(seq: int | None, op: int | None, size: int | None) -> Place | None:
@@ -281,23 +333,25 @@ def _place(seq: int | None, op: int | None, size: int | None) -> Place | None:
 
 
 def checkpoint(db: SqlSession) -> int:
-    """Move the log into the file, as far as nobody reads it; the octets that the log has still.
+    """Move the log into the file, as far as nobody reads it.
 
     Of the main file only: without its name the pragma would checkpoint attached ones, too.
+
+    Returns:
+        Octets of the log, if not all of it is in the file now; else 0.
     """
-    return _checkpoint(db, "PASSIVE")
+    return _left(db, "PRAGMA main.wal_checkpoint(PASSIVE)")
 
 
 def empty_log(db: SqlSession) -> int:
     """Move the log into the file and empty it, or as much of that as nobody's reading prevents.
 
     Returns:
-        The octets that the log has still.
+        As `checkpoint`.
     """
-    return _checkpoint(db, "TRUNCATE")
+    return _left(db, "PRAGMA main.wal_checkpoint(TRUNCATE)")
 
 
-def _checkpoint(db: SqlSession, mode: str) -> int:
-    rows = db.execute(f"PRAGMA main.wal_checkpoint({mode})").fetchall()
-    frames: int = rows[0][1]
-    return max(0, frames) * (PAGE_BYTES + FRAME_BYTES)
+def _left(db: SqlSession, pragma: str) -> int:
+    ((_, frames, moved),) = db.execute(pragma).fetchall()
+    return 0 if moved == frames else frames * (PAGE_BYTES + FRAME_HEADER_BYTES)

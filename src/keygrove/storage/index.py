@@ -33,6 +33,7 @@ from keygrove.storage.overlay import Entry, Found
 from keygrove.storage.store import Hour
 from keygrove.storage.tally import HOUR_S, HOURS_KEPT, Tally
 from keygrove.storage.term import Term
+from keygrove.storage.values import form, plain
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 FORMAT = 5
@@ -187,7 +188,7 @@ def _standing(db: SqlSession, entries: Sequence[Entry], table: str) -> dict[byte
 def _clear(db: SqlSession, entry: Entry, held: int) -> None:
     """Take out what this entry has no more of the row that it was held by."""
     terms = _drop_words(db, held) - (entry.found.terms if entry.found else frozenset())
-    rows = _term_rows(terms, entry)
+    rows = sorted(_term_rows(terms, entry))  # the order of a set is another in each process
     db.executemany("DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", rows)
     if entry.found is None:
         db.execute("DELETE FROM key WHERE k = ?", (entry.key,))
@@ -202,10 +203,13 @@ def _list_in(db: SqlSession, table: str, entry: Entry, *, is_in: bool, was_in: b
 
 def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
     """Take out the words of a version, and return the terms that it has there still."""
-    packets, *digests = db.execute(
-        "SELECT v, md5, sks FROM side.obj WHERE seq = ?", (seq,)
+    found = db.execute(
+        "SELECT flags, base, size, v, md5, sks FROM side.obj WHERE seq = ?", (seq,)
     ).fetchone()
-    derived = derive(packets)
+    if found is None:
+        raise DamagedError(f"row {seq}, which is in index.db, is not in heap.db any more")
+    flags, base, size, v, *digests = found
+    derived = derive(plain(db, "v", v, form((flags, base, size))))
     if derived.words:
         db.execute(
             "INSERT INTO word (word, rowid, t) VALUES ('delete', ?, ?)", (seq, _line(derived.words))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from keygrove.errors import DamagedError
+from keygrove.errors import DamagedError, HistoryError
 from keygrove.ports import SqlSession, SqlValue
 from keygrove.storage.audit import Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
@@ -95,9 +95,15 @@ def records(db: SqlSession, after: int, limit: int) -> list[tuple[int, Record]]:
 
 
 def mark(db: SqlSession, one: Mark, change: int) -> None:
-    """Write a mark, within the transaction of the commit with that number."""
+    """Write a mark, within the transaction of the commit with that number.
+
+    Raises:
+        HistoryError: how it stood after the change that is to be remembered is not kept.
+    """
     match one:
         case Snapshot():
+            if one.change and not _is_kept(db, one.change):
+                raise HistoryError(one.change)
             number = change if one.change is None else one.change
             _replace(db, "snapshot", (one.name, number, one.root, one.at))
         case Drop():
@@ -107,9 +113,13 @@ def mark(db: SqlSession, one: Mark, change: int) -> None:
             _replace(db, "rollback", (one.name, known))
 
 
+def _is_kept(db: SqlSession, change: int) -> bool:
+    return db.execute("SELECT 1 FROM head WHERE n = ?", (change,)).fetchone() is not None
+
+
 def _replace(db: SqlSession, table: str, row: tuple[SqlValue, ...]) -> None:
     marks = ", ".join("?" * (len(row) + 1))
-    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*row, seal(row)))  # noqa: S608 - names of ours
+    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*row, seal(row)))
 
 
 def snapshots(db: SqlSession) -> list[Snapshot]:

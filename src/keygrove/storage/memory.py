@@ -24,6 +24,7 @@ from keygrove.storage.store import (
     Digests,
     Opened,
     Page,
+    Savings,
     Scrubbed,
 )
 from keygrove.storage.tally import Tally
@@ -198,6 +199,14 @@ class MemoryStore:
     async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
         """Nothing rots in memory, as far as anybody could tell."""
         await anyio.sleep_forever()
+
+    async def compact(self) -> None:
+        """All is kept in memory."""
+        await anyio.sleep_forever()
+
+    def savings(self) -> Savings:
+        """Nothing is saved in memory."""
+        return Savings()
 
     async def settle(self) -> None:
         """Nothing lags behind in memory."""

@@ -9,7 +9,7 @@ from keygrove.storage.audit import Effect
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.candidate import Candidate
 from keygrove.storage.rollback import Rehearsal, Rollback
-from keygrove.storage.store import Counts, Progress
+from keygrove.storage.store import Counts, Progress, Savings
 from keygrove.storage.term import Term
 from keygrove.storage.write import Put
 from keygrove_actors import Call, CallFailure
@@ -267,6 +267,7 @@ class ShardStatus(msgspec.Struct, frozen=True, tag=True):
     """How far its store is, if that is still being brought up."""
     is_read_only: bool = False
     """It was opened on a read-only disk, and not yet anew."""
+    savings: Savings = Savings()
 
 
 class GetStatus(Call[ShardApi, ShardStatus], frozen=True, tag=True):

@@ -17,12 +17,14 @@ import msgspec
 from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.points import buggify, crash_point, sometimes
 from keygrove.ports import Databases, SqlDatabase
-from keygrove.storage import heap, index
+from keygrove.storage import heap, index, values
+from keygrove.storage.compactor import Compactor
 from keygrove.storage.follower import FLUSH_ENTRIES, Follower
 from keygrove.storage.growing import grow
 from keygrove.storage.merkle import Tree
 from keygrove.storage.names import Names
 from keygrove.storage.reading import ReadOnlyOpening, miss_nothing, open_read_only
+from keygrove.storage.retention import KEEP, Retention
 from keygrove.storage.scrub import Scrub
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Progress
@@ -87,6 +89,12 @@ class _Files:
             raise StoreError(f"{self._index} is not what was just written there")
         return db
 
+    @asynccontextmanager
+    async def leisure(self) -> AsyncGenerator[SqlDatabase, None]:
+        """A connection that reads the heap, for what has time and must not hold up a look-up."""
+        async with self._databases.open(self._heap, writable=False) as db:
+            yield db
+
     async def read(self) -> SqlDatabase:
         """A connection that reads the heap, and the index as `side`."""
         return await self._readers.enter_async_context(
@@ -112,18 +120,20 @@ class _Files:
 class SqliteOpening:
     """See `store.Opening`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its files, and how they are to be looked after
         self,
         files: _Files,
         writer: SqlDatabase,
         tip: heap.Tip,
         turns: anyio.Semaphore,
+        retention: Retention,
         scrub_bytes_per_s: int,
     ) -> None:
         self._files = files
         self._writer = writer
         self._tip = tip
         self._turns = turns
+        self._retention = retention
         self._names = Names(writer, tip.seq)
         self._indexer: SqlDatabase | None = None
         self._reader: SqlDatabase | None = None
@@ -181,7 +191,17 @@ class SqliteOpening:
         if self._scrub is None and self._scrub_bytes_per_s:
             own = await self._files.read()
             self._scrub = Scrub(own, self._indexer, self._scrub_bytes_per_s)
-        return SqliteStore(self._writer, self._reader, self._follower, self._tip, tree, self._scrub)
+        in_force = None
+        with suppress(DamagedError):  # what it coded is told as damaged; the rest is served
+            in_force = await self._reader.run(values.newest_dictionary)
+        compactor = Compactor(
+            self._writer,
+            self._files.leisure,
+            self._follower,
+            in_force,
+            retention=self._retention,
+        )
+        return SqliteStore(compactor, self._reader, self._follower, self._tip, tree, self._scrub)
 
     async def _grow(self, follower: Follower, reader: SqlDatabase) -> Tree:
         """The tree of what the index and the overlay have, which has to be that of the heap.
@@ -213,12 +233,13 @@ class SqliteOpening:
 
 
 @asynccontextmanager
-async def open_store(
+async def open_store(  # noqa: PLR0913 - which files, and how they are to be looked after
     databases: Databases,
     home: Home,
     turns: anyio.Semaphore,
     *,
     durable: bool,
+    retention: Retention = KEEP,
     scrub_bytes_per_s: int = 0,
 ) -> AsyncGenerator[SqliteOpening | ReadOnlyOpening, None]:
     """Open a shard's files, made if need be; on a read-only file system, only to be read.
@@ -226,6 +247,7 @@ async def open_store(
     Args:
         turns: taken by who has much to bring up: it keeps a core busy, and by measurement four
             at once take twice the time of four in turn, and hold the event loop four times as long.
+        retention: how much of its history is kept.
         scrub_bytes_per_s: how much of the heap is looked at again meanwhile; 0: nothing.
 
     Raises:
@@ -242,4 +264,4 @@ async def open_store(
         writer = await files.write_heap()
         tip = await writer.run(lambda db: heap.prepare(db, home.shard, home.uuid, durable=durable))
         crash_point("store.open")
-        yield SqliteOpening(files, writer, tip, turns, scrub_bytes_per_s)
+        yield SqliteOpening(files, writer, tip, turns, retention, scrub_bytes_per_s)

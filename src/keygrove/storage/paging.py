@@ -1,4 +1,7 @@
-"""What pages of a store are read from: the index in tree-key order, and the overlay."""
+"""What pages of a store are made of: from the index in tree-key order, and from the overlay.
+
+The functions that take a session run on the reader's thread.
+"""
 
 from keygrove.ports import SqlSession
 from keygrove.storage import index, versions
@@ -12,33 +15,33 @@ _DIGESTS = "SELECT k, md5, sks FROM side.key WHERE k > ? ORDER BY k LIMIT ?"
 
 
 def seqs(db: SqlSession, after: bytes, limit: int) -> dict[bytes, tuple[int, Fingerprint]]:
-    """The newest rows of some certificates behind `after`, and their fingerprints, by tree key."""
+    """Those held behind a tree key, in order: the row of each, and its fingerprint."""
     rows = db.execute(_SEQS, (after, limit)).fetchall()
     return {key: (seq, fp) for key, seq, fp in rows}
 
 
 def seq_and_name(entry: Entry) -> tuple[int, Fingerprint] | None:
-    """The same of one in the overlay, if it is held."""
+    """The same of an entry, if anything of it is held."""
     return None if entry.found is None else (entry.seq, entry.fingerprint)
 
 
 def digests(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Digests]:
-    """The digests of some certificates behind `after`, by tree key."""
+    """The digests of those held behind a tree key, in order."""
     rows = db.execute(_DIGESTS, (after, limit)).fetchall()
     return {key: Digests(stored, sks) for key, stored, sks in rows}
 
 
 def digests_held(entry: Entry) -> Digests | None:
-    """The same of one in the overlay, if it is held."""
+    """The digests of what is held by an entry."""
     return None if entry.found is None else entry.found.digests
 
 
 def denials(db: SqlSession, after: bytes, limit: int) -> dict[bytes, Denial]:
-    """Some denials behind `after`, by tree key."""
+    """The denials behind a tree key, in order."""
     found = index.denied(db, after, limit)
     return {key: versions.denial(db, seq) for key, seq in found.items()}
 
 
 def denial_there(entry: Entry) -> Denial | None:
-    """The same of one in the overlay, if it is denied."""
+    """The denial of an entry."""
     return entry.denial

@@ -66,7 +66,7 @@ from keygrove.storage.remembering import Remembering
 from keygrove.storage.rollback import Rehearsal, Rollback
 from keygrove.storage.roller import ROLLS_MAX, Roller, RollRequest, Work
 from keygrove.storage.space import SPACE, SpaceApi, make_room
-from keygrove.storage.store import CertificateStore, Counts, Opening
+from keygrove.storage.store import CertificateStore, Counts, Opening, Savings
 from keygrove.storage.term import Term
 from keygrove.storage.waiting import Waiting
 from keygrove.storage.watcher import Watcher
@@ -142,6 +142,7 @@ class Shard(Remembering):
         ctx.start_soon(self._roll_forever)
         ctx.start_soon(self._look_back)
         ctx.start_soon(self._scrub)
+        ctx.start_soon(self._compact)
 
     async def terminate(self, reason: Reason) -> None:
         """At an orderly end, commit what is queued and bring the index up."""
@@ -259,6 +260,7 @@ class Shard(Remembering):
             pinned_trees=0 if store is None else store.history.pins(),
             starting=self._opening.progress() if store is None else None,
             is_read_only=store is not None and store.is_read_only,
+            savings=Savings() if store is None else store.savings(),
         )
 
     def _put_off_read(self, message: Fetch | LookUp | GetStatus) -> Defer:
@@ -301,6 +303,11 @@ class Shard(Remembering):
         await self._writable.wait()
         assert self._store is not None
         await self._store.scrub(self._damage.scrubbed)
+
+    async def _compact(self) -> None:
+        await self._writable.wait()
+        assert self._store is not None
+        await self._store.compact()
 
     async def _tell_progress(self) -> None:
         """Of a store that takes long only."""

@@ -15,17 +15,16 @@ from typing import TypeVar
 import anyio
 
 from keygrove.errors import ReadOnlyError, StoreError
-from keygrove.points import buggify, crash_point
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index, ledger, paging, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.audit import Record
+from keygrove.storage.compactor import Compactor
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.follower import Follower
 from keygrove.storage.growing import grow
 from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.merkle import Tree
-from keygrove.storage.moving import move_log
 from keygrove.storage.overlay import Entry
 from keygrove.storage.rows import Op, Place, may_follow, row_of
 from keygrove.storage.scrub import Scrub
@@ -36,6 +35,7 @@ from keygrove.storage.store import (
     DenialPage,
     DigestPage,
     Page,
+    Savings,
     Scrubbed,
 )
 from keygrove.storage.term import Term
@@ -48,10 +48,6 @@ V = TypeVar("V", bound=Version)
 
 PASSING = 1_024
 """Certificates that may be committed while the index is read, without reading it again."""
-WAL_BYTES = 8 << 20
-"""Of the log between two checkpoints: longer logs make longer pauses."""
-COMMIT_BYTES = 2 * heap.PAGE_BYTES
-"""Of the log, besides what is stored: the last pages of two tables are written anew each time."""
 
 
 class SqliteStore:
@@ -59,14 +55,15 @@ class SqliteStore:
 
     def __init__(  # noqa: PLR0913, PLR0917 - its connections, and how the files stand
         self,
-        writer: SqlDatabase | None,
+        compactor: Compactor | None,
         reader: SqlDatabase,
         follower: Follower,
         tip: heap.Tip,
         tree: Tree | None,
         scrub: Scrub | None = None,
     ) -> None:
-        self._writer = writer
+        self._writer = None if compactor is None else compactor.writer
+        self._compactor = compactor
         self._reader = reader
         self._follower = follower
         self._overlay = follower.overlay
@@ -75,7 +72,6 @@ class SqliteStore:
         self._epoch = heap.Epoch(tip.epoch, tip.epoch + 1)
         self._tree = tree
         self._scrub = scrub
-        self._log_bytes = 0
         self._history = SqliteHistory(
             reader, follower.overlay, seq=lambda: self._seq, tip=self._tip
         )
@@ -171,8 +167,9 @@ class SqliteStore:
         if self._writer is None:
             raise ReadOnlyError("heap.db")
         assert self._tree is not None
+        assert self._compactor is not None
         await self._follower.room()
-        await self._checkpoint()
+        await self._compactor.wal.room()
         places = await self._places([write.fingerprint for write in writes]) if writes else []
         change = self._head.change + 1
         rows = [
@@ -192,14 +189,15 @@ class SqliteStore:
             records=records,
             redactions=redactions,
             marks=marks,
+            dictionary=self._compactor.in_force,
         )
-        await self._writer.run(lambda db: heap.append(db, commit))
+        stored = await self._writer.run(lambda db: heap.append(db, commit))
         self._seq, self._epoch = seq, heap.Epoch(commit.epoch.own, commit.epoch.own)
         self._head, self._tree = head, tree
         self._follower.add(rows, writes)
+        self._compactor.wrote(sum(row.size for row, _ in rows), stored)
         if any(isinstance(mark, Snapshot) and mark.change is None for mark in marks):
             self._history.pin(Pin(head, seq, tree))
-        self._log_bytes += COMMIT_BYTES + sum(row.size for row, _ in rows)
         return change
 
     async def page(self, cursor: Cursor | None, limit: int) -> Page:
@@ -238,6 +236,10 @@ class SqliteStore:
         """See `store.CertificateStore`."""
         return self._follower.tally.counts(self._head.change)
 
+    def savings(self) -> Savings:
+        """See `store.CertificateStore`."""
+        return Savings() if self._compactor is None else self._compactor.savings()
+
     def head(self) -> Head:
         """See `store.CertificateStore`."""
         return self._head
@@ -258,6 +260,20 @@ class SqliteStore:
         else:
             await self._scrub.run(lambda: self._seq, tell)
 
+    async def compact(self) -> None:
+        """See `store.CertificateStore`."""
+        assert self._compactor is not None, "a store opened read-only keeps what there is"
+        await self._compactor.forever(lambda: self._epoch)
+
+    async def compact_once(self) -> None:
+        """What `compact` does once a minute, now, as far as the index is on the disk.
+
+        Raises:
+            DiskFullError: there is no room.
+        """
+        assert self._compactor is not None, "a store opened read-only keeps what there is"
+        await self._compactor.once(lambda: self._epoch, self._follower.secured)
+
     async def settle(self) -> None:
         """See `store.CertificateStore`."""
         if self._writer is None:
@@ -275,14 +291,6 @@ class SqliteStore:
                 )
             self._tree = tree
         return Pin(self._head, self._seq, self._tree)
-
-    async def _checkpoint(self) -> None:
-        """Before a commit, never after: one that is durable must not fail for want of room."""
-        if self._log_bytes > WAL_BYTES or buggify("heap.checkpoint"):
-            assert self._writer is not None
-            await move_log(self._writer)
-            crash_point("heap.checkpoint")
-            self._log_bytes = 0
 
     async def _with_overlay(self, work: Callable[[SqlSession, int], T]) -> T:
         """Ask the index; the overlay as it is on return has all that the answer lacks.

@@ -4,7 +4,8 @@ A certificate is followed from its newest row back. A tree is made from a newer 
 what came behind; the newest few are kept, which costs no more than where they differ.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import anyio.lowlevel
@@ -71,11 +72,11 @@ class SqliteHistory:
 
     async def get(self, fingerprints: Sequence[Fingerprint], change: int) -> list[Version | None]:
         """See `History`."""
-        await self._kept(change)
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[Version | None]:
-            return [_version_at(db, name, entry, change) for name, entry in wanted]
+            with _held_still(db, change):
+                return [_version_at(db, name, entry, change) for name, entry in wanted]
 
         return await self._reader.run(work)
 
@@ -96,7 +97,8 @@ class SqliteHistory:
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[tuple[Logged, ...]]:
-            return [tuple(versions.past(db, _newest(db, *one), limit)) for one in wanted]
+            with _held_still(db):
+                return [tuple(versions.past(db, _newest(db, *one), limit)) for one in wanted]
 
         return await self._reader.run(work)
 
@@ -132,17 +134,21 @@ class SqliteHistory:
             changes, start = await self._reader.run(work)
             tree = await grown(tree, changes)
         if tree.root != head.root:
+            if self._pins.pop(nearest.head.change, None) is not None:
+                # Its moment may not be kept any more, and what was undone from there not be whole.
+                return await self.tree(change)
+            await self._kept(change)  # it may have been dropped meanwhile
             raise DamagedError(f"heap.db is damaged: the tree after change {change} is not its own")
         self.pin(Pin(head, seq, tree))
         return tree
 
     async def are_denied(self, fingerprints: Sequence[Fingerprint], change: int) -> list[bool]:
         """See `History`."""
-        await self._kept(change)
         wanted = [(name, self._overlay.get(name)) for name in fingerprints]
 
         def work(db: SqlSession) -> list[bool]:
-            return [versions.is_denied(db, _newest(db, *one), change) for one in wanted]
+            with _held_still(db, change):
+                return [versions.is_denied(db, _newest(db, *one), change) for one in wanted]
 
         return await self._reader.run(work)
 
@@ -163,6 +169,16 @@ class SqliteHistory:
         if found is None:
             raise HistoryError(change)
         return found
+
+
+@contextmanager
+def _held_still(db: SqlSession, change: int = 0) -> Generator[None, None, None]:
+    """For rows that are walked along: nothing is compacted meanwhile, and that change is kept."""
+    db.execute("BEGIN")
+    if versions.head_at(db, change) is None:
+        raise HistoryError(change)
+    yield
+    db.execute("COMMIT")
 
 
 async def grown(tree: Tree, changes: Sequence[Change]) -> Tree:

@@ -41,6 +41,23 @@ class Counts(msgspec.Struct, frozen=True):
     denials: int = 0
 
 
+class Savings(msgspec.Struct, frozen=True):
+    """What a store did about the room that it takes, since it was opened."""
+
+    plain_bytes: int = 0
+    """Of what was committed."""
+    stored_bytes: int = 0
+    """What of that was written to the file."""
+    dropped_rows: int = 0
+    """Versions that no moment needs any more which is kept."""
+    coded_rows: int = 0
+    """Former versions that are stored as what they differ in."""
+    saved_bytes: int = 0
+    """By dropping, and by coding."""
+    skipped_rows: int = 0
+    """Former versions that were left as they are, because they are damaged, or what is beside."""
+
+
 class Page(msgspec.Struct, frozen=True):
     """Some certificates, and where the next page starts; None after the last."""
 
@@ -163,6 +180,7 @@ class CertificateStore(Protocol):
 
         Raises:
             DiskFullError: nothing was kept.
+            HistoryError: nothing was kept, because a snapshot is of what is not kept any more.
             FencedError: nothing was kept, and nothing ever will be: another writes it now.
             ReadOnlyError: nothing was kept, nor ever will be: `is_read_only` says so.
             StoreError: it is not known what was kept: open the store anew.
@@ -216,6 +234,18 @@ class CertificateStore(Protocol):
 
     async def scrub(self, tell: Callable[[Scrubbed], None]) -> None:
         """Look again and again whether what is stored is as it was written, for as long."""
+        ...
+
+    async def compact(self) -> None:
+        """Drop what of the history is not to be kept, for as long as the store is open.
+
+        Raises:
+            StoreError: open the store anew.
+        """
+        ...
+
+    def savings(self) -> Savings:
+        """What became of that so far."""
         ...
 
     async def settle(self) -> None:

@@ -11,21 +11,26 @@ import msgspec
 
 from keygrove.errors import DamagedError
 from keygrove.ports import SqlSession
-from keygrove.storage import index
+from keygrove.storage import index, values
 from keygrove.storage.address import content_hash, tree_key
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.logged import Logged
 from keygrove.storage.merkle import Change
 from keygrove.storage.rows import Op, Place, Row, check, checksum, denial_in, seal
+from keygrove.storage.values import Mended
 from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Cause, Denial
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 _COLUMNS = Row.__struct_fields__
-_ROW = f"SELECT {', '.join(_COLUMNS)} FROM obj WHERE seq = ?"  # noqa: S608 - names of ours
-_SERVED = f"SELECT {', '.join(_COLUMNS[:-1])} FROM obj WHERE seq = ?"  # noqa: S608 - as before
-_SCAN = f"SELECT {', '.join(_COLUMNS)} FROM obj WHERE seq > ? AND seq <= ? ORDER BY seq"  # noqa: S608 - as before
+_FORM = "flags, base, size"
+_ROW = f"SELECT {_FORM}, {', '.join(_COLUMNS)} FROM obj WHERE seq = ?"
+_SERVED = f"SELECT {_FORM}, {', '.join(_COLUMNS[:-1])} FROM obj WHERE seq = ?"
+_SCAN = f"SELECT {_FORM}, {', '.join(_COLUMNS)} FROM obj WHERE seq > ? AND seq <= ? ORDER BY seq"
+_SEQ = 3
+"""Where the columns of a row begin, behind its form."""
 _SUM, _V = -2, -1
+_SIZE = _COLUMNS.index("size")
 _HEADS = "SELECT n, root, size, at, seq, sum FROM head"
 _HEAD = f"{_HEADS} WHERE n = ?"
 _HEAD_BY_TIME = f"{_HEADS} WHERE at <= ? ORDER BY n DESC LIMIT 1"
@@ -37,14 +42,13 @@ def version(db: SqlSession, seq: int, name: Fingerprint) -> Version:
     Raises:
         DamagedError: it is not what was written, or not of that certificate.
     """
-    columns = db.execute(_SERVED, (seq,)).fetchone()
-    if columns is None:
+    found = db.execute(_SERVED, (seq,)).fetchone()
+    if found is None:
         raise _missing(seq)
+    form, columns = found[:3], found[3:]
     _, change, _, _, h, ah, _, fp, md5, *_ = columns
-    v: object = columns[_V]
-    if columns[_SUM] != checksum(columns) or fp != name or not isinstance(v, bytes):
-        raise rotten(seq)
-    if content_hash(v, ah) != h:
+    v = values.plain(db, "v", columns[_V], values.form(form))
+    if columns[_SUM] != checksum(columns) or content_hash(v, ah) != h or fp != name:
         raise rotten(seq)
     return Version(name, Digest(md5), v, change)
 
@@ -83,35 +87,55 @@ def row(db: SqlSession, seq: int) -> Row:
     columns = db.execute(_ROW, (seq,)).fetchone()
     if columns is None:
         raise _missing(seq)
-    one = _intact(columns)
+    one = intact(db, _stored(columns))
     if one is None:
         raise rotten(seq)
     return one
 
 
-def scan(db: SqlSession, after: int, until: int) -> list[tuple[int, Row | None]]:
+def scan(
+    db: SqlSession, after: int, until: int, mended: Mended = values.AS_IT_IS
+) -> list[tuple[int, Row | None]]:
     """The rows behind `after` and up to `until`, in order; None for one that is not as written.
+
+    Args:
+        mended: in place of what is there, to decode by.
 
     Raises:
         DamagedError: a page of these cannot be read.
     """
+    db.execute("BEGIN")  # or what a row leans on may be another by the time it is decoded
     rows = db.execute(_SCAN, (after, until)).fetchall()
-    return [(columns[0], _intact(columns)) for columns in rows]
+    found = [(columns[_SEQ], intact(db, _stored(columns), mended)) for columns in rows]
+    db.execute("COMMIT")
+    return found
 
 
 def raw(db: SqlSession, seq: int) -> tuple[object, ...] | None:
-    """The columns of a row, whatever they are."""
-    columns: tuple[object, ...] | None = db.execute(_ROW, (seq,)).fetchone()
-    return columns
+    """What is stored of a row, whatever it is: `flags`, `base`, and the columns of `Row`."""
+    columns = db.execute(_ROW, (seq,)).fetchone()
+    return None if columns is None else _stored(columns)
 
 
-def _intact(columns: Sequence[object]) -> Row | None:
+def intact(
+    db: SqlSession, stored: Sequence[object], mended: Mended = values.AS_IT_IS
+) -> Row | None:
+    """The row of which that is stored, as `raw` has it; None if it is not as written."""
+    flags, base, *columns, v, aside = stored
     try:
-        one = msgspec.convert(columns, Row)
+        form = values.form((flags, base, columns[_SIZE]))
+        v = values.plain(db, "v", v, form, mended)
+        aside = values.plain(db, "aside", aside, form, mended)
+        one = msgspec.convert((*columns, v, aside), Row)
         check(one)
     except (msgspec.ValidationError, DamagedError):
         return None
     return one
+
+
+def _stored(found: tuple[object, ...]) -> tuple[object, ...]:
+    flags, base, _, *columns = found
+    return (flags, base, *columns)
 
 
 def as_of(db: SqlSession, seq: int | None, change: int) -> Place | None:
@@ -136,7 +160,7 @@ def head_at(db: SqlSession, change: int) -> tuple[Head, int] | None:
     if change == 0:
         return Head.empty(), 0
     found = db.execute(_HEAD, (change,)).fetchone()
-    return None if found is None else (Head(*_sealed(found)[:3]), found[4])
+    return None if found is None else (Head(*sealed(found)[:3]), found[4])
 
 
 def is_denied(db: SqlSession, seq: int | None, change: int) -> bool:
@@ -153,11 +177,15 @@ def change_at(db: SqlSession, at: int) -> int:
     """
     # Searched from the end: a clock that was set back reorders nothing.
     found = db.execute(_HEAD_BY_TIME, (at,)).fetchone()
-    return 0 if found is None else _sealed(found)[0]
+    return 0 if found is None else sealed(found)[0]
 
 
-def _sealed(columns: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row of the table of commits, as it was written."""
+def sealed(columns: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of the table of commits, as it was written.
+
+    Raises:
+        DamagedError: it is not.
+    """
     if seal(columns[:-1]) != columns[-1]:
         raise DamagedError(f"heap.db is damaged: commit {columns[0]}; run keygrove fsck")
     return columns

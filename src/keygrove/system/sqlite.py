@@ -8,10 +8,12 @@ itself, and readers are opened read-only.
 """
 
 import asyncio
+import math
 import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
@@ -39,6 +41,10 @@ _NO_ROOM = {
 FREE_BYTES_MIN = 1 << 20
 COPY_BYTES = 1 << 20
 INTERRUPT_EVERY_S = 0.01
+READ_S_MAX = 30.0
+"""A log cannot be emptied while somebody reads what was there before. Source: storage.md §4."""
+CHECK_STEPS = 100_000
+"""Of SQLite's virtual machine, between two looks at the clock: about a millisecond."""
 READER_TIMEOUT_S = 5.0
 """How long a reader waits while the writer restarts the log."""
 _ALONE = "&vfs=unix-excl"
@@ -54,13 +60,18 @@ _HELD = (
 )
 
 
+_SHORTER = "while it lasts the log cannot be emptied, so see what keeps the disk that busy"
+
+
 class _Connection(aiosqlite.Connection):
     """aiosqlite's thread and queue, opened up for whole callables."""
 
-    def __init__(self, path: Path, attached: Path | None, *, writable: bool) -> None:
+    def __init__(
+        self, path: Path, attached: Path | None, *, writable: bool, read_s_max: float
+    ) -> None:
         def connect() -> sqlite3.Connection:
             try:
-                return _connect(path, attached, writable=writable)
+                return self._open_files(path, attached)
             except sqlite3.OperationalError as error:
                 if not writable or not _is_full(path, error.sqlite_errorcode):
                     raise
@@ -71,13 +82,22 @@ class _Connection(aiosqlite.Connection):
         self._path = path
         self._writable = writable
         self._options = ""
+        self._read_s_max = read_s_max
+        self._late_at = math.inf
+
+    def _open_files(self, path: Path, attached: Path | None) -> sqlite3.Connection:
+        db = _connect(path, attached, writable=self._writable)
+        if not self._writable:
+            db.set_progress_handler(self._is_late, CHECK_STEPS)
+        return db
 
     async def run(self, work: Callable[[SqlSession], T], *, can_stop: bool = False) -> T:
         """See `ports.SqlDatabase`."""
         ended = threading.Event()
         try:
             # The only way to ship a callable; aiosqlite leaves it untyped and for subclasses.
-            shipped = self._execute(self._guarded, work, ended)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType]
+            read_s_max = math.inf if can_stop else self._read_s_max
+            shipped = self._execute(self._guarded, work, ended, read_s_max)  # type: ignore[no-untyped-call] # pyright: ignore[reportUnknownMemberType]
             return cast(T, await shipped)
         except sqlite3.DatabaseError as error:
             raise _told(self._path, error) from error
@@ -130,8 +150,14 @@ class _Connection(aiosqlite.Connection):
             raise
         return guard
 
-    def _guarded(self, work: Callable[[SqlSession], T], ended: threading.Event) -> T:
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._late_at
+
+    def _guarded(
+        self, work: Callable[[SqlSession], T], ended: threading.Event, read_s_max: float
+    ) -> T:
         """Run `work`; a transaction that it could not finish is undone here, on its thread."""
+        self._late_at = time.monotonic() + read_s_max
         try:
             return work(self._conn)
         except BaseException:
@@ -254,6 +280,8 @@ def _told(path: Path, error: sqlite3.DatabaseError, *, at: str = "") -> Keygrove
         return DamagedError(f"{path} is damaged: {error}")
     if code & 0xFF == sqlite3.SQLITE_BUSY:
         return StoreError(f"{at}{path}: {error}; {_HELD}")
+    if code & 0xFF == sqlite3.SQLITE_INTERRUPT:
+        return StoreError(f"{at}{path}: reading took too long, and was ended: {_SHORTER}")
     return StoreError(f"{at}{path}: {error}")
 
 
@@ -279,8 +307,9 @@ def has_reset_bug(version: tuple[int, int, int]) -> bool:
 class SqliteFiles:
     """See `ports.Databases`: the files under one directory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, read_s_max: float = READ_S_MAX) -> None:
         self._root = root
+        self._read_s_max = read_s_max
 
     @property
     def engine(self) -> str:
@@ -296,7 +325,7 @@ class SqliteFiles:
         """See `ports.Databases`."""
         file = self._root / path
         side = self._root / attached if attached is not None else None
-        db = _Connection(file, side, writable=writable)
+        db = _Connection(file, side, writable=writable, read_s_max=self._read_s_max)
         try:
             if writable:
                 await anyio.to_thread.run_sync(make_folder, file.parent)

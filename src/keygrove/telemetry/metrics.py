@@ -41,6 +41,12 @@ class ShardFigures(msgspec.Struct, frozen=True):
     cache_misses: int
     cache_evictions: int
     pinned_trees: int
+    plain_bytes: int
+    stored_bytes: int
+    dropped_rows: int
+    coded_rows: int
+    saved_bytes: int
+    skipped_rows: int
 
 
 _GAUGES = {
@@ -53,6 +59,7 @@ _GAUGES = {
     "scrubbed_row": "The last row that was looked at again, in this round.",
     "cache_bytes": "Bytes in the cache of what can be answered without the disk.",
     "pinned_trees": "Trees of former times in memory.",
+    "saved_bytes": "Bytes of former versions saved since the shard started.",
 }
 _COUNTERS = {
     "damaged_requests": "Requests that met what is not what was written, and got an error.",
@@ -62,6 +69,11 @@ _COUNTERS = {
     "cache_negative_hits": "Of these, those by which there is nothing.",
     "cache_misses": "Look-ups that were not.",
     "cache_evictions": "Entries that went for others.",
+    "plain_bytes": "Bytes of certificates committed.",
+    "stored_bytes": "What of these was written, after coding.",
+    "dropped_rows": "Former versions dropped.",
+    "coded_rows": "Former versions coded by their successors.",
+    "skipped_rows": "Former versions that compaction left alone as damaged.",
 }
 
 

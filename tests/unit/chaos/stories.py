@@ -3,8 +3,8 @@
     "a puts x y | a ok | b gets | b ok x y | c@n2 gets/K2 | c info | n1 drain"
 
 Who, perhaps at which node; what, perhaps of which key; which packets, those forged with a `!`, or
-which nonce. Names of nodes begin with
-an n, those of clients do not.
+which nonce, snapshot or keys; by which partner, as `by=p`. Names of nodes begin with an n, those
+of clients do not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ VERBS = {
     "deletes": Function.DELETE,
     "denies": Function.DENY,
     "allows": Function.ALLOW,
+    "condemns": Function.CONDEMN,
+    "snaps": Function.SNAPSHOT,
+    "recalls": Function.PAST,
+    "rolls": Function.ROLLBACK,
+    "undoes": Function.UNDO,
 }
 ANSWERS = {"ok": Phase.OK, "fail": Phase.FAIL, "info": Phase.INFO}
 
@@ -38,10 +43,13 @@ def told(story: str) -> list[Event]:
             found, detail = _answer(rest)
             history.close(waiting.pop(client), ANSWERS[verb], found, detail, now=now)
         else:
-            honest = tuple(word for word in rest if not word.startswith("!"))
+            origin = "".join(word[3:] for word in rest if word.startswith("by="))
+            honest = tuple(word for word in rest if not word.startswith(("!", "by=")))
             forged = tuple(word[1:] for word in rest if word.startswith("!"))
             about = About(where or "n1", VERBS[verb], key or "K", honest)
-            waiting[client] = history.invoke(client, about, Detail(forged=forged), now=now)
+            waiting[client] = history.invoke(
+                client, about, Detail(forged=forged, origin=origin), now=now
+            )
     return list(history.events)
 
 

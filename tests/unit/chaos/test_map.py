@@ -76,6 +76,7 @@ ELSEWHERE = {
     **dict.fromkeys((36, 37), "no run fills a mailbox; tests of the runtime do"),
     **dict.fromkeys((38, 39), "there is no queue yet"),
     **dict.fromkeys((41, 42), "there is no mail, and there are no tokens yet"),
+    44: "each start compares the roots of heap and index, and makes one that lacks anything anew",
     48: "simulated requests have no chunks",
     50: "there is no compaction yet",
     51: "what reads is not simulated as a thread, and I-25 is not watched yet",

@@ -3,9 +3,12 @@
 import msgspec
 import pytest
 
+from keygrove.ingest.messages import INGEST, IngestApi, Load
 from keygrove.settings import AdminSettings, PolicySettings, Settings
+from keygrove.storage.write import Cause
 from keygrove_chaos.certificates import armored, made
-from keygrove_chaos.client import Control, Hkp, found_certificate
+from keygrove_chaos.client import Hkp, found_certificate
+from keygrove_chaos.control import Control, replied
 from keygrove_chaos.crdt import facts
 from keygrove_chaos.node import EPOCH, SimulatedNode, simulated_node
 from keygrove_chaos.plan import PUTS, Ask, Preset
@@ -25,7 +28,7 @@ def settings(preset: Preset) -> Settings:
 
 
 def asked(verb: str, text: str = "a <a@x.example>") -> Ask:
-    ask = Ask(at=0.0, client="c", node="n", verb="get", key=KEY, text=text)
+    ask = Ask(at=0.0, client="c", node="n", verb="get", key=KEY, text=text, origin="p")
     return msgspec.structs.replace(ask, verb=verb)
 
 
@@ -34,6 +37,10 @@ async def sent(node: SimulatedNode, verb: str, preset: Preset) -> int:
     one = submission(asked(verb), preset)
     if one.route == "load":
         return (await Control(node.control.ask).load(one.octets)).status
+    if one.route == "offer":
+        ingest = node.runtime.whereis(INGEST, IngestApi)
+        offer = Load((one.octets,), "p", Cause.RECON)
+        return replied(await ingest.call(offer, timeout=10.0)).status
     return (await Hkp(node.http.ask).put(one.octets)).status
 
 

@@ -64,7 +64,7 @@ def test_c012_every_shape_of_partition_is_drawn(plans: list[Plan]) -> None:
 
 def test_every_verb_is_drawn_and_some_orders_are_sent_again(plans: list[Plan]) -> None:
     verbs = Counter(ask.verb for plan in plans for ask in plan.program)
-    known = PUTS | {"get", "search", "block", "unblock"}
+    known = PUTS | {"get", "search", "block", "unblock", "snapshot", "past", "rollback", "undo"}
     assert set(verbs) == known
     assert min(verbs.values()) >= 20
     orders = Counter(
@@ -125,3 +125,16 @@ def test_settings_are_no_faults(plans: list[Plan]) -> None:
         for plan in plans
         for fault in plan.faults
     )
+
+
+def test_nodes_die_while_they_roll_back_where_the_plan_says_so(plans: list[Plan]) -> None:
+    struck: Counter[str] = Counter()
+    for plan in plans:
+        rolled = {ask.at for ask in plan.program if ask.verb in {"rollback", "undo"}}
+        faults = [fault for fault in plan.faults if fault.id.startswith("rollback-")]
+        assert all(fault.at in rolled for fault in faults)
+        assert not faults or plan.features["rollback.then_crash"]
+        points = [fault.what.point for fault in faults if isinstance(fault.what, CrashAt)]
+        struck.update(points)
+    assert set(struck) == {"rollback.begun", "rollback.chunk"}
+    assert min(struck.values()) >= 100

@@ -16,6 +16,7 @@ from keygrove.storage.fsck.structure import RESTORE, check_heap, check_log
 from keygrove.storage.fsck.structure import check_index as check_index_file
 from keygrove.storage.fsck.tell import Tell
 
+THINNED = "its server dropped history meanwhile; check again"
 LIVE = "skipped, for a server writes here: stop it, and check again"
 
 
@@ -92,7 +93,7 @@ async def _check_files(  # noqa: PLR0913, PLR0917 - what a check is about, and w
         return None
     try:
         await _check_index(subject, level, tip, found, skipped, tell)
-        await _check_rows(reader, level, tip, found, tell)
+        await _check_rows(reader, subject, level, tip, found, skipped, tell)
     except KeygroveError as error:
         found.add(Level.STRUCTURE, "heap.db", "", f"no more can be looked at: {error}")
     return tip
@@ -127,8 +128,14 @@ async def _check_index(  # noqa: PLR0913, PLR0917 - as above
         found.add(Level.INDEX, "index.db", "", str(error))
 
 
-async def _check_rows(
-    reader: SqlDatabase, level: Level, tip: heap.Tip, found: Findings, tell: Tell
+async def _check_rows(  # noqa: PLR0913, PLR0917 - as above
+    reader: SqlDatabase,
+    subject: Subject,
+    level: Level,
+    tip: heap.Tip,
+    found: Findings,
+    skipped: list[str],
+    tell: Tell,
 ) -> None:
     if level >= Level.CONTENT:
         await check_content(reader, tip.seq, found, tell)
@@ -137,4 +144,6 @@ async def _check_rows(
         if level >= Level.SEMANTIC:
             await check_semantics(reader, tip.seq, found, tell)
         if level >= Level.HISTORY:
-            await check_history(reader, tip, tree, found, tell)
+            is_whole = await check_history(reader, tip, tree, found, tell)
+            if not is_whole:
+                skipped.append(f"shard {subject.number}: level {Level.HISTORY}, in part: {THINNED}")

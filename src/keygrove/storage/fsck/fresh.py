@@ -5,15 +5,16 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from keygrove.ports import SqlSession, SqlValue
-from keygrove.storage import heap
+from keygrove.storage import heap, values
 from keygrove.storage.address import tree_key
 from keygrove.storage.merkle import Change, Tree
 from keygrove.storage.rollback import Rollback
 from keygrove.storage.rows import Place, Row, checksum, seal
+from keygrove.storage.values import InForce
 from keygrove.storage.version import Head
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-WIDTHS = {"head": 6, "snapshot": 5, "audit": 10, "redact": 7, "rollback": 3}
+WIDTHS = {"head": 6, "gap": 3, "snapshot": 5, "audit": 10, "redact": 7, "rollback": 3}
 """Tables beside that of rows, and how many columns each has."""
 
 
@@ -27,18 +28,23 @@ class Grown(msgspec.Struct, frozen=True):
     """The last commit that is kept."""
 
 
-def begin(db: SqlSession, shard: str, uuid: bytes, epoch: int) -> None:
-    """Lay out an empty file."""
+def begin(
+    db: SqlSession, shard: str, uuid: bytes, epoch: int, in_force: InForce | None
+) -> InForce | None:
+    """Lay out an empty file; what small values in it are coded by, which is that of the old one."""
     heap.set_up(db, durable=False)
     heap.create(db, shard, uuid)
     db.execute("UPDATE meta SET v = ? WHERE k = 'epoch'", (epoch,))
+    if in_force is not None:
+        in_force = values.adopt(db, in_force.dictionary, in_force.share)
     db.execute(
         "CREATE TEMP TABLE standing (k BLOB PRIMARY KEY, seq INTEGER NOT NULL, fp BLOB NOT NULL)"
         " WITHOUT ROWID"
     )
+    return in_force
 
 
-def put(db: SqlSession, rows: Iterable[Row]) -> set[int]:
+def put(db: SqlSession, rows: Iterable[Row], in_force: InForce | None) -> set[int]:
     """Write rows, each chained to the one that is there of its certificate.
 
     Returns:
@@ -55,7 +61,7 @@ def put(db: SqlSession, rows: Iterable[Row]) -> set[int]:
         chained.append(row if row.old == before else _chained(row, before))
         stands = (row.k, row.seq, row.fp)
         db.execute("INSERT OR REPLACE INTO temp.standing VALUES (?, ?, ?)", stands)
-    heap.insert(db, chained)
+    heap.insert(db, chained, in_force)
     db.execute("COMMIT")
     return missing
 
@@ -87,6 +93,11 @@ def kept_snapshots(db: SqlSession, rows: Sequence[Sequence[SqlValue]]) -> list[S
     """Those of these snapshots whose commits are there."""
     known = {n for (n,) in db.execute("SELECT n FROM head").fetchall()} | {0}
     return [row for row in rows if row[1] in known]
+
+
+def gaps(_: SqlSession, rows: Sequence[Sequence[SqlValue]]) -> list[Sequence[SqlValue]]:
+    """All of these: what was to be dropped between two rows still is."""
+    return list(rows)
 
 
 def is_due(row: Sequence[SqlValue]) -> bool:

@@ -1,6 +1,6 @@
 """Makes a shard whole again that nobody has open: the index from its heap, the heap from itself."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -13,7 +13,8 @@ from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
 from keygrove.storage.fsck.checking import Checked, Subject
 from keygrove.storage.fsck.findings import Level
-from keygrove.storage.fsck.salvage import End, Indexed, Salvage, Salvaged, Task
+from keygrove.storage.fsck.restoring import Indexed
+from keygrove.storage.fsck.salvage import End, Salvage, Salvaged, Task
 from keygrove.storage.fsck.tell import Tell
 from keygrove.storage.opening import Home, open_store
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -25,11 +26,9 @@ _ENDS = (
     "SELECT coalesce(max(seq), 0), coalesce(max(n), 0) FROM main.head",
     "SELECT seq, n FROM main.obj ORDER BY seq DESC LIMIT 1",
 )
-_ROWS = "IN (SELECT value FROM json_each(?1))"
-_HELD = f"SELECT seq, k, fp FROM side.key WHERE seq {_ROWS}"
-_OTHERS = (
-    f"SELECT seq, k, 1 FROM side.deny WHERE seq {_ROWS}"
-    f" UNION ALL SELECT seq, k, 0 FROM side.gone WHERE seq {_ROWS}"
+_KNOWN = (
+    "SELECT seq, k, NULL, 1 FROM side.deny UNION ALL SELECT seq, k, NULL, 0 FROM side.gone"
+    " UNION ALL SELECT seq, k, fp, 0 FROM side.key"
 )
 
 
@@ -89,9 +88,9 @@ def _ask(db: SqlSession, query: str) -> tuple[int, int]:
     return db.execute(query).fetchone() or (0, 0)
 
 
-async def _indexed(subject: Subject, rows: Set[int]) -> Mapping[int, Indexed]:
+async def _indexed(subject: Subject, is_wanted: Callable[[int], bool]) -> Mapping[int, Indexed]:
     """What the index knows of rows, if it is one of this heap."""
-    found = await _ask_index(subject, lambda db: _rows_known(db, rows))
+    found = await _ask_index(subject, lambda db: _rows_known(db, is_wanted))
     return found or {}
 
 
@@ -113,19 +112,20 @@ async def _ask_index(subject: Subject, work: Callable[[SqlSession], T]) -> T | N
         async with subject.databases.open(
             subject.heap, attached=subject.index, writable=False
         ) as db:
-            return await db.run(ask)
+            return await db.run(ask, can_stop=True)
     return None
 
 
-def _rows_known(db: SqlSession, rows: Set[int]) -> Mapping[int, Indexed]:
-    wanted = (str(sorted(rows)),)
-    held = db.execute(_HELD, wanted).fetchall()
-    others = db.execute(_OTHERS, wanted).fetchall()
-    denied = {seq for seq, _, is_denial in others if is_denial}
-    return {
-        **{seq: Indexed(k, None, is_denial=bool(is_denial)) for seq, k, is_denial in others},
-        **{seq: Indexed(k, Fingerprint(fp), is_denial=seq in denied) for seq, k, fp in held},
-    }
+def _rows_known(db: SqlSession, is_wanted: Callable[[int], bool]) -> Mapping[int, Indexed]:
+    found: dict[int, Indexed] = {}
+    known = db.execute(_KNOWN)
+    while row := known.fetchone():
+        seq, key, name, is_denial = row
+        if is_wanted(seq):
+            before = found.get(seq)
+            is_denial = bool(is_denial) or (before is not None and before.is_denial)
+            found[seq] = Indexed(key, name and Fingerprint(name), is_denial=is_denial)
+    return found
 
 
 async def _bring_up(subject: Subject, task: Task) -> None:

@@ -76,17 +76,26 @@ def _heads(db: SqlSession, tip: Tip) -> list[tuple[str, str]]:
 
 async def check_history(
     reader: SqlDatabase, tip: Tip, tree: Tree, found: Findings, tell: Tell
-) -> None:
-    """Does undoing each commit give the root before it, and is every row chained to its last?"""
+) -> bool:
+    """Does undoing each commit give the root before it, and is every row chained to its last?
+
+    Of the commits that are kept: what was dropped between two of them neither needs.
+
+    Returns:
+        Whether all were looked at: a server that writes here meanwhile may drop the one that is to
+        be gone on from.
+    """
     tell("history", 0, 0)
     for where, what in await reader.run(partial(_chains, tip=tip), can_stop=True):
         found.add(Level.HISTORY, "heap.db", where, what)
     if tree.root != tip.head.root:
-        return  # there is nothing right to begin from, and level 4 told so
+        return True  # there is nothing right to begin from, and level 4 told so
     change, last = tip.head.change, tip.seq
-    while heads := await reader.run(partial(_before, change=change)):
-        rows = await reader.run(partial(_undone, after=heads[-1].seq, until=last), can_stop=True)
-        for head in heads:
+    while page := await reader.run(partial(_before, change=change, last=last), can_stop=True):
+        if not page.is_kept:
+            return False
+        rows = page.rows
+        for head in page.heads:
             # Of one certificate the row furthest back counts: it tells what stood there before.
             changes: dict[bytes, bytes | None] = {}
             while rows and rows[0][0] > head.seq:
@@ -96,8 +105,9 @@ async def check_history(
             if (tree.root, len(tree)) != (head.root, head.size):
                 what = "undoing what came behind it does not give what it wrote down"
                 found.add(Level.HISTORY, "heap.db", f"commit {head.n}", what)
-        change, last = heads[-1].n, heads[-1].seq
+        change, last = page.heads[-1].n, page.heads[-1].seq
         tell("history", tip.head.change - change, tip.head.change)
+    return True
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True):
@@ -114,16 +124,27 @@ async def _grown(tree: Tree, changes: list[Change]) -> Tree:
     return tree
 
 
-def _before(db: SqlSession, change: int) -> list[_Head]:
-    """The commits before that one, newest first, as far as they are kept."""
-    rows = db.execute(
+class _Page(msgspec.Struct, frozen=True):
+    is_kept: bool
+    """Is the commit that these come before still there?"""
+    heads: list[_Head]
+    """Newest first, as far as they are kept."""
+    rows: deque[tuple[int, bytes, bytes | None]]
+    """What came behind the oldest of them: of which certificate, and what stood there before."""
+
+
+def _before(db: SqlSession, change: int, last: int) -> _Page | None:
+    """The commits before that one, which ended at row `last`; None if there are none."""
+    db.execute("BEGIN")
+    there = db.execute("SELECT 1 FROM head WHERE n = ?", (change,)).fetchone()
+    is_kept = there is not None or change == 0
+    found = db.execute(
         "SELECT n, root, size, seq FROM head WHERE n < ? ORDER BY n DESC LIMIT ?", (change, HEADS)
     )
-    return [_Head(*row) for row in rows.fetchall()]
-
-
-def _undone(db: SqlSession, after: int, until: int) -> deque[tuple[int, bytes, bytes | None]]:
-    return deque(db.execute(_UNDONE, (after, until)).fetchall())
+    heads = [_Head(*row) for row in found.fetchall()]
+    rows = deque(db.execute(_UNDONE, (heads[-1].seq, last)).fetchall() if heads else ())
+    db.execute("COMMIT")
+    return _Page(is_kept, heads, rows) if heads or not is_kept else None
 
 
 def _chains(db: SqlSession, tip: Tip) -> list[tuple[str, str]]:

@@ -1,12 +1,15 @@
 """A heap written anew from what can be read of one: every row as it was, but for those that rotted.
 
-Each of these is put right if it can be (`mend`, or its packets from elsewhere), or else left out.
+Each of these is put right if it can be (`restoring`), or else left out.
 A certificate whose newest row is left out is not held any more, and its log says why: an older
 version is not brought back, for what the newest added may be a revocation. A denial stands,
 without its reason. Of the commits only those are kept whose roots the rows make still.
+
+Nothing leans on another row in the new heap. Small values are coded by the dictionary that was in
+force; the rest is left to compaction, which looks at all rows of a heap that is new to it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -14,18 +17,19 @@ import msgspec
 
 from keygrove.errors import DamagedError
 from keygrove.ports import SqlDatabase, SqlSession, SqlValue
-from keygrove.storage import heap, versions
+from keygrove.storage import heap
 from keygrove.storage.address import tree_key
 from keygrove.storage.fsck import content, fresh
-from keygrove.storage.fsck.mend import mended, with_packets
+from keygrove.storage.fsck.restoring import Absent, Indexed, restore, restore_dictionaries
 from keygrove.storage.fsck.tell import Tell
 from keygrove.storage.fsck.wanted import Refetch
 from keygrove.storage.merkle import Tree, blake3_256
-from keygrove.storage.rows import Op, Row, checksum, row_of
+from keygrove.storage.rows import Row, row_of
 from keygrove.storage.sqlite_history import grown
+from keygrove.storage.values import InForce, Mended
 from keygrove.storage.version import Head
 from keygrove.storage.write import Cause, Denial, Lift, Write
-from keygrove_protocols.openpgp.keys import Digest, Fingerprint
+from keygrove_protocols.openpgp.keys import Fingerprint
 
 LOST_REASON = "keygrove fsck: the reason was lost"
 PAGE = 256
@@ -40,14 +44,6 @@ class End(msgspec.Struct, frozen=True):
     change: int
 
 
-class Indexed(msgspec.Struct, frozen=True):
-    """Of which certificate a row is."""
-
-    key: bytes
-    fingerprint: Fingerprint | None
-    is_denial: bool
-
-
 class Lost(msgspec.Struct, frozen=True):
     """A row that could not be put right, and what is known of it all the same."""
 
@@ -56,8 +52,8 @@ class Lost(msgspec.Struct, frozen=True):
     is_denial: bool
 
 
-AskIndex: TypeAlias = Callable[[Set[int]], Awaitable[Mapping[int, Indexed]]]
-"""What an index says of rows."""
+AskIndex: TypeAlias = Callable[[Callable[[int], bool]], Awaitable[Mapping[int, Indexed]]]
+"""What an index says of those of its rows that are asked for."""
 
 
 class HeadRow(msgspec.Struct, frozen=True, array_like=True):
@@ -85,7 +81,7 @@ class Salvaged(msgspec.Struct):
     heads: int
     """Commits that cannot be shown any more."""
     ledger: int
-    """Entries of the audit log, redactions and snapshots that cannot be read, or mean nothing."""
+    """Redactions, snapshots and the like that cannot be read, or mean nothing."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -108,93 +104,74 @@ class Salvage:
         self._end = end
         self._tell = tell
         self._done = Salvaged(0, [], [], [], 0, 0)
-        self._gaps: set[int] = set()
-        """Numbers of no row that is there."""
+        self._absent = Absent()
 
     async def run(self, task: Task, ask_index: AskIndex) -> Salvaged:
         """Write it all."""
-        begin = partial(fresh.begin, shard=task.shard, uuid=task.uuid, epoch=self._end.epoch)
-        await self._new.run(begin)
+        dictionaries = await restore_dictionaries(self._old)
+        self._done.ledger += dictionaries.lost
+        begin = partial(
+            fresh.begin,
+            shard=task.shard,
+            uuid=task.uuid,
+            epoch=self._end.epoch,
+            in_force=dictionaries.newest,
+        )
+        in_force = await self._new.run(begin)
         for table in ("audit", "redact"):
             await self._copy_table(table, "seq")
-        broken = await self._broken()
-        restored = await self._put_right(broken, task.refetch)
-        missing = await self._copy_rows(restored)
-        left = {seq: columns for seq, columns in broken.items() if seq not in restored}
-        indexed = await ask_index(left.keys() | self._gaps)
+        mended = Mended(dictionaries.mended)
+        broken = await self._broken(mended)
+        known = dictionaries.mended
+        restored = await restore(self._old, broken, known, task.refetch, self._tell)
+        self._done.mended = sorted(restored.rows)
+        missing = await self._copy_rows(restored.rows, mended, in_force)
+        left = restored.left
+        indexed = await ask_index(lambda seq: seq in left or seq in self._absent)
         # Of rows that are not there at all most were left out by a repair before this one.
-        left |= dict.fromkeys(self._gaps & indexed.keys())
+        left |= {seq: None for seq in indexed if seq not in left}
         await self._sort(left, missing, indexed)
         await self._finish(task.at, await self._copy_heads())
         await self._copy_marks()
         await self._new.run(heap.empty_log)
         return self._done
 
-    async def _broken(self) -> dict[int, tuple[object, ...] | None]:
-        """The rows that are not as written: their columns, or None where they cannot be read."""
-        broken: dict[int, tuple[object, ...] | None] = {}
+    async def _broken(self, mended: Mended) -> list[int]:
+        """The rows that are not as written."""
+        broken: list[int] = []
         before = 0
-        async for page in content.rows(self._old, self._end.seq):
+        async for page in content.rows(self._old, self._end.seq, mended):
             for seq, row in page:
-                self._gaps.update(range(before + 1, seq))
+                self._absent.add(before, seq)
                 before = seq
                 if row is None:
-                    broken[seq] = await self._raw(seq)
+                    broken.append(seq)
             self._tell("reading", before, self._end.seq)
-        self._gaps.update(range(before + 1, self._end.seq + 1))
+        self._absent.add(before, self._end.seq + 1)
         return broken
 
-    async def _raw(self, seq: int) -> tuple[object, ...] | None:
-        try:
-            return await self._old.run(lambda db: versions.raw(db, seq))
-        except DamagedError:
-            return None
-
-    async def _put_right(
-        self, broken: Mapping[int, tuple[object, ...] | None], refetch: Refetch
-    ) -> dict[int, Row]:
-        restored: dict[int, Row] = {}
-        wanted: dict[int, Digest] = {}
-        for seq, columns in broken.items():
-            self._tell("mending", len(restored) + len(wanted), len(broken))
-            if columns is None:
-                continue
-            row = await self._old.run(partial(_mended, columns=columns))
-            if row is not None:
-                restored[seq] = row
-            elif _is_named(columns):
-                wanted[seq] = Digest(msgspec.convert(columns[_AT["md5"]], bytes))
-        found: Mapping[Digest, bytes] = {}
-        if wanted:
-            found = await refetch(frozenset(wanted.values()))
-        for seq, digest in wanted.items():
-            columns, packets = broken[seq], found.get(digest)
-            row = with_packets(columns or (), packets) if packets is not None else None
-            if row is not None:
-                restored[seq] = row
-        self._done.mended = sorted(restored)
-        return restored
-
-    async def _copy_rows(self, restored: Mapping[int, Row]) -> set[int]:
+    async def _copy_rows(
+        self, restored: Mapping[int, Row], mended: Mended, in_force: InForce | None
+    ) -> set[int]:
         missing: set[int] = set()
-        async for page in content.rows(self._old, self._end.seq):
+        async for page in content.rows(self._old, self._end.seq, mended):
             rows = [row or restored.get(seq) for seq, row in page]
             some = [row for row in rows if row is not None]
-            missing |= await self._new.run(partial(fresh.put, rows=some))
+            missing |= await self._new.run(partial(fresh.put, rows=some, in_force=in_force))
             self._done.rows += len(some)
             self._tell("writing", page[-1][0] if page else 0, self._end.seq)
         return missing
 
     async def _sort(
         self,
-        left: Mapping[int, tuple[object, ...] | None],
+        left: Mapping[int, Indexed | None],
         missing: set[int],
         indexed: Mapping[int, Indexed],
     ) -> None:
         """What was left out: replaced since, or what a certificate was by then."""
         audited = await self._new.run(fresh.audited) if left else dict[bytes, Fingerprint]()
-        for seq, columns in left.items():
-            known = _known(columns) or indexed.get(seq) or Indexed(b"", None, is_denial=False)
+        for seq, said in left.items():
+            known = said or indexed.get(seq) or Indexed(b"", None, is_denial=False)
             newer = await self._new.run(partial(fresh.standing, key=known.key))
             if seq in missing or (newer is not None and newer[0] > seq):
                 self._done.superseded.append(seq)
@@ -270,8 +247,9 @@ class Salvage:
         return fresh.Grown(await grown(before.tree, changes), seq, before.head)
 
     async def _copy_marks(self) -> None:
-        """Snapshots and rollbacks, as far as what they need is kept."""
-        for table, keep in (("snapshot", fresh.kept_snapshots), ("rollback", self._rollbacks)):
+        """Snapshots and rollbacks, as far as what they need is kept; gaps that are open."""
+        keeps = {"snapshot": fresh.kept_snapshots, "rollback": self._rollbacks, "gap": fresh.gaps}
+        for table, keep in keeps.items():
             try:
                 rows = await self._old.run(partial(_all, table=table))
             except DamagedError:
@@ -309,28 +287,8 @@ class Salvage:
         self._done.rows += len(rows)
 
 
-def _mended(_: SqlSession, columns: Sequence[object]) -> Row | None:
-    """On the connection's thread, because it takes long."""
-    return mended(columns)
-
-
 def _all(db: SqlSession, table: str) -> list[Sequence[SqlValue]]:
     return db.execute(f"SELECT * FROM main.{table}").fetchall()
-
-
-def _is_named(columns: Sequence[object]) -> bool:
-    """Is what it says of itself as written, whatever became of what it holds?"""
-    return columns[_AT["sum"]] == checksum(tuple(columns)) and bool(columns[_AT["md5"]])
-
-
-def _known(columns: Sequence[object] | None) -> Indexed | None:
-    """Of which certificate a row is, if it says so itself: its key is a hash of its name."""
-    if columns is None:
-        return None
-    key, name, op = (columns[_AT[column]] for column in ("k", "fp", "op"))
-    if not isinstance(name, bytes) or not isinstance(key, bytes) or tree_key(name) != key:
-        return None
-    return Indexed(key, Fingerprint(name), is_denial=op == Op.DENY)
 
 
 def _write(lost: Lost, at: int) -> Write | None:
@@ -339,6 +297,3 @@ def _write(lost: Lost, at: int) -> Write | None:
     if lost.is_denial:
         return Denial(lost.fingerprint, LOST_REASON, at, cause=Cause.REPAIR)
     return Lift(lost.fingerprint, at, cause=Cause.REPAIR)
-
-
-_AT = {name: at for at, name in enumerate(Row.__struct_fields__)}

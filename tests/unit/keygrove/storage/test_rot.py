@@ -13,7 +13,7 @@ from keygrove_chaos.certificates import made, put_of, with_aside
 
 HOME = Home("shard-0", "0/1", bytes(16))
 PUTS = [put_of(made(number, f"{number} " + "x" * 2000)) for number in range(100)]
-ROTTEN = 10
+ROTTEN = 20
 """A page in the middle of the rows."""
 
 

@@ -22,11 +22,12 @@ from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import EMPTY, Tree, blake3_256
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.reading import open_reader
-from keygrove.storage.sqlite import WAL_BYTES, SqliteStore
+from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.sqlite_history import PINS_MAX
 from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Head
+from keygrove.storage.wal import CHECKPOINT_BYTES
 from keygrove.storage.write import Denial, Put, Write
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, large, made, put_of
@@ -533,7 +534,7 @@ async def test_only_a_files_own_writer_checkpoints_and_only_that_file(
         writable = [one.path for one in files.opened if one.is_writable]
         assert sorted(writable) == ["shard-0/heap.db", "shard-0/index.db"]
         for number in range(3):
-            await store.commit([put_of(large(number, WAL_BYTES // 2))])
+            await store.commit([put_of(large(number, CHECKPOINT_BYTES // 2))])
         await store.settle()
     checkpoints = [s for s in seen if s.is_checkpoint]
     assert {s.path for s in checkpoints} == {"shard-0/heap.db", "shard-0/index.db"}
@@ -546,10 +547,10 @@ async def test_a_long_log_is_moved_into_the_heap_between_commits(
 ) -> None:
     async with opened(files, durable=False) as store:
         sizes: list[int] = []
-        for number in range(2 * WAL_BYTES >> 20):
+        for number in range(2 * CHECKPOINT_BYTES >> 20):
             await store.commit([put_of(large(number, 1 << 20))])
             sizes.append(size(heap_path))
-        assert sizes[0] < WAL_BYTES // 2 < sizes[-1]
+        assert sizes[0] < CHECKPOINT_BYTES // 2 < sizes[-1]
 
 
 @pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)], ids=["full", "relaxed"])
@@ -616,7 +617,7 @@ async def test_a_checkpoint_that_finds_no_room_does_not_undo_a_commit(
         if statement.is_checkpoint and statement.path.endswith("heap.db"):
             raise DiskFullError("heap.db")
 
-    one, two = put_of(large(1, WAL_BYTES // 2)), put_of(large(2, WAL_BYTES))
+    one, two = put_of(large(1, CHECKPOINT_BYTES // 2)), put_of(large(2, CHECKPOINT_BYTES))
     async with opened(files, durable=False) as store:
         files.watch = watch
         await store.commit([one])
