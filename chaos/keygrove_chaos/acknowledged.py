@@ -1,4 +1,4 @@
-"""What a store acknowledged, and whether it shows that: one in memory tells what is due."""
+"""What a store acknowledged, and all that it tells, held against each other."""
 
 from __future__ import annotations
 

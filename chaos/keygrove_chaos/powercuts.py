@@ -17,7 +17,6 @@ import anyio
 from keygrove.errors import DamagedError, DiskFullError, HistoryError, StoreError
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
-from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.retention import Retention
 from keygrove.storage.sqlite import SqliteStore
@@ -90,6 +89,21 @@ class Lives:
         """How many commits were."""
         return len(self._history.acknowledged)
 
+    async def _look_back(self, store: SqliteStore) -> None:
+        """At some moments that no snapshot names, if these are kept."""
+        model = await self._history.model(store.counts().change)
+        there, due = store.history, model.history
+        before = range(1, self.acknowledged)
+        for change in sorted(self._chance.sample(before, min(LOOKS, len(before)))):
+            try:
+                found = await there.get(NAMES, change), (await there.tree(change)).root
+            except HistoryError:
+                continue
+            except DamagedError as error:
+                raise AlteredError(f"change {change} cannot be read: {error}") from error
+            if found != (await due.get(NAMES, change), (await due.tree(change)).root):
+                raise AlteredError(f"change {change} does not read as it did")
+
     async def play(self, lives: int) -> None:
         """So many lives, most of which a power cut ends, and a look at what they left.
 
@@ -143,7 +157,8 @@ class Lives:
                 if store is None:
                     without += 1
                 else:
-                    await self._look(store)
+                    await look(store, self._history)
+                    await self._look_back(store)
                     await self._work(store, commits)
                     with suppress(DiskFullError):
                         await store.settle()
@@ -165,7 +180,8 @@ class Lives:
                 retention=RETENTION,
             ) as opening:
                 store = await opening.finish()
-                await self._look(store)
+                await look(store, self._history)
+                await self._look_back(store)
                 if is_cut:
                     self.disk.crash_in(self._chance.randint(1, OPERATIONS_MAX))
                 await self._with_upkeep(store, commits)
@@ -185,25 +201,6 @@ class Lives:
         if self.disk.is_on:
             self.disk.crash()
         self.cuts += 1
-
-    async def _look(self, store: SqliteStore) -> None:
-        await look(store, self._history)
-        model = await self._history.model(store.counts().change)
-        await self._look_back(store, model)
-
-    async def _look_back(self, store: SqliteStore, model: MemoryStore) -> None:
-        """At some moments that no snapshot names, if these are kept."""
-        there, due = store.history, model.history
-        before = range(1, self.acknowledged)
-        for change in sorted(self._chance.sample(before, min(LOOKS, len(before)))):
-            try:
-                found = await there.get(NAMES, change), (await there.tree(change)).root
-            except HistoryError:
-                continue
-            except DamagedError as error:
-                raise AlteredError(f"change {change} cannot be read: {error}") from error
-            if found != (await due.get(NAMES, change), (await due.tree(change)).root):
-                raise AlteredError(f"change {change} does not read as it did")
 
     async def _with_upkeep(self, store: SqliteStore, commits: int) -> None:
         async with anyio.create_task_group() as tasks:

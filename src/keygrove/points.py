@@ -16,7 +16,7 @@ BUGGIFIED: Final = {
     "heap.checkpoint": "a log is checkpointed before a write, however short it is",
     "index.distrusted": "an index is made anew, though it is that of its heap and whole",
     "index.flush": "the index is given one entry at a time",
-    "rollback.chunk": "a rollback commits one certificate at a time",
+    "rollback.chunk": "a rollback takes back one certificate at a time",
     "shard.commit": "a commit takes one merge, however many wait",
     "shard.linger": "what was read waits before it is made ready to be served",
     "shard.read": "a batch of reads is one, however many wait",
@@ -25,11 +25,11 @@ BUGGIFIED: Final = {
 
 CRASHES: Final = {
     "compaction": "some of a shard's history is compacted, and more is to be done",
-    "heap.checkpoint": "a log was moved into its file, before a write",
+    "heap.checkpoint": "the log was moved into the heap, before a commit",
     "index.flush": "the index has some of the overlay, and does not say so yet",
     "index.flushed": "the index says that it has all of the overlay, which has it still",
     "rollback.begun": "a rollback, or its undo, is durable, and nobody was told",
-    "rollback.chunk": "some certificates of a rollback are done, and others are not",
+    "rollback.chunk": "some of a rollback's certificates are taken back",
     "shard.commit.after": "a commit is durable, and nobody was told",
     "shard.commit.before": "merges are taken off the queue, and nothing is written",
     "snapshot.taken": "a snapshot is durable, and lacks the root of all shards",

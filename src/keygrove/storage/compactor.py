@@ -34,12 +34,14 @@ SHORT: Final = Retention(all_s=20, fine_s=60, fine_period_s=5, coarse_period_s=2
 """For simulated minutes."""
 PAGES: Final = 4
 """Of the log, for each row that changes."""
-COMMIT_PAGES: Final = 2
-"""Of the log, besides what is stored: the last pages of two tables are written anew each time."""
 CHECK_ROWS: Final = 1_000
 """New ones, until a look at the dictionary is worth the while."""
 
 OpenReader: TypeAlias = Callable[[], AbstractAsyncContextManager[SqlDatabase]]
+
+
+COMMIT_BYTES: Final = 2 * PAGE_BYTES
+"""Of the log, besides what is stored: the last pages of two tables are written anew each time."""
 
 
 class Compactor:
@@ -69,7 +71,7 @@ class Compactor:
         """A commit was written: so many octets of certificates, and what they take."""
         self._plain += plain
         self._stored += stored
-        self.wal.wrote(COMMIT_PAGES * PAGE_BYTES + plain)
+        self.wal.wrote(plain + COMMIT_BYTES)
 
     def savings(self) -> Savings:
         """What was done so far."""

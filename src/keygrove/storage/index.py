@@ -229,7 +229,7 @@ def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
 
 
 def _term_rows(terms: frozenset[Term], entry: Entry) -> list[tuple[int, bytes, bytes]]:
-    return sorted((term.kind.value, term.value, entry.fingerprint) for term in terms)
+    return [(term.kind.value, term.value, entry.fingerprint) for term in terms]
 
 
 def finish(db: SqlSession, done: int, change: Tally) -> None:

@@ -15,6 +15,7 @@ from typing import TypeVar
 import anyio
 
 from keygrove.errors import ReadOnlyError, StoreError
+from keygrove.points import crash_point
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index, ledger, paging, versions
 from keygrove.storage.address import tree_key
@@ -169,7 +170,8 @@ class SqliteStore:
         assert self._tree is not None
         assert self._compactor is not None
         await self._follower.room()
-        await self._compactor.wal.room()
+        if await self._compactor.wal.room():
+            crash_point("heap.checkpoint")
         places = await self._places([write.fingerprint for write in writes]) if writes else []
         change = self._head.change + 1
         rows = [

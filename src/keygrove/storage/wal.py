@@ -7,7 +7,7 @@ after half a minute (`ports.Databases`); for the others nothing more is written 
 from typing import Final
 
 from keygrove.errors import DiskFullError
-from keygrove.points import buggify, crash_point
+from keygrove.points import buggify
 from keygrove.ports import SqlDatabase
 from keygrove.storage import heap
 
@@ -33,18 +33,19 @@ class Wal:
         """So much was."""
         self._written += octets
 
-    async def room(self) -> None:
-        """Checkpoint, if it is time.
+    async def room(self) -> bool:
+        """Checkpoint, if it is time; whether it was.
 
         Raises:
             DiskFullError: the log is as long as it may be, and is being read.
         """
         is_due = self._written > CHECKPOINT_BYTES or self._left > self._octets_max
-        if is_due or buggify("heap.checkpoint"):
+        is_due = is_due or buggify("heap.checkpoint")
+        if is_due:
             await self.checkpoint()
-            crash_point("heap.checkpoint")
         if self._left > self._octets_max:
             raise DiskFullError(self._name, ADVICE)
+        return is_due
 
     async def checkpoint(self) -> bool:
         """Move the log into the file; whether all of it is there now, and on the disk."""

@@ -5,17 +5,13 @@ from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
 
-import anyio
-import msgspec
 import pytest
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap
-from keygrove.storage.opening import Home, open_store
 from keygrove.storage.wal import CHECKPOINT_BYTES, LOG_BYTES_MAX, Wal
 from keygrove.system.sqlite import SqliteFiles
-from keygrove_chaos.certificates import made, put_of
 
 pytestmark = pytest.mark.anyio
 
@@ -89,17 +85,3 @@ async def test_a_reader_of_ours_ends_by_itself_and_can_be_used_again(
             await reader.run(endless)
         assert await reader.run(lambda db: db.execute("SELECT 1").fetchone()) == (1,)
     await fill(Wal(writer, "some.db"), writer, 1)
-
-
-async def test_small_commits_do_not_make_a_long_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("keygrove.storage.wal.CHECKPOINT_BYTES", 1 << 18)
-    home, put = Home("shard-0", "0/1", bytes(16)), put_of(made(1))
-    files, turns = SqliteFiles(tmp_path), anyio.Semaphore(1)
-    async with open_store(files, home, turns, durable=False) as opening:
-        store = await opening.finish()
-        for at in range(200):
-            await store.commit([msgspec.structs.replace(put, at=at + 1)])
-    assert 200 * put.size < 1 << 18
-    assert (tmp_path / "shard-0" / "heap.db-wal").stat().st_size < 1 << 19
