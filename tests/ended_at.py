@@ -46,6 +46,8 @@ class Kill:
         self._point, self._left = point, visit
 
     def fires(self, name: str) -> bool:
+        if name == "compaction.soon":
+            return self._point == "compaction"
         return name != "index.distrusted" and self._chance.random() < 0.5
 
     def crash(self, name: str) -> None:

@@ -59,6 +59,8 @@ PAUSE_S: Final = EVERY_S + 10.0
 """Behind each round, so that history is compacted."""
 RETENTION: Final = Retention(all_s=30, fine_s=300, fine_period_s=60, coarse_period_s=120)
 RARELY: Final = 0.3
+COMPACTION: Final = "compaction"
+SOON: Final = "compaction.soon"
 _DEATHS: Final = (ActorError, KeygroveError, NodeDeadError, PowerCutError)
 
 
@@ -96,6 +98,7 @@ class _Strike:
     """See `points.Points`: ends the shard at that visit, and makes what is rare common."""
 
     def __init__(self, world: World, ending: Ending, end: Callable[[], None]) -> None:
+        self.point = ending.point
         self._chance = world.stream("rare")
         self._ending = ending
         self._end = end
@@ -104,6 +107,8 @@ class _Strike:
 
     def fires(self, name: str) -> bool:
         """See `points.Points`."""
+        if name == SOON:
+            return self._ending.point == COMPACTION
         return name != "index.distrusted" and self._chance.random() < 0.5
 
     def crash(self, name: str) -> None:
@@ -274,7 +279,12 @@ class Subjected:
         self._scope.cancel()
 
     def _lose_index(self) -> None:
-        """Perhaps somebody removes the index meanwhile, with its log or without."""
+        """Perhaps somebody removes the index meanwhile, with its log or without.
+
+        One that is made anew from a history that was compacted counts what is left of that.
+        """
+        if self._strike.point == COMPACTION:
+            return
         mount = self.disk.boot()
         for suffix in ("", "-wal"):
             path = f"{FOLDER}/index.db{suffix}"

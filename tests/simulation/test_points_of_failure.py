@@ -1,9 +1,9 @@
 """A disk that begins to fail where it hurts: at each named point, at its first to third visit.
 
-One node in a world of its own takes certificates, one by one, and between them takes snapshots, and
-takes back what others brought. At the point its disk becomes full, read-only, or fails to
-synchronise; later it is mended. Whatever was acknowledged is there all the time that the node can
-be asked, and after a power cut, too; and a rollback that was begun comes to its end.
+One node in a world of its own takes certificates, one by one, and takes back what partners brought.
+At the point its disk becomes full, read-only, or fails to synchronise; later it is mended. Whatever
+was acknowledged is there all the time that the node can be asked, and after a power cut, too; a
+rollback that was begun is done, and what it took is not there.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from collections import Counter
 from contextlib import suppress
 
 import anyio
-import msgspec
 import pytest
 
 from keygrove.errors import KeygroveError
 from keygrove.points import CRASHES
 from keygrove.settings import Settings, StorageSettings
-from keygrove.storage.messages import GetRollbacks, Merge, Merged, Roll, ShardApi
-from keygrove.storage.rollback import Rollback, Selector, Stage, Toll
+from keygrove.storage.messages import ShardApi
 from keygrove.storage.snapshot_messages import TakeSnapshot
-from keygrove.storage.write import Cause
-from keygrove_actors import ActorError, Ref
-from keygrove_chaos.certificates import CREATED, armored, candidate_of, made
+from keygrove_actors import ActorError
+from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.client import Hkp
+from keygrove_chaos.control import Control, listed
 from keygrove_chaos.disk_faults import DiskFault, Eio, Enospc, Erofs, FsyncFail, Operation
 from keygrove_chaos.machine import Machine
 from keygrove_chaos.network import Network
 from keygrove_chaos.record import Record
 from keygrove_chaos.running import run
 from keygrove_chaos.servers import NoReplyError
+from keygrove_chaos.taken_back import DUE
+from keygrove_chaos.web import CutError
 from keygrove_chaos.world import World
-from keygrove_protocols.openpgp.certificate import fingerprint
+from keygrove_protocols.openpgp.certificate import fingerprint, to_bytes
 
 SETTINGS = Settings(storage=StorageSettings(shards=1))
 VISITS = (1, 2, 3)
@@ -40,9 +40,10 @@ BEFORE, DURING, AFTER = 4, 4, 2
 """Submissions; each waits for the index to be flushed."""
 FLUSHED_S = 1.5
 MENDED_S = 60.0
-ASKED_S = 5.0
-FLOOD = 1_000
-"""The first number of those that are taken back."""
+COMPACTED_S = 30.0
+PARTNERS = 1_000
+"""From here on are the keys of partners."""
+DEATHS = (NoReplyError, ActorError, KeygroveError, KeyError, ConnectionRefusedError)
 FULL, READ_ONLY = "full", "read-only"
 FAULTS: dict[str, DiskFault] = {
     FULL: Enospc(),  # no room for a single octet
@@ -63,7 +64,7 @@ class Strike:
         self.has_struck = False
 
     def fires(self, name: str) -> bool:
-        return name == "heap.checkpoint"
+        return name == "heap.checkpoint" or (name, self._point) == ("compaction.soon", "compaction")
 
     def crash(self, name: str) -> None:
         self._left -= name == self._point
@@ -88,9 +89,8 @@ class Story:
         self.unanswered: Counter[int] = Counter()
         """Lookups of what was acknowledged, by their status where that is not 200; 0: none."""
         self._acknowledged: list[int] = []
-        self.begun: set[str] = set()
-        """Rollbacks."""
         self._number = 0
+        self._partners = 0
 
     async def submit(self, times: int) -> None:
         for _ in range(times):
@@ -99,8 +99,6 @@ class Story:
             self.statuses[status] += 1
             if status == 200:
                 self._acknowledged.append(self._number)
-            with suppress(NoReplyError, ActorError, KeygroveError, KeyError):
-                await self._take_back()
             await anyio.sleep(FLUSHED_S)
             await self.look()
 
@@ -110,48 +108,53 @@ class Story:
             if status != 200:
                 self.unanswered[status] += 1
 
+    async def roll(self) -> None:
+        """Let a partner of its own bring something, and take that back."""
+        self._partners += 1
+        partner = f"p{self._partners}.example"
+        brought = made(PARTNERS + self._partners, "brought")
+        with suppress(CutError, *DEATHS):
+            await self.machine.offer(partner, to_bytes(brought))
+            await Control(self.machine.control.ask).begin(partner)
+        await anyio.sleep(FLUSHED_S)
+        await self.look()
+
+    async def remember(self) -> None:
+        """Take a snapshot."""
+        assert self.machine.runtime is not None
+        shard = self.machine.runtime.whereis("shard-0", ShardApi)
+        with suppress(*DEATHS):
+            await shard.call(TakeSnapshot("one"), timeout=FLUSHED_S)
+
+    async def rolled(self) -> dict[str, str]:
+        """Wait until nothing is under way; the stage of each partner's rollback."""
+        with anyio.fail_after(MENDED_S):
+            while True:
+                reply = await Control(self.machine.control.ask).rollbacks()
+                stages = {one.reason: one.stage for one in listed(reply)}
+                if reply.status == 200 and DUE.isdisjoint(stages.values()):
+                    return stages
+                await anyio.sleep(0.5)
+
+    async def shown(self, partner: str) -> bool:
+        """Whether there is anything of what that partner brought."""
+        number = int(partner.removeprefix("p").removesuffix(".example"))
+        return await self._get(PARTNERS + number) == 200
+
     async def ready(self) -> None:
         with anyio.fail_after(MENDED_S):
             while not await self.machine.is_ready():  # noqa: ASYNC110 - no time is real
                 await anyio.sleep(0.5)
 
-    async def rolled_back(self) -> None:
-        """Wait until all rollbacks that were begun are done."""
-        stages: dict[str, Stage] = {}
-        with anyio.fail_after(MENDED_S):
-            while {stages.get(name) for name in self.begun} - {Stage.DONE}:
-                await anyio.sleep(0.5)
-                with suppress(ActorError):
-                    told = await self._shard().call(GetRollbacks(), timeout=ASKED_S)
-                    stages = {one.name: one.stage for one in told.rollbacks}
-
-    def _shard(self) -> Ref[ShardApi]:
-        if self.machine.runtime is None:
-            raise NoReplyError
-        return self.machine.runtime.whereis("shard-0", ShardApi)
-
-    async def _take_back(self) -> None:
-        """A snapshot, and a certificate that comes by a load and is taken back."""
-        name, shard = f"load-{self._number}", self._shard()
-        await shard.call(TakeSnapshot(name), timeout=ASKED_S)
-        one = candidate_of(made(FLOOD + self._number, name), Cause.LOAD)
-        merged = await shard.call(Merge(msgspec.structs.replace(one, origin=name)), timeout=ASKED_S)
-        if isinstance(merged, Merged):
-            selector = Selector(merged.change, origins=frozenset({name}))
-            rollback = Rollback(name, selector, False, "a test", Stage.RUNNING, Toll(), CREATED)
-            begun = await shard.call(Roll(rollback), timeout=ASKED_S)
-            if isinstance(begun, Rollback):
-                self.begun.add(name)
-
     async def _put(self, number: int) -> int:
-        with suppress(NoReplyError, ActorError, KeygroveError, KeyError):
+        with suppress(*DEATHS):
             return (
                 await Hkp(self.machine.door.ask).put(armored(made(number, f"n{number}")))
             ).status
         return 0
 
     async def _get(self, number: int) -> int:
-        with suppress(NoReplyError, ActorError, KeygroveError, KeyError):
+        with suppress(*DEATHS):
             name = fingerprint(made(number)).hex()
             return (await Hkp(self.machine.door.ask).get(name)).status
         return 0
@@ -166,7 +169,15 @@ async def tell(world: World, point: str, visit: int, fault: DiskFault) -> Story:
         await anyio.sleep(FLUSHED_S)
         await story.submit(BEFORE)
         for _ in VISITS:  # stores are opened once a life
-            if not strike.has_struck:
+            if not strike.has_struck and point.startswith("rollback."):
+                await story.roll()
+            elif not strike.has_struck and point == "snapshot.taken":
+                await story.remember()
+            elif not strike.has_struck and point == "compaction":
+                await anyio.sleep(COMPACTED_S)
+                await story.submit(2)
+                await anyio.sleep(FLUSHED_S)
+            elif not strike.has_struck:
                 machine.crash("process")
                 await anyio.sleep(FLUSHED_S)
                 await story.look()
@@ -177,7 +188,6 @@ async def tell(world: World, point: str, visit: int, fault: DiskFault) -> Story:
         lost_meanwhile = story.unanswered.copy()
         await story.look()
         assert story.unanswered == lost_meanwhile, "it is mended"
-        await story.rolled_back()
         before = story.statuses[200]
         await story.submit(AFTER)
         assert story.statuses[200] == before + AFTER
@@ -187,8 +197,8 @@ async def tell(world: World, point: str, visit: int, fault: DiskFault) -> Story:
         lost = story.unanswered.copy()
         await story.look()
         assert story.unanswered == lost, "and it is durable"
-        assert len(story.begun) >= AFTER
-        await story.rolled_back()
+        for partner, stage in (await story.rolled()).items():
+            assert await story.shown(partner) == (stage != "done")
         tasks.cancel_scope.cancel()
     return story
 

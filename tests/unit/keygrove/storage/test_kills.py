@@ -47,7 +47,9 @@ async def test_what_a_commit_returned_for_is_there(tmp_path: Path, point: str, v
         # One commit may have been under way that nobody heard of.
         assert max(heads) <= store.head().change <= max(heads) + 1
         assert sorted(heads) == list(range(1, max(heads) + 1))
-        for change, root_then in heads.items():
+        # What is compacted soon keeps its last head, and few besides.
+        kept = [max(heads)] if point == "compaction" else list(heads)
+        for change, root_then in ((one, heads[one]) for one in kept):
             assert (await store.history.head(change)).root == root_then
         assert store.tree().root == store.head().root
     again = os.open(told, os.O_WRONLY | os.O_APPEND)
