@@ -29,6 +29,8 @@ FLUSH_AFTER_S = 1.0
 FLUSH_ENTRIES = 8_192
 OVERLAY_ENTRIES_MAX = 32_768
 """Then commits wait for the index: memory stays bounded, and a replay short."""
+LOG_BYTES_MAX = 128 << 20
+"""Of an index: a flush is one transaction, and after a long wait adds as much again at once."""
 SLICE = 256
 """Entries at once, where the event loop is held up by them, or a reader's thread."""
 RETRY_S = 5.0
@@ -47,7 +49,7 @@ class Follower:
         self._crowded = anyio.Event()
         self._room = anyio.Event()
         self._flushing = anyio.Lock()
-        self._wal = None if indexer is None else Wal(indexer, "index.db")
+        self._wal = None if indexer is None else _wal(indexer)
         self.secured = done
         """Every heap row up to here is in the index, and will be after a power cut, too."""
         self.overlay = Overlay()
@@ -181,6 +183,10 @@ class Follower:
         self.overlay.add(entry)
         for tally in (self.tally, self._pending):
             _count(tally, row, old)
+
+
+def _wal(indexer: SqlDatabase) -> Wal:
+    return Wal(indexer, "index.db", octets_max=LOG_BYTES_MAX)
 
 
 def _count(tally: Tally, row: Row, old: Place | None) -> None:

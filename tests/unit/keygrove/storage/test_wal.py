@@ -9,7 +9,7 @@ import pytest
 
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
-from keygrove.storage import heap
+from keygrove.storage import follower, heap
 from keygrove.storage.wal import CHECKPOINT_BYTES, LOG_BYTES_MAX, Wal
 from keygrove.system.sqlite import SqliteFiles
 
@@ -44,6 +44,7 @@ async def fill(wal: Wal, writer: SqlDatabase, times: int) -> None:
 
 def test_a_log_is_shorter_than_256_mib() -> None:
     assert LOG_BYTES_MAX + CHECKPOINT_BYTES <= 256 << 20
+    assert 2 * follower.LOG_BYTES_MAX <= 256 << 20, "a flush adds much at once"
 
 
 async def test_a_log_stays_short_where_nobody_reads_it(writer: SqlDatabase, tmp_path: Path) -> None:
