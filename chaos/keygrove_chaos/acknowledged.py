@@ -169,6 +169,8 @@ async def look(store: CertificateStore, history: History) -> None:
     try:
         shown = await _thens(store)
     except (DamagedError, HistoryError) as error:
+        if "SQLITE_IOERR" in str(error):  # the disk could not read it, which alters nothing
+            raise
         raise AlteredError(f"{after}: {error}") from error
     for one, was in zip_longest(shown, await _thens(model)):
         if one != was:

@@ -225,7 +225,7 @@ def logged(
     Raises:
         HistoryError: there never was such a change.
     """
-    (newest,) = db.execute("SELECT coalesce(max(n), 0) FROM head").fetchone()
+    newest: int = db.execute("SELECT coalesce(max(n), 0) FROM head").fetchone()[0]
     until = newest if until is None else until
     for change in (after, until):
         if not 0 <= change <= newest:

@@ -388,7 +388,8 @@ async def test_what_is_damaged_is_left_and_costs_no_other_and_no_restart(
         async def rot(operation: str) -> None:
             nonlocal reads
             reads += operation == "get whole"
-            if operation == "get whole" and reads % 4 in {1, 2}:  # all at once, then the first alone
+            # All at once, then the first alone.
+            if operation == "get whole" and reads % 4 in {1, 2}:
                 raise DamagedError("row 1")
 
         hooks.before = rot
