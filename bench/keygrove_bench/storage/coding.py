@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import anyio
@@ -21,6 +20,7 @@ from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.write import Put
 from keygrove.system.sqlite import SqliteFiles
+from keygrove_bench.report import Row, row
 from keygrove_chaos.certificates import made, put_of
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.certificate import Certificate, group, to_bytes
@@ -31,6 +31,7 @@ FRESH: Final = 2_000
 DELTAS: Final = 300
 BATCH: Final = 256
 ROUNDS: Final = 5
+NO_KEYRING: Final = f"not without {KEYRING} (apt-get install debian-keyring), nor quickly"
 HOSTS: Final = ("example.org", "mail.example", "posteo.example", "uni.example", "company.example")
 
 
@@ -69,30 +70,51 @@ class Puts(msgspec.Struct, frozen=True):
     coded_octets: float
 
 
-class Coding(msgspec.Struct, frozen=True):
-    """All figures; None where there is too little to measure, as without Debian's keyring."""
-
-    fresh: Small | None
-    puts: Puts
-    debian_small: Small | None
-    debian_share: float | None
-    """Which part of the keyring's certificates is small."""
-    deltas: Deltas | None
-
-
-def measure() -> Coding:
-    """All in turn."""
+def rows(folder: Path, *, quick: bool = False) -> list[Row]:
+    """Measure, on the disk of `folder`."""
     fresh = _fresh(0, FRESH)
-    keyring = _keyring()
+    keyring = [] if quick else _keyring()
     octets = [to_bytes(one) for one in keyring]
-    small = [one for one in octets if len(one) < SMALL_BYTES]
-    return Coding(
-        fresh=_small([one.packets for one in fresh]),
-        puts=anyio.run(_puts, fresh),
-        debian_small=_small(small),
-        debian_share=len(small) / len(octets) if octets else None,
-        deltas=_deltas(keyring) if keyring else None,
-    )
+    puts = anyio.run(_puts, fresh, folder)
+    plain = {"plain": puts.plain_cpu_us}
+    return [
+        *_small_rows("new", "new certificates", _small([one.packets for one in fresh])),
+        *_small_rows(
+            "debian",
+            "small ones of Debian's keyring",
+            _small([one for one in octets if len(one) < SMALL_BYTES]),
+        ),
+        *_delta_rows(_deltas(keyring) if keyring else None),
+        row(("coding-put", "a put in batches, coded, of a core"), [puts.coded_cpu_us], "µs", plain),
+        row(
+            ("coding-put-size", "what is written of it"),
+            [puts.coded_octets],
+            "octets",
+            {"plain": puts.plain_octets},
+        ),
+    ]
+
+
+def _small_rows(name: str, words: str, found: Small | None) -> list[Row]:
+    if found is None:
+        return [row((f"coding-{name}", words), "too few of them here", "", {})]
+    return [
+        row((f"coding-{name}", f"{words}, plain to stored"), [found.ratio], "times", {}),
+        row((f"coding-{name}-encode", "one of them"), [found.encode_us], "µs", {}),
+        row((f"coding-{name}-decode", "the same back"), [found.decode_us], "µs", {}),
+        row((f"coding-{name}-train", "a dictionary of theirs"), [found.train_s], "s", {}),
+    ]
+
+
+def _delta_rows(found: Deltas | None) -> list[Row]:
+    words = "former versions, plain to stored"
+    if found is None:
+        return [row(("coding-delta", words), NO_KEYRING, "", {})]
+    return [
+        row(("coding-delta", words), [found.ratio], "times", {}),
+        row(("coding-delta-encode", "one of them"), [found.encode_us], "µs", {}),
+        row(("coding-delta-decode", "the same back"), [found.decode_us], "µs", {}),
+    ]
 
 
 def _fresh(first: int, number: int) -> list[Put]:
@@ -186,22 +208,21 @@ def _of_delta(delta: bytes, new: bytes, size: int) -> Callable[[], object]:
     return lambda: coding.decode_delta(delta, new, size)
 
 
-async def _puts(fresh: Sequence[Put]) -> Puts:
+async def _puts(fresh: Sequence[Put], folder: Path) -> Puts:
     """The same certificates into two stores, batch by batch, of which one has a dictionary."""
     others, plain, coded = _fresh(FRESH, FRESH), list[float](), list[float]()
-    with TemporaryDirectory() as folder:
-        files = SqliteFiles(Path(folder))
-        async with _store(files, "shard-0") as bare, _store(files, "shard-1") as small:
-            for store in (bare, small):
-                await store.commit(fresh)
-                await store.settle()
-            await small.compact_once()
-            before = small.savings()
-            for at in range(0, len(others), BATCH):
-                part = others[at : at + BATCH]
-                plain.append(await _commit(bare, part))
-                coded.append(await _commit(small, part))
-            after = small.savings()
+    files = SqliteFiles(folder)
+    async with _store(files, "shard-0") as bare, _store(files, "shard-1") as small:
+        for store in (bare, small):
+            await store.commit(fresh)
+            await store.settle()
+        await small.compact_once()
+        before = small.savings()
+        for at in range(0, len(others), BATCH):
+            part = others[at : at + BATCH]
+            plain.append(await _commit(bare, part))
+            coded.append(await _commit(small, part))
+        after = small.savings()
     return Puts(
         batch=BATCH,
         plain_cpu_us=median(plain),

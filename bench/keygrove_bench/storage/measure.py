@@ -19,12 +19,14 @@ from keygrove_bench.report import Report, Row, aimed, load_average, report, row
 from keygrove_bench.storage import (
     backup,
     cache,
+    coding,
     fsck,
     loop,
     proof,
     put,
     rollback,
     snapshots,
+    space,
     start,
     tree,
 )
@@ -64,6 +66,8 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "proof": proof.rows,
     "rollback": rollback.rows,
     "fsck": fsck.rows,
+    "coding": coding.rows,
+    "space": space.rows,
 }
 
 

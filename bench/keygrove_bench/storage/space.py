@@ -9,7 +9,6 @@ contract allows none of: damage, restarts, lookups without an answer.
 import os
 import sqlite3
 import subprocess
-import tempfile
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,6 +20,8 @@ from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings, StorageSettings
 from keygrove.system.world import system_ports
 from keygrove_actors import ChildRestarting, Report
+from keygrove_bench.report import Row, aimed, row
+from keygrove_bench.storage.worker import NotRunError
 from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.client import Hkp
 from keygrove_chaos.node import MemoryLog
@@ -30,6 +31,7 @@ from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import fingerprint, to_bytes
 
 CYCLES = 50
+FEW_CYCLES = 2
 DISK_BYTES = 64 << 20
 BLOCK = bytes(4096)
 SUBMITTED_MAX = 200
@@ -39,10 +41,6 @@ HEAL_S = 30.0
 LOOK_S = 0.1
 SHARDS = 2
 TAKEN, FULL = 200, 507
-
-
-class NoDiskError(Exception):
-    """No small file system can be had here."""
 
 
 class Space(msgspec.Struct):
@@ -64,20 +62,38 @@ class Space(msgspec.Struct):
     heal_s_max: float = 0.0
     """The longest time from when room was made to a submission that was taken."""
 
-    @property
-    def holds(self) -> bool:
-        """Whether it is as S-16 wants it."""
-        is_quiet = not (self.restarts or self.damaged or self.refused_otherwise)
-        return is_quiet and self.lookups == self.answered and self.refused >= self.cycles
+
+def rows(folder: Path, *, quick: bool = False) -> list[Row]:
+    """Measure, on a file system of its own that is mounted in `folder`."""
+    cycles = FEW_CYCLES if quick else CYCLES
+    words = f"{cycles} times a disk is full, and has room again: look-ups left without an answer"
+    try:
+        found = measure(folder, cycles)
+    except NotRunError as error:
+        return [row(("S-16", words), str(error), "", {})]
+    asked = {"look-ups": found.lookups, "taken": found.taken, "refused": found.refused}
+    counts: dict[str, tuple[str, int, dict[str, int]]] = {
+        "S-16": (words, found.lookups - found.answered, asked),
+        "S-16-damaged": ("damaged files behind it", found.damaged, {}),
+        "S-16-restarts": ("restarts by supervision", found.restarts, {}),
+        "S-16-refused": ("refusals that do not say that it is full", found.refused_otherwise, {}),
+    }
+    return [
+        *(
+            aimed(row((name, text), [count], "", peers), 0, is_limit=True)
+            for name, (text, count, peers) in counts.items()
+        ),
+        row(("S-16-heal", "until submissions are taken again"), [found.heal_s_max], "s", {}),
+    ]
 
 
-def measure(cycles: int = CYCLES) -> Space:
+def measure(folder: Path, cycles: int) -> Space:
     """Fill and free a disk so often.
 
     Raises:
-        NoDiskError: only root can mount one, and not everywhere.
+        NotRunError: only root can mount one, and not everywhere.
     """
-    with tempfile.TemporaryDirectory() as folder, _mounted(Path(folder) / "disk") as disk:
+    with _mounted(folder / "disk") as disk:
         found = anyio.run(_cycles, disk, cycles)
         found.damaged = sum(not _is_sound(path) for path in disk.glob("data/shard-*/*.db"))
         return found
@@ -86,12 +102,12 @@ def measure(cycles: int = CYCLES) -> Space:
 @contextmanager
 def _mounted(path: Path) -> Generator[Path, None, None]:
     if os.geteuid() != 0:
-        raise NoDiskError("only root may mount the small file system that is filled")
+        raise NotRunError("only root may mount the small file system that is filled")
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "keygrove-bench", str(path)]
     made_it = subprocess.run(mount, capture_output=True, text=True, check=False)
     if made_it.returncode != 0:
-        raise NoDiskError(f"no small file system can be mounted: {made_it.stderr.strip()}")
+        raise NotRunError(f"no small file system can be mounted: {made_it.stderr.strip()}")
     try:
         yield path
     finally:
