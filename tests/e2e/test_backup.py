@@ -380,17 +380,25 @@ def test_resharding_says_which_setting_to_change(data: Path, tmp_path: Path) -> 
     assert "has 3 shards already" in again.err
 
 
-def test_a_damaged_heap_is_neither_backed_up_nor_resharded(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM obj WHERE seq = 1", "UPDATE obj SET v = zeroblob(length(v)) WHERE seq = 1"],
+    ids=["a row that is gone", "packets that rotted"],
+)
+def test_a_damaged_heap_is_neither_backed_up_nor_resharded(
+    data: Path, tmp_path: Path, damage: str
+) -> None:
     copied = shutil.copytree(data, tmp_path / "data")
     forget = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
-    forget += "db.execute('DELETE FROM obj WHERE seq = 1')"
+    forget += f"db.execute({damage!r})"
     subprocess.run([sys.executable, "-c", forget, copied / "shard-0" / "heap.db"], check=True)
     for ended in (
         keygrove("backup", "--data", copied, tmp_path / "backup"),
         keygrove("reshard", "--data", copied, "--shards", "3"),
     ):
         assert ended.status == 3
-        assert "heap.db of shard 0/2 is damaged" in ended.err
+        assert "is damaged" in ended.err
+        assert "keygrove fsck" in ended.err
     assert not (tmp_path / "backup").exists()
     assert count_shards(copied) == 2
 

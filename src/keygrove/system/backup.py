@@ -65,7 +65,7 @@ def back_up(root: Path, target: Path, *, made_by: str, at: int, tell: Tell) -> M
                 _copy_heap(db, part, tell)
                 db.execute("ROLLBACK")
                 tell(f"checking shard {number}", 0)
-                tip, some = checked(part, f"{number}/{len(heaps)}")
+                tip, some = checked(part, f"{number}/{len(heaps)}", is_whole=True)
                 copies.append(_described(tip, _content(part)))
                 slots.append(some)
             synchronise(path.parent)

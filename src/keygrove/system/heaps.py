@@ -9,7 +9,7 @@ from keygrove.errors import DataDirError, DiskFullError
 from keygrove.storage.forest import Forest, united
 from keygrove.storage.heap import Tip
 from keygrove.storage.merkle import blake3_256
-from keygrove.storage.rebuilding import rebuilt
+from keygrove.storage.rebuilding import ensure_intact, rebuilt
 from keygrove.system.datadir import count_shards
 from keygrove.system.replacing import SHARD_FOLDER
 from keygrove.system.sqlite import session
@@ -39,11 +39,14 @@ def size(root: Path) -> int:
     return sum(path.stat().st_size for path in root.glob(f"{SHARD_FOLDER}*/{_NAME}"))
 
 
-def checked(heap: Path, shard: str, *, is_still: bool = True) -> tuple[Tip, bytes]:
+def checked(
+    heap: Path, shard: str, *, is_still: bool = True, is_whole: bool = False
+) -> tuple[Tip, bytes]:
     """The end of a heap, and the hashes of the slots of the tree that its rows make.
 
     Args:
         is_still: as in `session`.
+        is_whole: look at what each row holds, too.
 
     Raises:
         StoreError: it is none of this program's, or not that shard's.
@@ -51,6 +54,8 @@ def checked(heap: Path, shard: str, *, is_still: bool = True) -> tuple[Tip, byte
     """
     with session(heap, is_still=is_still) as db:
         tip, tree = rebuilt(db, shard)
+        if is_whole:
+            ensure_intact(db, tip, shard)
     return tip, tree.slots()
 
 
