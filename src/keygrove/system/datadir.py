@@ -13,6 +13,7 @@ from keygrove.errors import DataDirError, InUseError
 from keygrove.system import replacing
 from keygrove.system.replacing import SHARD_FOLDER
 
+HEAP = "heap.db"
 LOCK = "lock"
 CONTROL = "control.sock"
 PRECIOUS = (KEY_FILE,)
@@ -108,13 +109,21 @@ def check_shards(root: Path, shards: int) -> None:
     """Refuse a shard count that differs from what the directory already holds.
 
     Raises:
-        DataDirError: it differs.
+        DataDirError: it differs, or a shard's folder is gone.
     """
     held = count_shards(root)
     if held not in {0, shards}:
         raise DataDirError(
             f"the data directory {root} was made with shards = {held}, not {shards}: "
             f"set [storage] shards = {held}, or run keygrove reshard --shards {shards}"
+        )
+    heaps = [root / f"{SHARD_FOLDER}{number}" / HEAP for number in range(shards)]
+    missing = [heap.parent.name for heap in heaps if not heap.parent.exists()]
+    # At a first start that was broken off some are not there yet, and nothing is in the others.
+    if missing and any(_was_written(heap) for heap in heaps if heap.exists()):
+        raise DataDirError(
+            f"{', '.join(missing)} in the data directory {root} is gone, with what was in it: put "
+            "the folder back, or restore a backup"
         )
 
 
@@ -138,13 +147,22 @@ def count_shards(root: Path) -> int:
 
 def _count(root: Path) -> int:
     try:
-        told = [_told_by(heap) for heap in root.glob(f"{SHARD_FOLDER}*/heap.db")]
+        told = [_told_by(heap) for heap in root.glob(f"{SHARD_FOLDER}*/{HEAP}")]
         known = [number for number in told if number is not None]
         if known:
             return max(known)
         return len({path.parent for path in root.glob(f"{SHARD_FOLDER}*/*.db")})
     except OSError as error:
         raise DataDirError(f"cannot read {root}: {error.strerror}") from error
+
+
+def _was_written(heap: Path) -> bool:
+    """Whether anything was ever committed to it; what cannot be read says so elsewhere."""
+    try:
+        with closing(sqlite3.connect(f"{heap.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT 1 FROM head LIMIT 1").fetchone() is not None
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _told_by(heap: Path) -> int | None:

@@ -69,3 +69,20 @@ def test_shards_are_counted_where_the_first_cannot_be_read(tmp_path: Path) -> No
     (tmp_path / "shard-2" / "heap.db").write_bytes(b"damaged" * 1000)
     assert count_shards(tmp_path) == 3
     assert count_shards(tmp_path / "none") == 0
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_a_shard_that_is_gone_is_not_begun_empty(tmp_path: Path, is_written: bool) -> None:
+    make_folder(tmp_path / "shard-0")
+    with closing(sqlite3.connect(tmp_path / "shard-0" / "heap.db")) as db:
+        db.execute("CREATE TABLE meta (k TEXT PRIMARY KEY, v)")
+        db.execute("CREATE TABLE head (n INTEGER PRIMARY KEY)")
+        db.execute("INSERT INTO meta VALUES ('shard', '0/2')")
+        if is_written:
+            db.execute("INSERT INTO head VALUES (1)")
+        db.commit()
+    if is_written:
+        with pytest.raises(DataDirError, match=r"shard-1 in the data directory .* is gone"):
+            check_shards(tmp_path, 2)
+    else:
+        check_shards(tmp_path, 2)
