@@ -14,7 +14,13 @@ from typing import Final
 
 import anyio
 
-from keygrove.errors import DamagedError, DiskFullError, HistoryError, StoreError
+from keygrove.errors import (
+    DamagedError,
+    DiskFullError,
+    HistoryError,
+    ReadOnlyError,
+    StoreError,
+)
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.opening import Home, open_store
@@ -100,6 +106,8 @@ class Lives:
             except HistoryError:
                 continue
             except DamagedError as error:
+                if "SQLITE_IOERR" in str(error):  # as in `look`
+                    raise
                 raise AlteredError(f"change {change} cannot be read: {error}") from error
             if found != (await due.get(NAMES, change), (await due.tree(change)).root):
                 raise AlteredError(f"change {change} does not read as it did")
@@ -187,7 +195,7 @@ class Lives:
                 await self._with_upkeep(store, commits)
                 if not is_cut:
                     self.disk.crash()
-        except* (DiskFullError, StoreError, OSError):
+        except* (DiskFullError, ReadOnlyError, StoreError, OSError):
             self.failures += self.disk.is_on
         finally:
             databases.close()
