@@ -110,6 +110,8 @@ class Databases(Protocol):
     async def is_read_only(self) -> bool:
         """Whether their file system is: then files are opened to be read, and are as they are.
 
+        No file or folder need be there yet.
+
         Raises:
             StoreError: it cannot be asked.
         """

@@ -50,7 +50,6 @@ def puts(first: int, count: int, octets: int, *, is_indexed: bool) -> list[Put]:
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncGenerator[SqliteStore, None]:
     """A durable store in that folder, one of a single shard, with its upkeep."""
-    await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
     home = Home("0", "0/1", bytes(16))
     async with open_store(SqliteFiles(folder), home, anyio.Semaphore(1), durable=True) as opening:
         store = await opening.finish()

@@ -23,8 +23,16 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def is_read_only(root: Path) -> bool:
-    """Whether the file system below this directory is; not whether we may write there."""
-    return bool(os.statvfs(root).f_flag & os.ST_RDONLY)
+    """Whether the file system is that a directory is on; not whether we may write there.
+
+    One that is not there yet will be on that of the folder above it.
+    """
+    try:
+        return bool(os.statvfs(root).f_flag & os.ST_RDONLY)
+    except FileNotFoundError:
+        if root == root.parent:
+            raise
+        return is_read_only(root.parent)
 
 
 class DataVolume:

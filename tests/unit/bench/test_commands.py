@@ -92,7 +92,8 @@ def test_the_storage_engine_is_measured_beside_other_stores() -> None:
     report = bench("storage", "--quick")
     rows = {row.id: row for row in report.results}
     assert {"S-01", "S-02", "S-03", "S-05", "S-07", "S-08-start", "S-12"} <= set(rows)
-    assert all(isinstance(row.value, float) for row in report.results if row.id != "S-07")
+    unmeasured = {row.id for row in report.results if not isinstance(row.value, float)}
+    assert unmeasured <= {"S-07", "coding-debian", "coding-delta"}, "what needs other programs"
     assert isinstance(rows["S-01-1"].peers["sqlite, autocommit"], float)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from keygrove.errors import DiskFullError, StoreError
+from keygrove.system.sqlite import SqliteFiles
 from keygrove.system.volume import DataVolume
 from tests.small_disk import mounted
 
@@ -55,3 +56,10 @@ async def test_where_the_reserve_finds_no_room_nothing_is_left_of_it(tmp_path: P
         assert (await volume.measure()).is_read_only
         with pytest.raises(StoreError, match="Read-only"):
             await volume.reserve(1)
+
+
+async def test_a_folder_to_come_is_as_read_only_as_the_one_above_it(tmp_path: Path) -> None:
+    assert not await SqliteFiles(tmp_path / "some" / "data").is_read_only()
+    with mounted(tmp_path / "disk", SIZE) as disk:
+        disk.freeze()
+        assert await SqliteFiles(disk.path / "some" / "data").is_read_only()
