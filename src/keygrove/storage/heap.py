@@ -54,6 +54,7 @@ PAGE_BYTES = 8192
 """Certificates average a few kB."""
 FRAME_HEADER_BYTES = 24
 """Of each page in a log. Source: sqlite.org/fileformat2.html, section 4.1."""
+READERS_WAIT_MS = 500
 CACHE_KIB = 8 * 1024
 ALGORITHM = "blake3"
 """Of all hashes: a heap made with another is refused."""
@@ -341,6 +342,21 @@ def checkpoint(db: SqlSession) -> int:
         Octets of the log, if not all of it is in the file now; else 0.
     """
     return _left(db, "PRAGMA main.wal_checkpoint(PASSIVE)")
+
+
+def restart_log(db: SqlSession) -> int:
+    """Move the log into the file, and wait a moment for those who read what is older.
+
+    Whoever begins to read meanwhile is not waited for.
+
+    Returns:
+        As `checkpoint`.
+    """
+    db.execute(f"PRAGMA busy_timeout = {READERS_WAIT_MS}")
+    try:
+        return _left(db, "PRAGMA main.wal_checkpoint(RESTART)")
+    finally:
+        db.execute("PRAGMA busy_timeout = 0")
 
 
 def empty_log(db: SqlSession) -> int:

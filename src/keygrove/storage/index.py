@@ -27,7 +27,7 @@ import msgspec
 
 from keygrove.errors import DamagedError, TooBroadError
 from keygrove.ports import SqlSession
-from keygrove.storage.derive import derive, digest_terms
+from keygrove.storage.derive import Derived, derive, digest_terms
 from keygrove.storage.heap import Tip
 from keygrove.storage.overlay import Entry, Found
 from keygrove.storage.store import Hour
@@ -66,6 +66,9 @@ _STAGES = (
     "CREATE TEMP TABLE IF NOT EXISTS new_term (kind, id, fp)",
 )
 """In memory, and of the index's writer: what a transaction gathers before it is sorted in."""
+
+_BEGIN = "BEGIN"
+"""IMMEDIATE would begin to read the attached heap, too; and nobody else writes the index."""
 
 
 def create(db: SqlSession, heap_uuid: bytes) -> None:
@@ -142,7 +145,10 @@ def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
 def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     """Bring the index up to these entries, in a transaction. Repeating it changes nothing.
 
-    The heap is attached as `side`: what to take out is derived from the version replaced.
+    The heap is attached as `side`: what to take out is derived from the version replaced. That
+    is read before the transaction, which lasts: whoever reads the heap keeps its log from
+    being emptied.
+
     Rows come to each table in the order of its own key, so that a page is written once; SQLite
     sorts them, because it lets other threads run meanwhile.
 
@@ -151,19 +157,18 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
     """
     for statement in _STAGES:
         db.execute(statement)
-    db.execute("BEGIN IMMEDIATE")
+    news = _news(db, entries)
+    db.execute(_BEGIN)
     db.execute("UPDATE done SET is_settled = 0")
-    standing = [_standing(db, entries, table) for table in _PLACES]
-    for entry in entries:
-        held, denied, gone = (rows.get(entry.key, 0) for rows in standing)
-        if max(held, denied, gone) < entry.seq:
-            if held:
-                _clear(db, entry, held)
-            if entry.found is not None:
-                _write_found(db, entry, entry.found)
-            _list_in(db, "deny", entry, is_in=entry.denial is not None, was_in=denied > 0)
-            is_gone = entry.found is None and entry.denial is None
-            _list_in(db, "gone", entry, is_in=is_gone, was_in=gone > 0)
+    for one in news:
+        entry = one.entry
+        if one.old is not None:
+            _clear(db, entry, one.held, one.old)
+        if entry.found is not None:
+            _write_found(db, entry, entry.found)
+        _list_in(db, "deny", entry, is_in=entry.denial is not None, was_in=one.was_denied)
+        is_gone = entry.found is None and entry.denial is None
+        _list_in(db, "gone", entry, is_in=is_gone, was_in=one.was_gone)
     db.execute("INSERT OR REPLACE INTO key SELECT * FROM temp.new_key ORDER BY k")
     db.execute("INSERT OR IGNORE INTO term SELECT * FROM temp.new_term ORDER BY kind, id, fp")
     for stage in ("new_key", "new_term"):
@@ -173,6 +178,27 @@ def write(db: SqlSession, entries: Sequence[Entry]) -> None:
 
 _PLACES = ("key", "deny", "gone")
 """Each certificate that there ever was stands in one of these, or in the first two."""
+
+
+class _News(msgspec.Struct, frozen=True):
+    """What the index lacks of a certificate, and what it has: from which row, if it is held."""
+
+    entry: Entry
+    held: int
+    old: Derived | None
+    was_denied: bool
+    was_gone: bool
+
+
+def _news(db: SqlSession, entries: Sequence[Entry]) -> list[_News]:
+    standing = [_standing(db, entries, table) for table in _PLACES]
+    news: list[_News] = []
+    for entry in entries:
+        held, denied, gone = (rows.get(entry.key, 0) for rows in standing)
+        if max(held, denied, gone) < entry.seq:
+            old = _replaced(db, held) if held else None
+            news.append(_News(entry, held, old, denied > 0, gone > 0))
+    return news
 
 
 def _standing(db: SqlSession, entries: Sequence[Entry], table: str) -> dict[bytes, int]:
@@ -185,9 +211,13 @@ def _standing(db: SqlSession, entries: Sequence[Entry], table: str) -> dict[byte
     return found
 
 
-def _clear(db: SqlSession, entry: Entry, held: int) -> None:
+def _clear(db: SqlSession, entry: Entry, held: int, old: Derived) -> None:
     """Take out what this entry has no more of the row that it was held by."""
-    terms = _drop_words(db, held) - (entry.found.terms if entry.found else frozenset())
+    if old.words:
+        db.execute(
+            "INSERT INTO word (word, rowid, t) VALUES ('delete', ?, ?)", (held, _line(old.words))
+        )
+    terms = old.terms - (entry.found.terms if entry.found else frozenset())
     rows = sorted(_term_rows(terms, entry))  # the order of a set is another in each process
     db.executemany("DELETE FROM term WHERE kind = ? AND id = ? AND fp = ?", rows)
     if entry.found is None:
@@ -201,8 +231,8 @@ def _list_in(db: SqlSession, table: str, entry: Entry, *, is_in: bool, was_in: b
         db.execute(f"DELETE FROM {table} WHERE k = ?", (entry.key,))
 
 
-def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
-    """Take out the words of a version, and return the terms that it has there still."""
+def _replaced(db: SqlSession, seq: int) -> Derived:
+    """The terms and words that the index has of a row of the heap."""
     found = db.execute(
         "SELECT flags, base, size, v, md5, sks FROM side.obj WHERE seq = ?", (seq,)
     ).fetchone()
@@ -210,11 +240,7 @@ def _drop_words(db: SqlSession, seq: int) -> frozenset[Term]:
         raise DamagedError(f"row {seq}, which is in index.db, is not in heap.db any more")
     flags, base, size, v, *digests = found
     derived = derive(plain(db, "v", v, form((flags, base, size))))
-    if derived.words:
-        db.execute(
-            "INSERT INTO word (word, rowid, t) VALUES ('delete', ?, ?)", (seq, _line(derived.words))
-        )
-    return derived.terms | digest_terms(*digests)
+    return Derived(derived.terms | digest_terms(*digests), derived.words)
 
 
 def _write_found(db: SqlSession, entry: Entry, found: Found) -> None:
@@ -234,7 +260,7 @@ def _term_rows(terms: frozenset[Term], entry: Entry) -> list[tuple[int, bytes, b
 
 def finish(db: SqlSession, done: int, change: Tally) -> None:
     """Say that every heap row up to `done` is in, and add `change` to the counters."""
-    db.execute("BEGIN IMMEDIATE")
+    db.execute(_BEGIN)
     db.executemany(
         "UPDATE stat SET value = value + ? WHERE name = ?",
         [
@@ -268,7 +294,7 @@ def scrubbed(db: SqlSession) -> int:
 
 def keep_scrubbed(db: SqlSession, seq: int) -> None:
     """Write down how far the scrub is."""
-    db.execute("BEGIN IMMEDIATE")
+    db.execute(_BEGIN)
     db.execute("UPDATE done SET is_settled = 0")
     db.execute("UPDATE scrub SET seq = ?", (seq,))
     db.execute("COMMIT")

@@ -13,6 +13,9 @@ from keygrove.storage import heap
 
 CHECKPOINT_BYTES: Final = 8 << 20
 """Between two checkpoints: longer logs make longer pauses."""
+LONG_BYTES: Final = 64 << 20
+"""Then a checkpoint waits a moment for those who read: many short readings, one beginning before
+the other ends, would let the log grow, too."""
 LOG_BYTES_MAX: Final = 248 << 20
 """Then nothing is written until somebody has stopped reading: with what is written up to the next
 checkpoint, that is 256 MiB."""
@@ -50,4 +53,6 @@ class Wal:
     async def checkpoint(self) -> bool:
         """Move the log into the file; whether all of it is there now, and on the disk."""
         self._left, self._written = await self._writer.run(heap.checkpoint), 0
+        if self._left > min(LONG_BYTES, self._octets_max):
+            self._left = await self._writer.run(heap.restart_log)
         return not self._left

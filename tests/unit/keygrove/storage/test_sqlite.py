@@ -553,6 +553,26 @@ async def test_a_long_log_is_moved_into_the_heap_between_commits(
         assert sizes[0] < CHECKPOINT_BYTES // 2 < sizes[-1]
 
 
+async def test_the_heaps_log_can_be_emptied_while_the_index_is_brought_up(
+    files: WatchedDatabases, heap_path: Path, index_path: Path
+) -> None:
+    busy: list[int] = []
+    async with opened(files) as store:
+        await store.commit([put(1, "One"), put(2)])
+        await store.settle()
+        with raw(heap_path) as db:
+
+            def watch(statement: Statement) -> None:
+                if statement.path.endswith(index_path.name) and statement.sql == "COMMIT":
+                    busy.append(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+
+            await store.commit([put(1, "Other"), put(3)])
+            files.watch = watch
+            await store.settle()
+    assert busy
+    assert not any(busy)
+
+
 @pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)], ids=["full", "relaxed"])
 async def test_the_heap_is_synchronised_as_the_operator_says(
     files: WatchedDatabases, *, durable: bool, level: int

@@ -1,10 +1,13 @@
 """A log does not grow for as long as somebody reads."""
 
 import sqlite3
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from keygrove.errors import DiskFullError, StoreError
@@ -12,6 +15,7 @@ from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import follower, heap
 from keygrove.storage.wal import CHECKPOINT_BYTES, LOG_BYTES_MAX, Wal
 from keygrove.system.sqlite import SqliteFiles
+from tests.processes import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +79,29 @@ ENDLESS = "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x) SELEC
 
 def endless(db: SqlSession) -> object:
     return db.execute(ENDLESS).fetchone()
+
+
+async def test_a_long_log_waits_for_a_reader_of_ours(writer: SqlDatabase, tmp_path: Path) -> None:
+    wal = Wal(writer, "some.db", octets_max=OCTETS_MAX)
+    await fill(wal, writer, 1)
+    began = threading.Event()
+
+    def hold(db: SqlSession) -> None:
+        db.execute("BEGIN")
+        db.execute("SELECT count(*) FROM noise").fetchone()
+        began.set()
+        endless(db)
+
+    async def read() -> None:
+        async with SqliteFiles(tmp_path, read_s_max=0.2).open("some.db", writable=False) as reader:
+            with pytest.raises(StoreError, match="took too long"):
+                await reader.run(hold)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        assert await anyio.to_thread.run_sync(began.wait, PATIENCE_S)
+        await fill(wal, writer, 4 * OCTETS_MAX // PART)
+    assert (tmp_path / "some.db-wal").stat().st_size < 2 * OCTETS_MAX
 
 
 async def test_a_reader_of_ours_ends_by_itself_and_can_be_used_again(
