@@ -35,7 +35,6 @@ from keygrove_protocols.recon.messages import (
     string,
 )
 from keygrove_protocols.recon.session import Session, SessionLimits
-from keygrove_protocols.recon.solve import solve
 from keygrove_protocols.recon.tree import Tree
 
 OWN = Own(http_port=11371, id=b"ours")
@@ -160,7 +159,7 @@ def _converse(role: Role, data: bytes) -> None:
         decoder.admit_all()
         decoder.feed(data)
     session: Session = (
-        Initiator(_tree(), solve, decoder, LIMITS)
+        Initiator(_tree(), decoder, LIMITS)
         if role is Role.INITIATOR
         else Acceptor(_tree(), decoder, LIMITS)
     )
