@@ -33,6 +33,8 @@ from tests.unit.protocols.recon.model import (
     initiator,
 )
 from tests.unit.protocols.recon.recorded import (
+    PolyCase,
+    PolyGroup,
     Session,
     conversation,
     digests,
@@ -102,6 +104,25 @@ def test_an_acceptor_learns_from_a_recorded_initiator(session: Session) -> None:
         assert set(unordered(said)) == set(unordered(asked))
     else:
         assert unordered(said) == unordered(asked)
+
+
+POLY_CASES = [(group, case) for group in recorded().interpolation.groups for case in group.cases]
+
+
+@pytest.mark.parametrize(("group", "case"), POLY_CASES)
+def test_samples_are_answered_with_elements_where_real_servers_can(
+    group: PolyGroup, case: PolyCase
+) -> None:
+    ours = initiator(digests(group.local_set))
+    request = PolyRequest(ROOT, case.remote_size, tuple(map(int, case.remote_samples)))
+    (answer,) = said_of(feed(ours, encode(request) + encode(Flush())))
+    if case.reply.type == "Elements":
+        assert isinstance(answer, Elements)
+        assert set(answer.digests) == digests(case.reply.elements)
+        assert ours.learned == digests(case.remote_only)
+    else:
+        assert answer == SyncFail()
+        assert ours.learned == set()
 
 
 SIZES = st.sampled_from([0, 1, 2, 5, 6, 49, 50, 51, 149, 150, 151, 200, 420])
