@@ -232,7 +232,7 @@ class Shard(Remembering):
         return self._put_off_roll(message)
 
     @on(GetRollbacks)
-    def get_rollbacks(self, message: GetRollbacks) -> Rollbacks | Defer:
+    def get_rollbacks(self, message: GetRollbacks) -> Rollbacks | Failed | Defer:
         """With the next batch of reads."""
         return self._put_off_read(message)
 
