@@ -120,7 +120,7 @@ class Reads:
         try:
             return await self.pins.trace(store, message)
         except DamagedError as error:
-            self._on_fault("serve", error)
+            self._on_damage(error)
             return Failed()
 
     async def _fetch(

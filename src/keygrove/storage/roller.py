@@ -63,11 +63,11 @@ class Roller:
     """See the module."""
 
     def __init__(
-        self, means: Means, between: Between, *, on_fault: Callable[[str, Exception], None]
+        self, means: Means, between: Between, *, on_damage: Callable[[DamagedError], None]
     ) -> None:
         self._means = means
         self._between = between
-        self._on_fault = on_fault
+        self._on_damage = on_damage
 
     async def serve(self, store: CertificateStore, requests: Waiting[RollRequest]) -> None:
         """Finish what was begun before, then do what is asked, one after the other."""
@@ -107,7 +107,7 @@ class Roller:
         try:
             await self.carry_out(store, rollback)
         except DamagedError as error:
-            self._on_fault("rollback", error)
+            self._on_damage(error)
 
     async def _rehearse(
         self, store: CertificateStore, rollback: Rollback, reply_to: ReplyTo[Any]
@@ -115,7 +115,7 @@ class Roller:
         try:
             reply_to.send(await self.rehearse(store, rollback))
         except DamagedError as error:
-            self._on_fault("rollback", error)
+            self._on_damage(error)
             reply_to.send(Failed())
 
     async def rehearse(self, store: CertificateStore, rollback: Rollback) -> Rehearsal:
@@ -197,7 +197,7 @@ class Roller:
             return await of(store, names, rollback, rules)
         except DamagedError as error:
             if len(names) == 1:
-                self._on_fault("rollback", error)
+                self._on_damage(error)
                 return Plan(toll=Toll(damaged=1))
         whole = Plan()
         for name in names:
