@@ -10,7 +10,13 @@ from typing import TypeVar, cast
 import click
 
 from keygrove.configuration import Configuration, load
-from keygrove.errors import HistoryError, KeygroveError, SettingsError, SnapshotError
+from keygrove.errors import (
+    HistoryError,
+    KeygroveError,
+    RollbackError,
+    SettingsError,
+    SnapshotError,
+)
 from keygrove_actors import ActorError
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -19,7 +25,7 @@ INTERRUPTED = 130
 
 
 class FoundProblems(click.ClickException):
-    """The command did its work, and what it found is not in order."""
+    """What the command found is not in order, or what it was asked for is not there."""
 
     exit_code = 1
 
@@ -84,7 +90,7 @@ def errors_worded(*, debug: bool) -> Generator[None, None, None]:
             raise
         if isinstance(first, SettingsError):
             raise WrongUse(str(first)) from error
-        if isinstance(first, SnapshotError | HistoryError):
+        if isinstance(first, SnapshotError | HistoryError | RollbackError):
             raise FoundProblems(str(first)) from error
         if isinstance(first, KeygroveError | ActorError):
             raise CouldNotRun(str(first)) from error

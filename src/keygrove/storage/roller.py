@@ -17,9 +17,9 @@ from keygrove.points import at_once, crash_point, sometimes
 from keygrove.storage.committer import Keep, Means
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.logged import Logged
-from keygrove.storage.messages import Failed, NoSpace, Rehearse, Roll, Unknown
+from keygrove.storage.messages import Concerns, Failed, NoSpace, Rehearse, Roll, Unknown
 from keygrove.storage.rollback import Rehearsal, Rollback, Stage, Toll
-from keygrove.storage.rolling import Plan, Rules, plan, plan_undo
+from keygrove.storage.rolling import Plan, Rules, are_concerned, plan, plan_undo
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.waiting import Waiting
 from keygrove.storage.write import Cause
@@ -55,7 +55,7 @@ class Between(Protocol):
 class RollRequest(msgspec.Struct, frozen=True):
     """What is asked of the rollbacks, and whom to tell."""
 
-    message: Roll | Rehearse
+    message: Roll | Rehearse | Concerns
     reply_to: ReplyTo[Any]
 
 
@@ -81,6 +81,8 @@ class Roller:
             wanted = _wanted(request.message.rollback, known)
             if wanted is None:
                 request.reply_to.send(Unknown())
+            elif isinstance(request.message, Concerns):
+                request.reply_to.send(await self.concerns(store, wanted))
             elif isinstance(request.message, Rehearse):
                 await self._rehearse(store, wanted, request.reply_to)
             else:
@@ -128,6 +130,17 @@ class Roller:
             entangled += made.entangled[: TOLD_MAX - len(entangled)]
             brought += made.brought
         return Rehearsal(toll, tuple(entangled), dict(brought.most_common(TOLD_MAX)))
+
+    async def concerns(self, store: CertificateStore, rollback: Rollback) -> bool:
+        """Look whether there is anything to take back; damage is told of by who does it."""
+        concerned = _Concerned(store, rollback)
+        try:
+            while names := await concerned.next():
+                if await are_concerned(store, names, rollback.selector):
+                    return True
+        except DamagedError:
+            return True
+        return False
 
     async def begin(self, rollback: Rollback) -> None:
         """Have it in the heap: from then on it is carried out, whatever happens.

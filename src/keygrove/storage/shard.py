@@ -32,6 +32,7 @@ from keygrove.storage.derive import digest_terms
 from keygrove.storage.messages import (
     Administered,
     Allow,
+    Concerns,
     Deny,
     Failed,
     Fetch,
@@ -228,6 +229,11 @@ class Shard(Remembering):
         """Behind the rollbacks that were asked for before."""
         return self._put_off_roll(message)
 
+    @on(Concerns)
+    def concerns(self, message: Concerns) -> bool | Defer:
+        """As `rehearse`."""
+        return self._put_off_roll(message)
+
     @on(GetRollbacks)
     def get_rollbacks(self, message: GetRollbacks) -> Rollbacks | Defer:
         """With the next batch of reads."""
@@ -265,7 +271,7 @@ class Shard(Remembering):
             raise Overloaded().error()
         return DEFER
 
-    def _put_off_roll(self, message: Roll | Rehearse) -> Defer:
+    def _put_off_roll(self, message: Roll | Rehearse | Concerns) -> Defer:
         if self._store is not None and self._store.is_read_only:
             raise ReadOnly().error()
         if not self._rolls.put(RollRequest(message, self._ctx.reply_to)):
