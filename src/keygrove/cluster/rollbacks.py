@@ -86,7 +86,7 @@ class Rollbacks:
         """Have it carried out: when this returns it will be, whatever happens.
 
         Raises:
-            DiskFullError: it is not begun, or not by all shards: ask again by `resume`.
+            DiskFullError: it is not begun, or not by all shards: the text says what to do.
             RollbackError: it selects everything, or nothing that is held, or there is one of that
                 name.
             SnapshotError: a moment means nothing.
@@ -95,9 +95,13 @@ class Rollbacks:
         if any(one.name == name for one in await self.all()):
             raise RollbackError(f"there is a rollback {name!r}: see keygrove rollback --status")
         await self._ensure_concerned(prepared)
-        await self._snapshots.create(snapshot_of(name))
-        for shard, one in enumerate(prepared):
-            _rolled(name, await self._shards.ask(shard, Roll(one)))
+        try:
+            await self._snapshots.create(snapshot_of(name))
+            for shard, one in enumerate(prepared):
+                _rolled(name, await self._shards.ask(shard, Roll(one)))
+        except DiskFullError as error:
+            advice = "nothing was taken back, so free some, then begin it again"
+            raise DiskFullError("the rollback", advice) from error
         return await self.resume(name, at)
 
     async def resume(self, name: str, at: int) -> Standing:
@@ -193,7 +197,7 @@ class Rollbacks:
         if not all(name in names for names in known):
             raise _partial(name) if any(name in names for names in known) else _unknown(name)
         for reply in await self._shards.ask_all(Roll(_asked(name, stage, at))):
-            _rolled(name, reply)
+            _rolled(name, reply, "undo" if stage is Stage.UNDOING else "resume")
 
     async def _selected(
         self, name: str, selection: Selection, reason: str, at: int
@@ -244,10 +248,11 @@ def _asked(name: str, stage: Stage, at: int) -> Rollback:
     return Rollback(name, Selector(0), is_forced=False, reason="", stage=stage, toll=Toll(), at=at)
 
 
-def _rolled(name: str, reply: Rollback | Unknown | NoSpace) -> None:
+def _rolled(name: str, reply: Rollback | Unknown | NoSpace, again: str = "resume") -> None:
     match reply:
         case NoSpace():
-            raise DiskFullError("the rollback")
+            advice = f"free some, then run `keygrove rollback --{again} {name}`"
+            raise DiskFullError("the rollback in all shards", advice)
         case Unknown():
             raise RollbackError(f"rollback {name!r} is under way still: wait until it is done")
         case Rollback():
