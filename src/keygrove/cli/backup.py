@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from keygrove.cli.console import bytes_told, counted, err, out
+from keygrove.cli.hints import completed
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.version import own_version
 from keygrove.system.backup import back_up
@@ -61,10 +62,9 @@ def restore(
         _sum_up(f"restored into {root}", found, time.monotonic() - begun, as_json=as_json)
         shards = len(found.shards)
         if shards != settings.storage.shards:
-            err().print(
-                f"it has {counted(shards, 'shard')}: set [storage] shards = {shards}, or run "
-                f"keygrove reshard --shards {settings.storage.shards}"
-            )
+            advice = f"set [storage] shards = {shards}, or run keygrove reshard --shards"
+            text = f"it has {counted(shards, 'shard')}: {advice} {settings.storage.shards}"
+            err().print(completed(text))
 
 
 def _sum_up(done: str, manifest: Manifest, seconds: float, *, as_json: bool) -> None:

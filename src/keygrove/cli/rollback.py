@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from keygrove.cli.admin import parse_fingerprint
 from keygrove.cli.console import counted, out
 from keygrove.cli.control import connected
+from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.errors import RollbackError, UnavailableError
 from keygrove.http.rollbacks import Ask, Line, Listing, Rehearsed, Tolled
@@ -207,7 +208,8 @@ def _print_done(line: Line, *, as_json: bool) -> None:
         text = "left as they are, since what others brought hangs on them: see --dry-run"
         click.echo(f"{counted(line.toll.entangled, 'certificate')} {text}", err=True)
     if line.stage == "done":
-        click.echo(f"to have it back: keygrove rollback --undo {line.name}", err=True)
+        text = f"to have it back: keygrove rollback --undo {line.name}"
+        click.echo(completed(text), err=True)
 
 
 def _worded(toll: Tolled) -> str:
