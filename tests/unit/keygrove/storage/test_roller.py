@@ -280,7 +280,8 @@ async def test_a_hard_revocation_of_what_was_taken_back_gets_in(open_it: OpenSto
         await shard.roll(await shard.rollback(origins=frozenset({"dump"})))
         assert await shard.take(revoked(7, RETIRED)) == [Outcome.DENIED]
         assert await shard.take(merge(taken, revoked(7))) == [Outcome.REVOKED]
-        assert await shard.take(revoked(7)) == [Outcome.DENIED]
+        assert await shard.take(revoked(7)) == [Outcome.UNCHANGED]
+        assert await shard.take(taken) == [Outcome.DENIED]
         await shard.holds(revoked(7))
 
 
