@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import anyio
 import msgspec
 
-from keygrove.errors import DamagedError, DiskFullError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError
 from keygrove.points import at_once, crash_point, sometimes
 from keygrove.storage.committer import Keep, Means
 from keygrove.storage.cursor import Cursor
@@ -208,6 +208,9 @@ class Roller:
         of = plan_undo if rollback.stage is Stage.UNDOING else plan
         try:
             return await of(store, names, rollback, rules)
+        except HistoryError:
+            # Some of what they were was dropped meanwhile: what there is now is the log.
+            return await self._plan(store, names, rollback)
         except DamagedError as error:
             if len(names) == 1:
                 self._on_damage(error)

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 import pytest
 
-from keygrove.errors import DamagedError, DiskFullError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import (
@@ -375,6 +375,24 @@ async def test_a_full_disk_delays_it_and_refuses_what_is_not_begun(open_it: Open
         known = (await shard.ref.call(GetRollbacks())).rollbacks
         assert known == ()
         await shard.holds(*FLOOD[:2])
+
+
+async def test_what_was_dropped_from_history_meanwhile_is_looked_up_again(
+    open_it: OpenStore,
+) -> None:
+    async with held(open_it) as shard:
+        hooks = shard.subject.hooks
+        await shard.take(*FLOOD[:3], origin="dump")
+        drops = [HistoryError(1)]
+
+        async def drop(operation: str) -> None:
+            if operation == "get whole" and drops:
+                raise drops.pop()
+
+        hooks.before = drop
+        done = await shard.roll(await shard.rollback(origins=frozenset({"dump"})))
+        assert (done.stage, done.toll.removed, drops) == (Stage.DONE, 3, [])
+        assert not [one for one in hooks.reports if isinstance(one, ChildTerminated)]
 
 
 async def test_what_is_damaged_is_left_and_costs_no_other_and_no_restart(
