@@ -227,6 +227,13 @@ class Rehearse(Call[ShardApi, Rehearsal | Unknown | Failed], frozen=True, tag=Tr
     rollback: Rollback
 
 
+class Concerns(Call[ShardApi, bool | Failed], frozen=True, tag=True):
+    """Whether anything that is held came by the changes that a rollback selects."""
+
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
+    rollback: Rollback
+
+
 class Rollbacks(msgspec.Struct, frozen=True, tag=True):
     """A shard's rollbacks, by name."""
 

@@ -120,14 +120,14 @@ class Reads:
         try:
             return Rollbacks(tuple(await store.history.rollbacks()))
         except DamagedError as error:
-            self._on_fault("rollback", error)
+            self._on_damage(error)
             return Failed()
 
     async def _trace(self, store: CertificateStore, message: Trace) -> Traced | Outdated | Failed:
         try:
             return await self.pins.trace(store, message)
         except DamagedError as error:
-            self._on_fault("serve", error)
+            self._on_damage(error)
             return Failed()
 
     async def _fetch(

@@ -10,11 +10,12 @@ import anyio
 import msgspec
 import pytest
 
-from keygrove.errors import DamagedError, DiskFullError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import (
     Allow,
+    Concerns,
     Deny,
     Failed,
     Fetch,
@@ -287,7 +288,8 @@ async def test_a_hard_revocation_of_what_was_taken_back_gets_in(open_it: OpenSto
         await shard.roll(await shard.rollback(origins=frozenset({"dump"})))
         assert await shard.take(revoked(7, RETIRED)) == [Outcome.DENIED]
         assert await shard.take(merge(taken, revoked(7))) == [Outcome.REVOKED]
-        assert await shard.take(revoked(7)) == [Outcome.DENIED]
+        assert await shard.take(revoked(7)) == [Outcome.UNCHANGED]
+        assert await shard.take(taken) == [Outcome.DENIED]
         await shard.holds(revoked(7))
 
 
@@ -383,6 +385,24 @@ async def test_a_full_disk_delays_it_and_refuses_what_is_not_begun(open_it: Open
         await shard.holds(*FLOOD[:2])
 
 
+async def test_what_was_dropped_from_history_meanwhile_is_looked_up_again(
+    open_it: OpenStore,
+) -> None:
+    async with held(open_it) as shard:
+        hooks = shard.subject.hooks
+        await shard.take(*FLOOD[:3], origin="dump")
+        drops = [HistoryError(1)]
+
+        async def drop(operation: str) -> None:
+            if operation == "get whole" and drops:
+                raise drops.pop()
+
+        hooks.before = drop
+        done = await shard.roll(await shard.rollback(origins=frozenset({"dump"})))
+        assert (done.stage, done.toll.removed, drops) == (Stage.DONE, 3, [])
+        assert not [one for one in hooks.reports if isinstance(one, ChildTerminated)]
+
+
 async def test_what_is_damaged_is_left_and_costs_no_other_and_no_restart(
     open_it: OpenStore,
 ) -> None:
@@ -403,7 +423,8 @@ async def test_what_is_damaged_is_left_and_costs_no_other_and_no_restart(
         assert (await shard.rehearse(rollback)).toll.damaged == 1
         done = await shard.roll(rollback)
         assert (done.stage, done.toll.damaged, done.toll.removed) == (Stage.DONE, 1, 2)
-        assert ("rollback", "row 1") in [(at, str(error)) for at, error in hooks.notes.faults]
+        assert [str(error) for _, error in hooks.notes.damage] == ["row 1"]
+        assert hooks.notes.faults == []
         assert not [one for one in hooks.reports if isinstance(one, ChildTerminated)]
 
 
@@ -419,11 +440,12 @@ async def test_damaged_rollbacks_cost_no_more_than_what_needs_them(
         db.execute("UPDATE rollback SET sum = zeroblob(length(sum))")
         db.commit()
     async with held(open_it) as shard:
-        for ask in (Roll(rollback), Rehearse(rollback), GetRollbacks()):
+        for ask in (Roll(rollback), Rehearse(rollback), Concerns(rollback), GetRollbacks()):
             assert await shard.ref.call(ask, timeout=60, wait_up=5) == Failed()
         await shard.holds(ALICE)
         hooks = shard.subject.hooks
-        assert {at for at, _ in hooks.notes.faults} == {"rollback"}
+        assert hooks.notes.damage
+        assert hooks.notes.faults == []
         assert not [one for one in hooks.reports if isinstance(one, ChildTerminated)]
 
 
