@@ -146,11 +146,24 @@ class Rollbacks:
     async def all(self) -> list[Standing]:
         """All of them, the oldest first."""
         by_name: defaultdict[str, list[Rollback]] = defaultdict(list)
-        for known in await self._shards.ask_all(GetRollbacks()):
-            for one in known.rollbacks:
+        for known in await self._known():
+            for one in known:
                 by_name[one.name].append(one)
         found = [self._standing(name, some) for name, some in by_name.items()]
         return sorted(found, key=lambda one: (one.at, one.name))
+
+    async def _known(self) -> list[tuple[Rollback, ...]]:
+        """Those of each shard.
+
+        Raises:
+            DamagedError: a shard cannot read them.
+        """
+        known: list[tuple[Rollback, ...]] = []
+        for reply in await self._shards.ask_all(GetRollbacks()):
+            if isinstance(reply, Failed):
+                raise _damaged()
+            known.append(reply.rollbacks)
+        return known
 
     def _standing(self, name: str, some: Sequence[Rollback]) -> Standing:
         stages = {one.stage for one in some}
@@ -165,7 +178,10 @@ class Rollbacks:
 
     async def _ensure_concerned(self, rollbacks: Sequence[Rollback]) -> None:
         for shard, one in enumerate(rollbacks):
-            if await self._shards.ask(shard, Concerns(one)):
+            found = await self._shards.ask(shard, Concerns(one))
+            if isinstance(found, Failed):
+                raise _damaged()
+            if found:
                 return
         raise RollbackError(
             "nothing that is held came by these changes, so there is nothing to take back: see "
@@ -176,12 +192,10 @@ class Rollbacks:
         whole = Rehearsal(Toll(), (), {})
         for shard, one in enumerate(rollbacks):
             found = await self._shards.ask(shard, Rehearse(one))
+            if isinstance(found, Failed):
+                raise _damaged()
             if isinstance(found, Unknown):
                 raise _unknown(one.name)
-            if isinstance(found, Failed):
-                raise DamagedError(
-                    "a shard met damage in its history: see its log, and run keygrove fsck"
-                )
             brought = {
                 text: whole.brought.get(text, 0) + found.brought.get(text, 0)
                 for text in whole.brought | found.brought
@@ -190,10 +204,7 @@ class Rollbacks:
         return whole
 
     async def _roll_all(self, name: str, stage: Stage, at: int) -> None:
-        known = [
-            {one.name for one in some.rollbacks}
-            for some in await self._shards.ask_all(GetRollbacks())
-        ]
+        known = [{one.name for one in some} for some in await self._known()]
         if not all(name in names for names in known):
             raise _partial(name) if any(name in names for names in known) else _unknown(name)
         for reply in await self._shards.ask_all(Roll(_asked(name, stage, at))):
@@ -248,8 +259,14 @@ def _asked(name: str, stage: Stage, at: int) -> Rollback:
     return Rollback(name, Selector(0), is_forced=False, reason="", stage=stage, toll=Toll(), at=at)
 
 
-def _rolled(name: str, reply: Rollback | Unknown | NoSpace, again: str = "resume") -> None:
+def _damaged() -> DamagedError:
+    return DamagedError("a shard met damage in its history: see its log, and run keygrove fsck")
+
+
+def _rolled(name: str, reply: Rollback | Unknown | NoSpace | Failed, again: str = "resume") -> None:
     match reply:
+        case Failed():
+            raise _damaged()
         case NoSpace():
             advice = f"free some, then run `keygrove rollback --{again} {name}`"
             raise DiskFullError("the rollback in all shards", advice)

@@ -58,7 +58,9 @@ def _outcome(hard: Findings | None, one: Candidate, facts: set[Fact]) -> Outcome
 
 
 def _holding(denial: Denial, put: Put, now: int) -> Denial:
-    return msgspec.structs.replace(denial, held=put, at=now)
+    return msgspec.structs.replace(
+        denial, held=put, at=now, since=denial.at if denial.since is None else denial.since
+    )
 
 
 def _may_be_revoked(packets: bytes, aside: bytes) -> bool:

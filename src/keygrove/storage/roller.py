@@ -71,28 +71,46 @@ class Roller:
 
     async def serve(self, store: CertificateStore, requests: Waiting[RollRequest]) -> None:
         """Finish what was begun before, then do what is asked, one after the other."""
+        try:
+            await self._resume(store)
+        except DamagedError as error:
+            self._on_damage(error)
+        while True:
+            (request,) = await requests.take(1)
+            try:
+                await self._answer(store, request)
+            except DamagedError as error:
+                self._on_damage(error)
+                request.reply_to.send(Failed())
+
+    async def _resume(self, store: CertificateStore) -> None:
         for rollback in await store.history.rollbacks():
             if rollback.is_due:
                 sometimes("rollback.resumed")
                 await self._finish(store, rollback)
-        while True:
-            (request,) = await requests.take(1)
-            known = {one.name: one for one in await store.history.rollbacks()}
-            wanted = _wanted(request.message.rollback, known)
-            if wanted is None:
-                request.reply_to.send(Unknown())
-            elif isinstance(request.message, Concerns):
-                request.reply_to.send(await self.concerns(store, wanted))
-            elif isinstance(request.message, Rehearse):
-                await self._rehearse(store, wanted, request.reply_to)
-            else:
-                await self._roll(store, wanted, request.reply_to)
+
+    async def _answer(self, store: CertificateStore, request: RollRequest) -> None:
+        """Do what is asked.
+
+        Raises:
+            DamagedError: what has to be read for the answer is not what was written.
+        """
+        known = {one.name: one for one in await store.history.rollbacks()}
+        wanted = _wanted(request.message.rollback, known)
+        if wanted is None:
+            request.reply_to.send(Unknown())
+        elif isinstance(request.message, Concerns):
+            request.reply_to.send(await self.concerns(store, wanted))
+        elif isinstance(request.message, Rehearse):
+            request.reply_to.send(await self.rehearse(store, wanted))
+        else:
+            is_over = wanted == known.get(wanted.name) and not wanted.is_due
+            await self._roll(store, wanted, request.reply_to, is_over=is_over)
 
     async def _roll(
-        self, store: CertificateStore, wanted: Rollback, reply_to: ReplyTo[Any]
+        self, store: CertificateStore, wanted: Rollback, reply_to: ReplyTo[Any], *, is_over: bool
     ) -> None:
-        known = await store.history.rollbacks()
-        if wanted in known and not wanted.is_due:
+        if is_over:
             reply_to.send(wanted)
             return
         try:
@@ -110,15 +128,6 @@ class Roller:
             await self.carry_out(store, rollback)
         except DamagedError as error:
             self._on_damage(error)
-
-    async def _rehearse(
-        self, store: CertificateStore, rollback: Rollback, reply_to: ReplyTo[Any]
-    ) -> None:
-        try:
-            reply_to.send(await self.rehearse(store, rollback))
-        except DamagedError as error:
-            self._on_damage(error)
-            reply_to.send(Failed())
 
     async def rehearse(self, store: CertificateStore, rollback: Rollback) -> Rehearsal:
         """Look what it would come to; nothing is written."""

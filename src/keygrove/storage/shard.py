@@ -230,12 +230,12 @@ class Shard(Remembering):
         return self._put_off_roll(message)
 
     @on(Concerns)
-    def concerns(self, message: Concerns) -> bool | Defer:
+    def concerns(self, message: Concerns) -> bool | Failed | Defer:
         """As `rehearse`."""
         return self._put_off_roll(message)
 
     @on(GetRollbacks)
-    def get_rollbacks(self, message: GetRollbacks) -> Rollbacks | Defer:
+    def get_rollbacks(self, message: GetRollbacks) -> Rollbacks | Failed | Defer:
         """With the next batch of reads."""
         return self._put_off_read(message)
 
