@@ -15,6 +15,7 @@ from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import (
     Allow,
+    Concerns,
     Deny,
     Failed,
     Fetch,
@@ -439,7 +440,7 @@ async def test_damaged_rollbacks_cost_no_more_than_what_needs_them(
         db.execute("UPDATE rollback SET sum = zeroblob(length(sum))")
         db.commit()
     async with held(open_it) as shard:
-        for ask in (Roll(rollback), Rehearse(rollback), GetRollbacks()):
+        for ask in (Roll(rollback), Rehearse(rollback), Concerns(rollback), GetRollbacks()):
             assert await shard.ref.call(ask, timeout=60, wait_up=5) == Failed()
         await shard.holds(ALICE)
         hooks = shard.subject.hooks
