@@ -375,7 +375,7 @@ def test_a_resharded_store_has_the_same_root_and_all_that_was_there(
     copied = shutil.copytree(data, tmp_path / "data")
     refused = keygrove("serve", "--data", copied, env=shards(number))
     assert refused.status == 3
-    assert f"run keygrove reshard --shards {number}" in refused.err
+    assert f"run keygrove reshard --data {copied} --shards {number}" in refused.err
     told = keygrove("reshard", "--data", copied, env=shards(number))
     assert (told.status, told.err) == (0, "")
     server = servers.start(data=copied, env=shards(number))
@@ -524,7 +524,7 @@ def test_a_server_does_not_begin_empty_where_a_restore_was_broken_off(tmp_path: 
     (tmp_path / "incoming.part").mkdir()
     ended = keygrove("serve", "--data", tmp_path)
     assert ended.status == 3
-    assert "was broken off: run keygrove restore again, or remove" in ended.err
+    assert f"was broken off: run keygrove restore --data {tmp_path} again, or" in ended.err
 
 
 def test_a_manifest_of_damage_is_told_as_such(backup: Path, tmp_path: Path) -> None:
