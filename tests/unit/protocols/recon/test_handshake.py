@@ -260,6 +260,15 @@ def test_both_ends_say_the_same_way_and_the_plain_one_where_they_share_no_other(
     assert agreed(initiator).way == agreed(acceptor).way == way
 
 
+def test_the_ways_of_a_partner_are_names_in_its_order_and_the_plain_one_is_the_last() -> None:
+    theirs = said(config("same"))[0]
+    assert theirs is not None
+    more = Config((*theirs.pairs, (b"x-keygrove", b"newest,sks,, new")))
+    handshake = Handshake(Role.ACCEPTOR, OWN)
+    handshake.receive(encode(more) + PASSED)
+    assert agreed(handshake).partner.ways == ("newest", "new", PLAIN)
+
+
 @pytest.mark.parametrize("value", [b"", b",,", b"\xff\x00", b"x" * 900, b"a," * 400])
 def test_ways_that_mean_nothing_to_us_are_passed_over(value: bytes) -> None:
     theirs = said(config("same"))[0]

@@ -326,6 +326,18 @@ def test_so_it_is_for_an_initiator_which_answers_before_it_ends() -> None:
     assert answers.end.ending is Ending.LIMIT
 
 
+def test_what_is_learned_is_bounded_over_all_messages() -> None:
+    answers = initiator((), SessionLimits(learned_max=60))
+    for seed in range(3):
+        feed(answers, encode(Elements(tuple(drawn(20, seed)))))
+        feed(answers, encode(Elements(tuple(drawn(20, seed)))))
+    assert answers.end is None, "sixty may be learned, and what is told twice counts once"
+    feed(answers, encode(Elements(tuple(drawn(1, seed=4)))))
+    assert answers.end is not None
+    assert answers.end.ending is Ending.LIMIT
+    assert len(answers.learned) == 60
+
+
 def test_what_is_given_is_bounded_and_the_rest_comes_later() -> None:
     one, other = drawn(0, seed=1), drawn(700, seed=2)
     limits = SessionLimits(given_max=200)
