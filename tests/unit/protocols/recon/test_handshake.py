@@ -149,6 +149,14 @@ def test_who_closes_in_the_middle_of_a_config_is_not_merely_busy(end: int) -> No
     assert refused(handshake).refusal is Refusal.CLOSED
 
 
+def test_who_closes_before_its_verdict_has_refused_nothing() -> None:
+    handshake = Handshake(Role.INITIATOR, OWN)
+    handshake.receive(config("same"))
+    handshake.closed()
+    found = refused(handshake)
+    assert (found.refusal, found.known) == (Refusal.CLOSED, DEFAULT_FILTERS)
+
+
 def test_who_closes_in_the_middle_of_a_refusal_has_refused() -> None:
     handshake = Handshake(Role.INITIATOR, OWN)
     handshake.receive(config("same") + string(b"failed") + b"\x00\x00")

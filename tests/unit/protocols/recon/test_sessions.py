@@ -223,6 +223,25 @@ def test_hundreds_of_nodes_are_asked_about_in_batches() -> None:
     assert asks.statistics.rounds == len(batches)
 
 
+def test_elements_for_full_elements_go_once_before_the_next_batch() -> None:
+    mine, theirs = drawn(2_000, seed=3), drawn(30, seed=4)
+    asks = Acceptor(Tree(mine | theirs), connection())
+    asks.take()
+    *asked, _ = said_of(feed(asks, encode(SyncFail())))
+    first, *others = [one.prefix for one in asked if isinstance(one, PolyRequest)]
+    below = tuple(digest for digest in theirs if first.covers(digest))
+    answers: list[Message] = [FullElements(below), *(SyncFail() for _ in others)]
+    owed, *batch = said_of(feed(asks, b"".join(map(encode, answers))))
+    assert isinstance(owed, Elements)
+    assert set(owed.digests) == {digest for digest in mine if first.covers(digest)}
+    assert len(batch) == 4 * len(others) + 1
+    answers = [SyncFail() if isinstance(it, PolyRequest) else Elements() for it in batch[:-1]]
+    assert all(
+        isinstance(it, FullRequest | Flush | Done)
+        for it in said_of(feed(asks, b"".join(map(encode, answers))))
+    )
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 def test_pieces_of_any_size_come_to_the_same(size: int) -> None:
     one, other = sets(200, 30, 20, seed=size)
