@@ -64,7 +64,7 @@ class Statistics:
             ),
             total=sum(count.certificates for count in counts),
             peers=tuple(
-                Peer(one.name, one.http, one.recon) for one in self._settings.recon.partner
+                Peer(one.name, one.http or "", one.recon) for one in self._settings.recon.partner
             ),
             hourly=_periods(hours, now, HOUR_S, HOURS),
             daily=_periods(hours, now, DAY_S, DAYS),
