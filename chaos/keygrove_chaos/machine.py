@@ -31,6 +31,7 @@ from keygrove_chaos.fence import Fence, NodeDeadError
 from keygrove_chaos.history import About, Detail, Function
 from keygrove_chaos.network import Network
 from keygrove_chaos.node import InlineCompute, MemoryFiles, MemoryLog
+from keygrove_chaos.outbound import SimulatedClient, SimulatedStreams
 from keygrove_chaos.record import Record
 from keygrove_chaos.servers import Door, NoReplyError, Reply
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -238,6 +239,8 @@ class Machine:
             compute=InlineCompute(),
             answers=InlineCompute(),
             servers=self._servers,
+            streams=SimulatedStreams(self._network, self.name),
+            client=SimulatedClient(self._network, self.name),
         )
         site = Site(
             ports=fence.around(ports),
