@@ -168,7 +168,8 @@ def test_any_octets_are_a_message_or_refused(octets: bytes) -> None:
         message = decode(octets)
     except ProtocolError:
         return
-    assert decode(encode(message)[4:]) == message or getattr(message, "left_out", 0)
+    if not isinstance(message, Elements | FullElements | FullRequest) or not message.left_out:
+        assert encode(message)[4:] == octets
 
 
 def number(value: int) -> bytes:
