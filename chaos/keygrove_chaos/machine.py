@@ -42,6 +42,7 @@ from keygrove_chaos.world import HOST, World
 HKP: Final = 11371
 METRICS: Final = 9626
 CONTROL: Final = 1
+RECON: Final = 11370
 OK: Final = 200
 LOAD_S: Final = 10.0
 READY_S: Final = 5.0
@@ -225,9 +226,9 @@ class Machine:
         self._world.note("boot", self.name, life)
         self._record.befall(About(self.name, Function.START))
         self._network.restart_host(self.name)
-        endpoints = [
-            WebEndpoint(self._network, self.name, port) for port in (HKP, METRICS, CONTROL)
-        ]
+        has_recon = bool(self._settings.recon.listen)
+        numbers = (HKP, METRICS, CONTROL, *((RECON,) if has_recon else ()))
+        endpoints = [WebEndpoint(self._network, self.name, port) for port in numbers]
         databases = SimulatedDatabases(self._world, self.name, mount, self.clock.wall_s)
         self._servers = WebServers()
         ports = Ports(

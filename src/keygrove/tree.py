@@ -55,10 +55,14 @@ class Watcher(watcher.Watcher, space.Watcher, Protocol):
 
 
 class Doors(msgspec.Struct, frozen=True):
-    """The listeners: those for monitoring, first up and last down, and those for clients."""
+    """The listeners: those for monitoring, first up and last down, and those for clients.
+
+    And the actors that deal with partners of recon, in either direction.
+    """
 
     monitoring: tuple[ChildSpec, ...] = ()
     clients: tuple[ChildSpec, ...] = ()
+    partners: tuple[ChildSpec, ...] = ()
 
 
 def tree(
