@@ -19,7 +19,9 @@ from keygrove.storage.snapshot_messages import (
     Compared,
     DropSnapshot,
     FetchAt,
+    GetSteps,
     Kept,
+    ListDigests,
     ListSnapshots,
     LookBack,
     SealSnapshot,
@@ -28,7 +30,8 @@ from keygrove.storage.snapshot_messages import (
     TooMany,
 )
 from keygrove.storage.snapshots import look_back
-from keygrove.storage.store import CertificateStore
+from keygrove.storage.steps import Steps
+from keygrove.storage.store import CertificateStore, DigestPage
 from keygrove.storage.version import Version
 from keygrove.storage.waiting import Waiting
 from keygrove_actors import DEFER, Actor, Ctx, DeclaredError, Defer, ReplyTo, on
@@ -82,6 +85,16 @@ class Remembering(Actor[ShardApi]):
 
     @on(FetchAt)
     def fetch_at(self, message: FetchAt) -> Version | Failed | Defer | None:
+        """As `list_snapshots`."""
+        return self._put_off_look(message)
+
+    @on(GetSteps)
+    def get_steps(self, message: GetSteps) -> Steps | Failed | Defer:
+        """As `list_snapshots`."""
+        return self._put_off_look(message)
+
+    @on(ListDigests)
+    def list_digests(self, message: ListDigests) -> DigestPage | Failed | Defer:
         """As `list_snapshots`."""
         return self._put_off_look(message)
 
