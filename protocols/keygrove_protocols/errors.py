@@ -127,6 +127,18 @@ class TooLargeError(ProtocolError):
     """The input is beyond one of the `Limits` (413)."""
 
 
+class BadElementError(ProtocolError):
+    """A number, or a digest as one, that cannot be in a set that is reconciled."""
+
+
+class TreeMismatchError(ProtocolError):
+    """A change of a prefix tree adds what is there, or removes what is not."""
+
+
+class BadTreeDumpError(ProtocolError):
+    """What should be a dumped prefix tree is damaged, cut off, or of another format."""
+
+
 class BadQueryError(ProtocolError):
     """An HKP request that cannot be understood (400)."""
 
