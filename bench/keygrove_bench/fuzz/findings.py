@@ -9,7 +9,8 @@ from time import monotonic
 
 import msgspec
 
-from keygrove_bench.fuzz.laws import LawError, check
+from keygrove_bench.fuzz.law import LawError
+from keygrove_bench.fuzz.laws import check
 
 TOLD_S = 0.5
 """Between two tellings."""

@@ -1,4 +1,4 @@
-"""What holds for every input: all that ingest does with one, and what may come of it.
+"""What holds for every input: all that ingest and recon do with one, and what may come of it.
 
 The only exception that leaves the readers is ProtocolError; what is kept of a certificate is a
 fixpoint, whether it is verified once more or trusted, and depends on no order; the time is linear
@@ -14,6 +14,8 @@ from keygrove.storage.candidate import Candidate
 from keygrove.storage.derive import derive
 from keygrove.storage.forms import serve_form
 from keygrove.storage.state import findings_of, pack, unpack
+from keygrove_bench.fuzz import wire
+from keygrove_bench.fuzz.law import LawError, same
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.limits import BULK, SUBMISSION
 from keygrove_protocols.openpgp.armor import armor, dearmor
@@ -36,14 +38,6 @@ PASSES = 8
 """How often an input is verified here at most: what ingest expects of that is allowed beside."""
 ATTEMPTS = 3
 """What was too slow so often is too slow, and not an accident."""
-
-
-class LawError(AssertionError):
-    """A law that an input breaks. `law` is its name."""
-
-    def __init__(self, law: str, facts: str = "") -> None:
-        super().__init__(f"{law}: {facts}" if facts else law)
-        self.law = law
 
 
 def check(data: bytes, spend: Callable[[bytes], float] | None = None) -> None:
@@ -74,6 +68,7 @@ def spent_s(data: bytes) -> float:
 
 
 def _check(data: bytes) -> None:
+    wire.check(data)
     inspect(data, BULK, VERIFIED)
     try:
         octets = dearmor(data, SUBMISSION).data
@@ -83,7 +78,7 @@ def _check(data: bytes) -> None:
     _submit(data)
     for certificate in _certificates(octets):
         findings = verify(certificate)
-        _same("packing", marks_of(unpack(pack(findings))), marks_of(findings))
+        same("packing", marks_of(unpack(pack(findings))), marks_of(findings))
         backwards = verify(_reversed(certificate))
         for policy in PRESETS.values():
             _keep(findings, backwards, policy)
@@ -134,12 +129,12 @@ def _store(one: Candidate) -> None:
     if put is None:
         return
     derived = derive(put.packets)
-    _same("terms", derived.terms, put.terms)
-    _same("words", derived.words, put.words)
+    same("terms", derived.terms, put.terms)
+    same("words", derived.words, put.words)
     everything = sks_digest(packets(one.findings().certificate()))
-    _same("SKS digest", everything, put.sks_digest)
+    same("SKS digest", everything, put.sks_digest)
     held = sks_digest(packets(findings_of(put.packets, put.aside).certificate()))
-    _same("digest", held, put.digest)
+    same("digest", held, put.digest)
     for form in Form:
         serve_form(put.packets, form)
 
@@ -163,23 +158,18 @@ def _reversed(certificate: Certificate) -> Certificate:
 def _keep(findings: Findings, backwards: Findings, policy: Policy) -> None:
     """What is kept depends on no order, is good, and is kept whole from then on."""
     kept, other = keep(findings, policy), keep(backwards, policy)
-    _same("the reason of a refusal depends on no order", other.error, kept.error)
+    same("the reason of a refusal depends on no order", other.error, kept.error)
     if kept.error is not None:
         return
     served = kept.findings.certificate()
     octets = to_bytes(served)
-    _same("what is kept depends on no order", to_bytes(other.findings.certificate()), octets)
+    same("what is kept depends on no order", to_bytes(other.findings.certificate()), octets)
     (again,) = _certificates(octets)
-    _same("canonical form", again, served)
-    _same("armor", dearmor(armor(octets), SUBMISSION).data, octets)
+    same("canonical form", again, served)
+    same("armor", dearmor(armor(octets), SUBMISSION).data, octets)
     for name, found in (("verified", verify(_reversed(again))), ("trusted", marked(again))):
         if not found.marks <= GOOD:
             raise LawError(f"what is kept is good, {name} again", str(found.marks - GOOD))
         once_more = keep(found, policy)
         state = once_more.error, to_bytes(once_more.findings.certificate()), once_more.dropped
-        _same(f"what is kept is a fixpoint, {name} again", state, (None, octets, ()))
-
-
-def _same(law: str, found: object, wanted: object) -> None:
-    if found != wanted:
-        raise LawError(law)
+        same(f"what is kept is a fixpoint, {name} again", state, (None, octets, ()))

@@ -1,4 +1,4 @@
-"""Mutations that know what an OpenPGP certificate is made of, of real ones.
+"""Mutations that know what an OpenPGP certificate is made of, of real ones and of recon's octets.
 
 A mutation is drawn from a `Random`: a seeded one, or hypothesis's, which then shrinks what it
 found. Octets that are no packets any more are still mutated as octets.
@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias
 
+from keygrove_bench.fuzz import wire
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.armor import armor, dearmor
@@ -18,6 +19,8 @@ from keygrove_protocols.openpgp.signatures import Signature, read_signature
 _VECTORS: Final = Path(__file__).parents[3] / "tests" / "vectors"
 CORPUS: Final = _VECTORS / "openpgp"
 """Real certificates, and those that are wrong in one way."""
+RECON: Final = _VECTORS / "recon.json"
+"""What real servers say to each other."""
 FINDINGS: Final = _VECTORS / "fuzz"
 """Inputs that broke a law once."""
 SEED_OCTETS_MAX = 16 << 10
@@ -45,7 +48,8 @@ Packets: TypeAlias = list[Packet]
 def seeds() -> list[bytes]:
     """What mutations start from, in the order of its names."""
     files = sorted((*CORPUS.iterdir(), *findings()))
-    return [file.read_bytes() for file in files if file.stat().st_size <= SEED_OCTETS_MAX]
+    certificates = [file.read_bytes() for file in files if file.stat().st_size <= SEED_OCTETS_MAX]
+    return certificates + wire.seeds_of(RECON.read_bytes())
 
 
 def findings() -> list[Path]:

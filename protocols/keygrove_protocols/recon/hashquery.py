@@ -20,7 +20,8 @@ import msgspec
 
 from keygrove_protocols.errors import FramingError, TooLargeError
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.messages import DIGEST_OCTETS, string
+from keygrove_protocols.recon.field import DIGEST_BYTES
+from keygrove_protocols.recon.messages import string
 
 PATH: Final = "/pks/hashquery"
 REQUEST_TYPE: Final = "sks/hashquery"
@@ -74,7 +75,7 @@ def decode_request(body: bytes) -> tuple[Digest, ...]:
         at = start + _number(body, at)
         if at > len(body):
             raise BadHashQueryError("the list of digests ends in one of them", offset=start)
-        if at - start == DIGEST_OCTETS:
+        if at - start == DIGEST_BYTES:
             digests[Digest(body[start:at])] = None
     return tuple(digests)
 

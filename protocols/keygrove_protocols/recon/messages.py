@@ -10,7 +10,8 @@
 
 An element of a set is a value below 2^128, the digest of a certificate with a zero behind it. A
 value between 2^128 and the prime is no digest: a false solution at the other end may have made it,
-and it is left out. Sets come in any order; we write them as SKS does, in that of the numbers.
+and it is left out. So is one that equals a sample point, which no set has. Sets come in any order;
+we write them as SKS does, in that of the numbers.
 
 Source: sks-keyserver, reconMessages.ml and zZp.ml; Hockeypuck, conflux/recon/messages.go.
 """
@@ -22,12 +23,10 @@ import msgspec
 
 from keygrove_protocols.errors import FramingError, TooLargeError
 from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.recon.field import DIGEST_BYTES, ELEMENT_BYTES, POINTS, P
+from keygrove_protocols.recon.field import encode as encode_value
 from keygrove_protocols.recon.prefix import BITQUANTUM, DIGEST_BITS, Prefix
 
-PRIME: Final = 530512889551602322505127520352579437339
-SAMPLES: Final = 6
-DIGEST_OCTETS: Final = 16
-VALUE_OCTETS: Final = 17
 NUMBERS_END: Final = 1 << 31
 """SKS reads numbers as signed ones."""
 
@@ -47,7 +46,7 @@ class PolyRequest(msgspec.Struct, frozen=True):
 
     Args:
         size: how many elements are below the node.
-        samples: `SAMPLES` of them, below the prime.
+        samples: as many as there are `POINTS`, below the prime.
     """
 
     prefix: Prefix
@@ -131,6 +130,9 @@ Message: TypeAlias = (
 )
 
 CONFIG_TYPE: Final = 10
+_SAMPLE_POINTS: Final = frozenset(
+    point.to_bytes(DIGEST_BYTES, "little") for point in POINTS if point < 1 << 8 * DIGEST_BYTES
+)
 
 
 def printable(text: bytes, *, chars_max: int = 200) -> str:
@@ -188,7 +190,7 @@ def _encode_plain(message: SyncFail | Done | Flush | Error | DbRequest | DbReply
 
 
 def _encode_poly(message: PolyRequest) -> bytes:
-    values = b"".join(value.to_bytes(VALUE_OCTETS, "little") for value in message.samples)
+    values = b"".join(map(encode_value, message.samples))
     head = _encode_prefix(message.prefix) + message.size.to_bytes(4)
     return head + len(message.samples).to_bytes(4) + values
 
@@ -268,26 +270,27 @@ class _Reader:
     def samples(self) -> tuple[int, ...]:
         """SKS drops the connection, too, where there are fewer."""
         count = self.number()
-        if count != SAMPLES:
-            raise self.bad(f"there are {count} samples: {SAMPLES} are right")
+        if count != len(POINTS):
+            raise self.bad(f"there are {count} samples: {len(POINTS)} are right")
         return tuple(self.value() for _ in range(count))
 
     def value(self) -> int:
-        value = int.from_bytes(self.octets(VALUE_OCTETS), "little")
-        if value >= PRIME:
+        value = int.from_bytes(self.octets(ELEMENT_BYTES), "little")
+        if value >= P:
             raise self.bad("a value is not below the prime")
         return value
 
     def set(self) -> tuple[tuple[Digest, ...], int]:
         """The digests of a set, and how many of its elements are none."""
         count = self.number()
-        start, octets = self._at, self.octets(count * VALUE_OCTETS)
+        start, octets = self._at, self.octets(count * ELEMENT_BYTES)
         digests: list[Digest] = []
-        for at in range(0, len(octets), VALUE_OCTETS):
-            end = at + DIGEST_OCTETS
+        for at in range(0, len(octets), ELEMENT_BYTES):
+            end = at + DIGEST_BYTES
             if octets[end] == 0:
-                digests.append(Digest(octets[at:end]))
-            elif int.from_bytes(octets[at : end + 1], "little") >= PRIME:
+                digest = Digest(octets[at:end])
+                digests += () if digest in _SAMPLE_POINTS else (digest,)
+            elif int.from_bytes(octets[at : end + 1], "little") >= P:
                 self._at = start + at
                 raise self.bad("an element is not below the prime")
         return tuple(digests), count - len(digests)

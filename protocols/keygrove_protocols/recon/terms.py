@@ -20,10 +20,10 @@ from typing import Final
 
 import msgspec
 
-from keygrove_protocols.recon.messages import SAMPLES, Config, printable
+from keygrove_protocols.recon.field import MBAR
+from keygrove_protocols.recon.messages import Config, printable
 from keygrove_protocols.recon.prefix import BITQUANTUM
 
-MBAR: Final = SAMPLES - 1
 VERSION: Final = b"1.1.6"
 """Hockeypuck takes no other."""
 VERSION_MIN: Final = (0, 1, 5)

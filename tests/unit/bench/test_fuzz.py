@@ -7,10 +7,11 @@ from random import Random
 import msgspec
 import pytest
 
-from keygrove_bench.fuzz import drawn, measure
+from keygrove_bench.fuzz import drawn, measure, wire
 from keygrove_bench.fuzz.findings import Tally, Watch
-from keygrove_bench.fuzz.laws import EACH_S, SLACK_S, LawError, check
-from keygrove_bench.fuzz.mutation import CORPUS, Mutator, seeds
+from keygrove_bench.fuzz.law import LawError
+from keygrove_bench.fuzz.laws import EACH_S, SLACK_S, check
+from keygrove_bench.fuzz.mutation import CORPUS, RECON, Mutator, seeds
 from keygrove_chaos.certificates import laborious
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.limits import BULK
@@ -18,6 +19,7 @@ from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import Certificate, group, to_bytes
 from keygrove_protocols.openpgp.packets import split
 from keygrove_protocols.openpgp.verification import cost_us
+from keygrove_protocols.recon.frames import Decoder
 
 ALICE = (CORPUS / "v4-eddsa-cv25519.pgp").read_bytes()
 
@@ -92,6 +94,24 @@ def test_the_arithmetic_that_ingest_expects_is_allowed() -> None:
     check(data, spend=lambda _: limit_s + expected_s)
     with pytest.raises(LawError, match="linear time"):
         check(data, spend=lambda _: limit_s + 10 * expected_s)
+
+
+def test_mutations_of_what_partners_say_mostly_reach_beyond_the_first_message() -> None:
+    starts = wire.seeds_of(RECON.read_bytes())
+    mutator = Mutator(starts)
+    reached = Counter[str]()
+    for number in range(400):
+        data = mutator.mutate(starts[number % len(starts)], Random(number))
+        wire.check(data)
+        decoder = Decoder()
+        decoder.feed(data)
+        try:
+            while (message := decoder.message()) is not None:
+                reached[type(message).__name__] += 1
+        except ProtocolError as error:
+            reached[error.code] += 1
+    assert {"Config", "PolyRequest", "FullRequest", "Elements"} <= reached.keys()
+    assert {"BadMessage", "TooLarge"} <= reached.keys()
 
 
 @pytest.mark.slow

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from keygrove_protocols.errors import ProtocolError, TooLargeError
 from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.recon.field import P, is_element
 from keygrove_protocols.recon.frames import Decoder, Verdict, encode_verdict
 from keygrove_protocols.recon.messages import (
     CONFIG_OCTETS_MAX,
     CONFIG_PAIRS_MAX,
     FRAME_OCTETS_MAX,
-    PRIME,
     BadMessageError,
     Config,
     DbReply,
@@ -75,9 +75,11 @@ MEANT: dict[str, Callable[[Fields], Message]] = {
     "Config": lambda it: Config(tuple((key.encode(), value_of(value)) for key, value in it.config)),
 }
 
-DIGESTS = st.lists(st.binary(min_size=16, max_size=16).map(Digest), max_size=5).map(tuple)
+DIGESTS = st.lists(
+    st.binary(min_size=16, max_size=16).map(Digest).filter(is_element), max_size=5
+).map(tuple)
 PREFIXES = st.text("01", max_size=128).map(lambda bits: prefix_of(bits[: len(bits) // 2 * 2]))
-VALUES = st.integers(0, PRIME - 1)
+VALUES = st.integers(0, P - 1)
 TEXTS = st.binary(max_size=20)
 MESSAGES = st.one_of(
     st.builds(
@@ -193,8 +195,8 @@ BAD_BODIES = {
     "a size of 2^31": b"\x00" + number(0) + string(b"") + number(2**31) + number(6) + bytes(102),
     "five samples": b"\x00" + number(0) + string(b"") + number(9) + number(5) + bytes(85),
     "seven samples": b"\x00" + number(0) + string(b"") + number(9) + number(7) + bytes(119),
-    "a sample that is the prime": b"\x00" + bytes(8) + number(9) + number(6) + element(PRIME) * 6,
-    "an element that is the prime": b"\x02" + number(1) + element(PRIME),
+    "a sample that is the prime": b"\x00" + bytes(8) + number(9) + number(6) + element(P) * 6,
+    "an element that is the prime": b"\x02" + number(1) + element(P),
     "a count that no memory has": b"\x02" + b"\x7f\xff\xff\xff",
     "a string that no memory has": b"\x07" + b"\x7f\xff\xff\xff",
     "a pair without a value": b"\x0a" + number(1) + string(b"mbar"),
@@ -209,8 +211,10 @@ def test_no_message_is_read_from(body: bytes) -> None:
 
 def test_an_element_that_is_no_digest_is_left_out() -> None:
     digest = Digest(bytes(range(16)))
-    body = b"\x02" + number(3) + element(PRIME - 1) + digest + b"\x00" + element(1 << 128)
-    assert decode(body) == Elements((digest,), left_out=2)
+    none = element(P - 1) + element(1 << 128) + element(0) + element(1) + element(2)
+    body = b"\x02" + number(7) + none + digest + b"\x00" + element(3)
+    three = Digest(b"\x03" + bytes(15))
+    assert decode(body) == Elements((digest, three), left_out=5)
 
 
 @pytest.mark.parametrize("octets", [number(FRAME_OCTETS_MAX + 1), b"\xff\xff\xff\xff"])

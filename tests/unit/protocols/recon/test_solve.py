@@ -12,7 +12,7 @@ from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.field import MBAR, POINTS, P, digest
 from keygrove_protocols.recon.prefix import ROOT
 from keygrove_protocols.recon.samples import EMPTY, samples, times
-from keygrove_protocols.recon.solve import Difference, roots, solve
+from keygrove_protocols.recon.solve import Difference, solve
 from keygrove_protocols.recon.tree import Tree
 from tests.unit.protocols.recon.algebra_vectors import VECTORS, Case, Group, numbers, read
 
@@ -131,13 +131,10 @@ def test_a_root_that_is_there_twice_is_no_difference() -> None:
     assert solve(tree, tree.node(ROOT), tree.size + 2, values) is None
 
 
-WITHOUT_FLINT = """
-import sys
-sys.modules["flint"] = None
+SOLVES = """
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon import solve
 from keygrove_protocols.recon.prefix import ROOT
-from keygrove_protocols.recon.samples import samples
 from keygrove_protocols.recon.tree import Tree
 tree, remote = (Tree(Digest(bytes([n]) * 16) for n in range(*r)) for r in ((4, 70), (7, 72)))
 node = remote.node(ROOT)
@@ -146,9 +143,13 @@ print(solve.roots.__module__, *sorted(one[0] for one in found.remote_only | foun
 """
 
 
-def test_without_flint_integers_solve() -> None:
+@pytest.mark.parametrize(
+    ("before", "module"),
+    [("", "roots_flint"), ("import sys; sys.modules['flint'] = None", "roots")],
+    ids=["with FLINT", "without"],
+)
+def test_the_same_is_solved_with_flint_and_without(before: str, module: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", WITHOUT_FLINT], capture_output=True, check=True, text=True
+        [sys.executable, "-c", before + SOLVES], capture_output=True, check=True, text=True
     )
-    assert ran.stdout.split() == ["keygrove_protocols.recon.roots", "4", "5", "6", "70", "71"]
-    assert roots.__module__ == "keygrove_protocols.recon.roots_flint"
+    assert ran.stdout.split() == [f"keygrove_protocols.recon.{module}", "4", "5", "6", "70", "71"]

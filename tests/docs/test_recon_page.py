@@ -1,0 +1,66 @@
+"""`docs/reference/recon.md` has the limits, messages, refusals and endings that the code has."""
+
+from keygrove_protocols.recon import hashquery, messages
+from keygrove_protocols.recon.acceptor import BATCH, FULL_BELOW
+from keygrove_protocols.recon.field import P
+from keygrove_protocols.recon.handshake import ACCEPTOR_WAITS_S, INITIATOR_WAITS_S
+from keygrove_protocols.recon.session import Ending, SessionLimits
+from keygrove_protocols.recon.terms import DEFAULT_FILTERS, TRANSIENT, Refusal, config_of
+from tests.docs.tables import page, rows
+
+SESSION = SessionLimits()
+RESPONSE = hashquery.ResponseLimits()
+
+
+def test_the_page_has_each_limit() -> None:
+    said = {name: cells[0] for name, cells in rows("recon", "what").items()}
+    assert said == {
+        "config, or reason of a verdict": f"{messages.CONFIG_OCTETS_MAX:,} octets",
+        "pairs of a config": f"{messages.CONFIG_PAIRS_MAX}",
+        "message after the handshake": f"{messages.FRAME_OCTETS_MAX:,} octets",
+        "digests learned in a session": f"{SESSION.learned_max:,}",
+        "digests given in a session": f"{SESSION.given_max:,}",
+        "messages of a partner in a session": f"{SESSION.messages_max:,}",
+        "octets of a partner in a session": f"{SESSION.octets_max:,}",
+        "requests before a Flush": f"{SESSION.unanswered_max:,}",
+        "requests of our own in a session": f"{SESSION.requests_max:,}",
+    }
+
+
+def test_the_page_has_each_limit_of_fetching() -> None:
+    said = {name: cells[0] for name, cells in rows("recon", "of a body").items()}
+    assert said == {
+        "digests of a request": f"{hashquery.ASKED_MAX:,}",
+        "request": f"{hashquery.REQUEST_OCTETS_MAX:,} octets",
+        "certificates of a response": "twice as many as were asked for",
+        "one certificate": f"{RESPONSE.certificate_octets_max:,} octets",
+        "response": f"{RESPONSE.octets_max:,} octets",
+    }
+    assert RESPONSE.octets_max == hashquery.RESPONSE_OCTETS_MAX
+    assert f"at most {hashquery.BATCH} digests" in page("recon")
+
+
+def test_the_page_has_each_refusal_and_whether_it_goes_away() -> None:
+    said = {name: cells[-1] == "yes" for name, cells in rows("recon", "refusal").items()}
+    assert said == {one.value: one in TRANSIENT for one in Refusal}
+
+
+def test_the_page_has_each_ending() -> None:
+    assert list(rows("recon", "ends as")) == [one.value for one in Ending]
+
+
+def test_the_page_has_the_keys_of_our_config_in_order() -> None:
+    config = config_of(http_port=1, filters=b"", id=b"")
+    assert list(rows("recon", "key")) == [key.decode() for key, _ in config.pairs]
+
+
+def test_the_page_has_the_other_numbers_of_a_session() -> None:
+    text = " ".join(page("recon").split())
+    for said in (
+        f"fewer than {FULL_BELOW} digests",
+        f"Up to {BATCH} requests",
+        f"An initiator waits {INITIATOR_WAITS_S} s for it, an acceptor {ACCEPTOR_WAITS_S} s",
+        f"`{DEFAULT_FILTERS.decode()}`",
+        f"the prime {P}",
+    ):
+        assert said in text
