@@ -9,7 +9,7 @@ from keygrove.storage.mark import Snapshot
 from keygrove.storage.messages import Failed, NoSpace, Overloaded, ReadOnly, ShardApi, Starting
 from keygrove.storage.steps import Steps
 from keygrove.storage.store import DigestPage
-from keygrove.storage.version import Version
+from keygrove.storage.version import Head, Version
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -122,6 +122,12 @@ class FetchAt(Call[ShardApi, Version | Failed | None], frozen=True, tag=True):
     errors: ClassVar = (Overloaded, Starting, NotKept)
     fingerprint: Fingerprint
     change: int
+
+
+class GetHead(Call[ShardApi, Head], frozen=True, tag=True):
+    """How the shard stands, in short."""
+
+    errors: ClassVar = (Overloaded, Starting)
 
 
 class GetSteps(Call[ShardApi, Steps | Failed], frozen=True, tag=True):
