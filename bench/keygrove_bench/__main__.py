@@ -10,6 +10,7 @@ from rich.console import Console
 from keygrove_bench import arithmetic, campaign, ingest, lookup, simulation
 from keygrove_bench.actors import measure as actors
 from keygrove_bench.fuzz.measure import fuzz
+from keygrove_bench.recon import measure as recon
 from keygrove_bench.report import Report, table
 from keygrove_bench.simulation import FoundError
 from keygrove_bench.storage import campaign as large_store
@@ -69,6 +70,14 @@ def measure_ingest(*, as_json: bool, quick: bool) -> None:
 def measure_lookup(*, as_json: bool) -> None:
     """Lookups over HTTP beside the bare server."""
     _print(lookup.measure(), as_json=as_json)
+
+
+@main.command("recon")
+@as_json
+@click.option("--quick", is_flag=True, help="Small sizes: to see that it runs.")
+def measure_recon(*, as_json: bool, quick: bool) -> None:
+    """Set reconciliation: the prefix tree, and what a session computes."""
+    _print(recon.measure(quick=quick), as_json=as_json)
 
 
 @main.command("simulation")

@@ -8,7 +8,7 @@ from keygrove.ports import Ports
 from keygrove.ratelimit.admission import Admit
 from keygrove.recon.hosts import source_for
 from keygrove.settings import ReconPartner, ReconSettings
-from keygrove.telemetry.partners import Recovery, Round
+from keygrove.telemetry.partners import Recovery, Round, Unwelcome
 
 
 class Watcher(Protocol):
@@ -26,8 +26,8 @@ class Watcher(Protocol):
         """A partner presents other filters than before."""
         ...
 
-    def turned_away(self, address: str) -> None:
-        """Somebody connected who is no partner."""
+    def turned_away(self, address: str, why: Unwelcome) -> None:
+        """A connection was closed at once."""
         ...
 
 

@@ -6,7 +6,7 @@ Each session would find it lacking. So each such digest is remembered, with the 
 it, until the policy changes, or some weeks have passed: what stands against it may be gone then.
 Digests that were asked for and did not come are left alone for longer and longer.
 
-They are in `recon.db`, which is derived: without it, all of them are fetched once more.
+They are in `recon/known.db`, which is derived: without it, all of them are fetched once more.
 
     known   partner ‖ digest → why, fingerprint, policy, since when, how often, until when (UTC)
     facts   denials: how many there were. Fewer since then: what was denied may not be any more
@@ -26,7 +26,7 @@ from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 KNOWN: Final = "recon.known"
 """The name of the actor."""
-FILE: Final = "recon.db"
+FILE: Final = "recon/known.db"
 DAY_S: Final = 86_400
 KEPT_S: Final = 28 * DAY_S
 ABSENT_FIRST_S: Final = 120
@@ -121,6 +121,8 @@ class Known(Actor[KnownApi]):
         if not message.digests:
             return ()
         db = await self._opened()
+        if db is None:
+            return message.digests
         known = await db.run(partial(_known, self._policy, self._clock.now(), message))
         return tuple(digest for digest in message.digests if digest not in known)
 
@@ -130,6 +132,8 @@ class Known(Actor[KnownApi]):
         if not message.rows:
             return
         db = await self._opened()
+        if db is None:
+            return
         await db.run(partial(_note, self._policy, self._clock.now(), message))
         self._written += len(message.rows)
         if self._written >= CHECKPOINT_ROWS:
@@ -142,11 +146,14 @@ class Known(Actor[KnownApi]):
         if self._file is None and not await self._databases.holds(FILE):
             return Tally()
         db = await self._opened()
+        if db is None:
+            return Tally()
         counts = await db.run(partial(_counts, message.partner))
         return Tally(*(counts.get(why, 0) for why in Why))
 
-    async def _opened(self) -> SqlDatabase:
-        if self._file is None:
+    async def _opened(self) -> SqlDatabase | None:
+        """None where nothing can be written: then all is fetched that is lacking."""
+        if self._file is None and not await self._databases.is_read_only():
             self._file = await self._open()
         return self._file
 

@@ -121,10 +121,11 @@ class ReconListener(Actor[ReconListenerApi]):
             if not is_welcome:
                 return
             partners = await self._directory.at(address)
-            is_allowed = bool(partners) or is_within(address, self._around.settings.allow)
-            admitted = await self._around.admit(Facts(address, "recon")) if is_allowed else None
-            if not isinstance(admitted, Allowed):
-                self._around.watcher.turned_away(address)
+            if not partners and not is_within(address, self._around.settings.allow):
+                self._around.watcher.turned_away(address, "stranger")
+                return
+            if not isinstance(await self._around.admit(Facts(address, "recon")), Allowed):
+                self._around.watcher.turned_away(address, "limited")
                 return
             await self._meet(stream, address, partners)
 
@@ -133,7 +134,7 @@ class ReconListener(Actor[ReconListenerApi]):
         """Whether one more is taken, and counted meanwhile."""
         is_full = self._inside.total() >= CONNECTIONS_MAX or self._inside[address] >= OF_ONE_MAX
         if is_full:
-            self._around.watcher.turned_away(address)
+            self._around.watcher.turned_away(address, "full")
             yield False
             return
         self._inside[address] += 1

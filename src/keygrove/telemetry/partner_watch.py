@@ -2,7 +2,7 @@
 
 from keygrove.ports import Clock
 from keygrove.telemetry.log import NodeLog
-from keygrove.telemetry.partners import PartnerCounts, Recovery, Round
+from keygrove.telemetry.partners import PartnerCounts, Recovery, Round, Unwelcome
 
 
 class PartnerWatch:
@@ -27,7 +27,7 @@ class PartnerWatch:
         """See `recon.around.Watcher`."""
         self._log.recon_filters(partner, filters)
 
-    def turned_away(self, address: str) -> None:
+    def turned_away(self, address: str, why: Unwelcome) -> None:
         """See `recon.around.Watcher`."""
-        self._counts.turned_away()
-        self._log.recon_turned_away(address)
+        self._counts.turned_away(why)
+        self._log.recon_turned_away(address, why)

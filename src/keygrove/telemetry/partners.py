@@ -13,6 +13,9 @@ Began: TypeAlias = Literal["we", "partner"]
 Result: TypeAlias = Literal["done", "busy", "refused", "failed"]
 """Busy is no failure: either of us has other things to do, and is asked again as ever."""
 
+Unwelcome: TypeAlias = Literal["stranger", "limited", "full"]
+"""Somebody who is no partner, one who comes too often, or one more than can be answered."""
+
 
 class Round(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """One session with a partner, or the attempt."""
@@ -94,7 +97,8 @@ class PartnerCounts:
         )
         self._turned_away = Counter(
             "keygrove_recon_turned_away_total",
-            "Connections of others than partners, or of too many.",
+            "Connections that were closed without an octet.",
+            ["why"],
             registry=registry,
         )
 
@@ -118,9 +122,9 @@ class PartnerCounts:
         if told.failure:
             self._failures.labels(partner).inc()
 
-    def turned_away(self) -> None:
+    def turned_away(self, why: Unwelcome) -> None:
         """Count a connection."""
-        self._turned_away.inc()
+        self._turned_away.labels(why).inc()
 
 
 def _label(partner: str) -> str:

@@ -88,6 +88,15 @@ def test_arithmetic_is_measured_beside_rsa_4096() -> None:
     assert all(row.peers.keys() == {"rsa4096_per_s"} for row in report.results)
 
 
+def test_recon_is_measured_with_flint_and_without() -> None:
+    report = bench("recon", "--quick")
+    rows = {row.id: row for row in report.results}
+    tree = {"build", "memory", "insert", "remove", "batch", "dump", "load"}
+    assert tree | {f"solve-{count}" for count in (1, 2, 3, 4, 5, 7)} <= set(rows)
+    assert all(isinstance(row.value, float) and row.value >= 0 for row in report.results)
+    assert "FLINT" in rows["solve-5"].peers
+
+
 def test_the_storage_engine_is_measured_beside_other_stores() -> None:
     report = bench("storage", "--quick")
     rows = {row.id: row for row in report.results}

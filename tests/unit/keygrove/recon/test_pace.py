@@ -42,13 +42,14 @@ def test_busy_between_failures_changes_nothing() -> None:
 
 def test_the_circuit_opens_after_some_failures_and_closes_by_one_success() -> None:
     pace = after(["refused"] * (OPEN_AFTER - 1))
-    assert pace.circuit is Circuit.CLOSED
+    seen = [pace.circuit]
     pace.note("failed")
-    assert pace.circuit is Circuit.OPEN
+    seen.append(pace.circuit)
     pace.is_trying = True
-    assert pace.circuit is Circuit.HALF_OPEN
+    seen.append(pace.circuit)
     pace.note("done")
-    assert pace.circuit is Circuit.CLOSED
+    seen.append(pace.circuit)
+    assert seen == [Circuit.CLOSED, Circuit.OPEN, Circuit.HALF_OPEN, Circuit.CLOSED]
 
 
 @pytest.mark.parametrize(("octet", "least", "most"), [(0, 90, 90.001), (255, 109.999, 110)])

@@ -1,0 +1,1 @@
+"""Set reconciliation: the prefix tree and what a session computes."""
