@@ -13,7 +13,7 @@ import msgspec
 
 from keygrove.errors import DamagedError, HistoryError
 from keygrove.ports import SqlDatabase, SqlSession
-from keygrove.storage import index, ledger, versions
+from keygrove.storage import index, ledger, stepping, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import LogPage
@@ -22,6 +22,7 @@ from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Change, Tree
 from keygrove.storage.overlay import Entry, Overlay
 from keygrove.storage.rollback import Rollback
+from keygrove.storage.steps import Steps
 from keygrove.storage.version import Head, Version, Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -89,6 +90,15 @@ class SqliteHistory:
         found = await self._reader.run(work)
         page = found[:limit]
         return LogPage(tuple(page), page[-1].place if len(found) > limit else None)
+
+    async def steps(self, change: int, root: bytes, limit: int) -> Steps:
+        """See `History`."""
+
+        def work(db: SqlSession) -> Steps:
+            with _held_still(db, change):
+                return stepping.steps(db, change, root, limit)
+
+        return await self._reader.run(work)
 
     async def past(
         self, fingerprints: Sequence[Fingerprint], limit: int
