@@ -215,13 +215,9 @@ def _note(policy: bytes, now: int, message: Note, db: SqlSession) -> None:
     db.execute("BEGIN IMMEDIATE")
     for row in message.rows:
         key = (message.partner, row.digest)
-        before = db.execute(
-            "SELECT why, since, times FROM known WHERE partner = ? AND digest = ?", key
-        ).fetchone()
-        is_same = before is not None and before[0] == row.why
-        since, times = (before[1], before[2] + 1) if is_same else (now, 1)
-        until = now + (_absent_s(times) if row.why is Why.ABSENT else KEPT_S)
-        values = (*key, int(row.why), row.fingerprint, policy, since, times, until)
+        since, times = _before(db, key, row.why) or (now, 0)
+        until = now + (_absent_s(times + 1) if row.why is Why.ABSENT else KEPT_S)
+        values = (*key, int(row.why), row.fingerprint, policy, since, times + 1, until)
         db.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
     db.execute("DELETE FROM known WHERE partner = ? AND until <= ?", (message.partner, now - DAY_S))
     (held,) = db.execute(
@@ -234,6 +230,15 @@ def _note(policy: bytes, now: int, message: Note, db: SqlSession) -> None:
             (message.partner, held - ROWS_MAX),
         )
     db.execute("COMMIT")
+
+
+def _before(db: SqlSession, key: tuple[str, Digest], why: Why) -> tuple[int, int] | None:
+    """Since when, and how often, it was remembered for the same reason."""
+    row: tuple[int, int] | None = db.execute(
+        "SELECT since, times FROM known WHERE partner = ? AND digest = ? AND why = ?",
+        (*key, int(why)),
+    ).fetchone()
+    return row
 
 
 def _absent_s(times: int) -> int:
