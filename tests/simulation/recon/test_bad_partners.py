@@ -247,14 +247,14 @@ def test_what_brought_nothing_is_not_fetched_twice_even_after_a_restart() -> Non
         mesh = Mesh(world, {"a": settings_of("a", [partner("bad")])}, others=["bad"])
         script = claiming(digests)
         async with mesh.running(), scripted(mesh.network, "bad", script, answer) as seen:
+
+            async def is_fetched() -> bool:
+                (bad,) = await mesh.partners("a")
+                results = told(bad)
+                return results.get("refused", 0) + results.get("passed over", 0) >= 3
+
             for _ in range(3):
                 assert (await mesh.begin("a", "bad")).lacking_here == 3
-
-                async def is_fetched() -> bool:
-                    (bad,) = await mesh.partners("a")
-                    results = told(bad)
-                    return results.get("refused", 0) + results.get("passed over", 0) >= 3
-
                 await until(is_fetched)
             assert len(seen.asked) == 1
             assert await mesh.machines["a"].stop()
