@@ -255,8 +255,9 @@ _CATALOGUE: Final = (
         Description(
             id="I-30",
             title="what is healed serves",
-            statement="A node answers a submission and a lookup when all its faults are over.",
-            seen_by="a certificate that is put and got once more",
+            statement="A node answers a submission, a lookup and a listing of rollbacks when all "
+            "its faults are over.",
+            seen_by="a certificate that is put and got once more, and the listing",
             checked="whenever nothing moves, and at the end",
         ),
         lambda _: Serves(),

@@ -155,7 +155,7 @@ class _Skeleton:
         with anyio.move_on_after(SETTLE_S):
             for machine in self._core:
                 control = Control(machine.control.ask)
-                while DUE & set((await _rollbacks(control)).values()):  # noqa: ASYNC110 - no time is real
+                while _is_due(await control.rollbacks()):  # noqa: ASYNC110 - no time is real
                     await anyio.sleep(LOOK_S)
 
     def _count(self, watching: Monitor) -> None:
@@ -168,6 +168,7 @@ class _Skeleton:
     async def _look(self, machine: Machine) -> NodeView:
         """What a node holds of what it was asked for, as it answers past the network."""
         hkp, control = Hkp(machine.door.ask), Control(machine.control.ask)
+        rollbacks = await control.rollbacks()
         keys: dict[str, frozenset[str]] = {}
         digests: dict[str, str] = {}
         terms: defaultdict[str, set[str]] = defaultdict(set)
@@ -190,9 +191,9 @@ class _Skeleton:
             terms=_frozen(terms),
             index={text: frozenset(names) for text, names in found.items() if names},
             past=await self._past(control, program),
-            rollbacks=await _rollbacks(control),
+            rollbacks={one.name: one.stage for one in listed(rollbacks)},
             log=tuple(f"{one.event} {one.facts}" for one in machine.log.lines),
-            probes=await _probe(hkp),
+            probes={**await _probe(hkp), "a listing of rollbacks": rollbacks.status},
             paths=machine.paths,
         )
 
@@ -219,8 +220,9 @@ def _settings(plan: Plan, node: str) -> Settings:
     )
 
 
-async def _rollbacks(control: Control) -> dict[str, str]:
-    return {one.name: one.stage for one in listed(await control.rollbacks())}
+def _is_due(rollbacks: Reply) -> bool:
+    """Whether one is under way, or may be: a refused listing tells of none."""
+    return rollbacks.status != OK or any(one.stage in DUE for one in listed(rollbacks))
 
 
 async def _probe(hkp: Hkp) -> dict[str, int]:

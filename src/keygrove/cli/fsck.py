@@ -14,6 +14,7 @@ import msgspec
 from rich.progress import Progress, TaskID
 
 from keygrove.cli.console import counted, err, out, step_progress
+from keygrove.cli.hints import completed
 from keygrove.cli.inputs import Input, find
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cluster.router import shard_name
@@ -225,9 +226,9 @@ def _print(report: Report, *, as_json: bool) -> None:
         screen.print(text)
     for one in report.findings:
         place = ", ".join(part for part in (f"shard {one.shard}", one.file, one.where) if part)
-        screen.print(f"{place}: {one.what}; {one.advice}")
+        screen.print(f"{place}: {one.what}; {completed(one.advice)}")
     for text in report.skipped:
-        err().print(text)
+        err().print(completed(text))
     what = counted(len(report.findings), "problem") if report.findings else "no problem"
     done = f"{counted(report.rows, 'row')} to level {report.level} in {report.seconds:.1f} s"
     screen.print(f"looked over {done}: {what}")

@@ -117,7 +117,15 @@ class SqliteHistory:
         if entry.after is None:
             return None
         seq = int.from_bytes(entry.place)
-        return await self._reader.run(lambda db: versions.whole(db, seq, entry.fingerprint))
+
+        def work(db: SqlSession) -> Whole:
+            with _held_still(db):
+                was_dropped = versions.raw(db, seq) is None
+                if was_dropped and versions.head_at(db, entry.change) is None:
+                    raise HistoryError(entry.change)
+                return versions.whole(db, seq, entry.fingerprint)
+
+        return await self._reader.run(work)
 
     async def rollbacks(self) -> list[Rollback]:
         """See `History`."""

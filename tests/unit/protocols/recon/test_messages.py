@@ -209,6 +209,11 @@ def test_no_message_is_read_from(body: bytes) -> None:
         decode(body)
 
 
+def test_a_node_may_have_the_name_of_a_whole_digest() -> None:
+    request = FullRequest(Prefix(bytes(range(16)), 128))
+    assert decode(encode(request)[4:]) == request
+
+
 def test_an_element_that_is_no_digest_is_left_out() -> None:
     digest = Digest(bytes(range(16)))
     none = element(P - 1) + element(1 << 128) + element(0) + element(1) + element(2)
@@ -279,6 +284,7 @@ def test_a_set_is_in_the_order_of_its_numbers() -> None:
         (b"two\n\tlines\x1b[31m", "two  lines [31m"),
         (b"\xff", "\ufffd"),
         ("\u202eturned".encode(), " turned"),
+        (b"x" * 200, "x" * 200),
         (b"x" * 300, "x" * 199 + "…"),
     ],
 )
