@@ -28,7 +28,7 @@ from keygrove.recon.messages import (
 )
 from keygrove.recon.sessions import Sessions
 from keygrove.recon.superseded import Superseded
-from keygrove.recon.treefile import Standing, TreeFile
+from keygrove.recon.treefile import Dumped, Standing, TreeFile
 from keygrove.recon.upkeep import Upkeep
 from keygrove.recon.watcher import Watcher
 from keygrove_actors import Actor, ActorError, Ctx, Normal, Reason, Shutdown, on
@@ -66,6 +66,7 @@ class Prefix(Actor[PrefixApi]):
         self._dumped: Standing | None = None
         self._wake, self._looked = anyio.Event(), anyio.Event()
         self._dumps = 0
+        self._dumping = anyio.Lock()
         self._dump_at = self._anew_at = self._made_at = 0.0
         self._pause_s = REBUILD_PAUSE_S
 
@@ -180,9 +181,12 @@ class Prefix(Actor[PrefixApi]):
         self._watcher.tree_made_anew(why)
 
     async def _dump(self) -> None:
-        whole = self._upkeep.whole
-        if whole is None or self._dumped == whole.standing:
-            return
+        async with self._dumping:  # an end in order may come in the middle of one
+            whole = self._upkeep.whole
+            if whole is not None and self._dumped != whole.standing:
+                await self._write_down(whole)
+
+    async def _write_down(self, whole: Dumped) -> None:
         begun = self._ctx.now()
         try:
             if await self._databases.is_read_only():

@@ -9,11 +9,12 @@ sake: an older one only takes longer to be brought up.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from keygrove.errors import StoreError
+from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import Databases, SqlSession
 from keygrove.storage import heap
 from keygrove_protocols.errors import BadTreeDumpError
@@ -68,6 +69,9 @@ class TreeFile:
             return None
         async with self._databases.open(TREE_FILE, writable=False) as db:
             loaded = await db.run(lambda session: load(_chunks(session)), can_stop=True)
+        with suppress(DiskFullError, StoreError):  # it is read as well with its log
+            async with self._databases.open(TREE_FILE) as db:
+                await db.run(heap.empty_log)
         standing = _standing(loaded)
         is_ours = standing.view == VIEW and len(standing.places) == shards
         return Dumped(loaded.tree, standing) if is_ours else None
