@@ -59,6 +59,15 @@ class TreeFile:
         self._databases = databases
 
     async def load(self, shards: int) -> Dumped | None:
+        """As `read`, by whoever may write here."""
+        dumped = await self.read(shards)
+        if dumped is not None:
+            with suppress(DiskFullError, StoreError):  # it is read as well with its log
+                async with self._databases.open(TREE_FILE) as db:
+                    await db.run(heap.empty_log)
+        return dumped
+
+    async def read(self, shards: int) -> Dumped | None:
         """What is there, if it can be used: of so many shards, and of today's view.
 
         Raises:
@@ -69,9 +78,6 @@ class TreeFile:
             return None
         async with self._databases.open(TREE_FILE, writable=False) as db:
             loaded = await db.run(lambda session: load(_chunks(session)), can_stop=True)
-        with suppress(DiskFullError, StoreError):  # it is read as well with its log
-            async with self._databases.open(TREE_FILE) as db:
-                await db.run(heap.empty_log)
         standing = _standing(loaded)
         is_ours = standing.view == VIEW and len(standing.places) == shards
         return Dumped(loaded.tree, standing) if is_ours else None
