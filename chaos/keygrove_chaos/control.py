@@ -86,7 +86,7 @@ class Control:
 
 
 def listed(reply: Reply) -> tuple[Line, ...]:
-    """The rollbacks of an answer; none if it is no listing."""
+    """The rollbacks of an answer; none if it is no listing: its status says so."""
     return msgspec.json.decode(reply.body, type=Listing).rollbacks if reply.status == OK else ()
 
 

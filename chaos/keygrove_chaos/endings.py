@@ -24,14 +24,12 @@ from keygrove.errors import KeygroveError
 from keygrove.points import ARMED, CRASHES
 from keygrove.storage.audit import Record
 from keygrove.storage.committer import Means
-from keygrove.storage.compactor import EVERY_S
 from keygrove.storage.fsck.checking import Subject, check_shard
 from keygrove.storage.fsck.findings import Level
 from keygrove.storage.fsck.tell import untold
 from keygrove.storage.mark import Mark
 from keygrove.storage.messages import ShardApi
 from keygrove.storage.opening import Home, open_store
-from keygrove.storage.retention import Retention
 from keygrove.storage.shard import Shard
 from keygrove.storage.store import CertificateStore, Opening
 from keygrove.storage.write import Redaction, Write
@@ -55,9 +53,6 @@ LIVES_MAX: Final = 6
 """Within which the shard comes to each point often enough: a store is opened once in each."""
 ROUNDS: Final = 2
 """In one life."""
-PAUSE_S: Final = EVERY_S + 10.0
-"""Behind each round, so that history is compacted."""
-RETENTION: Final = Retention(all_s=30, fine_s=300, fine_period_s=60, coarse_period_s=120)
 RARELY: Final = 0.3
 COMPACTION: Final = "compaction"
 SOON: Final = "compaction.soon"
@@ -176,6 +171,10 @@ class _Log:
         file = self._mount.open(name)
         return file.read(file.size, 0)
 
+    async def make(self, path: str, like: str) -> None:
+        """See `ports.RawFiles`."""
+        raise AssertionError("nothing is repaired here")
+
     async def replace(self, path: str, by: str, guard: str) -> str:
         """See `ports.RawFiles`."""
         raise AssertionError("nothing is repaired here")
@@ -258,14 +257,11 @@ class Subjected:
             await self._client.idle(shard)
             for _ in range(rounds):
                 await self._client.round(shard)
-                await anyio.sleep(PAUSE_S)
 
     @asynccontextmanager
     async def _open(self, databases: SimulatedDatabases) -> AsyncGenerator[Opening, None]:
         turns = anyio.Semaphore(1)
-        async with open_store(
-            databases, HOME, turns, durable=self._is_durable, retention=RETENTION
-        ) as opening:
+        async with open_store(databases, HOME, turns, durable=self._is_durable) as opening:
             yield _Judged(opening, self)
 
     def _end(self) -> None:

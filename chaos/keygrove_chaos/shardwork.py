@@ -25,6 +25,7 @@ from keygrove.storage.messages import (
     Order,
     Rehearse,
     Roll,
+    Rollbacks,
     ShardApi,
     Unknown,
 )
@@ -69,6 +70,7 @@ class Client:
         told = await shard.call(Rehearse(nothing), timeout=PATIENCE_S, wait_up=PATIENCE_S)
         assert told == Unknown()
         known = await shard.call(GetRollbacks(), timeout=PATIENCE_S)
+        assert isinstance(known, Rollbacks)
         for one in known.rollbacks:
             if one.is_due:
                 raise MissingError(f"rollback {one.name!r} was begun, and nobody goes on with it")

@@ -111,8 +111,10 @@ class NodeStopError(KeygroveError):
 class DiskFullError(KeygroveError):
     """The disk has no room for a write. Nothing of that write was kept; reads go on."""
 
-    def __init__(self, path: str, advice: str = "free some") -> None:
-        super().__init__(f"no space left for {path}: {advice}, nothing of this write was kept")
+    def __init__(
+        self, what: str, advice: str = "free some, nothing of this write was kept"
+    ) -> None:
+        super().__init__(f"the disk is full, no space left for {what}: {advice}")
 
 
 class ReadOnlyError(KeygroveError):

@@ -156,6 +156,14 @@ class RawFiles(Protocol):
         """
         ...
 
+    async def make(self, path: str, like: str) -> None:
+        """Make an empty file, for a database, with the owner and the permissions of another.
+
+        Raises:
+            StoreError: it cannot be made, or is there.
+        """
+        ...
+
     async def replace(self, path: str, by: str, guard: str) -> str:
         """Put the database `by`, which has no log, in the place of `path`, which is kept aside.
 

@@ -6,9 +6,8 @@ which keeps everything.
 
 import asyncio
 import shutil
-import tempfile
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,6 +30,7 @@ from keygrove.storage.write import Denial, Lift, Put, Write
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.databases import FailAt, WatchedDatabases, ignore
+from tests.contract.machines import started
 
 pytestmark = pytest.mark.slow
 
@@ -301,19 +301,8 @@ async def assert_linked(history: History) -> None:
         last[entry.fingerprint] = entry.after
 
 
-@asynccontextmanager
-async def machine() -> AsyncGenerator[Machine, None]:
-    with tempfile.TemporaryDirectory() as root:
-        made_up = Machine(Path(root))
-        await made_up.start()
-        try:
-            yield made_up
-        finally:
-            await made_up.stop()
-
-
 async def live(history: Sequence[Operation]) -> None:
-    async with machine() as subject:
+    async with started(Machine) as subject:
         for operation in history:
             await subject.apply(operation)
         for _ in range(2):

@@ -209,7 +209,9 @@ class Life(RuleBasedStateMachine):
         match verb.split(maxsplit=1)[0]:
             case "deny":
                 digests = (put.digest,) * number
-                return Denial(name, f"reason {self.clock}", self.at, digests, held, cause, origin)
+                since = None if held is None else self.at - number
+                reason = f"reason {self.clock}"
+                return Denial(name, reason, self.at, digests, held, cause, origin, since)
             case "lift" if is_denied or is_held:
                 return Lift(name, self.at, held, cause, origin)
             case _ if is_denied:

@@ -2,9 +2,8 @@
 
 import asyncio
 import shutil
-import tempfile
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,6 +26,7 @@ from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, made, put_of, with_aside
 from keygrove_chaos.databases import FailAt, Statement, WatchedDatabases
 from keygrove_protocols.openpgp.redaction import user_id_hash
+from tests.contract.machines import started
 
 pytestmark = pytest.mark.slow
 
@@ -261,19 +261,8 @@ class Machine:
         await assert_alike(self._store, self._model, 3)
 
 
-@asynccontextmanager
-async def machine() -> AsyncGenerator[Machine, None]:
-    with tempfile.TemporaryDirectory() as root:
-        made_up = Machine(Path(root))
-        await made_up.start()
-        try:
-            yield made_up
-        finally:
-            await made_up.stop()
-
-
 async def live(history: Sequence[Operation]) -> None:
-    async with machine() as subject:
+    async with started(Machine) as subject:
         for operation in history:
             await subject.apply(operation)
         await subject.apply(Look(2))

@@ -232,7 +232,7 @@ def test_metrics_do_not_say_when_each_series_began(servers: Servers) -> None:
 def test_status_of_a_tree_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
     ended = keygrove("status", "--tree", "--data", tmp_path / "none")
     assert ended.status == 3
-    assert "start one with `keygrove serve`" in ended.err
+    assert f"start one with `keygrove serve --data {tmp_path / 'none'}`" in ended.err
     assert "Traceback" not in ended.err
 
 
@@ -258,7 +258,7 @@ def test_a_path_that_looks_like_the_end_of_markup_is_only_a_path(
 def test_status_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
     ended = keygrove("status", "--data", tmp_path / "none")
     assert ended.status == 3
-    assert "start one with `keygrove serve`" in ended.err
+    assert f"start one with `keygrove serve --data {tmp_path / 'none'}`" in ended.err
 
 
 def test_a_data_directory_with_a_long_path_works(servers: Servers, tmp_path: Path) -> None:

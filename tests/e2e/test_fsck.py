@@ -44,7 +44,8 @@ def test_what_rotted_is_found_named_and_repaired_from_a_dump(data: Path, tmp_pat
     ended = keygrove("fsck", "--data", data)
     assert ended.status == 1
     assert "heap.db, row " in ended.out
-    assert "it is not what was written; run `keygrove fsck --repair`" in ended.out
+    assert "it is not what was written; run `keygrove fsck " in ended.out
+    assert f"`keygrove fsck --data {data} --repair`" in ended.out
     assert (data / "shard-0/heap.db").read_bytes() == before
     ended = keygrove("fsck", "--data", data, "--repair", "--from", tmp_path / "dump")
     assert (ended.status, ended.err) == (0, "")

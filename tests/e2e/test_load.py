@@ -249,7 +249,8 @@ def test_a_terminal_shows_rate_and_time_left(tmp_path: Path) -> None:
 def test_a_revocation_alone_is_loaded_where_its_certificate_is_held(tmp_path: Path) -> None:
     vectors = Path(__file__).parents[1] / "vectors" / "openpgp"
     revocation, report = vectors / "bare-revocation.asc", tmp_path / "refused.jsonl"
-    data = ("load", "--data", tmp_path / "data")
+    folder = tmp_path / "data"
+    data = ("load", "--data", folder)
     refused = keygrove(*data, "--report", report, revocation)
     assert refused.status == 1
     (line,) = map(json.loads, report.read_text().splitlines())
@@ -258,7 +259,7 @@ def test_a_revocation_alone_is_loaded_where_its_certificate_is_held(tmp_path: Pa
     taken = keygrove(*data, vectors / "v4-eddsa-cv25519.pgp", revocation)
     assert "1 new, 1 changed" in taken.out
     assert taken.status == 0
-    assert taken.err.startswith("to take it back: keygrove rollback --load ")
+    assert taken.err.startswith(f"to take it back: keygrove rollback --data {folder} --load ")
 
 
 def test_a_file_without_a_certificate_is_told_of(tmp_path: Path) -> None:

@@ -71,14 +71,41 @@ def test_only_what_is_listed_is_taken_back(servers: Servers, tmp_path: Path) -> 
     assert [held(server, one.fingerprint) for one in FLOOD[:3]] == [False, True, False]
 
 
+def test_what_concerns_nothing_is_told_and_not_recorded(servers: Servers, tmp_path: Path) -> None:
+    server = servers.start()
+    origin = loaded(server, tmp_path)
+    empty, unknown = tmp_path / "empty", tmp_path / "unknown"
+    empty.write_text("")
+    unknown.write_text(f"{BOB.fingerprint}\n")
+    for arguments in (
+        ("--load", "typo"),
+        ("--list", str(empty)),
+        ("--list", str(unknown)),
+        ("--since", "2026-01-01", "--until", "2026-01-01"),
+        ("--load", "typo", "--dry-run"),
+    ):
+        ended = rollback(server, *arguments)
+        assert (ended.status, ended.out) == (1, "")
+        assert "so there is nothing to take back" in ended.err
+    assert rollback(server, "--load", origin).status == 0
+    again = rollback(server, "--load", origin)
+    assert (again.status, again.out) == (1, "")
+    assert rollback(server, "--status").out.count("\n") == 1
+
+
 def test_what_cannot_be_done_is_told_in_words(servers: Servers) -> None:
     server = servers.start()
     for arguments, status, text in (
         ((), 2, "say what is to be taken back: --since, --cause, --partner, --load or --list"),
-        (("--since", "yesterday"), 3, "'yesterday' is no snapshot, root or time"),
-        (("--undo", "never"), 3, "there is no rollback 'never'"),
-        (("--resume", "never"), 3, "there is no rollback 'never'"),
-        (("--undo", "never", "--dry-run"), 3, "there is no rollback 'never'"),
+        (("--until", "now"), 2, "with --until all that there was by then"),
+        (("--status", "--cause", "load"), 2, "--status goes without --cause: leave out one"),
+        (("--resume", "never", "--dry-run"), 2, "--resume goes without --dry-run"),
+        (("--undo", "never", "--force"), 2, "--undo goes without --force"),
+        (("--since", "yesterday"), 1, "'yesterday' is no snapshot, root or time"),
+        (("--since", "@9.9.9.9"), 1, "of a change that there never was"),
+        (("--undo", "never"), 1, "there is no rollback 'never'"),
+        (("--resume", "never"), 1, "there is no rollback 'never'"),
+        (("--undo", "never", "--dry-run"), 1, "there is no rollback 'never'"),
     ):
         ended = rollback(server, *arguments)
         assert (ended.status, ended.out) == (status, "")

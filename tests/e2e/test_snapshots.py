@@ -70,7 +70,7 @@ def test_without_a_server_the_files_tell_the_same(servers: Servers) -> None:
     for verb in ("create", "drop"):
         refused = snapshot(server, verb, "first")
         assert refused.status == 3
-        assert "start one with `keygrove serve`" in refused.err
+        assert f"start one with `keygrove serve --data {server.data}`" in refused.err
     server.start()
     assert lines(snapshot(server, "list")) == before[0]
     assert lines(snapshot(server, "diff", "first")) == CHANGES

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from keygrove_chaos.campaign import Verdict, judge, scenario_named, simulate
+from keygrove_chaos.control import Control
 from keygrove_chaos.network import Network
-from keygrove_chaos.plan import CrashActor, Fault, Kill, Pause, Plan, Stop, What
+from keygrove_chaos.plan import CrashActor, Fault, Kill, Pause, Plan, PowerCut, Stop, What
 from keygrove_chaos.reach import reach
+from keygrove_chaos.servers import Reply
 from keygrove_chaos.skeleton import scenario
 from keygrove_chaos.swarm import plan_for
 from keygrove_chaos.world import ENGINES, EngineName, Options, World
@@ -41,6 +43,21 @@ def test_without_faults_all_is_well(engine: EngineName) -> None:
     verdict = played(engine=engine)
     assert verdict.violations == ()
     assert verdict.counts["operations"] > 50
+
+
+RECON = msgspec.structs.replace(QUIET, features={**QUIET.features, "recon": True})
+
+
+@pytest.mark.parametrize("what", [CrashActor(name="recon.prefix"), Kill(), PowerCut(), Stop()])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_partners_are_shown_what_is_held_whatever_ends_whom(what: What, engine: EngineName) -> None:
+    faults = [
+        fault(what, at=float(at), node=node) for at in (4, 13, 22, 31) for node in RECON.nodes[:2]
+    ]
+    named = [msgspec.structs.replace(one, id=f"{one.id}-{one.node}") for one in faults]
+    verdict = played(*named, plan=RECON, engine=engine)
+    assert verdict.violations == ()
+    assert verdict.counts["sometimes:recon.dumped"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -73,6 +90,16 @@ def test_c022_c023_the_standard_seeds_hold_and_reach_all_that_they_should() -> N
     assert found == []
     reached = reach(counts, STANDARD)
     assert reached.unmet == reached.inert == ()
+
+
+def test_a_refused_listing_of_rollbacks_is_not_taken_for_an_empty_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(_: Control) -> Reply:
+        return Reply(503, {}, b"")
+
+    monkeypatch.setattr(Control, "rollbacks", refuse)
+    assert any("a listing of rollbacks with 503" in one for one in played().violations)
 
 
 def test_a_node_that_is_killed_comes_back_with_all_that_it_acknowledged() -> None:

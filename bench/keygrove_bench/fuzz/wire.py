@@ -37,7 +37,7 @@ from keygrove_protocols.recon.messages import (
 from keygrove_protocols.recon.session import Session, SessionLimits
 from keygrove_protocols.recon.tree import Tree
 
-OWN = Own(http_port=11371, id=b"ours")
+OWN = Own(http_port=11371, identity=b"ours")
 HELD = 200
 LIMITS = SessionLimits(learned_max=50, given_max=300)
 _ONE_BY_ONE = 512

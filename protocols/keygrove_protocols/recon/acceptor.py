@@ -57,9 +57,7 @@ class Acceptor(Session):
         self._ask()
 
     def _on(self, message: Message) -> None:
-        if not self._asked:
-            self._unexpected(message)
-            return
+        assert self._asked, "else it would have said Done"
         request = self._asked.popleft()
         match message:
             case Elements(digests):

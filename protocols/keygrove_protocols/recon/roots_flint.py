@@ -11,6 +11,6 @@ _POLYNOMIALS = fmpz_mod_poly_ctx(fmpz_mod_ctx(P))
 def roots(poly: Poly) -> list[int] | None:
     """What `roots.roots` says, in a tenth of the time."""
     found = _POLYNOMIALS(list(poly)).roots()
-    if len(found) != len(poly) - 1 or any(multiplicity != 1 for _, multiplicity in found):
+    if len(found) != len(poly) - 1:  # each root is there once, with its multiplicity
         return None
     return sorted(int(root) for root, _ in found)

@@ -10,6 +10,7 @@ Whatever a partner can make us hold, compute or send is bounded by `SessionLimit
 is learned or given is no fault of anybody: the rest comes in later sessions.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Set as AbstractSet
 from enum import Enum
 
@@ -96,7 +97,7 @@ class Statistics(msgspec.Struct):
     """Elements that came and are no digests."""
 
 
-class Session:
+class Session(ABC):
     """One session after its handshake."""
 
     def __init__(self, view: View, decoder: Decoder, limits: SessionLimits) -> None:
@@ -161,8 +162,9 @@ class Session:
                 statistics.left_out += message.left_out
             self._on(message)
 
+    @abstractmethod
     def _on(self, message: Message) -> None:
-        raise NotImplementedError
+        """Act on a message that is no Error."""
 
     def _finish(self, ending: Ending, text: str = "") -> None:
         """The first end counts."""
@@ -184,9 +186,9 @@ class Session:
         if len(lacking) > room:
             self._stop(f"more than {self._limits.learned_max} certificates are lacking here")
 
+    @abstractmethod
     def _stop(self, text: str) -> None:
         """End it well: enough was done, and the partner did nothing wrong."""
-        raise NotImplementedError
 
     def _lacking(self, prefix: Prefix, theirs: AbstractSet[Digest]) -> tuple[Digest, ...]:
         """What the partner, who has these below a node, lacks there; no more than may be given."""

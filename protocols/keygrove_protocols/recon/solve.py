@@ -58,12 +58,14 @@ def solve(view: View, local: Node, size: int, samples: Sequence[int]) -> Differe
 
 
 def _has(ratio: Ratio, values: Sequence[int]) -> bool:
-    """Whether it has all values, those too that it was not made from."""
-    for point, value in zip(POINTS, values, strict=True):
-        below = evaluate(ratio.denominator, point)
-        if not below or evaluate(ratio.numerator, point) != value * below % P:
-            return False
-    return True
+    """Whether it has all values, those too that it was not made from.
+
+    Where the denominator is 0 the numerator is not, as they have no common divisor.
+    """
+    return all(
+        evaluate(ratio.numerator, point) == value * evaluate(ratio.denominator, point) % P
+        for point, value in zip(POINTS, values, strict=True)
+    )
 
 
 def _digests(poly: Poly, node: Node) -> frozenset[Digest] | None:

@@ -206,7 +206,7 @@ def _changed_leaf(
     gone = set(old)
     kept = [digest for digest in _split(leaf.packed) if digest not in gone]
     before = unpack(leaf.values)
-    if new and len(kept) + len(new) > SPLIT:
+    if len(kept) + len(new) > SPLIT:
         grown = _grown(kept, depth, new)
         return grown, over(unpack(grown.values), before)
     factor = samples(new)

@@ -12,6 +12,7 @@ import msgspec
 
 from keygrove.cli.console import counted
 from keygrove.cli.control import connected
+from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.records import audit, blocked
 from keygrove.errors import UnavailableError
@@ -249,7 +250,7 @@ def _tell(report: Report) -> None:
     for one in report.results:
         click.echo(f"{one.fingerprint} {one.result.value}")
         if one.result in WORDS:
-            click.echo(f"{one.fingerprint}: {WORDS[one.result]}", err=True)
+            click.echo(f"{one.fingerprint}: {completed(WORDS[one.result])}", err=True)
         elif one.result is Result.SUBKEY:
             whose = " or ".join(one.primaries)
             text = f"this is a subkey: name its certificate, {whose}, to {report.action.value} that"

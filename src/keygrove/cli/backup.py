@@ -13,11 +13,12 @@ import click
 import msgspec
 
 from keygrove.cli.console import bytes_told, counted, err, out
+from keygrove.cli.hints import completed
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.version import own_version
 from keygrove.system.backup import back_up
 from keygrove.system.backup import restore as restore_from
-from keygrove.system.datadir import owned
+from keygrove.system.datadir import owned_anew
 from keygrove.system.heaps import size
 from keygrove.system.manifest import Manifest
 
@@ -56,15 +57,14 @@ def restore(
         settings = configure(config, data).settings
         root = Path(settings.data_dir)
         begun = time.monotonic()
-        with owned(root, "keygrove restore"), bytes_told(size(backup_folder)) as tell:
+        with owned_anew(root, "keygrove restore"), bytes_told(size(backup_folder)) as tell:
             found = restore_from(backup_folder, root, token=secrets.token_bytes, tell=tell)
         _sum_up(f"restored into {root}", found, time.monotonic() - begun, as_json=as_json)
         shards = len(found.shards)
         if shards != settings.storage.shards:
-            err().print(
-                f"it has {counted(shards, 'shard')}: set [storage] shards = {shards}, or run "
-                f"keygrove reshard --shards {settings.storage.shards}"
-            )
+            advice = f"set [storage] shards = {shards}, or run keygrove reshard --shards"
+            text = f"it has {counted(shards, 'shard')}: {advice} {settings.storage.shards}"
+            err().print(completed(text))
 
 
 def _sum_up(done: str, manifest: Manifest, seconds: float, *, as_json: bool) -> None:

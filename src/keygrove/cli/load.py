@@ -18,6 +18,7 @@ import msgspec
 
 from keygrove.cli.console import byte_progress, counted, err, out
 from keygrove.cli.control import connected
+from keygrove.cli.hints import completed
 from keygrove.cli.inputs import Input, find
 from keygrove.cli.interrupt import finished, run
 from keygrove.cli.options import (
@@ -264,7 +265,7 @@ def _sum_up(loaded: Loaded, *, as_json: bool) -> None:
     if loaded.interrupted:
         err().print("load the same again to go on: what is held already is passed over")
     if loaded.inserted or loaded.updated:
-        err().print(f"to take it back: keygrove rollback --load {loaded.origin}")
+        err().print(completed(f"to take it back: keygrove rollback --load {loaded.origin}"))
     for reason, number in sorted(loaded.reasons.items()):
         err().print(f"refused: {number:,} {reason}")
     for name, why in loaded.unreadable.items():

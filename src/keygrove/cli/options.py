@@ -9,8 +9,15 @@ from typing import TypeVar, cast
 
 import click
 
+from keygrove.cli.hints import completed
 from keygrove.configuration import Configuration, load
-from keygrove.errors import HistoryError, KeygroveError, SettingsError, SnapshotError
+from keygrove.errors import (
+    HistoryError,
+    KeygroveError,
+    RollbackError,
+    SettingsError,
+    SnapshotError,
+)
 from keygrove_actors import ActorError
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -18,19 +25,26 @@ F = TypeVar("F", bound=Callable[..., object])
 INTERRUPTED = 130
 
 
-class FoundProblems(click.ClickException):
-    """The command did its work, and what it found is not in order."""
+class _Ended(click.ClickException):
+    """A command could not do what it was asked for."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(completed(message))
+
+
+class FoundProblems(_Ended):
+    """What the command found is not in order, or what it was asked for is not there."""
 
     exit_code = 1
 
 
-class WrongUse(click.ClickException):
+class WrongUse(_Ended):
     """The command or the settings are to be written otherwise."""
 
     exit_code = 2
 
 
-class CouldNotRun(click.ClickException):
+class CouldNotRun(_Ended):
     """Something outside of the command is in its way."""
 
     exit_code = 3
@@ -84,7 +98,7 @@ def errors_worded(*, debug: bool) -> Generator[None, None, None]:
             raise
         if isinstance(first, SettingsError):
             raise WrongUse(str(first)) from error
-        if isinstance(first, SnapshotError | HistoryError):
+        if isinstance(first, SnapshotError | HistoryError | RollbackError):
             raise FoundProblems(str(first)) from error
         if isinstance(first, KeygroveError | ActorError):
             raise CouldNotRun(str(first)) from error

@@ -133,7 +133,8 @@ def _entry(record: Record) -> Entry:
 
 def _blocked(denial: Denial) -> Blocked:
     digests = tuple(digest.hex() for digest in denial.digests)
-    return Blocked(denial.fingerprint.hex().upper(), denial.at, denial.reason, digests)
+    since = denial.at if denial.since is None else denial.since
+    return Blocked(denial.fingerprint.hex().upper(), since, denial.reason, digests)
 
 
 def _time(at: int) -> str:

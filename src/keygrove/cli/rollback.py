@@ -12,10 +12,12 @@ import anyio
 import click
 import httpx
 import msgspec
+from click.core import ParameterSource
 
 from keygrove.cli.admin import parse_fingerprint
 from keygrove.cli.console import counted, out
 from keygrove.cli.control import connected
+from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.errors import RollbackError, UnavailableError
 from keygrove.http.rollbacks import Ask, Line, Listing, Rehearsed, Tolled
@@ -25,6 +27,13 @@ LOOK_S = 0.2
 """Between two looks at how far it is."""
 SHOWN_MAX = 10
 UNDER_WAY = frozenset({"running", "undoing"})
+ANYWAY = frozenset({"config", "data", "debug", "as_json"})
+ALONE = {
+    "undo": ANYWAY | {"undo", "dry_run"},
+    "resume": ANYWAY | {"resume"},
+    "status": ANYWAY | {"status"},
+}
+"""What may stand beside options that say what to do instead of a rollback."""
 CAUSES = ("upload", "load", "recon", "admin", "rollback")
 
 T = TypeVar("T")
@@ -51,7 +60,9 @@ T = TypeVar("T")
 @click.option("--dry-run", is_flag=True, help="Say what it would come to, and change nothing.")
 @click.option("--status", is_flag=True, help="List all rollbacks.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+@click.pass_context
 def rollback(
+    context: click.Context,
     *,
     config: Path | None,
     data: Path | None,
@@ -76,6 +87,7 @@ def rollback(
     time. Nothing is lost: `--undo` brings all of it back.
     """
     with errors_worded(debug=debug):
+        _ensure_one(context)
         root = Path(configure(config, data).settings.data_dir)
         if status:
             _print_all(anyio.run(_get, root), as_json=as_json)
@@ -110,9 +122,24 @@ def rollback(
 def _check(ask: Ask) -> None:
     if not (ask.since or ask.causes or ask.origins or ask.fingerprints is not None):
         raise WrongUse(
-            "say what is to be taken back: --since, --cause, --partner, --load or --list; --until "
-            "alone leaves nothing"
+            "say what is to be taken back: --since, --cause, --partner, --load or --list; without "
+            "one of these it would be all that there is, or with --until all that there was by then"
         )
+
+
+def _ensure_one(context: click.Context) -> None:
+    """Refuse options that mean nothing together, rather than do one thing of two."""
+    given = [
+        param
+        for param in context.command.params
+        if param.name and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]
+    asked = [param for param in given if param.name in ALONE]
+    for one in asked:
+        assert one.name is not None
+        others = [param.opts[0] for param in given if param.name not in ALONE[one.name]]
+        if others:
+            raise WrongUse(f"{one.opts[0]} goes without {', '.join(others)}: leave out one of them")
 
 
 def _fingerprints(lines: TextIO) -> tuple[str, ...]:
@@ -181,7 +208,8 @@ def _print_done(line: Line, *, as_json: bool) -> None:
         text = "left as they are, since what others brought hangs on them: see --dry-run"
         click.echo(f"{counted(line.toll.entangled, 'certificate')} {text}", err=True)
     if line.stage == "done":
-        click.echo(f"to have it back: keygrove rollback --undo {line.name}", err=True)
+        text = f"to have it back: keygrove rollback --undo {line.name}"
+        click.echo(completed(text), err=True)
 
 
 def _worded(toll: Tolled) -> str:

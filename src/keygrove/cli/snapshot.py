@@ -20,9 +20,10 @@ from rich.table import Table
 from keygrove.cli.admin import parse_fingerprint
 from keygrove.cli.console import counted, out
 from keygrove.cli.control import connected
+from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.stores import ReadShards, stores
-from keygrove.cluster.snapshots import Snapshots
+from keygrove.cluster.snapshots import Snapshots, what_is_partial
 from keygrove.errors import SnapshotError, UnavailableError
 from keygrove.http.snapshots import Differences, Kind, Line, Listing, listing, packets, page
 from keygrove.storage.mark import check_name
@@ -169,8 +170,7 @@ def list_all(*, config: Path | None, data: Path | None, debug: bool, as_json: bo
             _print(found)
         for line in found:
             if line.root is None:
-                text = "create it again, or drop it"
-                click.echo(f"{line.name} is partial, of some shards only: {text}", err=True)
+                click.echo(completed(what_is_partial(line.name, line.at)), err=True)
 
 
 @snapshot.command("diff", short_help="List what differs between two moments.")

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from keygrove.cli.console import counted, err, out
 from keygrove.cli.control import connected
+from keygrove.cli.hints import completed
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.treeview import COLUMNS, tree_lines
 from keygrove.errors import UnavailableError
@@ -75,7 +76,8 @@ def _show(status: Status[Node]) -> None:
         if shard is not None and shard.starting is not None:
             screen.print(f"shard {number} is {shard.starting}")
         if shard is not None and shard.damaged_rows:
-            err().print(f"shard {number} is damaged in {shard.damaged_rows} places: {CHECK_IT}")
+            text = f"shard {number} is damaged in {shard.damaged_rows} places: {CHECK_IT}"
+            err().print(completed(text))
     screen.print(status.tree.text())
     for key in status.admin_keys_not_held:
         err().print(f"admin.keys: {key} is not held here: {SUBMIT_IT}")

@@ -13,7 +13,15 @@ from keygrove.cluster.placement import Placement
 from keygrove.cluster.snapshots import Moment, Shards, Snapshots
 from keygrove.errors import DamagedError, DiskFullError, RollbackError
 from keygrove.storage.mark import NOW
-from keygrove.storage.messages import Failed, GetRollbacks, NoSpace, Rehearse, Roll, Unknown
+from keygrove.storage.messages import (
+    Concerns,
+    Failed,
+    GetRollbacks,
+    NoSpace,
+    Rehearse,
+    Roll,
+    Unknown,
+)
 from keygrove.storage.rollback import Rehearsal, Rollback, Selector, Stage, Toll
 from keygrove.storage.write import Cause
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -67,25 +75,33 @@ class Rollbacks:
         """What it would come to if it were carried out now.
 
         Raises:
-            RollbackError: it selects everything.
+            RollbackError: it selects everything, or nothing that is held.
             SnapshotError: a moment means nothing.
         """
-        return await self._rehearse(await self._selected(name, selection, "", at))
+        selected = await self._selected(name, selection, "", at)
+        await self._ensure_concerned(selected)
+        return await self._rehearse(selected)
 
     async def begin(self, name: str, selection: Selection, reason: str, at: int) -> Standing:
         """Have it carried out: when this returns it will be, whatever happens.
 
         Raises:
-            DiskFullError: it is not begun, or not by all shards: ask again by `resume`.
-            RollbackError: it selects everything, or there is one of that name.
+            DiskFullError: it is not begun, or not by all shards: the text says what to do.
+            RollbackError: it selects everything, or nothing that is held, or there is one of that
+                name.
             SnapshotError: a moment means nothing.
         """
         prepared = await self._selected(name, selection, reason, at)
         if any(one.name == name for one in await self.all()):
             raise RollbackError(f"there is a rollback {name!r}: see keygrove rollback --status")
-        await self._snapshots.create(snapshot_of(name))
-        for shard, one in enumerate(prepared):
-            _rolled(name, await self._shards.ask(shard, Roll(one)))
+        await self._ensure_concerned(prepared)
+        try:
+            await self._snapshots.create(snapshot_of(name))
+            for shard, one in enumerate(prepared):
+                _rolled(name, await self._shards.ask(shard, Roll(one)))
+        except DiskFullError as error:
+            advice = "nothing was taken back, so free some, then begin it again"
+            raise DiskFullError("the rollback", advice) from error
         return await self.resume(name, at)
 
     async def resume(self, name: str, at: int) -> Standing:
@@ -130,11 +146,24 @@ class Rollbacks:
     async def all(self) -> list[Standing]:
         """All of them, the oldest first."""
         by_name: defaultdict[str, list[Rollback]] = defaultdict(list)
-        for known in await self._shards.ask_all(GetRollbacks()):
-            for one in known.rollbacks:
+        for known in await self._known():
+            for one in known:
                 by_name[one.name].append(one)
         found = [self._standing(name, some) for name, some in by_name.items()]
         return sorted(found, key=lambda one: (one.at, one.name))
+
+    async def _known(self) -> list[tuple[Rollback, ...]]:
+        """Those of each shard.
+
+        Raises:
+            DamagedError: a shard cannot read them.
+        """
+        known: list[tuple[Rollback, ...]] = []
+        for reply in await self._shards.ask_all(GetRollbacks()):
+            if isinstance(reply, Failed):
+                raise _damaged()
+            known.append(reply.rollbacks)
+        return known
 
     def _standing(self, name: str, some: Sequence[Rollback]) -> Standing:
         stages = {one.stage for one in some}
@@ -147,16 +176,26 @@ class Rollbacks:
             len(some) < self._number or (len(stages) > 1 and Stage.PREPARED in stages),
         )
 
+    async def _ensure_concerned(self, rollbacks: Sequence[Rollback]) -> None:
+        for shard, one in enumerate(rollbacks):
+            found = await self._shards.ask(shard, Concerns(one))
+            if isinstance(found, Failed):
+                raise _damaged()
+            if found:
+                return
+        raise RollbackError(
+            "nothing that is held came by these changes, so there is nothing to take back: see "
+            "that the load, the partner, the fingerprints and the moments are those that you mean"
+        )
+
     async def _rehearse(self, rollbacks: Sequence[Rollback]) -> Rehearsal:
         whole = Rehearsal(Toll(), (), {})
         for shard, one in enumerate(rollbacks):
             found = await self._shards.ask(shard, Rehearse(one))
+            if isinstance(found, Failed):
+                raise _damaged()
             if isinstance(found, Unknown):
                 raise _unknown(one.name)
-            if isinstance(found, Failed):
-                raise DamagedError(
-                    "a shard met damage in its history: see its log, and run keygrove fsck"
-                )
             brought = {
                 text: whole.brought.get(text, 0) + found.brought.get(text, 0)
                 for text in whole.brought | found.brought
@@ -165,14 +204,11 @@ class Rollbacks:
         return whole
 
     async def _roll_all(self, name: str, stage: Stage, at: int) -> None:
-        known = [
-            {one.name for one in some.rollbacks}
-            for some in await self._shards.ask_all(GetRollbacks())
-        ]
+        known = [{one.name for one in some} for some in await self._known()]
         if not all(name in names for names in known):
             raise _partial(name) if any(name in names for names in known) else _unknown(name)
         for reply in await self._shards.ask_all(Roll(_asked(name, stage, at))):
-            _rolled(name, reply)
+            _rolled(name, reply, "undo" if stage is Stage.UNDOING else "resume")
 
     async def _selected(
         self, name: str, selection: Selection, reason: str, at: int
@@ -187,6 +223,9 @@ class Rollbacks:
         if selection.since:
             since = await self._snapshots.moment(selection.since)
         until = await self._snapshots.moment(selection.until)
+        newest = await self._snapshots.moment(NOW)
+        if any(one > last for one, last in zip((*since, *until), newest * 2, strict=True)):
+            raise RollbackError("one of the moments is of a change that there never was")
         by_shard: list[set[Fingerprint]] = [set() for _ in range(self._number)]
         for fingerprint in selection.names or ():
             by_shard[self._placement.shard(fingerprint)].add(fingerprint)
@@ -220,10 +259,17 @@ def _asked(name: str, stage: Stage, at: int) -> Rollback:
     return Rollback(name, Selector(0), is_forced=False, reason="", stage=stage, toll=Toll(), at=at)
 
 
-def _rolled(name: str, reply: Rollback | Unknown | NoSpace) -> None:
+def _damaged() -> DamagedError:
+    return DamagedError("a shard met damage in its history: see its log, and run keygrove fsck")
+
+
+def _rolled(name: str, reply: Rollback | Unknown | NoSpace | Failed, again: str = "resume") -> None:
     match reply:
+        case Failed():
+            raise _damaged()
         case NoSpace():
-            raise DiskFullError("the rollback")
+            advice = f"free some, then run `keygrove rollback --{again} {name}`"
+            raise DiskFullError("the rollback in all shards", advice)
         case Unknown():
             raise RollbackError(f"rollback {name!r} is under way still: wait until it is done")
         case Rollback():

@@ -105,7 +105,7 @@ class Snapshots:
         at = max(one.at for one in taken)
         for shard, one in enumerate(taken):
             seal = SealSnapshot(name, one.change, root, at)
-            if not _done(await self._shards.ask(shard, seal)):
+            if not _done(await self._shards.ask(shard, seal), "create"):
                 raise SnapshotError(f"another took or dropped {name!r} meanwhile: see the list")
         changes = tuple(one.change for one in taken)
         return Listed(name, at, sum(one.certificates for one in taken), root, changes)
@@ -117,7 +117,9 @@ class Snapshots:
             DiskFullError: it is not dropped, or not by all shards.
             SnapshotError: there is none of that name.
         """
-        if not any(list(map(_done, await self._shards.ask_all(DropSnapshot(name))))):
+        replies = await self._shards.ask_all(DropSnapshot(name))
+        done = [_done(one, "drop") for one in replies]
+        if not any(done):
             raise _unknown(name)
 
     async def all(self) -> list[Listed]:
@@ -208,6 +210,16 @@ class Snapshots:
         )
 
 
+def what_is_partial(name: str, at: int) -> str:
+    """Says what a partial snapshot is good for; `at` is when it was taken, in seconds UTC."""
+    when = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        f"snapshot {name!r} is partial, of some shards only, and shows nothing: name the time when "
+        f"it was taken, {when}, instead; `keygrove snapshot create {name}` takes it anew, of what "
+        f"is held now, and `keygrove snapshot drop {name}` forgets it"
+    )
+
+
 def write_moment(moment: Moment) -> str:
     """A text that means just that moment."""
     return "@" + ".".join(map(str, moment))
@@ -232,7 +244,7 @@ def _whole(name: str, listed: Listed | None) -> Moment:
         raise _unknown(name)
     changes = tuple(change for change in listed.changes if change is not None)
     if listed.root is None:
-        raise SnapshotError(f"snapshot {name!r} is partial: create it again, or drop it")
+        raise SnapshotError(what_is_partial(listed.name, listed.at))
     return changes
 
 
@@ -250,12 +262,12 @@ def _taken(reply: Taken | TooMany | NoSpace) -> Taken:
         case TooMany(limit):
             raise SnapshotError(f"there are {limit:,} snapshots, as many as may be: drop some")
         case NoSpace():
-            raise DiskFullError("the snapshot")
+            raise DiskFullError("the snapshot", "free some, then create it again")
 
 
-def _done(reply: bool | NoSpace) -> bool:
+def _done(reply: bool | NoSpace, again: str) -> bool:
     if isinstance(reply, NoSpace):
-        raise DiskFullError("the snapshot")
+        raise DiskFullError("the snapshot", f"free some, then {again} it again")
     return reply
 
 

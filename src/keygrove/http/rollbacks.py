@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from keygrove.cluster.rollbacks import Rollbacks, Selection, Standing
-from keygrove.errors import DamagedError, HistoryError, RollbackError, SnapshotError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError, RollbackError, SnapshotError
 from keygrove.http.asgi import JSON, Handler, Request, Resource, Response, Shared
-from keygrove.http.errors import HttpError
+from keygrove.http.errors import BUG, NO_SPACE, HttpError
 from keygrove.ports import Clock
 from keygrove.storage.rollback import Rehearsal
 from keygrove.storage.write import Cause
@@ -124,8 +124,12 @@ def _worded(handler: Callable[[Request], Awaitable[Response]]) -> Handler:
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
-        except (RollbackError, SnapshotError, HistoryError, DamagedError) as error:
+        except (RollbackError, SnapshotError, HistoryError) as error:
             raise HttpError(409, str(error)) from error
+        except DamagedError as error:
+            raise HttpError(BUG.status, str(error)) from error
+        except DiskFullError as error:  # administrators can do something about it
+            raise HttpError(NO_SPACE.status, str(error)) from error
 
     return handle
 

@@ -17,9 +17,9 @@ from enum import Enum
 import msgspec
 
 from keygrove.cluster.snapshots import Listed, Position, Snapshots, write_moment
-from keygrove.errors import DamagedError, HistoryError, SnapshotError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError, SnapshotError
 from keygrove.http.asgi import JSON, Handler, Request, Resource, Response
-from keygrove.http.errors import BUG, HttpError
+from keygrove.http.errors import BUG, NO_SPACE, HttpError
 from keygrove.storage.snapshot_messages import Differing
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -145,6 +145,8 @@ def _worded(handler: Callable[[Request], Awaitable[Response]]) -> Handler:
             raise HttpError(409, str(error)) from error
         except DamagedError as error:
             raise HttpError(BUG.status, str(error)) from error
+        except DiskFullError as error:  # administrators can do something about it
+            raise HttpError(NO_SPACE.status, str(error)) from error
 
     return handle
 

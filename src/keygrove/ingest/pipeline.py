@@ -65,7 +65,9 @@ OnFault: TypeAlias = Callable[[str, Exception], None]
 OnIntake: TypeAlias = Callable[[Intake], None]
 """Told of each submission what it came to."""
 
-ONLY_REVOKED = "only the revocation of the key was taken: the rest of it is too much"
+ONLY_REVOKED = (
+    "only the revocation of the key was taken: the rest of it is too much, or not taken here"
+)
 REDACTED = "Redacted"
 _RESULTS = {
     Outcome.ADDED: (Result.INSERTED, "", ""),

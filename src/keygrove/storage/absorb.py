@@ -28,9 +28,10 @@ class Outcome(Enum):
     OVERGROWN = "overgrown"
     """Together they would be larger than a certificate may be; what is held stays."""
     REVOKED = "revoked"
-    """The same, but what the key says against itself is taken: nothing may keep that out."""
+    """The same, or denied, but what the key says against itself is taken: nothing may keep that
+    out."""
     DENIED = "denied"
-    """Its fingerprint is denied: nothing of it is held."""
+    """Its fingerprint is denied: nothing more of it is taken."""
 
 
 CHANGING = frozenset({Outcome.ADDED, Outcome.CHANGED, Outcome.REVOKED})

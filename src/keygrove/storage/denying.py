@@ -39,17 +39,28 @@ def deny(
     found = [_of_same_key(hard_revocation(one.findings()), before) for one in incoming]
     some = [one for one in (before, *found) if one is not None]
     put = _put_of(unite(some), policy, now) if some else None
-    if put is None or put.digest == known:
-        return Absorbed((Outcome.DENIED,) * len(incoming), known)
+    is_news = put is not None and put.digest != known
     facts = set[Fact]() if before is None else before.facts()
     outcomes = tuple(
-        Outcome.DENIED if one is None or one.facts() <= facts else Outcome.REVOKED for one in found
+        _outcome(hard if is_news else None, one, facts)
+        for hard, one in zip(found, incoming, strict=True)
     )
+    if put is None or not is_news:
+        return Absorbed(outcomes, known)
     return Absorbed(outcomes, put.digest, denial=_holding(denial, put, now))
 
 
+def _outcome(hard: Findings | None, one: Candidate, facts: set[Fact]) -> Outcome:
+    if hard is not None and not hard.facts() <= facts:
+        return Outcome.REVOKED
+    # A revocation that came alone, and is held.
+    return Outcome.UNCHANGED if facts and one.findings().facts() <= facts else Outcome.DENIED
+
+
 def _holding(denial: Denial, put: Put, now: int) -> Denial:
-    return msgspec.structs.replace(denial, held=put, at=now)
+    return msgspec.structs.replace(
+        denial, held=put, at=now, since=denial.at if denial.since is None else denial.since
+    )
 
 
 def _may_be_revoked(packets: bytes, aside: bytes) -> bool:

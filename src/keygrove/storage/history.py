@@ -65,7 +65,11 @@ class History(Protocol):
         ...
 
     async def read(self, entry: Logged) -> Whole | None:
-        """All that was held of a certificate after that change of it; None if nothing was."""
+        """All that was held of a certificate after that change of it; None if nothing was.
+
+        Raises:
+            HistoryError: it is no longer kept: it was when the entry was asked for.
+        """
         ...
 
     async def head(self, change: int) -> Head:

@@ -229,7 +229,7 @@ class Unknown(msgspec.Struct, frozen=True, tag=True):
     """There is no rollback of that name, or it is not at a stage where this can be asked."""
 
 
-class Roll(Call[ShardApi, Rollback | Unknown | NoSpace], frozen=True, tag=True):
+class Roll(Call[ShardApi, Rollback | Unknown | NoSpace | Failed], frozen=True, tag=True):
     """Begin a rollback, or, at stage `UNDOING`, the undo of one that is done.
 
     The answer comes when it is durable that it is carried out, and tells how it stands. One that
@@ -247,13 +247,20 @@ class Rehearse(Call[ShardApi, Rehearsal | Unknown | Failed], frozen=True, tag=Tr
     rollback: Rollback
 
 
+class Concerns(Call[ShardApi, bool | Failed], frozen=True, tag=True):
+    """Whether anything that is held came by the changes that a rollback selects."""
+
+    errors: ClassVar = (Overloaded, Starting, ReadOnly)
+    rollback: Rollback
+
+
 class Rollbacks(msgspec.Struct, frozen=True, tag=True):
     """A shard's rollbacks, by name."""
 
     rollbacks: tuple[Rollback, ...]
 
 
-class GetRollbacks(Call[ShardApi, Rollbacks], frozen=True, tag=True):
+class GetRollbacks(Call[ShardApi, Rollbacks | Failed], frozen=True, tag=True):
     """How they stand."""
 
     errors: ClassVar = (Overloaded, Starting)

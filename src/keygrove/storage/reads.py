@@ -123,15 +123,22 @@ class Reads:
             case Trace():
                 return await self._trace(store, message)
             case GetRollbacks():
-                return Rollbacks(tuple(await store.history.rollbacks()))
+                return await self._rollbacks(store)
             case _:
                 assert_never(message)
+
+    async def _rollbacks(self, store: CertificateStore) -> Rollbacks | Failed:
+        try:
+            return Rollbacks(tuple(await store.history.rollbacks()))
+        except DamagedError as error:
+            self._on_damage(error)
+            return Failed()
 
     async def _trace(self, store: CertificateStore, message: Trace) -> Traced | Outdated | Failed:
         try:
             return await self.pins.trace(store, message)
         except DamagedError as error:
-            self._on_fault("serve", error)
+            self._on_damage(error)
             return Failed()
 
     async def _fetch(

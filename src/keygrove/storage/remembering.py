@@ -128,8 +128,8 @@ class Remembering(Actor[ShardApi]):
         """Let it wait for its commit."""
 
     @abstractmethod
-    def _on_fault(self, where: str, error: Exception) -> None:
-        """A bug, or damage, that cost one request."""
+    def _on_damage(self, error: DamagedError) -> None:
+        """A request met what is not as it was written."""
 
     def _put_off_look(self, message: LookBack) -> Defer:
         if not self._looks.put(_Look(message, self._ctx.reply_to)):
@@ -147,5 +147,5 @@ class Remembering(Actor[ShardApi]):
             except DeclaredError as error:
                 look.reply_to.fail(error.failure)
             except DamagedError as error:
-                self._on_fault("history", error)
+                self._on_damage(error)
                 look.reply_to.send(Failed())

@@ -12,14 +12,14 @@ from typing import Any, Protocol, TypeAlias
 import anyio
 import msgspec
 
-from keygrove.errors import DamagedError, DiskFullError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError
 from keygrove.points import at_once, crash_point, sometimes
 from keygrove.storage.committer import Keep, Means
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.logged import Logged
-from keygrove.storage.messages import Failed, NoSpace, Rehearse, Roll, Unknown
+from keygrove.storage.messages import Concerns, Failed, NoSpace, Rehearse, Roll, Unknown
 from keygrove.storage.rollback import Rehearsal, Rollback, Stage, Toll
-from keygrove.storage.rolling import Plan, Rules, plan, plan_undo
+from keygrove.storage.rolling import Plan, Rules, are_concerned, plan, plan_undo
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.waiting import Waiting
 from keygrove.storage.write import Cause
@@ -55,7 +55,7 @@ class Between(Protocol):
 class RollRequest(msgspec.Struct, frozen=True):
     """What is asked of the rollbacks, and whom to tell."""
 
-    message: Roll | Rehearse
+    message: Roll | Rehearse | Concerns
     reply_to: ReplyTo[Any]
 
 
@@ -63,34 +63,54 @@ class Roller:
     """See the module."""
 
     def __init__(
-        self, means: Means, between: Between, *, on_fault: Callable[[str, Exception], None]
+        self, means: Means, between: Between, *, on_damage: Callable[[DamagedError], None]
     ) -> None:
         self._means = means
         self._between = between
-        self._on_fault = on_fault
+        self._on_damage = on_damage
 
     async def serve(self, store: CertificateStore, requests: Waiting[RollRequest]) -> None:
         """Finish what was begun before, then do what is asked, one after the other."""
+        try:
+            await self._resume(store)
+        except DamagedError as error:
+            self._on_damage(error)
+        while True:
+            (request,) = await requests.take(1)
+            try:
+                await self._answer(store, request)
+            except DamagedError as error:
+                self._on_damage(error)
+                request.reply_to.send(Failed())
+
+    async def _resume(self, store: CertificateStore) -> None:
         for rollback in await store.history.rollbacks():
             if rollback.is_due:
                 sometimes("rollback.resumed")
                 await self._finish(store, rollback)
-        while True:
-            (request,) = await requests.take(1)
-            known = {one.name: one for one in await store.history.rollbacks()}
-            wanted = _wanted(request.message.rollback, known)
-            if wanted is None:
-                request.reply_to.send(Unknown())
-            elif isinstance(request.message, Rehearse):
-                await self._rehearse(store, wanted, request.reply_to)
-            else:
-                await self._roll(store, wanted, request.reply_to)
+
+    async def _answer(self, store: CertificateStore, request: RollRequest) -> None:
+        """Do what is asked.
+
+        Raises:
+            DamagedError: what has to be read for the answer is not what was written.
+        """
+        known = {one.name: one for one in await store.history.rollbacks()}
+        wanted = _wanted(request.message.rollback, known)
+        if wanted is None:
+            request.reply_to.send(Unknown())
+        elif isinstance(request.message, Concerns):
+            request.reply_to.send(await self.concerns(store, wanted))
+        elif isinstance(request.message, Rehearse):
+            request.reply_to.send(await self.rehearse(store, wanted))
+        else:
+            is_over = wanted == known.get(wanted.name) and not wanted.is_due
+            await self._roll(store, wanted, request.reply_to, is_over=is_over)
 
     async def _roll(
-        self, store: CertificateStore, wanted: Rollback, reply_to: ReplyTo[Any]
+        self, store: CertificateStore, wanted: Rollback, reply_to: ReplyTo[Any], *, is_over: bool
     ) -> None:
-        known = await store.history.rollbacks()
-        if wanted in known and not wanted.is_due:
+        if is_over:
             reply_to.send(wanted)
             return
         try:
@@ -107,16 +127,7 @@ class Roller:
         try:
             await self.carry_out(store, rollback)
         except DamagedError as error:
-            self._on_fault("rollback", error)
-
-    async def _rehearse(
-        self, store: CertificateStore, rollback: Rollback, reply_to: ReplyTo[Any]
-    ) -> None:
-        try:
-            reply_to.send(await self.rehearse(store, rollback))
-        except DamagedError as error:
-            self._on_fault("rollback", error)
-            reply_to.send(Failed())
+            self._on_damage(error)
 
     async def rehearse(self, store: CertificateStore, rollback: Rollback) -> Rehearsal:
         """Look what it would come to; nothing is written."""
@@ -128,6 +139,17 @@ class Roller:
             entangled += made.entangled[: TOLD_MAX - len(entangled)]
             brought += made.brought
         return Rehearsal(toll, tuple(entangled), dict(brought.most_common(TOLD_MAX)))
+
+    async def concerns(self, store: CertificateStore, rollback: Rollback) -> bool:
+        """Look whether there is anything to take back; damage is told of by who does it."""
+        concerned = _Concerned(store, rollback)
+        try:
+            while names := await concerned.next():
+                if await are_concerned(store, names, rollback.selector):
+                    return True
+        except DamagedError:
+            return True
+        return False
 
     async def begin(self, rollback: Rollback) -> None:
         """Have it in the heap: from then on it is carried out, whatever happens.
@@ -195,9 +217,12 @@ class Roller:
         of = plan_undo if rollback.stage is Stage.UNDOING else plan
         try:
             return await of(store, names, rollback, rules)
+        except HistoryError:
+            # Some of what they were was dropped meanwhile: what there is now is the log.
+            return await self._plan(store, names, rollback)
         except DamagedError as error:
             if len(names) == 1:
-                self._on_fault("rollback", error)
+                self._on_damage(error)
                 return Plan(toll=Toll(damaged=1))
         whole = Plan()
         for name in names:

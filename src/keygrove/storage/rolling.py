@@ -21,6 +21,7 @@ from keygrove.storage.rollback import (
     Mixed,
     Removed,
     Rollback,
+    Selector,
     Spared,
     Toll,
     digests_of,
@@ -69,6 +70,18 @@ class Plan(msgspec.Struct):
         """It stays as it is, and the operator should know."""
         self.toll += Toll(entangled=1)
         self.entangled.append(name)
+
+
+async def are_concerned(
+    store: CertificateStore, names: Sequence[Fingerprint], selector: Selector
+) -> bool:
+    """Whether anything that is held of these came by the selected changes.
+
+    Raises:
+        DamagedError: what is kept of their changes is not what was written.
+    """
+    pasts = await store.history.past(names, PAST_MAX)
+    return any(not isinstance(judge(past, selector), Spared) for past in pasts)
 
 
 async def plan(

@@ -75,6 +75,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 class _Denied(msgspec.Struct, frozen=True, array_like=True):
     reason: str
     digests: tuple[bytes, ...]
+    since: int | None = None
 
 
 def may_follow(op: Op, place: Place | None) -> bool:
@@ -96,7 +97,7 @@ def row_of(write: Write, seq: int, change: int, place: Place | None) -> Row:
             op, held = Op.PUT, write
         case Denial():
             op, held = Op.DENY, write.held
-            denial = msgspec.msgpack.encode(_Denied(write.reason, write.digests))
+            denial = msgspec.msgpack.encode(_Denied(write.reason, write.digests, write.since))
         case Lift():
             held = write.held
     h = ah = md5 = sks = source = v = aside = b""
@@ -167,4 +168,5 @@ def denial_in(row: Row) -> Denial:
         tuple(map(Digest, denied.digests)),
         cause=Cause(row.cause),
         origin=row.origin,
+        since=denied.since,
     )

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import anyio
 
-from keygrove.errors import DiskFullError, ReadOnlyError
+from keygrove.errors import DamagedError, DiskFullError, ReadOnlyError
 from keygrove.points import at_once
 from keygrove.storage.cache import NOT_HELD, Answer, Cache
 from keygrove.storage.committer import (
@@ -32,6 +32,7 @@ from keygrove.storage.derive import digest_terms
 from keygrove.storage.messages import (
     Administered,
     Allow,
+    Concerns,
     Deny,
     Failed,
     Fetch,
@@ -111,19 +112,16 @@ class Shard(Remembering):
         self._reads: Waiting[ReadRequest] = Waiting(READS_MAX)
         self._damage = Damage(lambda error: watcher.damaged(self._ctx.name or "", error))
         self._reader = Reads(
-            self._cache,
-            means.answers,
-            on_fault=watcher.fault,
-            on_damage=self._damage.met,
+            self._cache, means.answers, on_fault=watcher.fault, on_damage=self._damage.met
         )
         self._merges: Waiting[ChangeRequest] = Waiting(MERGES_MAX)
         self._rolls: Waiting[RollRequest] = Waiting(ROLLS_MAX)
-        self._roller = Roller(means, self._between, on_fault=self._on_fault)
+        self._roller = Roller(means, self._between, on_damage=self._damage.met)
         self._is_patient = True
         self._is_committing = False
         self._committer = Committer(
             means,
-            on_fault=self._on_fault,
+            on_fault=watcher.fault,
             on_change=self._forget,
             on_damage=self._damage.met,
             make_room=lambda: make_room(self._ctx.whereis(SPACE, SpaceApi)),
@@ -231,8 +229,13 @@ class Shard(Remembering):
         """Behind the rollbacks that were asked for before."""
         return self._put_off_roll(message)
 
+    @on(Concerns)
+    def concerns(self, message: Concerns) -> bool | Failed | Defer:
+        """As `rehearse`."""
+        return self._put_off_roll(message)
+
     @on(GetRollbacks)
-    def get_rollbacks(self, message: GetRollbacks) -> Rollbacks | Defer:
+    def get_rollbacks(self, message: GetRollbacks) -> Rollbacks | Failed | Defer:
         """With the next batch of reads."""
         return self._put_off_read(message)
 
@@ -268,7 +271,7 @@ class Shard(Remembering):
             raise Overloaded().error()
         return DEFER
 
-    def _put_off_roll(self, message: Roll | Rehearse) -> Defer:
+    def _put_off_roll(self, message: Roll | Rehearse | Concerns) -> Defer:
         if self._store is not None and self._store.is_read_only:
             raise ReadOnly().error()
         if not self._rolls.put(RollRequest(message, self._ctx.reply_to)):
@@ -380,8 +383,8 @@ class Shard(Remembering):
             terms = held.terms | digest_terms(held.digest, held.sks_digest)
         self._cache.invalidate(write.fingerprint, terms)
 
-    def _on_fault(self, where: str, error: Exception) -> None:
-        self._watcher.fault(where, error)
+    def _on_damage(self, error: DamagedError) -> None:
+        self._damage.met(error)
 
     def _refuse(self, requests: list[ChangeRequest]) -> None:
         """There is nothing yet to change."""

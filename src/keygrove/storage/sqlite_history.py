@@ -50,13 +50,13 @@ class SqliteHistory:
         reader: SqlDatabase,
         overlay: Overlay,
         *,
-        seq: Callable[[], int],
+        head: Callable[[], Head],
         tip: Callable[[], Awaitable[Pin]],
     ) -> None:
-        """Of a store whose last row `seq` tells, and `tip` with the tree."""
+        """Of a store that stands as `head` tells, and `tip` with the tree."""
         self._reader = reader
         self._overlay = overlay
-        self._seq = seq
+        self._head = head
         self._tip = tip
         self._pins: dict[int, Pin] = {}
 
@@ -93,10 +93,11 @@ class SqliteHistory:
 
     async def steps(self, change: int, root: bytes, limit: int) -> Steps:
         """See `History`."""
+        newest = self._head()
 
         def work(db: SqlSession) -> Steps:
             with _held_still(db, change):
-                return stepping.steps(db, change, root, limit)
+                return stepping.steps(db, (change, root), newest, limit)
 
         return await self._reader.run(work)
 
@@ -117,7 +118,15 @@ class SqliteHistory:
         if entry.after is None:
             return None
         seq = int.from_bytes(entry.place)
-        return await self._reader.run(lambda db: versions.whole(db, seq, entry.fingerprint))
+
+        def work(db: SqlSession) -> Whole:
+            with _held_still(db):
+                was_dropped = versions.raw(db, seq) is None
+                if was_dropped and versions.head_at(db, entry.change) is None:
+                    raise HistoryError(entry.change)
+                return versions.whole(db, seq, entry.fingerprint)
+
+        return await self._reader.run(work)
 
     async def rollbacks(self) -> list[Rollback]:
         """See `History`."""

@@ -19,7 +19,9 @@ the other ends, would let the log grow, too."""
 LOG_BYTES_MAX: Final = 248 << 20
 """Then nothing is written until somebody has stopped reading: with what is written up to the next
 checkpoint, that is 256 MiB."""
-ADVICE: Final = "end the program that has been reading the file for long"
+ADVICE: Final = (
+    "end the program that has been reading the file for long, nothing of this write was kept"
+)
 
 
 class Wal:

@@ -68,6 +68,8 @@ class Denial(msgspec.Struct, frozen=True):
     """What its key says against itself, which is held and served all the same."""
     cause: Cause = Cause.ADMIN
     origin: str = ""
+    since: int | None = None
+    """When it was denied, if that was before this change of what is held beside; as `at`."""
 
 
 class Lift(msgspec.Struct, frozen=True):

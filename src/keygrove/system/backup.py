@@ -49,10 +49,16 @@ def back_up(root: Path, target: Path, *, made_by: str, at: int, tell: Tell) -> M
         at: seconds, UTC.
 
     Raises:
-        DataDirError: there is no store, or the target is not empty, or cannot be written.
+        DataDirError: there is no store, or the target is below `root`, or not empty, or cannot be
+            written.
         DiskFullError: the target's disk is full.
         StoreError: a heap cannot be read, or is damaged.
     """
+    if target.resolve().is_relative_to(root.resolve()):
+        raise DataDirError(
+            f"{target} is in the data directory {root}: name a directory elsewhere, best on "
+            "another disk"
+        )
     heaps = held_heaps(root)
     copies: list[ShardCopy] = []
     slots: list[bytes] = []
@@ -120,12 +126,24 @@ def restore(source: Path, root: Path, *, token: Callable[[int], bytes], tell: Te
                 content = _copied(given, path, expected.heap, tell)
                 tell(f"checking shard {number}", 0)
                 tip, some = checked(path, f"{number}/{len(paths)}")
-                if _described(tip, content) != expected:
-                    raise DamagedError(f"{given} is not what {manifest.NAME} says: {_OTHER}")
+                found = _described(tip, content)
+                if found != expected:
+                    raise DamagedError(
+                        f"{given} is not what {manifest.NAME} says, which is otherwise in "
+                        f"{', '.join(_differing(found, expected))}: {_OTHER}"
+                    )
                 slots.append(some)
                 _name_anew(path, token(16))
             if set_root(slots).hex() != wanted.root:
-                raise DamagedError(f"{source} has not the root that its {manifest.NAME} says")
+                raise DamagedError(
+                    f"{source} has not the root that its {manifest.NAME} says: {_OTHER}"
+                )
+            held = sum(one.certificates for one in wanted.shards)
+            if held != wanted.certificates:
+                raise DamagedError(
+                    f"{source} has {held:,} certificates, and its {manifest.NAME} says "
+                    f"{wanted.certificates:,}: {_OTHER}"
+                )
             for name, content in wanted.files.items():
                 _copied(source / name, part / name, content, tell)
             replacing.commit(root)
@@ -197,6 +215,11 @@ def _copy_error(target: Path, error: sqlite3.DatabaseError) -> Exception:
 
 def _described(tip: Tip, content: Content) -> ShardCopy:
     return ShardCopy(tip.uuid.hex(), tip.head.change, tip.head.root.hex(), tip.head.size, content)
+
+
+def _differing(one: ShardCopy, other: ShardCopy) -> list[str]:
+    fields = ShardCopy.__struct_fields__
+    return [name for name in fields if getattr(one, name) != getattr(other, name)]
 
 
 def _name_anew(path: Path, uuid: bytes) -> None:

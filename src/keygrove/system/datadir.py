@@ -43,6 +43,28 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
 
 
 @contextmanager
+def owned_anew(root: Path, command: str) -> Generator[None, None, None]:
+    """As `owned`; if the block fails, what this made is gone again: the lock, and folders.
+
+    Raises:
+        InUseError: another process is; it says which.
+        DataDirError: the directory cannot be made.
+    """
+    missing = [path for path in (root, *root.parents) if not path.exists()]
+    is_locked_before = (root / LOCK).exists()
+    with owned(root, command):
+        try:
+            yield
+        except BaseException:
+            if not is_locked_before:
+                (root / LOCK).unlink(missing_ok=True)  # ours still: see `_take`
+            with suppress(OSError):
+                for path in missing:
+                    path.rmdir()
+            raise
+
+
+@contextmanager
 def owned(root: Path, command: str) -> Generator[None, None, None]:
     """Be the one process that writes below `root`, while the block runs.
 
@@ -93,6 +115,8 @@ def _take(lock: int, root: Path) -> None:
         pid, _, command = text.strip().partition(" ")
         holder = f"{command} (process {pid})" if command else "another process"
         raise InUseError(str(root), holder) from None
+    if os.fstat(lock).st_nlink == 0:  # whoever had it took it away, and others make another
+        raise InUseError(str(root), "another process, which ends just now")
 
 
 def _finish(root: Path) -> None:

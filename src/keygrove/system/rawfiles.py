@@ -1,6 +1,8 @@
 """Files of databases that nobody has open."""
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -27,6 +29,14 @@ class RawFiles:
         except OSError as error:
             raise StoreError(f"cannot read {log}: {error.strerror}") from error
 
+    async def make(self, path: str, like: str) -> None:
+        """See `ports.RawFiles`."""
+        file = self._root / path
+        try:
+            await anyio.to_thread.run_sync(_make, file, self._root / like)
+        except OSError as error:
+            raise StoreError(f"cannot make {file}: {error.strerror}") from error
+
     async def replace(self, path: str, by: str, guard: str) -> str:
         """See `ports.RawFiles`."""
         try:
@@ -36,6 +46,17 @@ class RawFiles:
                 f"cannot put {by} in the place of {path}: {error.strerror}; "
                 "what was there lies beside it"
             ) from error
+
+
+def _make(path: Path, like: Path) -> None:
+    status = like.stat()
+    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        with suppress(PermissionError):  # that is for root, whose file the server could not open
+            os.fchown(file, status.st_uid, status.st_gid)
+        os.fchmod(file, stat.S_IMODE(status.st_mode))
+    finally:
+        os.close(file)
 
 
 def _replace(root: Path, path: str, by: str, guard: str) -> str:

@@ -56,7 +56,7 @@ class Line:
 
     async def shake_hands(self, filters: bytes = DEFAULT_FILTERS) -> Config:
         """As SKS does: the config at once. What the other one said of itself."""
-        await self.say(config_of(http_port=HKP, filters=filters, id=b"scripted"))
+        await self.say(config_of(http_port=HKP, filters=filters, identity=b"scripted"))
         config = await self.hear()
         assert isinstance(config, Config)
         await self.stream.send(encode_verdict(Verdict()))

@@ -56,6 +56,7 @@ async def repair(subject: Subject, checked: Checked, task: Task, tell: Tell) -> 
     if "heap.db" in damaged:
         salvaged, kept = await _write_anew(subject, task, tell)
     await subject.databases.remove(subject.index)
+    await subject.raw.make(subject.index, subject.heap)
     await _bring_up(subject, task)
     return Repaired(is_index_anew=True, salvaged=salvaged, kept=kept)
 
@@ -63,13 +64,18 @@ async def repair(subject: Subject, checked: Checked, task: Task, tell: Tell) -> 
 async def _write_anew(subject: Subject, task: Task, tell: Tell) -> tuple[Salvaged, str]:
     databases, path = subject.databases, f"{subject.folder}/{NEW}"
     await databases.remove(path)
-    async with (
-        databases.open(subject.heap, writable=False) as old,
-        databases.open(path) as new,
-    ):
-        end = await _end(subject, old)
-        salvaged = await Salvage(old, new, end, tell).run(task, partial(_indexed, subject))
-    return salvaged, await subject.raw.replace(subject.heap, path, subject.index)
+    try:
+        async with databases.open(subject.heap, writable=False) as old:
+            await subject.raw.make(path, subject.heap)
+            async with databases.open(path) as new:
+                end = await _end(subject, old)
+                salvaged = await Salvage(old, new, end, tell).run(task, partial(_indexed, subject))
+        return salvaged, await subject.raw.replace(subject.heap, path, subject.index)
+    except BaseException:
+        # What is half written is of no use to anybody, and may be what fills the disk.
+        with anyio.CancelScope(shield=True):
+            await databases.remove(path)
+        raise
 
 
 async def _end(subject: Subject, old: SqlDatabase) -> End:

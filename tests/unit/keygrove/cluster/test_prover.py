@@ -41,8 +41,9 @@ def anyio_backend() -> Backend:
 class Site:
     """A prover over shards in memory, and whoever checks it."""
 
-    def __init__(self, runtime: Runtime, stores: list[MemoryStore]) -> None:
+    def __init__(self, runtime: Runtime, stores: list[MemoryStore], notes: Notes) -> None:
         self.runtime = runtime
+        self.notes = notes
         self.stores = stores
         self.router = Router(runtime.whereis, len(stores))
         self.signing = Signing(MemoryFiles(), SeededEntropy(0), name="k.example", fallback="")
@@ -74,17 +75,18 @@ class Site:
 @asynccontextmanager
 async def site_of(shards: int, opener: OpenStore | None = None) -> AsyncGenerator[Site, None]:
     stores = [MemoryStore() for _ in range(shards)]
+    notes = Notes()
     means = Means(LoopClock(), InlineCompute(), InlineCompute(), VERIFIED)
     children = tuple(
         ChildSpec(
             shard_name(number),
-            partial(Shard, opener or store.opened, means, cache_bytes=0, watcher=Notes()),
+            partial(Shard, opener or store.opened, means, cache_bytes=0, watcher=notes),
             name=shard_name(number),
         )
         for number, store in enumerate(stores)
     )
     async with run(SupSpec(children=children, intensity=5)) as runtime:
-        yield Site(runtime, stores)
+        yield Site(runtime, stores, notes)
 
 
 @pytest.mark.parametrize("shards", [1, 4, 7])
@@ -264,3 +266,4 @@ async def test_a_damaged_certificate_has_no_proof_and_the_others_have() -> None:
     async with site_of(1, partial(_rotten, stored, committed)) as site:
         assert await site.prover.prove(fingerprint(made(1))) == Failed()
         assert await site.holds(made(2))
+        assert (len(site.notes.damage), site.notes.faults) == (1, [])

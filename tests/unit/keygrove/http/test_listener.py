@@ -275,6 +275,19 @@ async def test_a_full_disk_is_told_to_the_submitter(on_site: SimulatedNode, site
     assert (await on_site.http.ask("GET", GET_ALICE)).status == 404
 
 
+async def test_a_full_disk_is_told_to_administrators_with_what_to_do(
+    on_site: SimulatedNode, site: Site
+) -> None:
+    assert (await submit(on_site)).status == 200
+    site.before = failing("commit", DiskFullError("heap.db"))
+    reply = await on_site.control.ask("POST", "/snapshots?name=one")
+    assert reply.status == 507
+    assert "the disk is full, no space left for the snapshot: free some, then c" in reply.text
+    reply = await on_site.control.ask("POST", "/rollbacks", b'{"causes":["upload"]}')
+    assert reply.status == 507
+    assert "nothing was taken back, so free some, then begin it again" in reply.text
+
+
 async def test_readiness_is_every_shard(on_site: SimulatedNode, site: Site) -> None:
     ready = await on_site.http.ask("GET", "/readyz")
     assert ready.text.splitlines()[:3] == ["ready", "version: 0.test", "durability: full"]

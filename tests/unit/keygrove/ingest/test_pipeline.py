@@ -31,7 +31,7 @@ from keygrove.ingest.verdicts import Blame, Rejected
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
-from keygrove.storage.messages import Failed, Fetch, NoSpace, ShardApi
+from keygrove.storage.messages import Deny, Failed, Fetch, NoSpace, Order, ShardApi
 from keygrove.storage.shard import Shard
 from keygrove.storage.store import Opened, Opening
 from keygrove_actors import ChildSpec, ChildTerminated, DeclaredError, Ref, Report, SupSpec, run
@@ -358,6 +358,24 @@ async def test_a_revocation_of_what_is_not_held_says_what_to_send(
         assert isinstance(reply, Rejected)
         assert (reply.blame, reply.code) == (Blame.UNACCEPTABLE, "UnknownTarget")
         assert await on.held(ALICE) is None
+
+
+@pytest.mark.parametrize("revocation", [REVOCATION, BY_FINGERPRINT], ids=["key ID", "fingerprint"])
+async def test_a_revocation_of_a_denied_key_is_answered_by_what_became_of_it(
+    subject: AbstractAsyncContextManager[Subject], revocation: Packet
+) -> None:
+    whole, bare = armored(with_direct(ALICE, revocation)), armor(join([revocation]))
+    async with subject as on:
+        await on.submit(armored(ALICE))
+        await on.shard.call(Deny(fingerprint(ALICE), Order(None, "spam", bytes(8))))
+        reply = await on.submit(bare)
+        assert isinstance(reply, Rejected), "there is nothing to verify it with"
+        assert "send that with it" in reply.text
+        (fate,) = fates(await on.submit(whole))
+        assert (fate.result, fate.comment) == (Result.UPDATED, ONLY_REVOKED)
+        assert await on.held(ALICE) == binary([Certificate(ALICE.primary, (revocation,))])
+        assert results(await on.submit(bare)) == [(Result.IGNORED, "")]
+        assert results(await on.submit(whole)) == [(Result.INVALID, "Denied")]
 
 
 async def test_a_revocation_finds_its_key_among_those_that_bear_its_id_as_a_subkey(

@@ -156,6 +156,32 @@ def chain(bases: dict[int, int | None], seq: int) -> int:
     return 0 if base is None else 1 + chain(bases, base)
 
 
+async def test_what_was_dropped_since_it_was_listed_is_no_longer_kept(
+    files: WatchedDatabases, heap: Path
+) -> None:
+    async with opened(files) as store:
+        puts = await grow(store, 10, 60)
+        await store.commit([put_of(made(2), CREATED + 10 * DAY_S)])
+        await store.settle()
+        (past,) = await store.history.past([puts[0].fingerprint], 20)
+        await store.compact_once()
+        (left,) = await store.history.past([puts[0].fingerprint], 20)
+        assert 0 < len(left) < len(past)
+        kept = {entry.change for entry in left}
+        for entry in past:
+            if entry.change in kept:
+                whole = await store.history.read(entry)
+                assert whole is not None
+                assert whole.packets == puts[entry.change - 1].packets
+            else:
+                with pytest.raises(HistoryError):
+                    await store.history.read(entry)
+        with raw(heap) as db:
+            db.execute("DELETE FROM obj WHERE n = ?", (left[0].change,))
+        with pytest.raises(DamagedError):
+            await store.history.read(left[0])
+
+
 async def test_rows_that_the_index_does_not_have_on_the_disk_stay(files: WatchedDatabases) -> None:
     async with opened(files) as store:
         for number in range(10):

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from keygrove.errors import StoreError
+from keygrove.errors import DiskFullError, StoreError
 from keygrove.storage import heap
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.fsck.checking import Checked, Subject, check_shard
@@ -233,6 +233,29 @@ async def test_one_bit_is_put_right_and_nothing_is_lost(root: Path) -> None:
     assert await _served(root) == HELD
     assert await _head(root) == before
     assert await _levels(root) == set()
+
+
+@pytest.mark.anyio
+async def test_what_is_made_anew_is_as_private_as_what_was_there(root: Path) -> None:
+    (root / "shard-0/heap.db").chmod(0o640)
+    _change(root, "UPDATE obj SET v = zeroblob(9) WHERE seq = 43")
+    await _repair(root)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (root / "shard-0").iterdir()}
+    assert set(modes) >= {"heap.db", "heap.db.damaged-1", "index.db"}
+    assert set(modes.values()) == {0o640}
+
+
+@pytest.mark.anyio
+async def test_a_repair_that_fails_leaves_nothing_behind(root: Path) -> None:
+    async def fail(_: Set[Digest]) -> Mapping[Digest, bytes]:
+        raise DiskFullError("heap.new.db")
+
+    _change(root, "UPDATE obj SET v = zeroblob(9) WHERE seq = 5")
+    files = {"heap.db", "heap.db-wal", "index.db", "index.db-wal"}
+    with pytest.raises(DiskFullError):
+        await _repair(root, fail)
+    found = {path.name for path in (root / "shard-0").iterdir() if not path.name.endswith("-shm")}
+    assert found == files
 
 
 async def _head(root: Path) -> object:

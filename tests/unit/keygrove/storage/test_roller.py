@@ -1,7 +1,8 @@
 """Rollbacks of a shard through the runtime: on trio in memory, on asyncio with SQLite."""
 
+import sqlite3
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import anyio
 import msgspec
 import pytest
 
-from keygrove.errors import DamagedError, DiskFullError
+from keygrove.errors import DamagedError, DiskFullError, HistoryError
 from keygrove.storage.absorb import Outcome
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.messages import (
     Allow,
+    Concerns,
     Deny,
+    Failed,
     Fetch,
     GetRollbacks,
     GetSlots,
@@ -24,6 +27,7 @@ from keygrove.storage.messages import (
     Order,
     Rehearse,
     Roll,
+    Rollbacks,
     Unknown,
 )
 from keygrove.storage.rollback import Rehearsal, Rollback, Selector, Stage, Toll
@@ -123,8 +127,12 @@ class Held:
         """Wait until it, or its undo, is done: it is behind whatever is asked for afterwards."""
         last = Rollback("none", Selector(0), False, "", Stage.UNDOING, Toll(), CREATED)
         assert await self.ref.call(Rehearse(last), timeout=60, wait_up=5) == Unknown()
-        known = (await self.ref.call(GetRollbacks())).rollbacks
-        return next(one for one in known if one.name == name)
+        return next(one for one in await self.rollbacks() if one.name == name)
+
+    async def rollbacks(self) -> tuple[Rollback, ...]:
+        reply = await self.ref.call(GetRollbacks())
+        assert isinstance(reply, Rollbacks)
+        return reply.rollbacks
 
     async def undo(self, rollback: Rollback) -> Rollback:
         return await self.roll(msgspec.structs.replace(rollback, stage=Stage.UNDOING))
@@ -280,7 +288,8 @@ async def test_a_hard_revocation_of_what_was_taken_back_gets_in(open_it: OpenSto
         await shard.roll(await shard.rollback(origins=frozenset({"dump"})))
         assert await shard.take(revoked(7, RETIRED)) == [Outcome.DENIED]
         assert await shard.take(merge(taken, revoked(7))) == [Outcome.REVOKED]
-        assert await shard.take(revoked(7)) == [Outcome.DENIED]
+        assert await shard.take(revoked(7)) == [Outcome.UNCHANGED]
+        assert await shard.take(taken) == [Outcome.DENIED]
         await shard.holds(revoked(7))
 
 
@@ -371,9 +380,27 @@ async def test_a_full_disk_delays_it_and_refuses_what_is_not_begun(open_it: Open
 
         hooks.before = no_room
         assert await shard.ref.call(Roll(rollback)) == NoSpace()
-        known = (await shard.ref.call(GetRollbacks())).rollbacks
+        known = await shard.rollbacks()
         assert known == ()
         await shard.holds(*FLOOD[:2])
+
+
+async def test_what_was_dropped_from_history_meanwhile_is_looked_up_again(
+    open_it: OpenStore,
+) -> None:
+    async with held(open_it) as shard:
+        hooks = shard.subject.hooks
+        await shard.take(*FLOOD[:3], origin="dump")
+        drops = [HistoryError(1)]
+
+        async def drop(operation: str) -> None:
+            if operation == "get whole" and drops:
+                raise drops.pop()
+
+        hooks.before = drop
+        done = await shard.roll(await shard.rollback(origins=frozenset({"dump"})))
+        assert (done.stage, done.toll.removed, drops) == (Stage.DONE, 3, [])
+        assert not [one for one in hooks.reports if isinstance(one, ChildTerminated)]
 
 
 async def test_what_is_damaged_is_left_and_costs_no_other_and_no_restart(
@@ -396,7 +423,29 @@ async def test_what_is_damaged_is_left_and_costs_no_other_and_no_restart(
         assert (await shard.rehearse(rollback)).toll.damaged == 1
         done = await shard.roll(rollback)
         assert (done.stage, done.toll.damaged, done.toll.removed) == (Stage.DONE, 1, 2)
-        assert ("rollback", "row 1") in [(at, str(error)) for at, error in hooks.notes.faults]
+        assert [str(error) for _, error in hooks.notes.damage] == ["row 1"]
+        assert hooks.notes.faults == []
+        assert not [one for one in hooks.reports if isinstance(one, ChildTerminated)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite on asyncio"])
+async def test_damaged_rollbacks_cost_no_more_than_what_needs_them(
+    open_it: OpenStore, tmp_path: Path
+) -> None:
+    async with held(open_it) as shard:
+        await shard.take(ALICE)
+        rollback = await shard.rollback(origins=frozenset({"pool"}))
+        await shard.roll(rollback)
+    with closing(sqlite3.connect(tmp_path / "shard-0" / "heap.db")) as db:
+        db.execute("UPDATE rollback SET sum = zeroblob(length(sum))")
+        db.commit()
+    async with held(open_it) as shard:
+        for ask in (Roll(rollback), Rehearse(rollback), Concerns(rollback), GetRollbacks()):
+            assert await shard.ref.call(ask, timeout=60, wait_up=5) == Failed()
+        await shard.holds(ALICE)
+        hooks = shard.subject.hooks
+        assert hooks.notes.damage
+        assert hooks.notes.faults == []
         assert not [one for one in hooks.reports if isinstance(one, ChildTerminated)]
 
 
@@ -418,7 +467,7 @@ async def test_others_are_answered_between_its_commits(open_it: OpenStore) -> No
         assert isinstance(await shard.ref.call(Roll(rollback)), Rollback)
         await reached.wait()
         await shard.holds(ALICE)
-        (standing,) = (await shard.ref.call(GetRollbacks())).rollbacks
+        (standing,) = await shard.rollbacks()
         assert standing.stage is Stage.RUNNING
         before = await shard.change()
         async with anyio.create_task_group() as tasks:

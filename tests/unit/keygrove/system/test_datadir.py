@@ -7,8 +7,8 @@ from stat import S_IMODE
 
 import pytest
 
-from keygrove.errors import DataDirError
-from keygrove.system.datadir import check_shards, count_shards, make_folder
+from keygrove.errors import DataDirError, InUseError
+from keygrove.system.datadir import LOCK, check_shards, count_shards, make_folder, owned, owned_anew
 
 
 def test_a_folder_is_made_with_those_above_it_for_the_owner_alone(tmp_path: Path) -> None:
@@ -24,6 +24,29 @@ def test_a_folder_is_made_where_the_one_above_cannot_be_read(tmp_path: Path) -> 
     make_folder(tmp_path / "a")
     tmp_path.chmod(0o700)
     assert (tmp_path / "a").is_dir()
+
+
+def test_what_was_there_before_is_all_that_stays_when_the_work_fails(tmp_path: Path) -> None:
+    for root in (tmp_path / "a" / "b", tmp_path):
+        with pytest.raises(ZeroDivisionError), owned_anew(root, "a test"):
+            raise ZeroDivisionError
+        assert list(tmp_path.iterdir()) == []
+    with owned(tmp_path, "a test"):
+        pass
+    with pytest.raises(ZeroDivisionError), owned_anew(tmp_path, "a test"):
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+
+
+def test_a_lock_that_was_taken_away_meanwhile_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_away(*_: object) -> None:
+        (tmp_path / LOCK).unlink()
+
+    monkeypatch.setattr("keygrove.system.datadir.fcntl.flock", take_away)
+    with pytest.raises(InUseError), owned(tmp_path, "a test"):
+        pass
 
 
 def shard(root: Path, number: int, of: int | None) -> None:

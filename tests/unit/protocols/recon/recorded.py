@@ -63,6 +63,29 @@ class Session(msgspec.Struct):
     acceptor_to_initiator_hex: str
 
 
+class Reply(msgspec.Struct):
+    type: str
+    elements: list[str] | str = []
+
+
+class PolyCase(msgspec.Struct):
+    case: str
+    remote_only: list[str]
+    remote_size: int
+    remote_samples: list[str]
+    reply: Reply
+
+
+class PolyGroup(msgspec.Struct):
+    answered_by: str
+    local_set: list[str]
+    cases: list[PolyCase]
+
+
+class Interpolation(msgspec.Struct):
+    groups: list[PolyGroup]
+
+
 class ServerCase(msgspec.Struct):
     server: str
     case: str
@@ -87,6 +110,7 @@ class Recorded(msgspec.Struct):
     malformed: list[Malformed]
     config_cases: dict[str, list[ConfigCase]]
     answers_to_odd_requests: dict[str, list[OddRequest]]
+    interpolation: Interpolation
     hashquery: HashQueries
 
 
