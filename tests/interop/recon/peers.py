@@ -95,7 +95,8 @@ class Sks:
 
         def answers() -> bool:
             with suppress(httpx.TransportError):
-                return held(self.url, list(debian())[:1]) is not None
+                held(self.url, list(debian())[:1])
+                return True
             return False
 
         eventually(answers)
