@@ -55,7 +55,7 @@ class Line:
 
     async def shake_hands(self, filters: bytes = DEFAULT_FILTERS) -> None:
         """As SKS does: the config at once."""
-        await self.say(config_of(http_port=HKP, filters=filters, id=b"scripted"))
+        await self.say(config_of(http_port=HKP, filters=filters, identity=b"scripted"))
         await self.hear()
         await self.stream.send(encode_verdict(Verdict()))
         while self.decoder.verdict() is None:
