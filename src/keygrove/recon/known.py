@@ -12,6 +12,8 @@ They are in `recon/known.db`, which is derived: without it, all of them are fetc
     facts   denials: how many there were. Fewer since then: what was denied may not be any more
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from enum import IntEnum
 from functools import partial
 from typing import ClassVar, Final
@@ -19,7 +21,7 @@ from typing import ClassVar, Final
 import msgspec
 from blake3 import blake3
 
-from keygrove.errors import DamagedError
+from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import Clock, Databases, SqlDatabase, SqlSession
 from keygrove_actors import Actor, Call, Ctx, on
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
@@ -159,16 +161,22 @@ class Known(Actor[KnownApi]):
 
     async def _open(self) -> SqlDatabase:
         try:
-            db = await self._ctx.enter(self._databases.open(FILE))
-            await db.run(_prepare)
-        except DamagedError:
+            return await self._ctx.enter(_prepared(self._databases))
+        except StoreError:
             await self._databases.remove(FILE)
-            db = await self._ctx.enter(self._databases.open(FILE))
-            await db.run(_prepare)
-        return db
+            return await self._ctx.enter(_prepared(self._databases))
+
+
+@asynccontextmanager
+async def _prepared(databases: Databases) -> AsyncGenerator[SqlDatabase, None]:
+    async with databases.open(FILE) as db:
+        await db.run(_prepare)
+        yield db
 
 
 def _prepare(db: SqlSession) -> None:
+    if db.execute("PRAGMA main.quick_check(1)").fetchall() != [("ok",)]:
+        raise DamagedError(f"{FILE} is damaged")  # whoever meets that later starts here again
     db.execute("PRAGMA main.journal_mode = WAL").fetchall()
     db.execute("PRAGMA main.synchronous = NORMAL")
     db.execute(

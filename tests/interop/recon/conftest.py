@@ -11,6 +11,7 @@ from keygrove_protocols.openpgp.keys import Digest
 from tests.e2e.conftest import Server, Servers, keygrove
 from tests.interop.recon.peers import OURS, free_port, held
 
+POSTGRESQL = Path("/usr/lib/postgresql")
 HOCKEYPUCK = Path(__file__).parents[3].parent / "shared/peers/hockeypuck/peer"
 
 
@@ -73,4 +74,6 @@ def hockeypuck_peer() -> Path:
     found = Path(os.environ.get("HOCKEYPUCK_PEER", HOCKEYPUCK))
     if not found.is_file():
         pytest.skip(f"there is no Hockeypuck: set HOCKEYPUCK_PEER, or have one at {found}")
+    if not POSTGRESQL.is_dir():
+        pytest.skip(f"no {POSTGRESQL}, which Hockeypuck needs (apt install postgresql)")
     return found

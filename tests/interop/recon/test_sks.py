@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import eventually, needs
+from tests.e2e.conftest import eventually, needs, needs_debian_keyring
 from tests.interop.recon.conftest import Grove
 from tests.interop.recon.peers import CONVERGE_S, OURS, SKS_ADDRESS, Sks, debian
 
-pytestmark = [pytest.mark.slow, needs("sks")]
+pytestmark = [pytest.mark.slow, needs("sks"), needs_debian_keyring]
 
 
 class Both:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import msgspec
 
-from keygrove.recon.gossip import GOSSIP, Begin, GetPartners, GossipApi, PartnerStatus
+from keygrove.recon.gossip import GOSSIP, Begin, GetPartners, GossipApi, PartnerStatus, SetPartners
 from keygrove.settings import ReconPartner, ReconSettings, Settings, StorageSettings
 from keygrove.telemetry.partners import Round
 from keygrove_chaos.certificates import armored, made
@@ -102,6 +102,13 @@ class Mesh:
         told = await gossip.call(Begin(with_partner), timeout=LONG_S)
         assert isinstance(told, Round)
         return told
+
+    async def set_partners(self, name: str, partners: Iterable[ReconPartner]) -> None:
+        """As the settings have them when they are read again."""
+        runtime = self.machines[name].runtime
+        assert runtime is not None
+        gossip = runtime.whereis(GOSSIP, GossipApi)
+        await gossip.call(SetPartners(tuple(partners)), timeout=LONG_S)
 
     async def partners(self, name: str) -> tuple[PartnerStatus, ...]:
         runtime = self.machines[name].runtime

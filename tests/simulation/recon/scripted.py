@@ -16,6 +16,7 @@ from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.frames import Decoder, Verdict, encode_verdict
 from keygrove_protocols.recon.hashquery import decode_request, encode_response
 from keygrove_protocols.recon.messages import (
+    Config,
     Done,
     Elements,
     Flush,
@@ -53,14 +54,16 @@ class Line:
             await self._more()
         return message
 
-    async def shake_hands(self, filters: bytes = DEFAULT_FILTERS) -> None:
-        """As SKS does: the config at once."""
+    async def shake_hands(self, filters: bytes = DEFAULT_FILTERS) -> Config:
+        """As SKS does: the config at once. What the other one said of itself."""
         await self.say(config_of(http_port=HKP, filters=filters, identity=b"scripted"))
-        await self.hear()
+        config = await self.hear()
+        assert isinstance(config, Config)
         await self.stream.send(encode_verdict(Verdict()))
         while self.decoder.verdict() is None:
             await self._more()
         self.decoder.admit_all()
+        return config
 
     async def _more(self) -> None:
         octets = await self.stream.receive()
