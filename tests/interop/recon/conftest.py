@@ -1,79 +1,75 @@
-"""A Keygrove beside real servers."""
+"""Servers for the tests of recon, which all end with the test."""
 
-import os
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
-from keygrove_protocols.openpgp.keys import Digest
-from tests.e2e.conftest import Server, Servers, keygrove
-from tests.interop.recon.peers import OURS, free_port, held
+from tests.e2e.conftest import Servers
+from tests.interop.recon.hockeypuck import Hockeypuck
+from tests.interop.recon.node import Node
+from tests.interop.recon.relay import Relay
+from tests.interop.recon.sks import Sks
 
-POSTGRESQL = Path("/usr/lib/postgresql")
-HOCKEYPUCK = Path(__file__).parents[3].parent / "shared/peers/hockeypuck/peer"
-
-
-class Grove:
-    """A Keygrove: made first, for the others need its ports, and started when they are known."""
-
-    def __init__(self, folder: Path, servers: Servers) -> None:
-        self._folder = folder
-        self._servers = servers
-        self.recon, self.http = free_port(OURS), free_port(OURS)
-        self.url = f"http://{OURS}:{self.http}"
-        self.data = folder / "data"
-        self._file = folder / "keygrove.toml"
-
-    def start(
-        self,
-        partners: Sequence[str],
-        certificates: Sequence[bytes] = (),
-        *,
-        preset: str = "sks-compatible",
-        interval_s: float = 3.0,
-    ) -> Server:
-        """With partners as tables in one line, and certificates that are loaded before."""
-        listed = ", ".join(f"{{{one}}}" for one in partners)
-        self._file.write_text(
-            f'[http]\nlisten = ["{OURS}:{self.http}"]\n'
-            f'[policy]\npreset = "{preset}"\n'
-            f'[recon]\nlisten = ["{OURS}:{self.recon}"]\ngossip_interval = {interval_s}\n'
-            f"partner = [{listed}]\n"
-        )
-        if certificates:
-            dump = self._folder / "load.pgp"
-            dump.write_bytes(b"".join(certificates))
-            ended = keygrove("load", "--config", self._file, "--data", self.data, dump)
-            assert ended.status == 0, ended.err
-        env = {"KEYGROVE_HTTP__LISTEN": f"{OURS}:{self.http}"}
-        return self._servers.start("--config", str(self._file), data=self.data, env=env)
-
-    def held(self, digests: Sequence[Digest]) -> set[Digest]:
-        return held(self.url, digests)
+Nodes: TypeAlias = Callable[..., Node]
+SksServers: TypeAlias = Callable[[int], Sks]
+Hockeypucks: TypeAlias = Callable[[tuple[int, int]], Hockeypuck]
+Relays: TypeAlias = Callable[[int], Relay]
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    started = Servers(tmp_path)
-    with ExitStack() as ending:
-        ending.callback(started.close)
-        yield started
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    """Makes nodes; see `Node`."""
+    servers = Servers(tmp_path)
+    number = 0
+
+    def make(*, preset: str = "sks-compatible") -> Node:
+        nonlocal number
+        number += 1
+        return Node(servers, tmp_path / f"node-{number}", preset=preset)
+
+    yield make
+    servers.close()
 
 
 @pytest.fixture
-def grove(tmp_path: Path, servers: Servers) -> Grove:
-    folder = tmp_path / "grove"
-    folder.mkdir()
-    return Grove(folder, servers)
+def sks_servers(tmp_path: Path) -> Iterator[SksServers]:
+    """Makes SKS servers; see `Sks`."""
+    with ExitStack() as started:
+
+        def make(partner_port: int) -> Sks:
+            made = Sks(tmp_path / "sks", partner_port)
+            started.callback(made.stop)
+            return made
+
+        yield make
 
 
 @pytest.fixture
-def hockeypuck_peer() -> Path:
-    found = Path(os.environ.get("HOCKEYPUCK_PEER", HOCKEYPUCK))
-    if not found.is_file():
-        pytest.skip(f"there is no Hockeypuck: set HOCKEYPUCK_PEER, or have one at {found}")
-    if not POSTGRESQL.is_dir():
-        pytest.skip(f"no {POSTGRESQL}, which Hockeypuck needs (apt install postgresql)")
-    return found
+def hockeypucks() -> Iterator[Hockeypucks]:
+    """Makes Hockeypucks, where PostgreSQL's user can go; see `Hockeypuck`."""
+    with tempfile.TemporaryDirectory(prefix="kg") as folder, ExitStack() as started:
+        Path(folder).chmod(0o755)
+
+        def make(partner_ports: tuple[int, int]) -> Hockeypuck:
+            made = Hockeypuck(Path(folder, "hockeypuck"), partner_ports)
+            started.callback(made.stop)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def relays() -> Iterator[Relays]:
+    """Makes relays; see `Relay`."""
+    with ExitStack() as opened:
+
+        def make(port: int) -> Relay:
+            made = Relay(port)
+            opened.callback(made.close)
+            return made
+
+        yield make

@@ -1,88 +1,70 @@
-"""Recon with a real Hockeypuck, which keeps less of certificates than SKS does."""
+"""Keygrove and a real Hockeypuck come to hold the same, as far as Hockeypuck stores it."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Server, eventually, needs, needs_debian_keyring
-from tests.interop.recon.conftest import Grove
-from tests.interop.recon.peers import CONVERGE_S, OURS, SKS_ADDRESS, Hockeypuck, Sks, debian
+from tests.e2e.conftest import needs_debian_keyring
+from tests.interop.recon.conftest import Hockeypucks, Nodes
+from tests.interop.recon.corpus import Cert, debian, digests
+from tests.interop.recon.hockeypuck import needs_hockeypuck
+from tests.interop.recon.meeting import person, settled
+from tests.interop.recon.node import Node, Partner
 
-pytestmark = [pytest.mark.slow, needs_debian_keyring]
+pytestmark = [pytest.mark.slow, needs_hockeypuck, needs_debian_keyring]
 
-
-@pytest.fixture
-def hockeypuck(hockeypuck_peer: Path, tmp_path: Path) -> Iterator[Hockeypuck]:
-    # Its database runs as another user, who has to reach it.
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    found = Hockeypuck(hockeypuck_peer, tmp_path / "hockeypuck")
-    yield found
-    found.stop()
-
-
-def start(
-    grove: Grove, hockeypuck: Hockeypuck, ours: Sequence[bytes], theirs: Sequence[bytes]
-) -> Server:
-    hockeypuck.start(grove.recon, grove.http, theirs)
-    return grove.start([f'name = "hockeypuck", recon = "{OURS}:{hockeypuck.recon}"'], ours)
+VIEWS = json.loads((Path(__file__).parents[2] / "vectors" / "recon.json").read_bytes())[
+    "cleaned_views"
+]
+WHOLE = set(VIEWS["sks_digests_without_equal_on_hockeypuck"])
+CLEANED = set(VIEWS["hockeypuck_digests_not_on_sks"])
+"""The same certificates, as Hockeypuck stores them."""
 
 
-FEW = 10
-"""Certificates of Debian's that Hockeypuck does not take, or not as they are."""
+def second_half() -> list[Cert]:
+    """The part of the keyring that it is known of what Hockeypuck makes of it."""
+    return list(debian())[452:]
 
 
-def test_halves_with_overlap_become_the_union_at_both_ends(
-    grove: Grove, hockeypuck: Hockeypuck
+@pytest.mark.parametrize("begins", ["hockeypuck", "keygrove"])
+def test_both_end_with_the_union_and_with_what_is_submitted_later(
+    begins: str, nodes: Nodes, hockeypucks: Hockeypucks
 ) -> None:
-    certificates = debian()
-    ours, theirs = list(certificates.values())[:600], list(certificates.values())[300:]
-    server = start(grove, hockeypuck, ours, theirs)
+    node = nodes()
+    hockeypuck = hockeypucks((node.recon_port, node.http_port))
+    everything = second_half()
+    ours, theirs = everything[:335], everything[250:]
+    node.load([*ours, person("alice")])
+    hockeypuck.build([*theirs, person("bob")])
+    hockeypuck.start(gossips=begins == "hockeypuck")
+    begun_by_us = begins == "keygrove"
+    node.start(Partner("hockeypuck", hockeypuck.recon_port, begins=begun_by_us))
+    several = [person("alice"), person("bob")]
+    settled(lambda: hockeypuck.digests() == stored_by_it([*everything, *several]))
+    agrees(node, [*everything, *several], only_theirs=digests(theirs) - digests(ours))
 
-    def they_have_as_many() -> bool:
-        return len(hockeypuck.digests()) == server.total() > len(certificates) - FEW
-
-    eventually(they_have_as_many, within_s=CONVERGE_S)
-    assert len(hockeypuck.digests() - set(certificates)) < FEW
-    assert len(set(certificates) - grove.held(list(certificates))) < FEW
-
-    # What each of them has in a form of its own is found lacking in each round, and fetched once.
-    def rounds() -> float:
-        return server.metric("keygrove_recon_rounds_total", result="done")
-
-    def fetched() -> float:
-        return server.metric("keygrove_recon_recovered_total")
-
-    settled = rounds() + 4
-    eventually(lambda: rounds() > settled, within_s=CONVERGE_S)
-    before, later = fetched(), rounds() + 4
-    eventually(lambda: rounds() > later, within_s=CONVERGE_S)
-    assert fetched() == before
+    assert node.server.add(person("carol").octets).status_code == 200
+    assert node.server.add(person("bob", "robert").octets).status_code == 200
+    hockeypuck.add(person("dave"))
+    hockeypuck.add(person("alice", "alicia"))
+    several = [person(name) for name in ("carol", "dave")]
+    several += [person("bob", "robert"), person("alice", "alicia")]
+    settled(lambda: hockeypuck.digests() == stored_by_it([*everything, *several]))
+    agrees(node, [*everything, *several], only_theirs=digests(theirs) - digests(ours))
 
 
-@needs("sks")
-def test_between_sks_and_hockeypuck_which_refuse_each_other_both_converge(
-    grove: Grove, hockeypuck: Hockeypuck, tmp_path: Path
-) -> None:
-    certificates = debian()
-    all_of_them = list(certificates.values())
-    sks = Sks(tmp_path / "sks", f"{OURS} {grove.recon}", all_of_them[:400])
-    hockeypuck.start(grove.recon, grove.http, all_of_them[500:])
-    partners = [
-        f'name = "hockeypuck", recon = "{OURS}:{hockeypuck.recon}"',
-        f'name = "sks", recon = "{SKS_ADDRESS}:{sks.recon}"',
-    ]
-    server = grove.start(partners, all_of_them[350:550])
-    sks.start()
-    try:
+def stored_by_it(several: Iterable[Cert]) -> set[str]:
+    """The digests with which Hockeypuck stores them."""
+    return (digests(several) - WHOLE) | CLEANED
 
-        def they_have_all() -> bool:
-            count = server.total()
-            is_much = count > len(certificates) - FEW
-            return is_much and len(hockeypuck.digests()) == count
 
-        eventually(they_have_all, within_s=CONVERGE_S)
-        eventually(lambda: len(sks.held()) > len(certificates) - FEW, within_s=CONVERGE_S)
-    finally:
-        sks.stop()
+def agrees(node: Node, several: Iterable[Cert], *, only_theirs: set[str]) -> None:
+    """Wait until a node holds all: as Hockeypuck has it what it had from there, else whole."""
+    fetched = only_theirs & WHOLE
+    whole = digests(several) - fetched
+    settled(lambda: node.status()["tree"]["digests"] == len(whole) + len(fetched))
+    held = node.digests()
+    assert held >= whole
+    assert held - whole < CLEANED
