@@ -12,7 +12,7 @@ from keygrove.storage.audit import Record
 from keygrove.storage.mark import Mark, Snapshot
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.merkle import Difference, differences
-from keygrove.storage.store import CertificateStore, Counts, Digests
+from keygrove.storage.store import CertificateStore, Counts, NamedDigests
 from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Redaction, Write
 from keygrove_chaos.certificates import made, put_of
@@ -56,7 +56,7 @@ class Holdings(msgspec.Struct, frozen=True):
     audit: tuple[Record, ...]
     sources: list[bytes | None]
     pages: list[Whole]
-    digests: list[Digests]
+    digests: list[NamedDigests]
     found: list[tuple[Fingerprint, ...]]
     searched: list[tuple[Fingerprint, ...]]
     counts: Counts

@@ -61,7 +61,7 @@ class InlineCompute:
 
 
 class NoDatabases:
-    """See `ports.Databases`: there are none."""
+    """See `ports.Databases`: there are none, nor can any be made."""
 
     engine = "memory"
 
@@ -73,11 +73,13 @@ class NoDatabases:
 
     async def is_read_only(self) -> bool:
         """See `ports.Databases`."""
-        raise AssertionError("the disk of a node without files was asked for")
+        await anyio.lowlevel.checkpoint()
+        return True
 
     async def holds(self, path: str) -> bool:
         """See `ports.Databases`."""
-        raise AssertionError(f"{path} was looked at in a node without files")
+        await anyio.lowlevel.checkpoint()
+        return False
 
     async def secure(self, path: str) -> None:
         """See `ports.Databases`."""

@@ -62,6 +62,10 @@ class HistoryError(KeygroveError):
         )
 
 
+class OutOfStepError(KeygroveError):
+    """What recon shows cannot be brought up to what is stored: it has to be made anew."""
+
+
 class TooBroadError(KeygroveError):
     """A search would look at more than it may."""
 

@@ -42,6 +42,8 @@ SOMETIMES: Final = {
     "compaction.dropped": "a version was dropped that no moment needed which is kept",
     "index.rebuilt": "an index was made anew from its heap",
     "index.replayed": "a start found commits that the index lacked",
+    "recon.dumped": "the prefix tree was written down",
+    "recon.rebuilt": "the prefix tree was made anew from what is stored",
     "rollback.resumed": "a start found a rollback, or an undo, that was not done",
     "shard.batched": "one commit took several merges",
     "shard.combined": "one commit took several merges of one certificate",

@@ -147,6 +147,18 @@ class _Telemetry(Observer):
         """See `space.Watcher`."""
         self._log.synced_too_fast(sync_s)
 
+    def tree_made_anew(self, why: str) -> None:
+        """See `recon.watcher.Watcher`."""
+        self._log.tree_made_anew(why)
+
+    def tree_up(self, digests: int) -> None:
+        """See `recon.watcher.Watcher`."""
+        self._log.tree_up(digests)
+
+    def tree_not_dumped(self, why: str) -> None:
+        """See `recon.watcher.Watcher`."""
+        self._log.tree_not_dumped(why)
+
     def report(self, report: Report) -> None:
         """What the runtime says of its actors."""
         if isinstance(report, StartError) and self.failed_start is None:
@@ -301,7 +313,7 @@ def _monitoring(
     facts = _facts(settings, site)
     # Whoever looks after the server is never turned away.
     shared = _shared(site, telemetry, admit_all)
-    app = metrics_app(settings.storage.shards, facts, metrics, shared, insight)
+    app = metrics_app(settings, facts, metrics, shared, insight)
     return _listener(site, "metrics", app, site.endpoints.metrics)
 
 

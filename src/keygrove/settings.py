@@ -114,6 +114,11 @@ class ReconSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds."""
     partner: tuple[ReconPartner, ...] = ()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anybody to reconcile with."""
+        return bool(self.listen or self.partner)
+
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""

@@ -23,6 +23,9 @@ from keygrove.ingest.messages import INGEST
 from keygrove.ingest.pipeline import Ingest
 from keygrove.ingest.policy import policy_of
 from keygrove.ports import Ports
+from keygrove.recon import watcher as recon_watcher
+from keygrove.recon.messages import PREFIX, RECON
+from keygrove.recon.prefix import Prefix
 from keygrove.settings import Settings
 from keygrove.storage import space, watcher
 from keygrove.storage.committer import Means
@@ -42,11 +45,13 @@ STORAGE = "storage"
 """The supervisor of the shards."""
 SHARD_STOP_S = 5.0
 """To commit what is queued, and a second for the index."""
+PREFIX_STOP_S = 2.0
+"""A second to write the prefix tree down."""
 LISTENER_STOP_S = 3.0
 """A second more than the HTTP server gives to requests that have begun."""
 
 
-class Watcher(watcher.Watcher, space.Watcher, Protocol):
+class Watcher(watcher.Watcher, space.Watcher, recon_watcher.Watcher, Protocol):
     """Told what the runtime cannot know of the actors."""
 
     def intake(self, intake: Intake) -> None:
@@ -68,7 +73,7 @@ def tree(
     watcher: Watcher,
     doors: Doors,
 ) -> SupSpec:
-    """The root supervisor: monitoring, the disk's room, storage, ingest, doors for clients.
+    """The root supervisor: monitoring, the disk's room, storage, ingest, recon, doors for clients.
 
     Args:
         stores: how to open each shard's store, in order.
@@ -109,8 +114,18 @@ def tree(
     room = ChildSpec(SPACE, partial(Space, ports.volume, watcher), name=SPACE)
     storage = ChildSpec(STORAGE, SupSpec(children=tuple(map(_tenacious, shards))))
     parsers = ChildSpec(PARSERS, SupSpec())
-    children = (*doors.monitoring, room, storage, parsers, ingest, *doors.clients)
+    recon = _recon(settings, ports, watcher)
+    children = (*doors.monitoring, room, storage, parsers, ingest, *recon, *doors.clients)
     return SupSpec(children=tuple(map(_tenacious, children)))
+
+
+def _recon(settings: Settings, ports: Ports, watcher: Watcher) -> tuple[ChildSpec, ...]:
+    """The supervisor of recon, where there is anybody to reconcile with."""
+    if not settings.recon.is_on:
+        return ()
+    start = partial(Prefix, settings.storage.shards, ports.databases, watcher)
+    prefix = ChildSpec("prefix", start, name=PREFIX, shutdown=PREFIX_STOP_S)
+    return (ChildSpec(RECON, SupSpec(children=(_tenacious(prefix),))),)
 
 
 def _tenacious(child: ChildSpec) -> ChildSpec:

@@ -11,11 +11,11 @@ from keygrove.storage.cursor import Cursor
 from keygrove.storage.derive import digest_terms
 from keygrove.storage.logged import Logged
 from keygrove.storage.mark import Mark, Snapshot
-from keygrove.storage.store import Digests
+from keygrove.storage.store import NamedDigests
 from keygrove.storage.term import Term
 from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Lift, Put, Redacted, Redaction, Write
-from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.redaction import PartHash
 from tests.unit.keygrove.storage import naive_tree
 
@@ -146,9 +146,19 @@ class Plain:
         """Whose user IDs carry all of the words."""
         return {name for name, put in self.held.items() if words and words <= put.words}
 
-    def digests(self) -> list[Digests]:
+    def digests(self) -> list[NamedDigests]:
         """Of all that is held."""
-        return [Digests(put.digest, put.sks_digest) for put in self.held.values()]
+        return [
+            NamedDigests(put.digest, put.sks_digest, name, name in self.denials)
+            for name, put in self.held.items()
+        ]
+
+    def served(self, change: int) -> dict[Fingerprint, Digest]:
+        """The digests of what was held and not denied after that change."""
+        stood = self.moments[change].stood.items()
+        return {
+            name: one.held.digest for name, one in stood if one.held is not None and not one.denial
+        }
 
     def change_at(self, at: int) -> int:
         """The newest change made by then."""

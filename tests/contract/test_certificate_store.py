@@ -9,7 +9,7 @@ import pytest
 from keygrove.storage.address import text_hash
 from keygrove.storage.audit import Action, Effect, Record
 from keygrove.storage.cursor import Cursor
-from keygrove.storage.store import CertificateStore, Digests, Hour
+from keygrove.storage.store import CertificateStore, Hour, NamedDigests
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Lift, Put, Redacted, Redaction, Write
@@ -190,15 +190,34 @@ async def test_a_certificate_is_found_by_its_digest_at_sks_servers_too(
             for digest in (one.digest, one.sks_digest):
                 assert await found(store, term(TermKind.DIGEST, digest)) == (one.fingerprint,)
             page = await store.digests(None, 5)
-            assert page.digests == (Digests(one.digest, one.sks_digest),)
+            assert page.digests == (named(one),)
         assert await found(store, term(TermKind.DIGEST, old.sks_digest)) == ()
+
+
+def named(one: Put, *, is_denied: bool = False) -> NamedDigests:
+    return NamedDigests(one.digest, one.sks_digest, one.fingerprint, is_denied)
+
+
+async def test_what_is_held_beside_a_denial_is_told_as_such_among_the_digests(
+    open_it: Open, is_flushed: bool
+) -> None:
+    one, other = put(1, "Alice"), put(2, "Bob")
+    said = put(1)
+    async with open_it() as store:
+        await fill(store, [one, other], is_flushed=is_flushed)
+        beside = Denial(one.fingerprint, "spam", CREATED, held=said)
+        await fill(store, [beside], is_flushed=is_flushed)
+        found = set((await store.digests(None, 5)).digests)
+        assert found == {named(said, is_denied=True), named(other)}
+        await fill(store, [Lift(one.fingerprint, CREATED, said)], is_flushed=is_flushed)
+        assert set((await store.digests(None, 5)).digests) == {named(said), named(other)}
 
 
 async def test_the_digest_at_sks_servers_is_the_stored_one_unless_told(open_it: Open) -> None:
     one = put(1)
     async with open_it() as store:
         await store.commit([one])
-        assert (await store.digests(None, 5)).digests == (Digests(one.digest, one.digest),)
+        assert (await store.digests(None, 5)).digests == (named(one),)
 
 
 async def test_sources_are_told_in_the_order_asked(open_it: Open, is_flushed: bool) -> None:
@@ -241,7 +260,7 @@ async def test_what_is_denied_is_found_by_nothing(open_it: Open, is_flushed: boo
         assert not [names for names in await store.find(wanted, 10) if name in names]
         assert await words(store, "alice") == {other.fingerprint}
         assert [version.fingerprint for version in await walk(store, 1)] == [other.fingerprint]
-        assert len((await store.digests(None, 5)).digests) == 1
+        assert (await store.digests(None, 5)).digests == (named(other),)
         counts = store.counts()
         assert (counts.certificates, counts.packet_bytes, counts.denials) == (1, other.size, 1)
 
@@ -575,7 +594,7 @@ async def test_pages_of_digests_visit_each_certificate_exactly_once(
     async with open_it() as store:
         await fill(store, puts[:4], is_flushed=is_flushed)
         await store.commit(puts[4:])
-        digests: list[Digests] = []
+        digests: list[NamedDigests] = []
         cursor: Cursor | None = None
         while True:
             page = await store.digests(cursor, limit)

@@ -22,6 +22,7 @@ from keygrove.storage.history import History
 from keygrove.storage.logged import Logged
 from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.memory import MemoryStore
+from keygrove.storage.merkle import EMPTY
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.retention import Retention
 from keygrove.storage.sqlite import SqliteStore
@@ -250,6 +251,7 @@ class Machine:
             assert await there.head(change) == await model.head(change)
             # That the tree is its own the store looks after itself, when it has undone the rows.
             assert (await there.tree(change)).root == (await model.head(change)).root
+            await assert_led_on(there, model, change)
         await assert_linked(there)
 
 
@@ -272,6 +274,22 @@ def due(candidates: set[int], times: dict[int, int], snapshots: set[int | None])
         if change in snapshots or age < 100 or not later:
             found.add(change)
     return found
+
+
+async def assert_led_on(there: History, model: History, change: int) -> None:
+    """Each step from that change on fits what there was, and they lead to what there is."""
+    told = (await model.steps(0, EMPTY, 10_000)).steps
+    served = {one.fingerprint: one.after for one in told if one.change <= change}
+    head = await there.head(change)
+    while True:
+        some = await there.steps(head.change, head.root, 10_000)
+        for one in some.steps:
+            assert one.before == served.get(one.fingerprint)
+            served[one.fingerprint] = one.after
+        if some.head.change == head.change:
+            break
+        head = some.head
+    assert served == {one.fingerprint: one.after for one in told}
 
 
 async def assert_linked(history: History) -> None:

@@ -26,7 +26,7 @@ from keygrove.storage.mark import Drop, Snapshot
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.merkle import differences
 from keygrove.storage.opening import Home, open_store
-from keygrove.storage.store import CertificateStore, Digests
+from keygrove.storage.store import CertificateStore, NamedDigests
 from keygrove.storage.version import Whole
 from keygrove.storage.write import Cause, Denial, Lift, Put, Redaction, Write
 from keygrove_actors.testkit import VirtualLoop
@@ -418,6 +418,24 @@ class Life(RuleBasedStateMachine):
                 break
         assert [_placeless(one) for one in found] == self.plain.entries(after, until)
 
+    @rule(after=changes, limit=limits)
+    def follow_the_digests(self, after: int, limit: int) -> None:
+        """Step by step, each fits what there was, and at the end all is as it is now."""
+        if not 0 <= after <= self.plain.change:
+            return
+        there, head = self.plain.served(after), self.plain.head(after)
+        while head.change < self.plain.change:
+            found = self.do(self.store.history.steps(head.change, head.root, limit))
+            assert found.newest == self.plain.change
+            assert found.head == self.plain.head(found.head.change)
+            for step in found.steps:
+                assert head.change < step.change <= found.head.change
+                assert there.pop(step.fingerprint, None) == step.before
+                if step.after is not None:
+                    there[step.fingerprint] = step.after
+            head = found.head
+            assert there == self.plain.served(head.change)
+
     @rule(limit=limits)
     def look_at_the_past_of_all(self, limit: int) -> None:
         history = self.store.history
@@ -463,7 +481,7 @@ def _brought(put: Put, cause: Cause, origin: str) -> Put:
     return msgspec.structs.replace(put, cause=cause, origin=origin)
 
 
-def _by_digest(one: Digests) -> tuple[bytes, bytes]:
+def _by_digest(one: NamedDigests) -> tuple[bytes, bytes]:
     return one.stored, one.sks
 
 

@@ -19,7 +19,7 @@ from keygrove.storage.derive import digest_terms
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Digests
+from keygrove.storage.store import CertificateStore, NamedDigests
 from keygrove.storage.version import Whole
 from keygrove.storage.write import Denial, Lift, Redaction, Write
 from keygrove.system.sqlite import SqliteFiles
@@ -117,9 +117,9 @@ ALL_TERMS = sorted(
 
 async def pages(
     store: CertificateStore, limit: int
-) -> tuple[list[Whole], list[Digests], list[Denial]]:
+) -> tuple[list[Whole], list[NamedDigests], list[Denial]]:
     versions: list[Whole] = []
-    digests: list[Digests] = []
+    digests: list[NamedDigests] = []
     cursor: Cursor | None = None
     while True:
         page = await store.page(cursor, limit)

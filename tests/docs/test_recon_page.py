@@ -61,7 +61,7 @@ def test_the_page_has_each_ending() -> None:
 
 
 def test_the_page_has_the_keys_of_our_config_in_order() -> None:
-    config = config_of(http_port=1, filters=b"", id=b"")
+    config = config_of(http_port=1, filters=b"", identity=b"")
     assert list(rows("recon", "key")) == [key.decode() for key, _ in config.pairs]
 
 

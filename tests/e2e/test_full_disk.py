@@ -219,3 +219,27 @@ def test_what_makes_room_goes_on_when_submissions_do_not(
     assert ("critical", "warning") in told
     assert told[-1] == ("room", "info")
     assert server.stop() == 0
+
+
+def test_a_repair_without_room_leaves_the_shard_as_it_was_and_nothing_beside(
+    disk: SmallDisk, dump: Path
+) -> None:
+    data = disk.path / "data"
+    env = {"KEYGROVE_STORAGE__SHARDS": "1"}
+    assert keygrove("load", "--data", data, dump, env=env).status == 0
+    heap = data / "shard-0" / "heap.db"
+    octets = bytearray(heap.read_bytes())
+    at = octets.rindex(made(7).packets[-40:])
+    octets[at : at + 20] = bytes(20)
+    heap.write_bytes(octets)
+    disk.fill()
+    before = {path.name for path in heap.parent.iterdir() if not path.name.endswith("-shm")}
+    ended = keygrove("fsck", "--repair", "--data", data)
+    assert ended.status == 1
+    assert "not repaired: the disk is full, no space left for heap.new.db: free some" in ended.err
+    after = {path.name for path in heap.parent.iterdir() if not path.name.endswith("-shm")}
+    assert after == before
+    assert heap.read_bytes() == octets
+    disk.free()
+    assert keygrove("fsck", "--repair", "--data", data).status == 1
+    assert keygrove("fsck", "--data", data).status == 0

@@ -44,7 +44,7 @@ from keygrove_protocols.recon.sketch import Sketch
 from keygrove_protocols.recon.terms import PLAIN, RATELESS
 from keygrove_protocols.recon.tree import Tree
 
-OWN = Own(http_port=11371, id=b"ours")
+OWN = Own(http_port=11371, identity=b"ours")
 HELD = 200
 LIMITS = SessionLimits(learned_max=50, given_max=300)
 _ONE_BY_ONE = 512

@@ -78,8 +78,6 @@ class Decoder:
         if len(self._octets) < _LENGTH_OCTETS:
             return None
         length = self._length(0)
-        if length == 0:
-            raise BadMessageError("a message has no octets", offset=0)
         if length > self.frame_octets_max:
             raise TooLargeError(f"a message has at most {self.frame_octets_max} octets here")
         body = self._take(_LENGTH_OCTETS, length)

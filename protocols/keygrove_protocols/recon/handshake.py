@@ -50,14 +50,14 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         http_port: where we answer /pks/hashquery.
-        id: octets that no other server has, to know ourselves by.
+        identity: octets that no other server has, to know ourselves by.
         pinned: the filters that the operator wants it to see; they are sent at once.
         known: the filters that are presented to it if it waits for ours: what it presented last.
         ways: of recon, beside the plain one, the best first.
     """
 
     http_port: int
-    id: bytes
+    identity: bytes
     pinned: bytes | None = None
     known: bytes = DEFAULT_FILTERS
     ways: tuple[str, ...] = ()
@@ -156,7 +156,9 @@ class Handshake:
     def _send_config(self, filters: bytes) -> None:
         own = self._own
         self._sent = filters
-        config = config_of(http_port=own.http_port, filters=filters, id=own.id, ways=own.ways)
+        config = config_of(
+            http_port=own.http_port, filters=filters, identity=own.identity, ways=own.ways
+        )
         self._outgoing += encode(config)
 
     def _read_config(self) -> None:
@@ -173,7 +175,7 @@ class Handshake:
         terms = read_terms(message)
         judged = terms
         if isinstance(terms, Terms):
-            judged = object_to(terms, filters=self._sent, id=self._own.id) or terms
+            judged = object_to(terms, filters=self._sent, identity=self._own.identity) or terms
         if isinstance(judged, Objection):
             self._outgoing += encode_verdict(Verdict(judged.reason))
             self._refuse(judged.refusal, printable(judged.reason))

@@ -106,10 +106,12 @@ class Terms(msgspec.Struct, frozen=True):
     program: Program
     ways: tuple[str, ...]
     """Those that it knows, the best one first; `PLAIN` is always among them."""
-    id: bytes | None
+    identity: bytes | None
 
 
-def config_of(*, http_port: int, filters: bytes, id: bytes, ways: Sequence[str] = ()) -> Config:  # noqa: A002
+def config_of(
+    *, http_port: int, filters: bytes, identity: bytes, ways: Sequence[str] = ()
+) -> Config:
     """Our config, its keys in SKS's order. `ways` are those beside `PLAIN`."""
     return Config(
         (
@@ -119,7 +121,7 @@ def config_of(*, http_port: int, filters: bytes, id: bytes, ways: Sequence[str] 
             (b"mbar", MBAR.to_bytes(4)),
             (b"version", VERSION),
             (b"x-keygrove", ",".join((*ways, PLAIN)).encode()),
-            (b"x-keygrove-id", id),
+            (b"x-keygrove-id", identity),
         )
     )
 
@@ -147,13 +149,13 @@ def read_terms(config: Config) -> Terms | Objection:
         http_port=_port(values.get(b"http port", b"")),
         program=_program(values),
         ways=_ways(values.get(b"x-keygrove", b"")),
-        id=values.get(b"x-keygrove-id"),
+        identity=values.get(b"x-keygrove-id"),
     )
 
 
-def object_to(terms: Terms, *, filters: bytes, id: bytes) -> Objection | None:  # noqa: A002
+def object_to(terms: Terms, *, filters: bytes, identity: bytes) -> Objection | None:
     """What we, who sent these filters and this ID, have against it; None: nothing."""
-    if terms.id == id:
+    if terms.identity == identity:
         return Objection(Refusal.OURSELVES, b"connected to itself: take it out of the partners")
     if terms.version < VERSION_MIN:
         least, provided = (".".join(map(str, one)) for one in (VERSION_MIN, terms.version))

@@ -15,7 +15,7 @@ from keygrove.storage.reading import open_reader
 from keygrove.storage.snapshot_messages import ChangeAt, Compare, FetchAt, ListSnapshots
 from keygrove.storage.snapshots import look_back
 from keygrove.storage.sqlite import SqliteStore
-from keygrove.storage.store import CertificateStore, Digests
+from keygrove.storage.store import CertificateStore, NamedDigests
 from keygrove.storage.version import Whole
 from keygrove.system.datadir import count_shards
 from keygrove.system.sqlite import SqliteFiles
@@ -109,9 +109,9 @@ async def _versions(store: CertificateStore, limit: int) -> AsyncIterator[Whole]
             return
 
 
-async def all_digests(store: SqliteStore) -> list[Digests]:
+async def all_digests(store: SqliteStore) -> list[NamedDigests]:
     """The digests of every certificate of a shard."""
-    found: list[Digests] = []
+    found: list[NamedDigests] = []
     cursor: Cursor | None = None
     while True:
         page = await store.digests(cursor, DIGEST_PAGE)

@@ -22,6 +22,7 @@ from keygrove.storage.messages import (
     Deny,
     Failed,
     Fetch,
+    FetchStored,
     Find,
     GetSlots,
     GetStatus,
@@ -38,6 +39,7 @@ from keygrove.storage.messages import (
     ShardStatus,
     Slots,
     Sources,
+    Stored,
     Trace,
     Traced,
     Unredact,
@@ -45,7 +47,7 @@ from keygrove.storage.messages import (
 from keygrove.storage.term import Term
 from keygrove.storage.write import Put
 from keygrove_actors import ActorError, Call, Ref
-from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.openpgp.redaction import PartHash
 
 P = TypeVar("P")
@@ -118,6 +120,19 @@ class Router:
     ) -> list[Answer | Failed | None]:
         """Several at once, in the order asked."""
         return await _together([partial(self.fetch, name, form) for name in fingerprints])
+
+    async def fetch_stored(
+        self, digests: tuple[Digest, ...], fingerprints: tuple[Fingerprint, ...], octets_max: int
+    ) -> list[Stored]:
+        """All that is stored of certificates, by digests or fingerprints; up to so many octets."""
+        found: list[Stored] = []
+        left = octets_max
+        for shard in self._shards:
+            message = FetchStored(digests, fingerprints, left)
+            some = await shard.call(message, timeout=READ_S, wait_up=WAIT_UP_S)
+            left -= sum(len(one.packets) for one in some)
+            found += some
+        return found
 
     async def find(self, term: Term, limit: int) -> tuple[Fingerprint, ...]:
         """The certificates that carry a term, by fingerprint."""

@@ -10,6 +10,7 @@ from keygrove.cluster.signing import Signing
 from keygrove.http.admin import Admin
 from keygrove.http.asgi import HTML, TEXT, App, Request, Resource, Response, Shared
 from keygrove.http.facts import NodeFacts
+from keygrove.http.hashquery import HashQuery
 from keygrove.http.hkp import Hkp
 from keygrove.http.insight import Insight
 from keygrove.http.listener import MakeApp
@@ -17,11 +18,13 @@ from keygrove.http.proof import Proofs
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.policy import policy_of
+from keygrove.recon.messages import PREFIX, GetPrefixStatus, PrefixApi
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardStatus
 from keygrove.storage.space import SPACE, GetSpace, Level, SpaceApi, SpaceStatus
 from keygrove.telemetry.disk import DiskFigures
 from keygrove.telemetry.metrics import CONTENT_TYPE, Metrics, ShardFigures
+from keygrove.telemetry.recon import TreeFigures
 from keygrove.web.pages import Pages
 from keygrove_actors import ActorError, Ref
 
@@ -115,11 +118,13 @@ def hkp_app(
         hkp = Hkp(catalogue, whereis, statistics, pages, shared)
         space = whereis(SPACE, SpaceApi)
         proofs = Proofs(Prover(router, signing, shared.clock))
+        hashquery = HashQuery(router, _prefix(whereis, settings))
         resources = {
             "/": Resource(get=home),
             "/robots.txt": Resource(get=robots),
             "/pks/lookup": Resource(get=hkp.lookup),
             "/pks/add": Resource(post=hkp.add, accepts=FORMS),
+            "/pks/hashquery": Resource(post=hashquery.answer),
             "/pks/stats": Resource(get=statistics.page),
             "/pks/proof": Resource(get=proofs.prove),
             "/pks/proof/head": Resource(get=proofs.head),
@@ -152,16 +157,17 @@ def _probes(
 
 
 def metrics_app(
-    shards: int, facts: NodeFacts, metrics: Metrics, shared: Shared, insight: Insight
+    settings: Settings, facts: NodeFacts, metrics: Metrics, shared: Shared, insight: Insight
 ) -> MakeApp:
     """What the operator's monitoring reaches."""
 
     def make(whereis: Whereis) -> App:
-        router, space = Router(whereis, shards), whereis(SPACE, SpaceApi)
+        router, space = Router(whereis, settings.storage.shards), whereis(SPACE, SpaceApi)
+        prefix = _prefix(whereis, settings)
 
         async def scrape(_: Request) -> Response:
             figures, samples = _figures(await router.each_status()), await insight.samples()
-            body = metrics.render(figures, samples, await _disk(space))
+            body = metrics.render(figures, samples, await _disk(space), await _tree(prefix))
             return Response(200, body, CONTENT_TYPE)
 
         resources = {"/metrics": Resource(get=scrape), **_probes(router, space, facts, insight)}
@@ -183,6 +189,29 @@ async def _disk(space: Ref[SpaceApi]) -> DiskFigures | None:
         refuses_submissions=found.level in {Level.CRITICAL, Level.READ_ONLY},
         is_read_only=found.level is Level.READ_ONLY,
         sync_seconds=found.sync_s,
+    )
+
+
+def _prefix(whereis: Whereis, settings: Settings) -> Ref[PrefixApi] | None:
+    """The owner of the prefix tree, where there is one."""
+    return whereis(PREFIX, PrefixApi) if settings.recon.is_on else None
+
+
+async def _tree(prefix: Ref[PrefixApi] | None) -> TreeFigures | None:
+    """None without recon, and while its owner does not answer."""
+    if prefix is None:
+        return None
+    try:
+        found = await prefix.call(GetPrefixStatus(), timeout=SPACE_S)
+    except ActorError:
+        return None
+    return TreeFigures(
+        digests=found.digests,
+        ready=not found.waiting_for,
+        lag_changes=found.lag,
+        sessions=found.sessions,
+        rebuilds=found.rebuilds,
+        mismatches=found.mismatches,
     )
 
 

@@ -10,6 +10,7 @@ from keygrove.storage.logged import Logged
 from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Tree
 from keygrove.storage.rollback import Rollback
+from keygrove.storage.steps import Steps
 from keygrove.storage.version import Head, Version, Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -43,6 +44,17 @@ class History(Protocol):
 
         Raises:
             HistoryError: one of the two never was.
+        """
+        ...
+
+    async def steps(self, change: int, root: bytes, limit: int) -> Steps:
+        """What leads on from that change: to the newest, or some `limit` steps further.
+
+        Args:
+            root: how it stood then. If that differs, this is another past than the caller's.
+
+        Raises:
+            HistoryError: that is not kept, or too much was dropped since; or it stood otherwise.
         """
         ...
 

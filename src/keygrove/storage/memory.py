@@ -21,7 +21,7 @@ from keygrove.storage.store import (
     Counts,
     DenialPage,
     DigestPage,
-    Digests,
+    NamedDigests,
     Opened,
     Page,
     Savings,
@@ -155,8 +155,11 @@ class MemoryStore:
         await anyio.lowlevel.checkpoint()
         held = self._held()
         names, after = _after(held, cursor, limit)
-        digests = tuple(Digests(held[name].digest, held[name].sks_digest) for name in names)
-        return DigestPage(digests, after)
+        return DigestPage(tuple(self._named(held[name]) for name in names), after)
+
+    def _named(self, put: Put) -> NamedDigests:
+        is_denied = self._state(put.fingerprint).denial is not None
+        return NamedDigests(put.digest, put.sks_digest, put.fingerprint, is_denied)
 
     async def denials(self, cursor: Cursor | None, limit: int) -> DenialPage:
         """See `store.CertificateStore`."""

@@ -13,10 +13,11 @@ from keygrove.storage.logged import Logged
 from keygrove.storage.mark import Drop, Mark, Snapshot
 from keygrove.storage.merkle import Tree, blake3_256
 from keygrove.storage.rollback import Rollback
+from keygrove.storage.steps import Step, Steps
 from keygrove.storage.tally import Standing
 from keygrove.storage.version import Head, Version, Whole
 from keygrove.storage.write import Denial, Put, Write
-from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 
 class State(msgspec.Struct, frozen=True):
@@ -51,6 +52,11 @@ class State(msgspec.Struct, frozen=True):
             digests=tuple(dict.fromkeys(digests)),
             place=Cursor(self.change.to_bytes(8)),
         )
+
+    @property
+    def digest(self) -> Digest | None:
+        """As in `steps.Step`."""
+        return None if self.held is None or self.denial is not None else self.held.digest
 
     @property
     def standing(self) -> Standing:
@@ -121,6 +127,20 @@ class MemoryHistory:
         page = found[:limit]
         more = Cursor(page[-1][0].to_bytes(8)) if len(found) > limit else None
         return LogPage(tuple(one for _, one in page), more)
+
+    async def steps(self, change: int, root: bytes, limit: int) -> Steps:
+        """See `history.History`."""
+        if (await self._moment(change)).head.root != root:
+            raise HistoryError(change)
+        found, at = list[Step](), change
+        while at < self.newest.head.change and len(found) < limit:
+            at += 1
+            before, after = self._moments[at - 1].states, self._moments[at].states
+            found += [
+                Step(at, name, before.get(name, NOTHING).digest, after[name].digest)
+                for name in (one.fingerprint for one in self._log if one.change == at)
+            ]
+        return Steps(tuple(found), self._moments[at].head, self.newest.head.change)
 
     async def past(
         self, fingerprints: Sequence[Fingerprint], limit: int

@@ -72,6 +72,26 @@ class Sources(Call[ShardApi, tuple[bytes | None, ...]], frozen=True, tag=True):
     fingerprints: tuple[Fingerprint, ...]
 
 
+class Stored(msgspec.Struct, frozen=True, tag=True):
+    """All that is stored of a certificate, that which is never served to clients, too."""
+
+    fingerprint: Fingerprint
+    digest: Digest
+    packets: bytes
+
+
+class FetchStored(Call[ShardApi, tuple[Stored, ...]], frozen=True, tag=True):
+    """What is held and not denied, by digests or fingerprints: each certificate once.
+
+    More than `octets_max` octets together are not read. What is damaged is left out.
+    """
+
+    errors: ClassVar = (Overloaded, Starting)
+    digests: tuple[Digest, ...]
+    fingerprints: tuple[Fingerprint, ...]
+    octets_max: int
+
+
 class Merged(msgspec.Struct, frozen=True, tag=True):
     """What became of a certificate. What is held now is durable, and has this digest.
 

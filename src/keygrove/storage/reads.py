@@ -12,9 +12,11 @@ from keygrove.points import buggify, sometimes
 from keygrove.ports import Compute
 from keygrove.storage.cache import Answer, Cache, Form, Listing, Reading
 from keygrove.storage.forms import serve_form
+from keygrove.storage.gathering import gathered
 from keygrove.storage.messages import (
     Failed,
     Fetch,
+    FetchStored,
     Find,
     GetRollbacks,
     GetStatus,
@@ -24,6 +26,7 @@ from keygrove.storage.messages import (
     ShardStatus,
     Sources,
     Starting,
+    Stored,
     TooBroad,
     Trace,
     Traced,
@@ -38,12 +41,18 @@ from keygrove_protocols.openpgp.keys import Fingerprint
 LINGER_S = 0.05
 """As the disk may have it at any time."""
 
-LookUp: TypeAlias = Find | Search | Sources | Trace | GetRollbacks
+LookUp: TypeAlias = Find | Search | Sources | FetchStored | Trace | GetRollbacks
 """What only a store that is up can answer."""
 
 
 LookedUp: TypeAlias = (
-    tuple[Fingerprint, ...] | tuple[bytes | None, ...] | Traced | Outdated | Failed | Rollbacks
+    tuple[Fingerprint, ...]
+    | tuple[bytes | None, ...]
+    | tuple[Stored, ...]
+    | Traced
+    | Outdated
+    | Failed
+    | Rollbacks
 )
 
 
@@ -109,6 +118,8 @@ class Reads:
                 return await store.search(words, limit)
             case Sources(fingerprints):
                 return tuple(await store.sources(fingerprints))
+            case FetchStored():
+                return await gathered(store, message, self._on_damage)
             case Trace():
                 return await self._trace(store, message)
             case GetRollbacks():

@@ -1,4 +1,4 @@
-"""The part of a shard that is asked of snapshots, and of former times.
+"""The part of a shard that is asked of snapshots, of former times, and by other servers.
 
 Such a request may take seconds, where a tree of the past has to be made: one task answers them
 in turn, beside those that serve. A mark waits with the changes, so that it is behind all that
@@ -12,14 +12,25 @@ import msgspec
 
 from keygrove.errors import DamagedError
 from keygrove.storage.committer import MarkRequest
-from keygrove.storage.messages import Failed, NoSpace, Overloaded, ShardApi, Starting
+from keygrove.storage.messages import (
+    Failed,
+    FetchStored,
+    NoSpace,
+    Overloaded,
+    ShardApi,
+    Starting,
+    Stored,
+)
 from keygrove.storage.snapshot_messages import (
     ChangeAt,
     Compare,
     Compared,
     DropSnapshot,
     FetchAt,
+    GetHead,
+    GetSteps,
     Kept,
+    ListDigests,
     ListSnapshots,
     LookBack,
     SealSnapshot,
@@ -28,8 +39,9 @@ from keygrove.storage.snapshot_messages import (
     TooMany,
 )
 from keygrove.storage.snapshots import look_back
-from keygrove.storage.store import CertificateStore
-from keygrove.storage.version import Version
+from keygrove.storage.steps import Steps
+from keygrove.storage.store import CertificateStore, DigestPage
+from keygrove.storage.version import Head, Version
 from keygrove.storage.waiting import Waiting
 from keygrove_actors import DEFER, Actor, Ctx, DeclaredError, Defer, ReplyTo, on
 
@@ -84,6 +96,32 @@ class Remembering(Actor[ShardApi]):
     def fetch_at(self, message: FetchAt) -> Version | Failed | Defer | None:
         """As `list_snapshots`."""
         return self._put_off_look(message)
+
+    @on(GetHead)
+    def get_head(self, _: GetHead) -> Head:
+        """At once."""
+        if self._store is None:
+            raise Starting().error()
+        return self._store.head()
+
+    @on(GetSteps)
+    def get_steps(self, message: GetSteps) -> Steps | Failed | Defer:
+        """As `list_snapshots`."""
+        return self._put_off_look(message)
+
+    @on(ListDigests)
+    def list_digests(self, message: ListDigests) -> DigestPage | Failed | Defer:
+        """As `list_snapshots`."""
+        return self._put_off_look(message)
+
+    @on(FetchStored)
+    def fetch_stored(self, message: FetchStored) -> tuple[Stored, ...] | Defer:
+        """With the next batch of reads."""
+        return self._put_off_read(message)
+
+    @abstractmethod
+    def _put_off_read(self, message: FetchStored) -> Defer:
+        """Let it wait for the next batch of reads."""
 
     @abstractmethod
     def _put_off_change(self, request: MarkRequest) -> Defer:

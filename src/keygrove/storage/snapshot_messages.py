@@ -1,12 +1,15 @@
-"""What a shard is asked of snapshots, and of how it stood before: values only, as `messages`."""
+"""What a shard is asked of snapshots, of how it stood before, and of what changed since."""
 
 from typing import ClassVar, TypeAlias
 
 import msgspec
 
+from keygrove.storage.cursor import Cursor
 from keygrove.storage.mark import Snapshot
 from keygrove.storage.messages import Failed, NoSpace, Overloaded, ReadOnly, ShardApi, Starting
-from keygrove.storage.version import Version
+from keygrove.storage.steps import Steps
+from keygrove.storage.store import DigestPage
+from keygrove.storage.version import Head, Version
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -121,5 +124,28 @@ class FetchAt(Call[ShardApi, Version | Failed | None], frozen=True, tag=True):
     change: int
 
 
-LookBack: TypeAlias = ListSnapshots | ChangeAt | Compare | FetchAt
+class GetHead(Call[ShardApi, Head], frozen=True, tag=True):
+    """How the shard stands, in short."""
+
+    errors: ClassVar = (Overloaded, Starting)
+
+
+class GetSteps(Call[ShardApi, Steps | Failed], frozen=True, tag=True):
+    """What changed since, see `History.steps`."""
+
+    errors: ClassVar = (Overloaded, Starting, NotKept)
+    change: int
+    root: bytes
+    limit: int
+
+
+class ListDigests(Call[ShardApi, DigestPage | Failed], frozen=True, tag=True):
+    """The digests of what is held now, see `CertificateStore.digests`."""
+
+    errors: ClassVar = (Overloaded, Starting)
+    cursor: Cursor | None
+    limit: int
+
+
+LookBack: TypeAlias = ListSnapshots | ChangeAt | Compare | FetchAt | GetSteps | ListDigests
 """What is read."""

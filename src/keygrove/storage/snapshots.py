@@ -19,7 +19,9 @@ from keygrove.storage.snapshot_messages import (
     Differing,
     DropSnapshot,
     FetchAt,
+    GetSteps,
     Kept,
+    ListDigests,
     ListSnapshots,
     LookBack,
     Marked,
@@ -30,7 +32,8 @@ from keygrove.storage.snapshot_messages import (
     TakeSnapshot,
     TooMany,
 )
-from keygrove.storage.store import CertificateStore
+from keygrove.storage.steps import Steps
+from keygrove.storage.store import CertificateStore, DigestPage
 from keygrove.storage.version import Version
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -71,7 +74,7 @@ async def mark(store: CertificateStore, message: Marking, at: int) -> Marked:
 
 async def look_back(
     store: CertificateStore, message: LookBack
-) -> tuple[Kept, ...] | int | Compared | Version | None:
+) -> tuple[Kept, ...] | int | Compared | Version | Steps | DigestPage | None:
     """What is asked of former times.
 
     Raises:
@@ -88,6 +91,10 @@ async def look_back(
             case FetchAt(fingerprint, change):
                 (found,) = await store.history.get([fingerprint], change)
                 return found
+            case GetSteps(change, root, limit):
+                return await store.history.steps(change, root, limit)
+            case ListDigests(cursor, limit):
+                return await store.digests(cursor, limit)
     except HistoryError as error:
         raise NotKept(error.change).error() from error
 

@@ -13,7 +13,7 @@ import msgspec
 
 from keygrove.errors import DamagedError, HistoryError
 from keygrove.ports import SqlDatabase, SqlSession
-from keygrove.storage import index, ledger, versions
+from keygrove.storage import index, ledger, stepping, versions
 from keygrove.storage.address import tree_key
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.history import LogPage
@@ -22,6 +22,7 @@ from keygrove.storage.mark import Snapshot
 from keygrove.storage.merkle import Change, Tree
 from keygrove.storage.overlay import Entry, Overlay
 from keygrove.storage.rollback import Rollback
+from keygrove.storage.steps import Steps
 from keygrove.storage.version import Head, Version, Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -49,13 +50,13 @@ class SqliteHistory:
         reader: SqlDatabase,
         overlay: Overlay,
         *,
-        seq: Callable[[], int],
+        head: Callable[[], Head],
         tip: Callable[[], Awaitable[Pin]],
     ) -> None:
-        """Of a store whose last row `seq` tells, and `tip` with the tree."""
+        """Of a store that stands as `head` tells, and `tip` with the tree."""
         self._reader = reader
         self._overlay = overlay
-        self._seq = seq
+        self._head = head
         self._tip = tip
         self._pins: dict[int, Pin] = {}
 
@@ -89,6 +90,16 @@ class SqliteHistory:
         found = await self._reader.run(work)
         page = found[:limit]
         return LogPage(tuple(page), page[-1].place if len(found) > limit else None)
+
+    async def steps(self, change: int, root: bytes, limit: int) -> Steps:
+        """See `History`."""
+        newest = self._head()
+
+        def work(db: SqlSession) -> Steps:
+            with _held_still(db, change):
+                return stepping.steps(db, (change, root), newest, limit)
+
+        return await self._reader.run(work)
 
     async def past(
         self, fingerprints: Sequence[Fingerprint], limit: int

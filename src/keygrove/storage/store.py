@@ -72,10 +72,18 @@ class Digests(msgspec.Struct, frozen=True):
     sks: Digest
 
 
-class DigestPage(msgspec.Struct, frozen=True):
+class NamedDigests(Digests, frozen=True):
+    """The same, and of which certificate."""
+
+    fingerprint: Fingerprint
+    is_denied: bool
+    """What is held is beside a denial: what its key says against itself."""
+
+
+class DigestPage(msgspec.Struct, frozen=True, tag=True):
     """The digests of some certificates, and where the next page starts; None after the last."""
 
-    digests: tuple[Digests, ...]
+    digests: tuple[NamedDigests, ...]
     cursor: Cursor | None
 
 

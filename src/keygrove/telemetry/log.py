@@ -228,6 +228,18 @@ class NodeLog:
             "on a disk that keeps what it is given",
         )
 
+    def tree_made_anew(self, why: str) -> None:
+        """What partners of recon see has to be listed from all that is stored."""
+        self._log.warning("prefix tree made anew", why=why)
+
+    def tree_up(self, digests: int) -> None:
+        """Partners can be shown it."""
+        self._log.info("prefix tree up", digests=digests)
+
+    def tree_not_dumped(self, why: str) -> None:
+        """The next start takes longer."""
+        self._log.warning("prefix tree not written down", why=why)
+
     def report(self, report: Report | Repeated) -> None:
         """What the runtime says of its actors."""
         last = report.last if isinstance(report, Repeated) else report

@@ -15,6 +15,7 @@ from keygrove.telemetry.administration import Administered, AdminRefusal
 from keygrove.telemetry.disk import Disk, DiskFigures
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
+from keygrove.telemetry.recon import ReconTree, TreeFigures
 from keygrove_actors.census import Metric as Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -140,6 +141,8 @@ class Metrics:
         self._disk = Disk()
         self.registry.register(self._shards)
         self.registry.register(self._disk)
+        self._tree = ReconTree()
+        self.registry.register(self._tree)
         self.registry.register(self._actors)
         self._intakes = _Intakes(self.registry)
         self._requests = Counter(
@@ -225,8 +228,10 @@ class Metrics:
         figures: Sequence[ShardFigures],
         samples: Sequence[Sample],
         disk: DiskFigures | None = None,
+        tree: TreeFigures | None = None,
     ) -> bytes:
-        """The exposition, with these figures of shards and disk, and samples of the runtime."""
+        """The exposition, with these figures of shards, disk and recon, and the runtime's."""
+        self._tree.figures = tree
         self._disk.figures = disk
         self._shards.figures = figures
         self._actors.samples = samples

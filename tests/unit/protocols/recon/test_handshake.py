@@ -19,7 +19,7 @@ from keygrove_protocols.recon.terms import (
 )
 from tests.unit.protocols.recon.recorded import ConfigCase, Session, conversation, recorded
 
-OWN = Own(http_port=11371, id=b"ours")
+OWN = Own(http_port=11371, identity=b"ours")
 PASSED = encode_verdict(Verdict())
 SKS_CASES = recorded().config_cases["sks"]
 HOCKEYPUCK_CASES = recorded().config_cases["hockeypuck"]
@@ -77,7 +77,7 @@ def test_a_recorded_partner_sees_its_own_filters_and_agrees(session: Session, ro
 
 @pytest.mark.parametrize("case", SKS_CASES, ids=lambda one: one.case)
 def test_of_a_config_we_think_as_sks_does_and_say_it_in_its_words(case: ConfigCase) -> None:
-    handshake = Handshake(Role.ACCEPTOR, Own(http_port=1, id=b"", pinned=DEFAULT_FILTERS))
+    handshake = Handshake(Role.ACCEPTOR, Own(http_port=1, identity=b"", pinned=DEFAULT_FILTERS))
     handshake.receive(bytes.fromhex(case.sent_hex))
     _, verdict = said(handshake.take())
     assert verdict is not None
@@ -100,7 +100,7 @@ NEWER_IS_FINE = {"version 0.1.5", "version 1.1.5", "filters reordered"}
 def test_what_hockeypuck_takes_we_take(case: ConfigCase) -> None:
     filters = said(config("same", HOCKEYPUCK_CASES))[0]
     assert filters is not None
-    handshake = Handshake(Role.ACCEPTOR, Own(http_port=1, id=b"", pinned=filters_of(filters)))
+    handshake = Handshake(Role.ACCEPTOR, Own(http_port=1, identity=b"", pinned=filters_of(filters)))
     handshake.receive(bytes.fromhex(case.sent_hex))
     is_taken = case.reply == "passed" or case.case in NEWER_IS_FINE
     assert (handshake.outcome is None) == is_taken
@@ -149,6 +149,14 @@ def test_who_closes_in_the_middle_of_a_config_is_not_merely_busy(end: int) -> No
     assert refused(handshake).refusal is Refusal.CLOSED
 
 
+def test_who_closes_before_its_verdict_has_refused_nothing() -> None:
+    handshake = Handshake(Role.INITIATOR, OWN)
+    handshake.receive(config("same"))
+    handshake.closed()
+    found = refused(handshake)
+    assert (found.refusal, found.known) == (Refusal.CLOSED, DEFAULT_FILTERS)
+
+
 def test_who_closes_in_the_middle_of_a_refusal_has_refused() -> None:
     handshake = Handshake(Role.INITIATOR, OWN)
     handshake.receive(config("same") + string(b"failed") + b"\x00\x00")
@@ -159,7 +167,7 @@ def test_who_closes_in_the_middle_of_a_refusal_has_refused() -> None:
 
 
 def test_our_config_waits_for_the_partners_and_not_for_ever() -> None:
-    handshake = Handshake(Role.INITIATOR, Own(http_port=1, id=b"", known=b"seen.last"))
+    handshake = Handshake(Role.INITIATOR, Own(http_port=1, identity=b"", known=b"seen.last"))
     assert handshake.take() == b""
     assert handshake.awaits_config
     handshake.timed_out()
@@ -173,7 +181,7 @@ def test_our_config_waits_for_the_partners_and_not_for_ever() -> None:
 
 
 def test_other_filters_than_were_sent_are_refused_and_told_for_the_next_time() -> None:
-    handshake = Handshake(Role.INITIATOR, Own(http_port=1, id=b"", known=b"seen.last"))
+    handshake = Handshake(Role.INITIATOR, Own(http_port=1, identity=b"", known=b"seen.last"))
     handshake.timed_out()
     handshake.receive(config("same"))
     found = refused(handshake)
@@ -185,7 +193,7 @@ def test_other_filters_than_were_sent_are_refused_and_told_for_the_next_time() -
 
 
 def test_pinned_filters_are_sent_at_once() -> None:
-    handshake = Handshake(Role.ACCEPTOR, Own(http_port=1, id=b"", pinned=b"as.told"))
+    handshake = Handshake(Role.ACCEPTOR, Own(http_port=1, identity=b"", pinned=b"as.told"))
     sent, _ = said(handshake.take())
     assert sent is not None
     assert filters_of(sent) == b"as.told"
@@ -217,7 +225,7 @@ def test_the_port_of_a_partner_that_tells_none_is_unknown() -> None:
 @pytest.mark.parametrize("who_waits_less", Role)
 def test_two_keygroves_agree_though_both_wait(who_waits_less: Role) -> None:
     initiator = Handshake(Role.INITIATOR, OWN)
-    acceptor = Handshake(Role.ACCEPTOR, Own(http_port=2, id=b"theirs", known=b"other"))
+    acceptor = Handshake(Role.ACCEPTOR, Own(http_port=2, identity=b"theirs", known=b"other"))
     (initiator if who_waits_less is Role.INITIATOR else acceptor).timed_out()
     converse(initiator, acceptor)
     assert agreed(initiator).filters == agreed(acceptor).filters
@@ -227,7 +235,7 @@ def test_two_keygroves_agree_though_both_wait(who_waits_less: Role) -> None:
 
 def test_filters_pinned_at_one_end_are_echoed_by_the_other() -> None:
     initiator = Handshake(Role.INITIATOR, OWN)
-    acceptor = Handshake(Role.ACCEPTOR, Own(http_port=2, id=b"theirs", pinned=b"b,a"))
+    acceptor = Handshake(Role.ACCEPTOR, Own(http_port=2, identity=b"theirs", pinned=b"b,a"))
     converse(initiator, acceptor)
     assert agreed(initiator).filters == agreed(acceptor).filters == b"b,a"
 
@@ -253,11 +261,20 @@ def test_a_server_that_connects_to_itself_notices() -> None:
 def test_both_ends_say_the_same_way_and_the_plain_one_where_they_share_no_other(
     initiators: tuple[str, ...], acceptors: tuple[str, ...], way: str
 ) -> None:
-    initiator = Handshake(Role.INITIATOR, Own(http_port=1, id=b"1", ways=initiators))
-    acceptor = Handshake(Role.ACCEPTOR, Own(http_port=2, id=b"2", ways=acceptors))
+    initiator = Handshake(Role.INITIATOR, Own(http_port=1, identity=b"1", ways=initiators))
+    acceptor = Handshake(Role.ACCEPTOR, Own(http_port=2, identity=b"2", ways=acceptors))
     initiator.timed_out()
     converse(initiator, acceptor)
     assert agreed(initiator).way == agreed(acceptor).way == way
+
+
+def test_the_ways_of_a_partner_are_names_in_its_order_and_the_plain_one_is_the_last() -> None:
+    theirs = said(config("same"))[0]
+    assert theirs is not None
+    more = Config((*theirs.pairs, (b"x-keygrove", b"newest,sks,, new")))
+    handshake = Handshake(Role.ACCEPTOR, OWN)
+    handshake.receive(encode(more) + PASSED)
+    assert agreed(handshake).partner.ways == ("newest", "new", PLAIN)
 
 
 @pytest.mark.parametrize("value", [b"", b",,", b"\xff\x00", b"x" * 900, b"a," * 400])
@@ -265,7 +282,7 @@ def test_ways_that_mean_nothing_to_us_are_passed_over(value: bytes) -> None:
     theirs = said(config("same"))[0]
     assert theirs is not None
     more = Config((*theirs.pairs, (b"x-keygrove", value)))
-    handshake = Handshake(Role.ACCEPTOR, Own(http_port=1, id=b"", ways=("new",)))
+    handshake = Handshake(Role.ACCEPTOR, Own(http_port=1, identity=b"", ways=("new",)))
     handshake.receive(encode(more) + PASSED)
     assert agreed(handshake).way == PLAIN
     assert agreed(handshake).partner.program is Program.KEYGROVE

@@ -87,6 +87,12 @@ def test_a_request_that_ends_too_early_is_refused(end: int) -> None:
         decode_request(body[:end])
 
 
+def test_a_request_at_the_limits_is_understood() -> None:
+    assert decode_request(bytes(REQUEST_OCTETS_MAX)) == ()
+    most = [Digest(number(each) * 4) for each in range(ASKED_MAX)]
+    assert decode_request(encode_request(most)) == tuple(most)
+
+
 @pytest.mark.parametrize(
     "body",
     [number(ASKED_MAX + 1), b"\xff\xff\xff\xff", bytes(REQUEST_OCTETS_MAX + 1)],

@@ -209,6 +209,11 @@ def test_no_message_is_read_from(body: bytes) -> None:
         decode(body)
 
 
+def test_a_node_may_have_the_name_of_a_whole_digest() -> None:
+    request = FullRequest(Prefix(bytes(range(16)), 128))
+    assert decode(encode(request)[4:]) == request
+
+
 def test_an_element_that_is_no_digest_is_left_out() -> None:
     digest = Digest(bytes(range(16)))
     none = element(P - 1) + element(1 << 128) + element(0) + element(1) + element(2)
@@ -267,6 +272,11 @@ def test_a_reason_without_end_is_refused_at_once() -> None:
         decoder_of(string(b"failed") + number(CONFIG_OCTETS_MAX + 1)).verdict()
 
 
+def test_a_reason_may_be_as_long_as_a_config() -> None:
+    verdict = Verdict(b"x" * CONFIG_OCTETS_MAX)
+    assert decoder_of(encode_verdict(verdict)).verdict() == verdict
+
+
 def test_a_set_is_in_the_order_of_its_numbers() -> None:
     low, high = Digest(b"\xff" + bytes(15)), Digest(bytes(15) + b"\x01")
     assert in_order({high, low}) == (low, high)
@@ -279,6 +289,7 @@ def test_a_set_is_in_the_order_of_its_numbers() -> None:
         (b"two\n\tlines\x1b[31m", "two  lines [31m"),
         (b"\xff", "\ufffd"),
         ("\u202eturned".encode(), " turned"),
+        (b"x" * 200, "x" * 200),
         (b"x" * 300, "x" * 199 + "…"),
     ],
 )

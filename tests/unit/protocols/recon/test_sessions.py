@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.acceptor import Acceptor
+from keygrove_protocols.recon.handshake import Agreed, Handshake, Own, Role
 from keygrove_protocols.recon.initiator import Initiator
 from keygrove_protocols.recon.messages import (
     Done,
@@ -125,6 +126,19 @@ def test_samples_are_answered_with_elements_where_real_servers_can(
         assert ours.learned == set()
 
 
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda one: one.name)
+def test_a_session_begins_with_what_came_with_the_end_of_the_handshake(session: Session) -> None:
+    octets = bytes.fromhex(session.acceptor_to_initiator_hex)
+    handshake = Handshake(Role.INITIATOR, Own(http_port=11371, identity=b"ours"))
+    handshake.receive(octets)
+    assert isinstance(handshake.outcome, Agreed)
+    ours = Initiator(Tree(digests(session.initiator_set)), handshake.decoder)
+    feed(ours, b"")
+    assert ours.learned == digests(session.initiator_learns)
+    _, _, asked = conversation(octets)
+    assert ours.statistics.octets_in == sum(len(encode(one)) for one in asked)
+
+
 SIZES = st.sampled_from([0, 1, 2, 5, 6, 49, 50, 51, 149, 150, 151, 200, 420])
 
 
@@ -171,6 +185,7 @@ def test_equal_sets_take_one_request_and_an_empty_answer() -> None:
     converse(asks, answers)
     assert asks.learned == answers.learned == set()
     assert asks.statistics.requests == asks.statistics.messages == 1
+    assert answers.statistics.solved == 1
 
 
 def test_real_trees_come_to_the_same_as_the_model_though_their_shapes_differ() -> None:
@@ -182,6 +197,13 @@ def test_real_trees_come_to_the_same_as_the_model_though_their_shapes_differ() -
     converse(asks, answers)
     assert asks.learned == other - one
     assert answers.learned == one - other
+
+
+@pytest.mark.parametrize(("size", "kind"), [(149, FullRequest), (150, PolyRequest)])
+def test_a_node_is_sent_in_full_where_sks_would(size: int, kind: type[Message]) -> None:
+    request, flush = said_of(acceptor(drawn(size, seed=1)).take())
+    assert isinstance(request, kind)
+    assert flush == Flush()
 
 
 def test_hundreds_of_nodes_are_asked_about_in_batches() -> None:
@@ -199,6 +221,25 @@ def test_hundreds_of_nodes_are_asked_about_in_batches() -> None:
     full = [one for batch in batches for one in batch if isinstance(one, FullRequest)]
     assert {digest for one in full for digest in one.digests} == digests
     assert asks.statistics.rounds == len(batches)
+
+
+def test_elements_for_full_elements_go_once_before_the_next_batch() -> None:
+    mine, theirs = drawn(2_000, seed=3), drawn(30, seed=4)
+    asks = Acceptor(Tree(mine | theirs), connection())
+    asks.take()
+    *asked, _ = said_of(feed(asks, encode(SyncFail())))
+    first, *others = [one.prefix for one in asked if isinstance(one, PolyRequest)]
+    below = tuple(digest for digest in theirs if first.covers(digest))
+    answers: list[Message] = [FullElements(below), *(SyncFail() for _ in others)]
+    owed, *batch = said_of(feed(asks, b"".join(map(encode, answers))))
+    assert isinstance(owed, Elements)
+    assert set(owed.digests) == {digest for digest in mine if first.covers(digest)}
+    assert len(batch) == 4 * len(others) + 1
+    answers = [SyncFail() if isinstance(it, PolyRequest) else Elements() for it in batch[:-1]]
+    assert all(
+        isinstance(it, FullRequest | Flush | Done)
+        for it in said_of(feed(asks, b"".join(map(encode, answers))))
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
@@ -302,6 +343,18 @@ def test_so_it_is_for_an_initiator_which_answers_before_it_ends() -> None:
     assert len(answers.learned) == 60
     assert answers.end is not None
     assert answers.end.ending is Ending.LIMIT
+
+
+def test_what_is_learned_is_bounded_over_all_messages() -> None:
+    answers = initiator((), SessionLimits(learned_max=60))
+    for seed in range(3):
+        feed(answers, encode(Elements(tuple(drawn(20, seed)))))
+        feed(answers, encode(Elements(tuple(drawn(20, seed)))))
+    assert answers.end is None, "sixty may be learned, and what is told twice counts once"
+    feed(answers, encode(Elements(tuple(drawn(1, seed=4)))))
+    assert answers.end is not None
+    assert answers.end.ending is Ending.LIMIT
+    assert len(answers.learned) == 60
 
 
 def test_what_is_given_is_bounded_and_the_rest_comes_later() -> None:

@@ -1,0 +1,1 @@
+"""Recon with other servers: what they see of this one, and what is fetched from them."""
