@@ -129,6 +129,10 @@ class Sketch:
         taken._sums = self._sums.copy()
         return taken
 
+    def is_like(self, other: "Sketch") -> bool:
+        """Whether both are of one set."""
+        return self.octets() == other.octets()
+
     def sums(self, start: int, stop: int) -> list[int]:
         """Some symbols, modulo `MODULUS` in any representative."""
         return self._sums[start:stop]
