@@ -355,8 +355,8 @@ def test_old_and_new_servers_converge_by_the_way_that_both_know(
 ) -> None:
     one, other = sets(30, 7, 7, seed=7)
     ways = (ours, theirs) if role is Role.INITIATOR else (theirs, ours)
-    begins = Handshake(Role.INITIATOR, Own(http_port=1, id=b"1", ways=ways[0]))
-    accepts = Handshake(Role.ACCEPTOR, Own(http_port=2, id=b"2", ways=ways[1]))
+    begins = Handshake(Role.INITIATOR, Own(http_port=1, identity=b"1", ways=ways[0]))
+    accepts = Handshake(Role.ACCEPTOR, Own(http_port=2, identity=b"2", ways=ways[1]))
     begins.timed_out()
     while octets := begins.take():
         accepts.receive(octets)
