@@ -38,7 +38,9 @@ COMMAND_S = 60.0
 POLL_S = 0.01
 
 
-def eventually(check: Callable[[], T | None], *, within_s: float = PATIENCE_S) -> T:
+def eventually(
+    check: Callable[[], T | None], *, within_s: float = PATIENCE_S, every_s: float = POLL_S
+) -> T:
     """Check again and again until there is something true, or fail at the deadline.
 
     For what another process does and nothing tells: where an end, a line or an answer does,
@@ -50,7 +52,7 @@ def eventually(check: Callable[[], T | None], *, within_s: float = PATIENCE_S) -
         if found:
             return found
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {check}"
-        time.sleep(POLL_S)
+        time.sleep(every_s)
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:

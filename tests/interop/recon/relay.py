@@ -1,0 +1,77 @@
+"""A relay between two programs that cuts connections in the middle of what is said."""
+
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from threading import Lock, Thread
+from typing import Final
+
+PIECE: Final = 1 << 16
+
+
+class Relay:
+    """Takes connections on a port of its own, and passes on what comes, until it cuts."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target = ("127.0.0.1", target_port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.cut = 0
+        """Connections that were cut."""
+        self._cuts: list[int] = []
+        self._lock = Lock()
+        Thread(target=self._listen, daemon=True).start()
+
+    def cut_after(self, octets: Sequence[int]) -> None:
+        """Cut the next connections, each after so many octets of whom it leads to."""
+        with self._lock:
+            self._cuts = list(octets)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all was cut that was to be."""
+        return not self._cuts
+
+    def close(self) -> None:
+        """Take no more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        try:
+            far = socket.create_connection(self._target)
+        except OSError:
+            near.close()
+            return
+        with self._lock:
+            left = self._cuts.pop(0) if self._cuts else None
+        onward = Thread(target=self._pass_on, args=(near, far, None), daemon=True)
+        onward.start()
+        self._pass_on(far, near, left)
+        onward.join()
+        near.close()
+        far.close()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, left: int | None) -> None:
+        with suppress(OSError):
+            while octets := source.recv(PIECE):
+                sink.sendall(octets[:left])
+                if left is not None:
+                    left -= len(octets)
+                    if left <= 0:
+                        self._break(source, sink)
+                        return
+            sink.shutdown(socket.SHUT_WR)
+
+    def _break(self, *both: socket.socket) -> None:
+        self.cut += 1
+        for one in both:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
