@@ -19,6 +19,7 @@ from keygrove.recon.around import Around
 from keygrove.recon.conversation import shake_hands
 from keygrove.recon.gossip import GOSSIP, GossipApi, Welcome
 from keygrove.recon.hosts import divided, is_within
+from keygrove.recon.messages import WAYS
 from keygrove.recon.peer import Heard, Meet, PeerApi, peer_name
 from keygrove.settings import ReconPartner
 from keygrove.telemetry.partners import Result, Round
@@ -154,6 +155,7 @@ class ReconListener(Actor[ReconListenerApi]):
             http_port=self._around.http_port,
             identity=self._around.identity,
             pinned=filters.encode() if filters is not None else None,
+            ways=WAYS,
         )
         handshake = Handshake(Role.ACCEPTOR, own)
         found = await shake_hands(stream, handshake, ACCEPTOR_WAITS_S)

@@ -5,6 +5,7 @@ import pytest
 from keygrove_chaos.net_faults import Partition
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
+from keygrove_protocols.recon.terms import RATELESS
 from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of, until
 
 pytestmark = pytest.mark.slow
@@ -60,3 +61,28 @@ def around(names: str, name: str) -> list[str]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_chain_converges_after_a_partition_and_a_power_cut(seed: int) -> None:
     run(chain, seed=seed)
+
+
+async def by_symbols(world: World) -> None:
+    mesh = Mesh(
+        world,
+        {
+            "a": settings_of("a", [partner("b")], interval_s=3_600.0),
+            "b": settings_of("b", [partner("a")], interval_s=3_600.0),
+        },
+    )
+    async with mesh.running():
+        await mesh.add("a", CERTIFICATES[:25])
+        await mesh.add("b", CERTIFICATES[15:])
+        told = await mesh.begin("a", "b")
+        assert (told.result, told.why, told.way) == ("done", "", RATELESS)
+        assert told.round_trips == 1
+        assert (told.lacking_here, told.lacking_there) == (15, 15)
+        for name in ("a", "b"):
+            await mesh.until_total(name, 40)
+        told = await mesh.begin("b", "a")
+        assert (told.way, told.lacking_here, told.lacking_there) == (RATELESS, 0, 0)
+
+
+def test_two_nodes_tell_by_symbols_what_they_lack() -> None:
+    run(by_symbols, seed=1)
