@@ -4,7 +4,7 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -95,7 +95,7 @@ class Partner:
 
 
 @contextmanager
-def partner(script: Script) -> Iterator[Partner]:
+def partner(script: Script) -> Generator[Partner, None, None]:
     found = Partner(script)
     try:
         yield found
@@ -137,13 +137,19 @@ def flood(line: Line) -> None:
         line.say(*[PolyRequest(ROOT, 99_999, (1, 2, 3, 4, 5, 6))] * 50)
 
 
-def settings(folder: Path, **partners: int) -> Path:
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def settings(folder: Path, *, allow: str = "", port: int = 0, **partners: int) -> Path:
     file = folder / "keygrove.toml"
     tables = [
         f'[[recon.partner]]\nname = "{name}"\nrecon = "{HOST}:{port}"\n'
         for name, port in partners.items()
     ]
-    head = f'[recon]\nlisten = ["{HOST}:0"]\ngossip_interval = 0.2\n'
+    head = f'[recon]\nlisten = ["{HOST}:{port}"]\ngossip_interval = 0.2\nallow = [{allow}]\n'
     file.write_text(head + "".join(tables))
     return file
 
@@ -238,3 +244,38 @@ def test_without_recon_the_commands_say_so(servers: Servers) -> None:
     ended = keygrove("recon", "status", "--data", server.data)
     assert ended.status == 2
     assert "there is no recon" in ended.err
+
+
+def test_a_stranger_is_closed_without_an_octet(servers: Servers, tmp_path: Path) -> None:
+    port = free_port()
+    server = started(servers, settings(tmp_path, port=port))
+    with socket.create_connection((HOST, port), timeout=PATIENCE_S) as connection:
+        assert connection.recv(1) == b""
+    eventually(lambda: server.metric("keygrove_recon_turned_away_total", why="stranger") == 1)
+
+
+def test_who_may_connect_without_being_a_partner_is_asked_as_one(
+    servers: Servers, tmp_path: Path
+) -> None:
+    port = free_port()
+    server = started(servers, settings(tmp_path, allow=f'"{HOST}/32"', port=port))
+
+    def asked() -> bool:
+        with (
+            suppress(EOFError),
+            socket.create_connection((HOST, port), timeout=PATIENCE_S) as connection,
+        ):
+            line = Line(connection)
+            line.shake_hands()
+            request = line.hear()
+            line.say(Elements())
+            assert isinstance(line.hear(), Flush)
+            assert isinstance(line.hear(), Done)
+            return isinstance(request, FullRequest)
+        return False
+
+    eventually(asked)  # at first its tree may not be up
+    eventually(lambda: rounds(server, "guest", "done") == 1)
+    status = json.loads(keygrove("recon", "status", "--json", "--data", server.data).out)
+    assert [one["name"] for one in status["partners"]] == [f"guest:{HOST}"]
+    assert server.http.get("/pks/stats", params={"options": "json"}).json()["peers"] == []

@@ -8,6 +8,7 @@ finds again.
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import ClassVar, Final
 
@@ -193,7 +194,8 @@ class Recovery(Actor[RecoveryApi]):
         received = await self._around.ports.compute.run(work)
         results, rows = await self._take(received)
         if rows:
-            await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
+            with suppress(ActorError):  # what is not remembered is fetched once more
+                await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
         for digest in batch:
             self._waiting.pop(digest, None)
         self._size.worked()
