@@ -2,10 +2,11 @@
 
 import pytest
 
+from keygrove_chaos.net_faults import Partition
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
 from keygrove_protocols.recon.terms import RATELESS
-from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of
+from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of, until
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +31,36 @@ async def two_halves(world: World) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_two_nodes_with_halves_that_overlap_both_have_all_in_the_end(seed: int) -> None:
     run(two_halves, seed=seed)
+
+
+async def chain(world: World) -> None:
+    """Five in a row; the link in the middle is cut for a while, and one is restarted."""
+    names = "abcde"
+    settings = {
+        name: settings_of(name, [partner(one) for one in around(names, name)]) for name in names
+    }
+    mesh = Mesh(world, settings)
+    async with mesh.running():
+        mesh.network.inject("cut", Partition((("a", "b"), ("c", "d", "e"))))
+        await mesh.add("a", CERTIFICATES[:20])
+        await mesh.add("e", CERTIFICATES[20:])
+        await mesh.until_total("b", 20)
+        await mesh.until_total("c", 20)
+        mesh.network.heal("cut")
+        mesh.machines["d"].crash("power")
+        for name in names:
+            await until(mesh.machines[name].is_ready)
+            await mesh.until_total(name, 40)
+
+
+def around(names: str, name: str) -> list[str]:
+    at = names.index(name)
+    return [names[one] for one in (at - 1, at + 1) if 0 <= one < len(names)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_chain_converges_after_a_partition_and_a_power_cut(seed: int) -> None:
+    run(chain, seed=seed)
 
 
 async def by_symbols(world: World) -> None:
