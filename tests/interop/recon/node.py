@@ -50,12 +50,13 @@ class Node:
         ended = keygrove("load", "--data", self.data, file, env=self._env)
         assert ended.status == 0, ended.err
 
-    def start(self, *partners: Partner) -> None:
-        """Start it with these partners."""
+    def start(self, *partners: Partner, told_http_port: int = 0) -> None:
+        """Start it with these partners, which are told to fetch at that port, if not at ours."""
         lines = [
             "[recon]",
             f'listen = ["127.0.0.1:{self.recon_port}"]',
             f"gossip_interval = {INTERVAL_S}",
+            f"http_port = {told_http_port}",
         ]
         for one in partners:
             lines += ["[[recon.partner]]", f'name = "{one.name}"']
