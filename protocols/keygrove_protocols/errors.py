@@ -139,6 +139,10 @@ class BadTreeDumpError(ProtocolError):
     """What should be a dumped prefix tree is damaged, cut off, or of another format."""
 
 
+class BadSketchError(ProtocolError):
+    """What should be the coded symbols of a set has another length."""
+
+
 class BadQueryError(ProtocolError):
     """An HKP request that cannot be understood (400)."""
 

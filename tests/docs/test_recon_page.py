@@ -4,8 +4,17 @@ from keygrove_protocols.recon import hashquery, messages
 from keygrove_protocols.recon.acceptor import BATCH, FULL_BELOW
 from keygrove_protocols.recon.field import P
 from keygrove_protocols.recon.handshake import ACCEPTOR_WAITS_S, INITIATOR_WAITS_S
+from keygrove_protocols.recon.peeling import AT_ONCE
+from keygrove_protocols.recon.rateless import FIRST
 from keygrove_protocols.recon.session import Ending, SessionLimits
-from keygrove_protocols.recon.terms import DEFAULT_FILTERS, TRANSIENT, Refusal, config_of
+from keygrove_protocols.recon.sketch import SYMBOL_BYTES, SYMBOLS
+from keygrove_protocols.recon.terms import (
+    DEFAULT_FILTERS,
+    RATELESS,
+    TRANSIENT,
+    Refusal,
+    config_of,
+)
 from tests.docs.tables import page, rows
 
 SESSION = SessionLimits()
@@ -22,6 +31,8 @@ def test_the_page_has_each_limit() -> None:
         "digests given in a session": f"{SESSION.given_max:,}",
         "messages of a partner in a session": f"{SESSION.messages_max:,}",
         "octets of a partner in a session": f"{SESSION.octets_max:,}",
+        "symbols of a set": f"{SYMBOLS:,}",
+        "symbols in a message": f"{AT_ONCE:,}",
         "requests before a Flush": f"{SESSION.unanswered_max:,}",
         "requests of our own in a session": f"{SESSION.requests_max:,}",
     }
@@ -62,5 +73,9 @@ def test_the_page_has_the_other_numbers_of_a_session() -> None:
         f"An initiator waits {INITIATOR_WAITS_S} s for it, an acceptor {ACCEPTOR_WAITS_S} s",
         f"`{DEFAULT_FILTERS.decode()}`",
         f"the prime {P}",
+        f"Where both ends know `{RATELESS}`",
+        f"and the first {FIRST} |",
+        f"{SYMBOL_BYTES} octets for each symbol",
+        f"at most {AT_ONCE:,} more, and never more than {SYMBOLS:,}",
     ):
         assert said in text

@@ -6,6 +6,7 @@ and as a body of /pks/hashquery.
 
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import product
 from random import Random
 from typing import TypeVar
 
@@ -14,7 +15,6 @@ import msgspec
 from keygrove_bench.fuzz.law import LawError, same
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.acceptor import Acceptor
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.handshake import Agreed, Handshake, Own, Role
 from keygrove_protocols.recon.hashquery import (
@@ -24,7 +24,6 @@ from keygrove_protocols.recon.hashquery import (
     encode_request,
     encode_response,
 )
-from keygrove_protocols.recon.initiator import Initiator
 from keygrove_protocols.recon.messages import (
     Elements,
     FullElements,
@@ -34,7 +33,15 @@ from keygrove_protocols.recon.messages import (
     encode,
     string,
 )
+from keygrove_protocols.recon.rateless import (
+    RatelessAcceptor,
+    RatelessInitiator,
+    Shown,
+    session_of,
+)
 from keygrove_protocols.recon.session import Session, SessionLimits
+from keygrove_protocols.recon.sketch import Sketch
+from keygrove_protocols.recon.terms import PLAIN, RATELESS
 from keygrove_protocols.recon.tree import Tree
 
 OWN = Own(http_port=11371, identity=b"ours")
@@ -71,7 +78,10 @@ class _Recorded(msgspec.Struct):
 
 
 def seeds_of(recorded: bytes) -> list[bytes]:
-    """From `tests/vectors/recon.json`: whole conversations, messages and bodies, each once."""
+    """From `tests/vectors/recon.json`: whole conversations, messages and bodies, each once.
+
+    And a conversation of two Keygroves, which no others have.
+    """
     found = msgspec.json.decode(recorded, type=_Recorded)
     talks = [
         octets
@@ -81,7 +91,32 @@ def seeds_of(recorded: bytes) -> list[bytes]:
     whole = [*talks, *(one.hex for one in (*found.messages, *found.malformed))]
     http = [one for answer in found.hashquery.server for one in msgspec.structs.astuple(answer)]
     bodies = [bytes.fromhex(one).partition(b"\r\n\r\n")[2] for one in http]
-    return list(dict.fromkeys((*map(bytes.fromhex, whole), *bodies)))
+    return list(dict.fromkeys((*map(bytes.fromhex, whole), *bodies, *_rateless_talk())))
+
+
+def _rateless_talk() -> tuple[bytes, bytes]:
+    """What each of two Keygroves says in a whole session: no others speak so."""
+    chance = Random(2)
+    digests = {Digest(chance.randbytes(16)) for _ in range(HELD)}
+    connections = Decoder(), Decoder()
+    for connection in connections:
+        connection.admit_all()
+    asks = RatelessAcceptor(Shown(Tree(digests), Sketch(digests)), connections[0])
+    answers = RatelessInitiator(_shown(), connections[1])
+    asked, answered = asks.take(), b""
+    heard, said = asked, b""
+    while heard:
+        said = _said(answers, heard)
+        heard = _said(asks, said)
+        asked, answered = asked + heard, answered + said
+    return asked, answered
+
+
+def _said(session: Session, octets: bytes) -> bytes:
+    session.receive(octets)
+    while session.advance():
+        pass
+    return session.take()
 
 
 def check(data: bytes) -> None:
@@ -96,8 +131,8 @@ def check(data: bytes) -> None:
     same("messages in pieces", _messages(pieces), _messages([data]))
     same("a response in pieces", _certificates(pieces), _certificates([data]))
     _check_response(data)
-    for role in Role:
-        _converse(role, data)
+    for role, way in product(Role, (PLAIN, RATELESS)):
+        _converse(role, way, data)
     asked = _tried(lambda: decode_request(data))
     if asked is not None:
         same("a request", decode_request(encode_request(asked)), asked)
@@ -148,7 +183,7 @@ def _check_response(data: bytes) -> None:
     same("certificates come as they went", again, (certificates, ""))
 
 
-def _converse(role: Role, data: bytes) -> None:
+def _converse(role: Role, way: str, data: bytes) -> None:
     """With who says this, from the beginning; and without a handshake, if there is none in it."""
     handshake = Handshake(role, OWN)
     handshake.receive(data)
@@ -158,11 +193,7 @@ def _converse(role: Role, data: bytes) -> None:
         decoder = Decoder()
         decoder.admit_all()
         decoder.feed(data)
-    session: Session = (
-        Initiator(_tree(), decoder, LIMITS)
-        if role is Role.INITIATOR
-        else Acceptor(_tree(), decoder, LIMITS)
-    )
+    session = session_of(role, way, _shown(), decoder, LIMITS)
     while session.advance():
         session.take()
     session.closed()
@@ -173,9 +204,10 @@ def _converse(role: Role, data: bytes) -> None:
 
 
 @cache
-def _tree() -> Tree:
+def _shown() -> Shown:
     random = Random(1)
-    return Tree(Digest(random.randbytes(16)) for _ in range(HELD))
+    digests = {Digest(random.randbytes(16)) for _ in range(HELD)}
+    return Shown(Tree(digests), Sketch(digests))
 
 
 def _tried(call: Callable[[], T]) -> T | None:

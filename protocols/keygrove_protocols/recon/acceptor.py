@@ -54,6 +54,9 @@ class Acceptor(Session):
         self._todo: deque[Prefix] = deque((ROOT,))
         self._asked: deque[PolyRequest | FullRequest] = deque()
         self._owed = bytearray()
+        self._begin()
+
+    def _begin(self) -> None:
         self._ask()
 
     def _on(self, message: Message) -> None:
@@ -100,7 +103,7 @@ class Acceptor(Session):
 
     def _say_done(self, ending: Ending, text: str = "") -> None:
         self._pay()
-        self._outgoing += encode(Done())
+        self._say(Done())
         self._finish(ending, text)
 
     def _pay(self) -> None:

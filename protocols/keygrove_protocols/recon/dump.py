@@ -32,7 +32,7 @@ from keygrove_protocols.recon.tree import SPLIT, Inner, Leaf, Tree
 
 MAGIC: Final = b"KGPT"
 FORMAT: Final = 1
-STATE_BYTES_MAX: Final = 1 << 20
+STATE_BYTES_MAX: Final = 1 << 21
 CHUNK_BYTES: Final = 1 << 16
 """Octets of a chunk, and up to a node more."""
 

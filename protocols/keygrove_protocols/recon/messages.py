@@ -13,6 +13,8 @@ value between 2^128 and the prime is no digest: a false solution at the other en
 and it is left out. So is one that equals a sample point, which no set has. Sets come in any order;
 we write them as SKS does, in that of the numbers.
 
+Types from 64 on are ours, and never said to others: two Keygroves that agreed on it say them.
+
 Source: sks-keyserver, reconMessages.ml and zZp.ml; Hockeypuck, conflux/recon/messages.go.
 """
 
@@ -26,6 +28,7 @@ from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.field import DIGEST_BYTES, ELEMENT_BYTES, POINTS, P
 from keygrove_protocols.recon.field import encode as encode_value
 from keygrove_protocols.recon.prefix import BITQUANTUM, DIGEST_BITS, Prefix
+from keygrove_protocols.recon.sketch import SYMBOL_BYTES
 
 NUMBERS_END: Final = 1 << 31
 """SKS reads numbers as signed ones."""
@@ -91,6 +94,26 @@ class Flush(msgspec.Struct, frozen=True):
     """Answer now what was asked."""
 
 
+class Symbols(msgspec.Struct, frozen=True):
+    """Coded symbols of its sender's whole set, as `sketch` writes them.
+
+    Args:
+        size: how many elements the set has.
+        start: how many symbols came before.
+        octets: a multiple of `SYMBOL_BYTES`.
+    """
+
+    size: int
+    start: int
+    octets: bytes
+
+
+class MoreSymbols(msgspec.Struct, frozen=True):
+    """Those that came do not do: send as many as make up `until`, together with them."""
+
+    until: int
+
+
 class Error(msgspec.Struct, frozen=True):
     """What went wrong, in words."""
 
@@ -127,9 +150,13 @@ Message: TypeAlias = (
     | DbRequest
     | DbReply
     | Config
+    | Symbols
+    | MoreSymbols
 )
 
 CONFIG_TYPE: Final = 10
+SYMBOLS_TYPE: Final = 64
+MORE_SYMBOLS_TYPE: Final = 65
 _SAMPLE_POINTS: Final = frozenset(
     point.to_bytes(DIGEST_BYTES, "little") for point in POINTS if point < 1 << 8 * DIGEST_BYTES
 )
@@ -163,12 +190,13 @@ def _encode_body(message: Message) -> bytes:
             return b"\x00" + _encode_poly(message)
         case FullRequest(prefix, digests):
             return b"\x01" + _encode_prefix(prefix) + _encode_set(digests)
-        case Elements(digests):
-            return b"\x02" + _encode_set(digests)
-        case FullElements(digests):
-            return b"\x03" + _encode_set(digests)
+        case Elements(digests) | FullElements(digests):
+            kind = b"\x02" if isinstance(message, Elements) else b"\x03"
+            return kind + _encode_set(digests)
         case Config(pairs):
             return bytes((CONFIG_TYPE,)) + _encode_config(pairs)
+        case Symbols() | MoreSymbols():
+            return _encode_own(message)
         case _:
             return _encode_plain(message)
 
@@ -187,6 +215,15 @@ def _encode_plain(message: SyncFail | Done | Flush | Error | DbRequest | DbReply
             return b"\x08" + string(text)
         case DbReply(text):
             return b"\x09" + string(text)
+
+
+def _encode_own(message: Symbols | MoreSymbols) -> bytes:
+    match message:
+        case Symbols(size, start, octets):
+            head = size.to_bytes(4) + start.to_bytes(4)
+            return bytes((SYMBOLS_TYPE,)) + head + string(octets)
+        case MoreSymbols(until):
+            return bytes((MORE_SYMBOLS_TYPE,)) + until.to_bytes(4)
 
 
 def _encode_poly(message: PolyRequest) -> bytes:
@@ -309,6 +346,13 @@ def _read_full(reader: _Reader) -> FullRequest:
     return FullRequest(reader.prefix(), *reader.set())
 
 
+def _read_symbols(reader: _Reader) -> Symbols:
+    size, start, octets = reader.number(), reader.number(), reader.string()
+    if len(octets) % SYMBOL_BYTES:
+        raise reader.bad(f"{len(octets)} octets are no symbols: {SYMBOL_BYTES} for each are right")
+    return Symbols(size, start, octets)
+
+
 def _read_config(reader: _Reader) -> Config:
     count = reader.number()
     if count > CONFIG_PAIRS_MAX:
@@ -328,4 +372,6 @@ _READERS: Final[dict[int, Callable[[_Reader], Message]]] = {
     8: lambda reader: DbRequest(reader.string()),
     9: lambda reader: DbReply(reader.string()),
     CONFIG_TYPE: _read_config,
+    SYMBOLS_TYPE: _read_symbols,
+    MORE_SYMBOLS_TYPE: lambda reader: MoreSymbols(reader.number()),
 }

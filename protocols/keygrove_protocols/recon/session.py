@@ -88,7 +88,11 @@ class Statistics(msgspec.Struct):
     requests: int = 0
     """That the acceptor made."""
     rounds: int = 0
-    """Flushes of the acceptor."""
+    """Flushes of the acceptor, and times that it sent symbols."""
+    symbols: int = 0
+    """That came or went."""
+    gave_up: str = ""
+    """Why symbols did not tell the difference, so that it is looked for in the plain way."""
     solved: int = 0
     """Requests that were answered by arithmetic."""
     given: int = 0
@@ -170,9 +174,12 @@ class Session(ABC):
         """The first end counts."""
         self.end = self.end or End(ending, text)
 
+    def _say(self, message: Message) -> None:
+        self._outgoing += encode(message)
+
     def _break_off(self, ending: Ending, text: str) -> None:
         """Say why to the other end, whose log has it then."""
-        self._outgoing += encode(Error(text.encode()))
+        self._say(Error(text.encode()))
         self._finish(ending, text)
 
     def _unexpected(self, message: Message) -> None:

@@ -33,6 +33,8 @@ DEFAULT_FILTERS: Final = b"yminsky.dedup,yminsky.merge"
 HOCKEYPUCK_FILTER: Final = b"schema:application/pgp-keys"
 PLAIN: Final = "sks"
 """The way of recon that all know."""
+RATELESS: Final = "rateless-1"
+"""The way of `rateless`, with all numbers of `sketch`: others would be another way."""
 WAYS_MAX: Final = 16
 _VERSION_OF_THREE: Final = re.compile(rb"(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
 

@@ -88,8 +88,8 @@ def _words(told: Round) -> str:
     more = f" ({told.why})" if told.why else ""
     size = told.bytes_in + told.bytes_out
     return (
-        f"{told.partner}: {here} lacking here, {there:,} there; {told.round_trips} round trips, "
-        f"{size:,} bytes, {told.duration_s:.2f} s{more}"
+        f"{told.partner}: {here} lacking here, {there:,} there; {told.round_trips} round trips "
+        f"by {told.way}, {size:,} bytes, {told.duration_s:.2f} s{more}"
     )
 
 

@@ -58,7 +58,7 @@ async def check_tree(databases: Databases, shards: int, tell: Tell) -> TreeCheck
 
 
 async def _compare(dumped: Dumped, stores: Sequence[CertificateStore], tell: Tell) -> TreeChecked:
-    members = Members(dumped.tree, dict(dumped.standing.shared))
+    members = Members(dumped.tree, dumped.sketch, dict(dumped.standing.shared))
     try:
         for store, place in zip(stores, dumped.standing.places, strict=True):
             await _bring_up(members, store, place)
@@ -70,6 +70,8 @@ async def _compare(dumped: Dumped, stores: Sequence[CertificateStore], tell: Tel
     wrong = sum(1 for _ in different(members.tree, due.tree))
     if wrong:
         return TreeChecked(problem=f"{wrong} of its nodes are not those of what is stored")
+    if not members.sketch.is_like(due.sketch):
+        return TreeChecked(problem="its symbols are not those of what is stored")
     return TreeChecked()
 
 

@@ -7,7 +7,7 @@ of itself. Then its own actor goes on.
 
 from collections import Counter
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import anyio
@@ -19,6 +19,7 @@ from keygrove.recon.around import Around
 from keygrove.recon.conversation import shake_hands
 from keygrove.recon.gossip import GOSSIP, GossipApi, Welcome
 from keygrove.recon.hosts import divided, is_within
+from keygrove.recon.messages import WAYS
 from keygrove.recon.peer import Heard, Meet, PeerApi, peer_name
 from keygrove.settings import ReconPartner
 from keygrove.telemetry.partners import Result, Round
@@ -41,7 +42,12 @@ RESOLVE_S: Final = 300.0
 """Between two times that names are looked up; the last that was found counts."""
 RESOLVE_AGAIN_S: Final = 30.0
 """Sooner, where somebody connects whom nobody knows."""
+ANSWER_S: Final = 10.0
+"""For one name."""
+STRANGERS_MAX: Final = 16
+"""Who wait for names to be looked up; more are closed at once."""
 SESSION_S: Final = 4_000.0
+"""Longer than a session can take."""
 
 
 class Directory:
@@ -54,26 +60,22 @@ class Directory:
         self._looked_at = float("-inf")
         self._turn = anyio.Lock()
 
-    async def at(self, address: str) -> tuple[ReconPartner, ...]:
-        """The partners with that address."""
+    def at(self, address: str) -> tuple[ReconPartner, ...]:
+        """The partners that are known to have that address."""
         partners = self._around.roster.partners
-        if partners != self._of:
-            await self._look(0.0)
-        found = self._known(address)
-        if not found:
+        return tuple(one for one in partners if address in self._found.get(one.recon, ()))
+
+    async def search(self, address: str) -> tuple[ReconPartner, ...]:
+        """The same, after a look at their names, unless that was a moment ago."""
+        if self._turn.statistics().tasks_waiting < STRANGERS_MAX:
             await self._look(RESOLVE_AGAIN_S)
-            found = self._known(address)
-        return found
+        return self.at(address)
 
     async def keep(self) -> None:
         """Look again and again."""
         while True:
             await self._look(RESOLVE_S)
             await anyio.sleep(RESOLVE_S)
-
-    def _known(self, address: str) -> tuple[ReconPartner, ...]:
-        partners = self._around.roster.partners
-        return tuple(one for one in partners if address in self._found.get(one.recon, ()))
 
     async def _look(self, age_s: float) -> None:
         async with self._turn:
@@ -87,10 +89,9 @@ class Directory:
 
     async def _resolve(self, recon: str) -> None:
         host, _ = divided(recon)
-        try:
+        # What was found before is good enough where there is no answer now.
+        with suppress(UnreachableError), anyio.move_on_after(ANSWER_S):
             self._found[recon] = frozenset(await self._around.ports.streams.resolve(host))
-        except UnreachableError:
-            return  # what was found before is good enough
 
 
 class ReconListenerApi:
@@ -117,24 +118,25 @@ class ReconListener(Actor[ReconListenerApi]):
             await ctx.enter(self._around.ports.streams.listening(self._converse, endpoint))
 
     async def _converse(self, stream: ByteStream, address: str) -> None:
-        with self._counted(address) as is_welcome:
-            if not is_welcome:
-                return
-            partners = await self._directory.at(address)
-            if not partners and not is_within(address, self._around.settings.allow):
-                self._around.watcher.turned_away(address, "stranger")
-                return
-            if not isinstance(await self._around.admit(Facts(address, "recon")), Allowed):
+        is_allowed = is_within(address, self._around.settings.allow)
+        partners = self._directory.at(address)
+        if not partners and not is_allowed:
+            partners = await self._directory.search(address)
+        if not partners and not is_allowed:
+            self._around.watcher.turned_away(address, "stranger")
+            return
+        with self._counted(address) as has_room:
+            if not has_room:
+                self._around.watcher.turned_away(address, "full")
+            elif not isinstance(await self._around.admit(Facts(address, "recon")), Allowed):
                 self._around.watcher.turned_away(address, "limited")
-                return
-            await self._meet(stream, address, partners)
+            else:
+                await self._meet(stream, address, partners)
 
     @contextmanager
     def _counted(self, address: str) -> Generator[bool, None, None]:
-        """Whether one more is taken, and counted meanwhile."""
-        is_full = self._inside.total() >= CONNECTIONS_MAX or self._inside[address] >= OF_ONE_MAX
-        if is_full:
-            self._around.watcher.turned_away(address, "full")
+        """Whether one more is taken, and counted meanwhile. Strangers take nobody's place."""
+        if self._inside.total() >= CONNECTIONS_MAX or self._inside[address] >= OF_ONE_MAX:
             yield False
             return
         self._inside[address] += 1
@@ -151,8 +153,9 @@ class ReconListener(Actor[ReconListenerApi]):
         filters = pinned.pop() if len(pinned) == 1 else None
         own = Own(
             http_port=self._around.http_port,
-            identity=self._around.id,
+            identity=self._around.identity,
             pinned=filters.encode() if filters is not None else None,
+            ways=WAYS,
         )
         handshake = Handshake(Role.ACCEPTOR, own)
         found = await shake_hands(stream, handshake, ACCEPTOR_WAITS_S)

@@ -9,12 +9,15 @@ which digests there are more than one; they go with the last.
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from keygrove.storage.steps import Step
 from keygrove_protocols.errors import TreeMismatchError
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.recon.field import is_element
+from keygrove_protocols.recon.rateless import Shown
+from keygrove_protocols.recon.sketch import Sketch
 from keygrove_protocols.recon.tree import Tree
 
 FINGERPRINT_OCTETS: Final = (16, 20)
@@ -35,8 +38,15 @@ def shown(fingerprint: Fingerprint, digest: Digest | None) -> Digest | None:
 class Members:
     """The set."""
 
-    def __init__(self, tree: Tree | None = None, shared: dict[Digest, int] | None = None) -> None:
+    def __init__(
+        self,
+        tree: Tree | None = None,
+        sketch: Sketch | None = None,
+        shared: dict[Digest, int] | None = None,
+    ) -> None:
         self.tree = tree or Tree()
+        self.sketch = sketch or Sketch()
+        """The symbols of what is in the tree: both change together."""
         self.shared = shared or {}
         """How many certificates have the same digest, but for one."""
 
@@ -49,7 +59,7 @@ class Members:
                 self._share(digest)
             else:
                 new.add(digest)
-        self.tree.apply(added=new)
+        self._apply(added=new, removed=set())
 
     def follow(self, steps: Iterable[Step], *, is_lenient: bool) -> None:
         """Do what these steps do.
@@ -76,7 +86,15 @@ class Members:
                 now.add(after)
             elif not is_lenient:
                 self._share(after)
-        self.tree.apply(added=now - was, removed=was - now)
+        self._apply(added=now - was, removed=was - now)
+
+    def show(self) -> Shown:
+        """The set of this moment, for a session."""
+        return Shown(self.tree.snapshot(), self.sketch.snapshot())
+
+    def _apply(self, *, added: AbstractSet[Digest], removed: AbstractSet[Digest]) -> None:
+        self.tree.apply(added=added, removed=removed)
+        self.sketch.apply(added=added, removed=removed)
 
     def _leave(self, digest: Digest, now: set[Digest], *, is_lenient: bool) -> None:
         if digest in self.shared:

@@ -7,11 +7,15 @@ import msgspec
 from keygrove_actors import Call, CallFailure
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.recon.session import End, SessionLimits, Statistics
+from keygrove_protocols.recon.terms import PLAIN, RATELESS
 
 RECON: Final = "recon"
 """The supervisor of all that recon is done by."""
 PREFIX: Final = "recon.prefix"
 """The name of the actor that owns the tree."""
+
+
+WAYS: Final = (RATELESS,)
 
 
 class PrefixApi:
@@ -80,6 +84,8 @@ class OpenSession(Call[PrefixApi, Opened], frozen=True, tag=True):
     errors: ClassVar = (NotReady,)
     role: Literal["initiator", "acceptor"]
     limits: SessionLimits = SessionLimits()
+    way: str = PLAIN
+    """That the handshake agreed on: `WAYS` are those that it may offer, beside the plain one."""
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):

@@ -16,7 +16,7 @@ from keygrove.ports import ByteStream
 from keygrove.recon.around import Around
 from keygrove.recon.conversation import hold_session, shake_hands
 from keygrove.recon.hosts import divided, joined
-from keygrove.recon.messages import PREFIX, Ended, NotReady, OpenSession, PrefixApi
+from keygrove.recon.messages import PREFIX, WAYS, Ended, NotReady, OpenSession, PrefixApi
 from keygrove.recon.recovery import (
     WAITING_MAX,
     GetRecovery,
@@ -229,9 +229,10 @@ class Peer(Actor[PeerApi]):
         partner = self._partner
         own = Own(
             http_port=self._around.http_port,
-            identity=self._around.id,
+            identity=self._around.identity,
             pinned=partner.filters.encode() if partner.filters is not None else None,
             known=DEFAULT_FILTERS if self._known is None else self._known,
+            ways=WAYS,
         )
         handshake = Handshake(Role.INITIATOR, own)
         found = await shake_hands(stream, handshake, INITIATOR_WAITS_S)
@@ -252,7 +253,7 @@ class Peer(Actor[PeerApi]):
 
     async def _hold(self, stream: ByteStream, role: Role, agreed: Agreed, octets: bytes) -> Round:
         began: Began = "we" if role is Role.INITIATOR else "partner"
-        opening = OpenSession(role.value, LIMITS)
+        opening = OpenSession(role.value, LIMITS, agreed.way)
         try:
             ended = await hold_session(stream, self._prefix, opening, octets)
         except DeclaredError as error:
@@ -264,7 +265,7 @@ class Peer(Actor[PeerApi]):
             return self._told(began, "failed", f"the tree is being restarted: {error}")
         if ended.learned and self._url:
             self._recovery.cast(Lacking(ended.learned, self._url))
-        return self._ended(began, ended)
+        return self._ended(began, agreed.way, ended)
 
     def _note_terms(self, agreed: Agreed, host: str) -> None:
         terms = agreed.partner
@@ -289,13 +290,14 @@ class Peer(Actor[PeerApi]):
             result = "failed"
         return self._told(began, result, found.text)
 
-    def _ended(self, began: Began, ended: Ended) -> Round:
+    def _ended(self, began: Began, way: str, ended: Ended) -> Round:
         end, figures = ended.end, ended.statistics
         return Round(
             partner=self._partner.name,
             began=began,
             result=_result_of(ended),
-            why=end.text if end is not None else "",
+            why=(end.text if end is not None else "") or figures.gave_up,
+            way=way,
             lacking_here=len(ended.learned),
             lacking_there=figures.given,
             bytes_in=figures.octets_in,

@@ -80,7 +80,7 @@ class Prefix(Actor[PrefixApi]):
         self._ctx = ctx
         self._superseded = Superseded(ctx.now)
         self._upkeep = Upkeep(Router(ctx.whereis, self._shards), self._shards, self._superseded)
-        self._sessions = Sessions(ctx.now, lambda: self._upkeep.members.tree)
+        self._sessions = Sessions(ctx.now, lambda: self._upkeep.members)
         ctx.start_soon(self._keep)
 
     async def terminate(self, reason: Reason) -> None:
@@ -116,7 +116,7 @@ class Prefix(Actor[PrefixApi]):
         await self._fresh()
         if self._waiting_for:
             raise NotReady(self._waiting_for).error()
-        return self._sessions.open(message.role, message.limits)
+        return self._sessions.open(message.role, message.way, message.limits)
 
     @on(Feed)
     async def feed(self, message: Feed) -> Stepped:

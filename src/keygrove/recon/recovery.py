@@ -8,6 +8,7 @@ finds again.
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import ClassVar, Final
 
@@ -93,6 +94,7 @@ class Recovery(Actor[RecoveryApi]):
         self._partner = partner
         self._around = around
         self._waiting: dict[Digest, None] = {}
+        self._is_sifted = True
         self._url = ""
         self._size = Size()
         self._in_a_row = 0
@@ -118,6 +120,7 @@ class Recovery(Actor[RecoveryApi]):
         room = max(WAITING_MAX - len(self._waiting), 0)
         self._waiting.update(dict.fromkeys(new[:room]))
         self._given_up += len(new[room:])
+        self._is_sifted = False
         self._more.set()
 
     @on(GetRecovery)
@@ -138,12 +141,14 @@ class Recovery(Actor[RecoveryApi]):
             while not self._waiting:
                 self._more = anyio.Event()
                 await self._more.wait()
-            await self._drop_known()
-            while self._waiting:
+            if not self._is_sifted:
+                await self._drop_known()
+            if self._waiting:
                 await self._fetch_some()
 
     async def _drop_known(self) -> None:
         """Ask for nothing that brought nothing before."""
+        self._is_sifted = True
         asked = tuple(self._waiting)
         try:
             statuses = await self._router.status()
@@ -189,7 +194,8 @@ class Recovery(Actor[RecoveryApi]):
         received = await self._around.ports.compute.run(work)
         results, rows = await self._take(received)
         if rows:
-            await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
+            with suppress(ActorError):  # what is not remembered is fetched once more
+                await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
         for digest in batch:
             self._waiting.pop(digest, None)
         self._size.worked()
@@ -253,7 +259,8 @@ def _meaning(fate: Fate) -> tuple[str, Why | None]:
     """What is told of a certificate, and why not to ask for it again."""
     match fate.result:
         case Result.INSERTED | Result.UPDATED:
-            return fate.result.value, None
+            # Taken in less than whole, it has another digest here.
+            return fate.result.value, Why.ALIAS if fate.dropped or fate.pruned else None
         case Result.IGNORED:
             return "known", Why.ALIAS
         case Result.INVALID if fate.error == "Denied":

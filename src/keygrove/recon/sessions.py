@@ -13,14 +13,14 @@ from typing import Final, Literal
 import anyio
 import anyio.lowlevel
 
+from keygrove.recon.members import Members
 from keygrove.recon.messages import Ended, NoSession, NotReady, Opened, Stepped
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.acceptor import Acceptor
 from keygrove_protocols.recon.frames import Decoder
-from keygrove_protocols.recon.initiator import Initiator
+from keygrove_protocols.recon.handshake import Role
 from keygrove_protocols.recon.messages import in_order
+from keygrove_protocols.recon.rateless import session_of
 from keygrove_protocols.recon.session import Session, SessionLimits
-from keygrove_protocols.recon.tree import Tree
 
 SESSIONS_MAX: Final = 64
 IDLE_S: Final = 300.0
@@ -39,7 +39,7 @@ class _Hosted:
 class Sessions:
     """Those under way."""
 
-    def __init__(self, now: Callable[[], float], current: Callable[[], Tree]) -> None:
+    def __init__(self, now: Callable[[], float], current: Callable[[], Members]) -> None:
         self._now = now
         self._current = current
         self._hosted: dict[int, _Hosted] = {}
@@ -48,7 +48,9 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._hosted)
 
-    def open(self, role: Literal["initiator", "acceptor"], limits: SessionLimits) -> Opened:
+    def open(
+        self, role: Literal["initiator", "acceptor"], way: str, limits: SessionLimits
+    ) -> Opened:
         """Begin one.
 
         Raises:
@@ -56,13 +58,9 @@ class Sessions:
         """
         if len(self._hosted) >= SESSIONS_MAX:
             raise NotReady(f"{SESSIONS_MAX} sessions are under way").error()
-        view, decoder = self._current().snapshot(), Decoder()
+        decoder = Decoder()
         decoder.admit_all()
-        session: Session
-        if role == "initiator":
-            session = Initiator(view, decoder, limits)
-        else:
-            session = Acceptor(view, decoder, limits)
+        session = session_of(Role(role), way, self._current().show(), decoder, limits)
         number = next(self._numbers)
         self._hosted[number] = _Hosted(session, self._now())
         return Opened(number, session.take())
@@ -117,4 +115,4 @@ class Sessions:
 
     def _learned(self, session: Session) -> tuple[Digest, ...]:
         """Less what came in meanwhile."""
-        return in_order(self._current().lacks(session.learned))
+        return in_order(self._current().tree.lacks(session.learned))

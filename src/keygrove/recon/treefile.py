@@ -17,9 +17,10 @@ import msgspec
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import Databases, SqlSession
 from keygrove.storage import heap
-from keygrove_protocols.errors import BadTreeDumpError
+from keygrove_protocols.errors import BadSketchError, BadTreeDumpError
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.dump import Loaded, dump, load
+from keygrove_protocols.recon.sketch import Sketch
 from keygrove_protocols.recon.tree import Tree
 
 TREE_FILE: Final = "recon/tree.db"
@@ -46,10 +47,18 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Dumped(msgspec.Struct, frozen=True):
-    """A tree, and what it stands for."""
+    """A tree, its symbols, and what they stand for."""
 
     tree: Tree
+    sketch: Sketch
     standing: Standing
+
+
+class _State(msgspec.Struct, frozen=True, array_like=True):
+    """What is dumped with the tree."""
+
+    standing: Standing
+    symbols: bytes
 
 
 class TreeFile:
@@ -78,9 +87,9 @@ class TreeFile:
             return None
         async with self._databases.open(TREE_FILE, writable=False) as db:
             loaded = await db.run(lambda session: load(_chunks(session)), can_stop=True)
-        standing = _standing(loaded)
-        is_ours = standing.view == VIEW and len(standing.places) == shards
-        return Dumped(loaded.tree, standing) if is_ours else None
+        dumped = _dumped(loaded)
+        is_ours = dumped.standing.view == VIEW and len(dumped.standing.places) == shards
+        return dumped if is_ours else None
 
     async def save(self, dumped: Dumped) -> None:
         """Put this in place of what is there. Cancelled, it leaves what is there.
@@ -96,7 +105,7 @@ class TreeFile:
             await self._save(dumped)
 
     async def _save(self, dumped: Dumped) -> None:
-        state = msgspec.msgpack.encode(dumped.standing)
+        state = msgspec.msgpack.encode(_State(dumped.standing, dumped.sketch.octets()))
         tree = dumped.tree.snapshot()
         await self._databases.secure(TREE_FILE)
         async with self._databases.open(TREE_FILE) as db:
@@ -105,10 +114,11 @@ class TreeFile:
             await db.run(heap.empty_log)
 
 
-def _standing(loaded: Loaded) -> Standing:
+def _dumped(loaded: Loaded) -> Dumped:
     try:
-        return msgspec.msgpack.decode(loaded.state, type=Standing)
-    except msgspec.MsgspecError as error:
+        state = msgspec.msgpack.decode(loaded.state, type=_State)
+        return Dumped(loaded.tree, Sketch.from_bytes(state.symbols), state.standing)
+    except (msgspec.MsgspecError, BadSketchError) as error:
         raise BadTreeDumpError("this dumped prefix tree does not say what it stands for") from error
 
 

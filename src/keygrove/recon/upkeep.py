@@ -56,7 +56,7 @@ class Upkeep:
     def resume(self, dumped: Dumped) -> None:
         """Go on from there."""
         standing = dumped.standing
-        self.members = Members(dumped.tree, dict(standing.shared))
+        self.members = Members(dumped.tree, dumped.sketch.snapshot(), dict(standing.shared))
         self.places = list(standing.places)
         self.newest = [one.change for one in standing.places]
 
@@ -67,7 +67,8 @@ class Upkeep:
         mine, others = (one.members for one in (self, other))
         roots = (mine.tree.node(ROOT), others.tree.node(ROOT))
         values = [(root.size, root.samples) for root in roots]
-        return values[0] == values[1] and mine.shared == others.shared
+        is_one_set = values[0] == values[1] and mine.shared == others.shared
+        return is_one_set and mine.sketch.is_like(others.sketch)
 
     async def make_anew(self) -> None:
         """From what the stores hold.
@@ -106,7 +107,8 @@ class Upkeep:
         self.newest[shard] = found.newest
         if all(map(int.__ge__, self.changes, self._lenient_until)):
             standing = Standing(VIEW, tuple(self.places), dict(self.members.shared))
-            self.whole = Dumped(self.members.tree.snapshot(), standing)
+            members = self.members
+            self.whole = Dumped(members.tree.snapshot(), members.sketch.snapshot(), standing)
         return found.head.change < found.newest
 
     async def _ask(self, shard: int, place: Place) -> Steps:

@@ -24,7 +24,9 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     began: Began
     result: Result
     why: str = ""
-    """Of what is not done: for whom the log is read."""
+    """Of what is not done, or not in the way agreed on: for whom the log is read."""
+    way: str = ""
+    """Of recon, that was agreed on."""
     lacking_here: int = 0
     """Digests that the partner has and we have not."""
     lacking_there: int = 0

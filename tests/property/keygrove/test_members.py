@@ -9,6 +9,7 @@ from keygrove.recon.members import Members
 from keygrove.storage.steps import Step
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.recon.prefix import ROOT
+from keygrove_protocols.recon.sketch import Sketch
 
 NAMES = [Fingerprint(bytes([number]) * size) for number in range(6) for size in (16, 20, 32)]
 DIGESTS = [Digest(bytes([first]) + bytes(14) + b"\1") for first in range(5)]
@@ -46,6 +47,7 @@ def test_it_is_what_is_held_by_those_that_are_seen(
         members.follow(steps[start : start + slice_], is_lenient=False)
     due = Counter(one for name, one in held.items() if is_seen(name, one))
     assert members.tree.digests(ROOT) == set(due)
+    assert members.sketch.is_like(Sketch(members.tree.digests(ROOT)))
     assert members.shared == {digest: count - 1 for digest, count in due.items() if count > 1}
 
 
@@ -70,4 +72,5 @@ def test_what_was_listed_while_it_changed_is_right_after_all_steps(
         members.follow(steps[start : start + slice_], is_lenient=True)
     due = {one for name, one in held.items() if one is not None and is_seen(name, one)}
     assert members.tree.digests(ROOT) == due
+    assert members.sketch.is_like(Sketch(members.tree.digests(ROOT)))
     assert members.shared == {}

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
+from keygrove.cluster.router import Router
 from keygrove.recon.gossip import PartnerStatus
 from keygrove.recon.pace import OPEN_AFTER
+from keygrove.storage.messages import Order
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
 from keygrove_protocols.limits import BULK
-from keygrove_protocols.openpgp.certificate import to_bytes
+from keygrove_protocols.openpgp.certificate import fingerprint, packets, to_bytes
 from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.packets import split
@@ -262,5 +264,37 @@ def test_what_brought_nothing_is_not_fetched_twice_even_after_a_restart() -> Non
             assert (await mesh.begin("a", "bad")).lacking_here == 3
             await until(is_fetched)
             assert len(seen.asked) == 1
+
+    play(story)
+
+
+def test_what_is_denied_is_fetched_once_and_again_when_it_is_allowed() -> None:
+    denied = CERTIFICATES[0]
+    digests = [sks_digest(packets(denied))]
+
+    async def answer(_: tuple[Digest, ...]) -> bytes:
+        return encode_response([to_bytes(denied)])
+
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("bad")])}, others=["bad"])
+        async with mesh.running(), scripted(mesh.network, "bad", claiming(digests), answer) as seen:
+            runtime = mesh.machines["a"].runtime
+            assert runtime is not None
+            router = Router(runtime.whereis, 2)
+            await router.deny(fingerprint(denied), Order(None, "", b"1"))
+
+            async def is_fetched() -> bool:
+                (bad,) = await mesh.partners("a")
+                return told(bad).get("denied", 0) == 1
+
+            await mesh.begin("a", "bad")
+            await until(is_fetched)
+            for _ in range(3):
+                assert (await mesh.begin("a", "bad")).lacking_here == 1
+            assert len(seen.asked) == 1
+            await router.allow(fingerprint(denied), Order(None, "", b"2"))
+            await mesh.begin("a", "bad")
+            await mesh.until_total("a", 1)
+            assert len(seen.asked) == 2
 
     play(story)

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from keygrove.errors import ConnectionLostError
-from keygrove.recon.listener import OF_ONE_MAX
+from keygrove.recon.listener import CONNECTIONS_MAX, OF_ONE_MAX
 from keygrove_chaos.machine import RECON
 from keygrove_chaos.outbound import SimulatedStream, SimulatedStreams
 from keygrove_chaos.running import run
@@ -79,6 +79,21 @@ def test_more_connections_of_one_address_than_there_may_be_are_closed() -> None:
             await anyio.sleep(1)
             line = Line(await connected(mesh, "b"))
             assert isinstance(await line.shake_hands(), Config)
+
+    run(story, seed=1)
+
+
+def test_strangers_take_no_partners_place() -> None:
+    async def story(world: World) -> None:
+        mesh = Mesh(
+            world, {"a": settings_of("a", [partner("b", weight=0)])}, others=["b", "stranger"]
+        )
+        async with mesh.running():
+            strangers = [await connected(mesh, "stranger") for _ in range(2 * CONNECTIONS_MAX)]
+            line = Line(await connected(mesh, "b"))
+            assert isinstance(await line.shake_hands(), Config)
+            for stream in strangers:
+                assert await stream.receive() == b""
 
     run(story, seed=1)
 

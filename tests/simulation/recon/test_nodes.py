@@ -2,9 +2,11 @@
 
 import pytest
 
+from keygrove_chaos.net_faults import Partition
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
-from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of
+from keygrove_protocols.recon.terms import RATELESS
+from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of, until
 
 pytestmark = pytest.mark.slow
 
@@ -29,3 +31,58 @@ async def two_halves(world: World) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_two_nodes_with_halves_that_overlap_both_have_all_in_the_end(seed: int) -> None:
     run(two_halves, seed=seed)
+
+
+async def chain(world: World) -> None:
+    """Five in a row; the link in the middle is cut for a while, and one is restarted."""
+    names = "abcde"
+    settings = {
+        name: settings_of(name, [partner(one) for one in around(names, name)]) for name in names
+    }
+    mesh = Mesh(world, settings)
+    async with mesh.running():
+        mesh.network.inject("cut", Partition((("a", "b"), ("c", "d", "e"))))
+        await mesh.add("a", CERTIFICATES[:20])
+        await mesh.add("e", CERTIFICATES[20:])
+        await mesh.until_total("b", 20)
+        await mesh.until_total("c", 20)
+        mesh.network.heal("cut")
+        mesh.machines["d"].crash("power")
+        for name in names:
+            await until(mesh.machines[name].is_ready)
+            await mesh.until_total(name, 40)
+
+
+def around(names: str, name: str) -> list[str]:
+    at = names.index(name)
+    return [names[one] for one in (at - 1, at + 1) if 0 <= one < len(names)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_chain_converges_after_a_partition_and_a_power_cut(seed: int) -> None:
+    run(chain, seed=seed)
+
+
+async def by_symbols(world: World) -> None:
+    mesh = Mesh(
+        world,
+        {
+            "a": settings_of("a", [partner("b")], interval_s=3_600.0),
+            "b": settings_of("b", [partner("a")], interval_s=3_600.0),
+        },
+    )
+    async with mesh.running():
+        await mesh.add("a", CERTIFICATES[:25])
+        await mesh.add("b", CERTIFICATES[15:])
+        told = await mesh.begin("a", "b")
+        assert (told.result, told.why, told.way) == ("done", "", RATELESS)
+        assert told.round_trips == 1
+        assert (told.lacking_here, told.lacking_there) == (15, 15)
+        for name in ("a", "b"):
+            await mesh.until_total(name, 40)
+        told = await mesh.begin("b", "a")
+        assert (told.way, told.lacking_here, told.lacking_there) == (RATELESS, 0, 0)
+
+
+def test_two_nodes_tell_by_symbols_what_they_lack() -> None:
+    run(by_symbols, seed=1)

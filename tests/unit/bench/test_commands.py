@@ -97,6 +97,16 @@ def test_recon_is_measured_with_flint_and_without() -> None:
     assert "FLINT" in rows["solve-5"].peers
 
 
+def test_ways_of_recon_are_measured_on_the_same_sets() -> None:
+    report = bench("recon", "--quick", "--only", "ways,sketch")
+    rows = {row.id: row for row in report.results}
+    assert {"octets-1", "trips-10", "cpu-100", "sketch-insert", "sketch-memory"} <= set(rows)
+    assert "build" not in rows
+    assert rows["octets-100"].holds is True
+    assert rows["trips-100"].holds is True
+    assert rows["octets-100"].peers.keys() == {"SKS", "tree of hashes", "ranges"}
+
+
 def test_the_storage_engine_is_measured_beside_other_stores() -> None:
     report = bench("storage", "--quick")
     rows = {row.id: row for row in report.results}

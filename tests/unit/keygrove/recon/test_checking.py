@@ -47,8 +47,8 @@ async def dump(root: Path, change: Callable[[Dumped], Dumped] = lambda one: one)
             for one in (await store.digests(None, 1_000)).digests:
                 if not one.is_denied and shown(one.fingerprint, one.stored):
                     gathered.add(one.stored)
-    tree = (await built(gathered)).tree
-    dumped = Dumped(tree, Standing(VIEW, tuple(places), {}))
+    members = await built(gathered)
+    dumped = Dumped(members.tree, members.sketch, Standing(VIEW, tuple(places), {}))
     await TreeFile(SqliteFiles(root)).save(change(dumped))
 
 
@@ -101,10 +101,22 @@ async def test_values_that_are_not_those_of_the_digests_are_found(tmp_path: Path
         assert isinstance(leaf, Leaf)
         wrong = msgspec.structs.replace(leaf, values=pack((2,) * 6))
         children = (*root.children[:2], wrong, *root.children[3:])
-        return Dumped(Tree(root=msgspec.structs.replace(root, children=children)), dumped.standing)
+        tree = Tree(root=msgspec.structs.replace(root, children=children))
+        return msgspec.structs.replace(dumped, tree=tree)
 
     await dump(tmp_path, change)
     assert (await checked(tmp_path)).problem.startswith("1 of its nodes")
+
+
+async def test_symbols_that_are_not_those_of_the_digests_are_found(tmp_path: Path) -> None:
+    await fill(tmp_path, range(80))
+
+    def change(dumped: Dumped) -> Dumped:
+        dumped.sketch.apply(removed=[ONES[7].digest])
+        return dumped
+
+    await dump(tmp_path, change)
+    assert (await checked(tmp_path)).problem == "its symbols are not those of what is stored"
 
 
 async def test_changes_that_do_not_fit_are_found(tmp_path: Path) -> None:
@@ -125,7 +137,8 @@ async def test_a_dump_of_another_past_is_no_fault(tmp_path: Path) -> None:
 
     def change(dumped: Dumped) -> Dumped:
         places = (Place(3, bytes(32)), *dumped.standing.places[1:])
-        return Dumped(dumped.tree, msgspec.structs.replace(dumped.standing, places=places))
+        standing = msgspec.structs.replace(dumped.standing, places=places)
+        return msgspec.structs.replace(dumped, standing=standing)
 
     await dump(tmp_path, change)
     assert await checked(tmp_path) == TreeChecked(skipped=ANOTHER_PAST)

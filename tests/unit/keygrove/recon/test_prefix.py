@@ -23,9 +23,12 @@ from keygrove.storage.write import Lift
 from keygrove_actors import DeclaredError
 from keygrove_chaos.certificates import CREATED, digest_of, made, put_of
 from keygrove_protocols.openpgp.certificate import fingerprint
-from keygrove_protocols.recon.messages import FullRequest, encode
+from keygrove_protocols.recon.messages import FullRequest, Symbols, encode
 from keygrove_protocols.recon.prefix import ROOT
+from keygrove_protocols.recon.rateless import FIRST
 from keygrove_protocols.recon.session import Ending
+from keygrove_protocols.recon.sketch import Sketch
+from keygrove_protocols.recon.terms import RATELESS
 from tests.loops import Backend, virtual_trio
 from tests.unit.keygrove.recon.sites import WAIT_S, Hooked, Machine, running
 
@@ -344,6 +347,42 @@ async def test_an_acceptor_asks_first() -> None:
         await site.up()
         opened = await site.prefix.call(OpenSession("acceptor"))
         assert opened.octets.startswith(encode(FullRequest(ROOT, ())))
+
+
+async def test_two_nodes_tell_what_differs_by_symbols() -> None:
+    async with running(Machine()) as one, running(Machine()) as other:
+        for number in range(12):
+            await (one if number % 3 else other).put(made(number))
+        await one.put(made(20))
+        await other.put(made(20))
+        await one.up()
+        await other.up()
+        asks = await one.prefix.call(OpenSession("acceptor", way=RATELESS))
+        answers = await other.prefix.call(OpenSession("initiator", way=RATELESS))
+        answered = await other.prefix.call(Feed(answers.session, asks.octets))
+        asked = await one.prefix.call(Feed(asks.session, answered.octets))
+        ended = await other.prefix.call(Feed(answers.session, asked.octets))
+    assert asked.ended is not None
+    assert set(asked.ended.learned) == {digest_of(made(number)) for number in range(0, 12, 3)}
+    assert ended.ended is not None
+    assert set(ended.ended.learned) == {
+        digest_of(made(number)) for number in range(12) if number % 3
+    }
+    assert asked.ended.statistics.symbols == ended.ended.statistics.symbols > 0
+
+
+async def test_symbols_are_those_of_the_set_after_a_start_from_the_dump() -> None:
+    machine = Machine()
+    async with running(machine) as site:
+        for number in range(5):
+            await site.put(made(number))
+        await site.up()
+    async with running(machine) as site:
+        await site.put(made(5))
+        assert (await site.up()).rebuilds == 0
+        opened = await site.prefix.call(OpenSession("acceptor", way=RATELESS))
+        held = Sketch(digest_of(made(number)) for number in range(6))
+        assert opened.octets == encode(Symbols(6, 0, held.octets(0, FIRST)))
 
 
 async def test_sessions_are_bounded_and_forgotten_if_nobody_feeds_them() -> None:
