@@ -160,6 +160,13 @@ class UnreachableError(ExchangeError):
         super().__init__(f"{address} cannot be reached: {why}")
 
 
+class NotComparedError(ExchangeError):
+    """There was no session with a server that tells what differs."""
+
+    def __init__(self, address: str, why: str, advice: str) -> None:
+        super().__init__(f"{address} was not compared with: {why}: {advice}")
+
+
 class ConnectionLostError(ExchangeError):
     """A connection broke while it was used."""
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from keygrove.cli.console import counted, out
 from keygrove.cli.control import connected
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.cli.recon_diff import diff
 from keygrove.errors import UnavailableError
 from keygrove.http.recon import ReconStatus
 from keygrove.recon.gossip import PartnerStatus
@@ -26,6 +27,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object, f
 @click.group("recon")
 def recon() -> None:
     """Look after recon with partners."""
+
+
+recon.add_command(diff)
 
 
 @recon.command("status")

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Final
 
-import anyio.lowlevel
 import msgspec
 
 from keygrove.cluster.router import shard_name
 from keygrove.errors import HistoryError, StoreError
 from keygrove.ports import Databases
-from keygrove.recon.listing import Gathered, built
-from keygrove.recon.members import Members, shown
+from keygrove.recon.listing import Gathered, built, shown_by
+from keygrove.recon.members import Members
 from keygrove.recon.treefile import Dumped, Place, TreeFile
 from keygrove.storage.fsck.tell import Tell
 from keygrove.storage.reading import open_reader
@@ -89,19 +87,11 @@ async def _bring_up(members: Members, store: CertificateStore, place: Place) -> 
 async def _listed(stores: Sequence[CertificateStore], tell: Tell) -> Gathered:
     gathered = Gathered()
     total = sum(store.counts().certificates for store in stores)
-    for store in stores:
-        read = partial(store.digests, limit=PAGE)
-        page = await read(None)
-        while True:
-            for one in page.digests:
-                digest = None if one.is_denied else shown(one.fingerprint, one.stored)
-                if digest is not None:
-                    gathered.add(digest)
+    async for one in shown_by(stores):
+        gathered.add(one.digest)
+        if gathered.count % PAGE == 0:
             tell("prefix tree", gathered.count, total)
-            if page.cursor is None:
-                break
-            page = await read(page.cursor)
-            await anyio.lowlevel.checkpoint()
+    tell("prefix tree", gathered.count, total)
     return gathered
 
 

@@ -37,15 +37,15 @@ async def shake_hands(
     waits_until = anyio.current_time() + config_s
     while handshake.outcome is None:
         try:
-            await _send(stream, handshake.take())
+            await send(stream, handshake.take())
             until = min(waits_until, ends_at) if handshake.awaits_config else ends_at
-            octets = await _receive(stream, until)
+            octets = await receive(stream, until)
         except ConnectionLostError:
             handshake.closed()
         else:
             _pass_on(handshake, octets)
     try:
-        await _send(stream, handshake.take())  # a verdict, of which it may learn why
+        await send(stream, handshake.take())  # a verdict, of which it may learn why
     except ConnectionLostError:
         if isinstance(handshake.outcome, Agreed):
             handshake.closed()
@@ -83,16 +83,16 @@ async def hold_session(
 
 
 async def _talk(stream: ByteStream, prefix: Ref[PrefixApi], opened: Opened, octets: bytes) -> Ended:
-    await _send(stream, opened.octets)
-    read: bytes | None = octets or await _receive(stream, anyio.current_time() + READ_S)
+    await send(stream, opened.octets)
+    read: bytes | None = octets or await receive(stream, anyio.current_time() + READ_S)
     while read is not None:
         step = await prefix.call(Feed(opened.session, read), timeout=STEP_S)
         if step.ended is not None:
             with suppress(ConnectionLostError):  # whether it hears of the end is its own matter
-                await _send(stream, step.octets)
+                await send(stream, step.octets)
             return step.ended
-        await _send(stream, step.octets)
-        read = await _receive(stream, anyio.current_time() + READ_S)
+        await send(stream, step.octets)
+        read = await receive(stream, anyio.current_time() + READ_S)
     return await _leave(prefix, opened, End(Ending.CLOSED, f"it said nothing for {READ_S:g} s"))
 
 
@@ -102,8 +102,12 @@ async def _leave(prefix: Ref[PrefixApi], opened: Opened, end: End) -> Ended:
     return msgspec.structs.replace(ended, end=end)
 
 
-async def _send(stream: ByteStream, octets: bytes) -> None:
-    """All of it with a single write (recon.md, T3)."""
+async def send(stream: ByteStream, octets: bytes) -> None:
+    """Write all of it with a single write (recon.md, T3).
+
+    Raises:
+        ConnectionLostError: it is broken, or nothing is taken for too long.
+    """
     if not octets:
         return
     with anyio.move_on_after(WRITE_S) as scope:
@@ -112,8 +116,12 @@ async def _send(stream: ByteStream, octets: bytes) -> None:
         raise ConnectionLostError(f"it took nothing of what was sent for {WRITE_S:g} s")
 
 
-async def _receive(stream: ByteStream, until: float) -> bytes | None:
-    """None: nothing came until then."""
+async def receive(stream: ByteStream, until: float) -> bytes | None:
+    """What comes next; None: nothing came until then.
+
+    Raises:
+        ConnectionLostError: it is broken.
+    """
     with anyio.move_on_at(until):
         return await stream.receive()
     return None

@@ -5,8 +5,8 @@ each; in ascending order, some hundred at once, they share the way from the root
 are gathered first, by their first octet: 16 octets for each, and what is sorted at once is short.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import anyio.lowlevel
 
@@ -15,14 +15,42 @@ from keygrove.errors import StoreError
 from keygrove.recon.members import Members, shown
 from keygrove.storage.messages import Failed
 from keygrove.storage.snapshot_messages import GetHead, ListDigests
-from keygrove.storage.store import DigestPage
+from keygrove.storage.store import CertificateStore, DigestPage
 from keygrove.storage.version import Head
-from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.recon.field import DIGEST_BYTES
 
 PAGE: Final = 500
+READER_PAGE: Final = 1_000
 SLICE: Final = 100
 """Digests at once: a millisecond or two."""
+
+
+class Shown(NamedTuple):
+    """A certificate that partners see."""
+
+    digest: Digest
+    fingerprint: Fingerprint
+
+
+async def shown_by(stores: Sequence[CertificateStore]) -> AsyncIterator[Shown]:
+    """What partners see of stores that are only read, each as it is when its turn comes.
+
+    Raises:
+        StoreError: one cannot be read.
+    """
+    for store in stores:
+        cursor = None
+        while True:
+            page = await store.digests(cursor, READER_PAGE)
+            for one in page.digests:
+                digest = None if one.is_denied else shown(one.fingerprint, one.stored)
+                if digest is not None:
+                    yield Shown(digest, one.fingerprint)
+            cursor = page.cursor
+            if cursor is None:
+                break
+            await anyio.lowlevel.checkpoint()
 
 
 class Heads:

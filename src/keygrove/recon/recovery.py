@@ -116,7 +116,8 @@ class Recovery(Actor[RecoveryApi]):
     def lacking(self, message: Lacking) -> None:
         """The newest session knows best."""
         self._url = message.url
-        self._offered = message.digests
+        # What is being fetched now is not lacking any more when that has come.
+        self._offered = tuple(one for one in message.digests if one not in self._waiting)
         self._more.set()
 
     @on(GetRecovery)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.e2e.conftest import Server, Servers, keygrove
+from tests.e2e.conftest import Ended, Server, Servers, keygrove
 from tests.interop.recon.corpus import Cert, written
 from tests.interop.recon.ports import free_ports
 
@@ -71,6 +71,11 @@ class Node:
     def stop(self) -> None:
         """Stop it in order."""
         assert self.server.stop() == 0, self.server.log()
+
+    def command(self, *words: str) -> Ended:
+        """Run a command with the settings that it was started with, beside it or without it."""
+        settings = ("--config", self._folder / "keygrove.toml", "--data", self.data)
+        return keygrove(*words, *settings, env=self._env)
 
     def now(self, partner: str) -> dict[str, Any]:
         """Begin a session, and tell how it ended."""
