@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.e2e.conftest import Ended, Server, Servers, keygrove
+from tests.e2e.conftest import Ended, Server, Servers, eventually, keygrove
 from tests.interop.recon.corpus import Cert, written
 from tests.interop.recon.ports import free_ports
 
@@ -51,7 +51,10 @@ class Node:
         assert ended.status == 0, ended.err
 
     def start(self, *partners: Partner, told_http_port: int = 0) -> None:
-        """Start it with these partners, which are told to fetch at that port, if not at ours."""
+        """Start it with these partners, which are told to fetch at that port, if not at ours.
+
+        Then it is ready for sessions.
+        """
         lines = [
             "[recon]",
             f'listen = ["127.0.0.1:{self.recon_port}"]',
@@ -67,6 +70,7 @@ class Node:
         settings = self._folder / "keygrove.toml"
         settings.write_text("\n".join(lines) + "\n")
         self._server = self._servers.start("--config", str(settings), data=self.data, env=self.env)
+        eventually(lambda: self.status()["tree"]["waiting_for"] == "")
 
     def stop(self) -> None:
         """Stop it in order."""
