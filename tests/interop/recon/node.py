@@ -31,7 +31,7 @@ class Node:
         self._folder = folder
         self._servers = servers
         self._preset = preset
-        self._env = {
+        self.env = {
             "KEYGROVE_STORAGE__SHARDS": "2",
             "KEYGROVE_POLICY__PRESET": preset,
             "KEYGROVE_HTTP__LISTEN": f'["127.0.0.1:{self.http_port}"]',
@@ -47,7 +47,7 @@ class Node:
     def load(self, several: Iterable[Cert]) -> None:
         """Hold these, before it is started."""
         file = written(several, self._folder / "keys.pgp")
-        ended = keygrove("load", "--data", self.data, file, env=self._env)
+        ended = keygrove("load", "--data", self.data, file, env=self.env)
         assert ended.status == 0, ended.err
 
     def start(self, *partners: Partner, told_http_port: int = 0) -> None:
@@ -66,7 +66,7 @@ class Node:
                 lines += [f'http = "127.0.0.1:{one.http_port}"']
         settings = self._folder / "keygrove.toml"
         settings.write_text("\n".join(lines) + "\n")
-        self._server = self._servers.start("--config", str(settings), data=self.data, env=self._env)
+        self._server = self._servers.start("--config", str(settings), data=self.data, env=self.env)
 
     def stop(self) -> None:
         """Stop it in order."""
@@ -104,6 +104,6 @@ class Node:
 
     def digests(self) -> set[str]:
         """Of what it holds now."""
-        ended = keygrove("digests", "--data", self.data, env=self._env)
+        ended = keygrove("digests", "--data", self.data, env=self.env)
         assert ended.status == 0, ended.err
         return set(ended.out.split())
