@@ -14,16 +14,21 @@ from typing import TypeVar
 
 from keygrove.ports import (
     AsgiApp,
+    ByteStream,
     Compute,
+    Converse,
     Databases,
     Endpoint,
     Entropy,
     Files,
+    HttpClient,
+    HttpReply,
     HttpServers,
     Ports,
     Room,
     SqlDatabase,
     SqlSession,
+    Streams,
     Volume,
 )
 
@@ -67,6 +72,8 @@ class Fence:
             compute=_Compute(self, ports.compute),
             answers=_Compute(self, ports.answers),
             servers=_Servers(self, ports.servers),
+            streams=_Streams(self, ports.streams),
+            client=_Client(self, ports.client),
         )
 
 
@@ -202,3 +209,39 @@ class _Servers:
         """See `ports.HttpServers`."""
         self._fence.check()
         return self._servers.serving(app, endpoint)
+
+
+class _Streams:
+    def __init__(self, fence: Fence, streams: Streams) -> None:
+        self._fence = fence
+        self._streams = streams
+
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        """See `ports.Streams`."""
+        self._fence.check()
+        return await self._streams.resolve(host)
+
+    async def connect(self, host: str, port: int, *, bind: str = "") -> ByteStream:
+        """See `ports.Streams`. A stream needs no fence: its host's end resets it."""
+        self._fence.check()
+        return await self._streams.connect(host, port, bind=bind)
+
+    def listening(
+        self, converse: Converse, endpoint: Endpoint
+    ) -> AbstractAsyncContextManager[None]:
+        """See `ports.Streams`."""
+        self._fence.check()
+        return self._streams.listening(converse, endpoint)
+
+
+class _Client:
+    def __init__(self, fence: Fence, client: HttpClient) -> None:
+        self._fence = fence
+        self._client = client
+
+    async def post(
+        self, url: str, body: bytes, content_type: str, *, bytes_max: int, bind: str = ""
+    ) -> HttpReply:
+        """See `ports.HttpClient`."""
+        self._fence.check()
+        return await self._client.post(url, body, content_type, bytes_max=bytes_max, bind=bind)

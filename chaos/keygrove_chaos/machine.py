@@ -31,6 +31,7 @@ from keygrove_chaos.fence import Fence, NodeDeadError
 from keygrove_chaos.history import About, Detail, Function
 from keygrove_chaos.network import Network
 from keygrove_chaos.node import InlineCompute, MemoryFiles, MemoryLog
+from keygrove_chaos.outbound import SimulatedClient, SimulatedStreams
 from keygrove_chaos.record import Record
 from keygrove_chaos.servers import Door, NoReplyError, Reply
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -41,6 +42,7 @@ from keygrove_chaos.world import HOST, World
 HKP: Final = 11371
 METRICS: Final = 9626
 CONTROL: Final = 1
+RECON: Final = 11370
 OK: Final = 200
 LOAD_S: Final = 10.0
 READY_S: Final = 5.0
@@ -224,9 +226,9 @@ class Machine:
         self._world.note("boot", self.name, life)
         self._record.befall(About(self.name, Function.START))
         self._network.restart_host(self.name)
-        endpoints = [
-            WebEndpoint(self._network, self.name, port) for port in (HKP, METRICS, CONTROL)
-        ]
+        has_recon = bool(self._settings.recon.listen)
+        numbers = (HKP, METRICS, CONTROL, *((RECON,) if has_recon else ()))
+        endpoints = [WebEndpoint(self._network, self.name, port) for port in numbers]
         databases = SimulatedDatabases(self._world, self.name, mount, self.clock.wall_s)
         self._servers = WebServers()
         ports = Ports(
@@ -238,6 +240,8 @@ class Machine:
             compute=InlineCompute(),
             answers=InlineCompute(),
             servers=self._servers,
+            streams=SimulatedStreams(self._network, self.name),
+            client=SimulatedClient(self._network, self.name),
         )
         site = Site(
             ports=fence.around(ports),

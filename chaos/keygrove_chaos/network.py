@@ -221,7 +221,7 @@ class Network:
             raise ConnectionAbortedError(f"{source} is down")
         self._flows += 1
         wire = _StreamWire(self, host, peer, port, (self._flows, True))
-        stream = Stream(wire, self._flows, is_opener=True)
+        stream = Stream(wire, self._flows, is_opener=True, peer=target)
         host.ends[self._flows, True] = stream.end
         await stream.open()
         return stream
@@ -273,7 +273,7 @@ class Network:
                 stream.abort()
 
         wire = _StreamWire(self, host, peer, port, (packet.flow, False))
-        stream = Stream(wire, packet.flow, is_opener=False, opened=opened)
+        stream = Stream(wire, packet.flow, is_opener=False, opened=opened, peer=peer.name)
         host.ends[packet.flow, False] = stream.end
         stream.end.open(packet)
 

@@ -20,6 +20,7 @@ from keygrove.settings import Settings
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.shard import OpenStore
 from keygrove_actors import Runtime
+from keygrove_chaos.outbound import NoClient, NoStreams
 from keygrove_chaos.servers import Door, DoorServers
 
 T = TypeVar("T")
@@ -189,6 +190,8 @@ def simulated_ports(
         compute=InlineCompute(),
         answers=InlineCompute(),
         servers=servers or DoorServers(),
+        streams=NoStreams(),
+        client=NoClient(),
     )
 
 

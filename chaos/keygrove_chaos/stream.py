@@ -24,9 +24,12 @@ class Stream(anyio.abc.ByteStream):
         *,
         is_opener: bool,
         opened: Callable[[Stream], None] | None = None,
+        peer: str = "",
     ) -> None:
         """Make a stream that is not open yet; `opened` is called once when it is."""
         self.flow = flow
+        self.peer = peer
+        """The host at the other end."""
         self.end = End(wire, flow, is_opener=is_opener, changed=self._changed)
         self._opened = opened
         self._has_sent_eof = False

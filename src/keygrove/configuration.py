@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date, time
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
@@ -12,7 +13,7 @@ import msgspec
 
 from keygrove.errors import SettingsError
 from keygrove.ingest.policy import policy_of
-from keygrove.settings import Settings
+from keygrove.settings import ReconSettings, Settings
 
 PREFIX = "KEYGROVE_"
 FILE_BYTES_MAX = 1 << 20
@@ -56,7 +57,10 @@ FORMS = {
         "a name of letters, digits and `-._:/`, or empty text", '"keys.example.org/certificates"'
     ),
     "recon.listen": Form("a list of HOST:PORT", '["0.0.0.0:11370"]'),
+    "recon.http_port": Form("a TCP port, or 0 for that of http.listen", "11371"),
     "recon.gossip_interval": Form("a number of seconds, above 0 and up to 86400", "60"),
+    "recon.max_outbound": Form("a number from 1 to 64", "4"),
+    "recon.allow": Form("a list of IP addresses and networks", '["192.0.2.0/24", "2001:db8::1"]'),
     "recon.partner": Form(
         "tables [[recon.partner]]",
         '{name = "example", recon = "host:11370", http = "host:11371"}',
@@ -64,6 +68,10 @@ FORMS = {
     "recon.partner.name": Form("letters, digits, dots, dashes, underscores", '"example"'),
     "recon.partner.recon": Form("HOST:PORT", '"keys.example.org:11370"'),
     "recon.partner.http": Form("HOST:PORT", '"keys.example.org:11371"'),
+    "recon.partner.weight": Form("a number from 0 to 1000", "100"),
+    "recon.partner.filters": Form(
+        "names of filters with commas between, and no blanks", '"yminsky.dedup,yminsky.merge"'
+    ),
 }
 """What to write, for each key; a test holds it against the structs."""
 
@@ -81,7 +89,14 @@ _TEXTS = {
 }
 """Keys whose value is text, even where that reads as a number."""
 
-_LISTS = {"http.listen", "metrics.listen", "recon.listen", "policy.blocked", "admin.keys"}
+_LISTS = {
+    "http.listen",
+    "metrics.listen",
+    "recon.listen",
+    "recon.allow",
+    "policy.blocked",
+    "admin.keys",
+}
 """Keys whose value is a list of texts."""
 
 Table = dict[str, Any]
@@ -125,6 +140,7 @@ def load(
     settings = _check(merged, "settings")
     _check_distinct(settings, origins)
     _check_admin(settings)
+    _check_recon(settings.recon)
     return Configuration(settings, origins)
 
 
@@ -280,10 +296,21 @@ def _check_distinct(settings: Settings, origins: Mapping[str, str]) -> None:
                     f"{used} ({origins.get(used, 'default')}); choose another port"
                 )
             taken[address] = key
-    names = [partner.name for partner in settings.recon.partner]
+
+
+def _check_recon(recon: ReconSettings) -> None:
+    names = [partner.name for partner in recon.partner]
     for name in names:
         if names.count(name) > 1:
             raise SettingsError(f"recon.partner: two partners are called {name!r}; rename one")
+    for network in recon.allow:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            form = FORMS["recon.allow"]
+            raise SettingsError(
+                f"recon.allow: {error}; write {form.words}, for example {form.example}"
+            ) from error
 
 
 def _check_admin(settings: Settings) -> None:

@@ -147,3 +147,28 @@ class SecretFileError(KeygroveError):
 
 class UnavailableError(KeygroveError):
     """No server answers on the control socket, or it went away while it answered."""
+
+
+class ExchangeError(KeygroveError):
+    """An exchange with another server did not come to its end."""
+
+
+class UnreachableError(ExchangeError):
+    """Nobody answers at an address."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"{address} cannot be reached: {why}")
+
+
+class ConnectionLostError(ExchangeError):
+    """A connection broke while it was used."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the connection broke: {why}")
+
+
+class TooLongError(ExchangeError):
+    """An answer is longer than it may be."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"the answer is longer than {bytes_max} bytes")

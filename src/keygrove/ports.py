@@ -283,6 +283,85 @@ class HttpServers(Protocol):
         ...
 
 
+class ByteStream(Protocol):
+    """One connection. Only one task at a time may read, and one write."""
+
+    async def receive(self) -> bytes:
+        """What comes next, some 64 KiB at most; b"" once the other end has closed.
+
+        Raises:
+            ConnectionLostError: it is broken.
+        """
+        ...
+
+    async def send(self, octets: bytes) -> None:
+        """Write all of it, at once if the other end has room; what is written is not held back.
+
+        Raises:
+            ConnectionLostError: it is broken.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close it, whatever state it is in. What was written is still sent."""
+        ...
+
+
+Converse: TypeAlias = Callable[[ByteStream, str], Awaitable[None]]
+"""What is done with a connection, and the address that it comes from. It is closed at the end."""
+
+
+class Streams(Protocol):
+    """TCP."""
+
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        """The addresses of a host; an address is its own.
+
+        Raises:
+            UnreachableError: it has none.
+        """
+        ...
+
+    async def connect(self, host: str, port: int, *, bind: str = "") -> ByteStream:
+        """Connect, from the address `bind` if it is given. Its deadline is the caller's.
+
+        Raises:
+            UnreachableError: nobody answers there.
+        """
+        ...
+
+    def listening(
+        self, converse: Converse, endpoint: Endpoint
+    ) -> AbstractAsyncContextManager[None]:
+        """Take connections while the block runs; at its end those under way are broken off."""
+        ...
+
+
+class HttpReply(msgspec.Struct, frozen=True):
+    """What a server of others answered."""
+
+    status: int
+    body: bytes
+
+
+class HttpClient(Protocol):
+    """Requests to servers of others. Their redirections are not followed."""
+
+    async def post(
+        self, url: str, body: bytes, content_type: str, *, bytes_max: int, bind: str = ""
+    ) -> HttpReply:
+        """Post `body`, and read the answer, from the address `bind` if it is given.
+
+        Its deadline is the caller's. It is no error that the server says it is one.
+
+        Raises:
+            UnreachableError: nobody answers there.
+            ConnectionLostError: the answer was cut off.
+            TooLongError: the answer is longer than `bytes_max`; no more of it was read.
+        """
+        ...
+
+
 class Ports(msgspec.Struct, frozen=True):
     """The world as one node sees it."""
 
@@ -296,4 +375,6 @@ class Ports(msgspec.Struct, frozen=True):
     answers: Compute
     """For answers: whoever waits for one is not to wait until what others sent is looked into."""
     servers: HttpServers
+    streams: Streams
+    client: HttpClient
     workers: Workers = Workers()

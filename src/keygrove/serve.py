@@ -19,6 +19,7 @@ from keygrove.http.insight import STARTING, Insight
 from keygrove.http.listener import Listener, MakeApp
 from keygrove.ports import Endpoint, Ports
 from keygrove.ratelimit.admission import Admit, admit_all
+from keygrove.recon.actors import partner_actors
 from keygrove.settings import Settings
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.retention import DAY_S, KEEP
@@ -30,6 +31,7 @@ from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
+from keygrove.telemetry.partner_watch import PartnerWatch
 from keygrove.tree import LISTENER_STOP_S, STORAGE, Doors, tree
 from keygrove_actors import (
     ChildSpec,
@@ -68,6 +70,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     http: tuple[Endpoint, ...] = ()
     metrics: tuple[Endpoint, ...] = ()
     control: tuple[Endpoint, ...] = ()
+    recon: tuple[Endpoint, ...] = ()
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -96,6 +99,7 @@ class _Telemetry(Observer):
         self._observe = site.observe
         self._clock = site.ports.clock
         self._stalls: dict[tuple[str, str], float] = {}
+        self.partners = PartnerWatch(self._log, metrics.partners, self._clock)
         self.meter = Meter()
         self.repeats = Repeats(self._log.report)
         self.failed_start: StartError | None = None
@@ -272,6 +276,7 @@ async def open_node(
         Doors(
             monitoring=_monitoring(settings, site, metrics, telemetry, insight),
             clients=_clients(settings, site, telemetry, insight, signing),
+            partners=_partners(settings, site, telemetry),
         ),
     )
     metrics.expect(FAULTS)
@@ -338,6 +343,14 @@ def _clients(
     return (
         *_listener(site, LISTENER, hkp, site.endpoints.http),
         *_listener(site, "control", control, site.endpoints.control),
+    )
+
+
+def _partners(settings: Settings, site: Site, telemetry: _Telemetry) -> tuple[ChildSpec, ...]:
+    """Those who deal with partners of recon."""
+    http = [endpoint.address for endpoint in site.endpoints.http]
+    return partner_actors(
+        settings, site.ports, site.admit, telemetry.partners, http, site.endpoints.recon
     )
 
 

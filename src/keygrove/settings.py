@@ -18,6 +18,8 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}\Z
 HexFingerprint = Annotated[
     str, msgspec.Meta(pattern=r"^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})\Z")
 ]
+Network = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f:.]+(/\d{1,3})?\Z")]
+"""An IP address, or a network of them as ADDRESS/BITS."""
 MIB = 1 << 20
 
 
@@ -99,19 +101,31 @@ class ProofSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReconPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A server we reconcile with: where its recon and its HTTP listen."""
+    """A server we reconcile with."""
 
     name: Name
     recon: Address
-    http: Address
+    """Where it takes connections of partners."""
+    http: Address | None = None
+    """Where it answers hashqueries; None: where it says, on the host of `recon`."""
+    weight: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 100
+    """How often we begin, beside the heaviest of them; 0: never, it has to."""
+    filters: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+\Z", max_length=4096)] | None = None
+    """What it sees as our filters; None: its own."""
 
 
 class ReconSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom to reconcile with. Read and checked; nothing uses it yet."""
+    """Whom to reconcile with, and how often."""
 
     listen: tuple[Address, ...] = ()
+    http_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    """Where partners are told to send hashqueries; 0: to that of the first `http.listen`."""
     gossip_interval: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 60.0
-    """Seconds."""
+    """Seconds between two sessions that we begin with the heaviest partner."""
+    max_outbound: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    """Sessions of ours that are under way at once."""
+    allow: tuple[Network, ...] = ()
+    """Who may begin a session besides the partners."""
     partner: tuple[ReconPartner, ...] = ()
 
     @property

@@ -60,10 +60,14 @@ class Watcher(watcher.Watcher, space.Watcher, recon_watcher.Watcher, Protocol):
 
 
 class Doors(msgspec.Struct, frozen=True):
-    """The listeners: those for monitoring, first up and last down, and those for clients."""
+    """The listeners: those for monitoring, first up and last down, and those for clients.
+
+    And the actors that deal with partners of recon, in either direction.
+    """
 
     monitoring: tuple[ChildSpec, ...] = ()
     clients: tuple[ChildSpec, ...] = ()
+    partners: tuple[ChildSpec, ...] = ()
 
 
 def tree(
@@ -114,18 +118,20 @@ def tree(
     room = ChildSpec(SPACE, partial(Space, ports.volume, watcher), name=SPACE)
     storage = ChildSpec(STORAGE, SupSpec(children=tuple(map(_tenacious, shards))))
     parsers = ChildSpec(PARSERS, SupSpec())
-    recon = _recon(settings, ports, watcher)
+    recon = _recon(settings, ports, watcher, doors.partners)
     children = (*doors.monitoring, room, storage, parsers, ingest, *recon, *doors.clients)
     return SupSpec(children=tuple(map(_tenacious, children)))
 
 
-def _recon(settings: Settings, ports: Ports, watcher: Watcher) -> tuple[ChildSpec, ...]:
+def _recon(
+    settings: Settings, ports: Ports, watcher: Watcher, partners: tuple[ChildSpec, ...]
+) -> tuple[ChildSpec, ...]:
     """The supervisor of recon, where there is anybody to reconcile with."""
     if not settings.recon.is_on:
         return ()
     start = partial(Prefix, settings.storage.shards, ports.databases, watcher)
     prefix = ChildSpec("prefix", start, name=PREFIX, shutdown=PREFIX_STOP_S)
-    return (ChildSpec(RECON, SupSpec(children=(_tenacious(prefix),))),)
+    return (ChildSpec(RECON, SupSpec(children=tuple(map(_tenacious, (prefix, *partners))))),)
 
 
 def _tenacious(child: ChildSpec) -> ChildSpec:

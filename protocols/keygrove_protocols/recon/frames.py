@@ -63,6 +63,12 @@ class Decoder:
         """Octets of what is not whole yet, once all that is was taken."""
         return len(self._octets)
 
+    def rest(self) -> bytes:
+        """All that is not taken yet, for another decoder."""
+        octets = bytes(self._octets)
+        self._octets.clear()
+        return octets
+
     @property
     def has_refusal(self) -> bool:
         """Whether a verdict begins here that is bad, though its reason may not be there yet."""

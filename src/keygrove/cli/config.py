@@ -1,4 +1,4 @@
-"""`keygrove config check` and `config show`."""
+"""`keygrove config check`, `config show` and `config import`."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from keygrove.cli.console import err, out
-from keygrove.cli.options import FoundProblems, common, configure, errors_worded
+from keygrove.cli.membership import as_toml, read_partners
+from keygrove.cli.options import CouldNotRun, FoundProblems, common, configure, errors_worded
 from keygrove.cli.stores import stores
 from keygrove.configuration import flatten
 from keygrove.errors import KeygroveError, SettingsError
@@ -79,6 +80,27 @@ def show(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) 
             out().print(f"{key} = {_toml(value)}  # {origin}")
 
 
+@config.command("import")
+@common
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def import_partners(*, config: Path | None, data: Path | None, debug: bool, file: Path) -> None:
+    """Print the recon partners of SKS's membership, or of Hockeypuck's settings, as ours."""
+    del config, data  # nothing of ours is read
+    with errors_worded(debug=debug):
+        try:
+            text = file.read_text()
+        except OSError as error:
+            raise CouldNotRun(f"cannot read {file}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise CouldNotRun(f"{file} is not UTF-8 at byte {error.start}") from error
+        found = read_partners(text)
+        click.echo(as_toml(found.recon), nl=False)
+        for problem in found.problems:
+            err().print(problem)
+        if found.problems:
+            raise FoundProblems(f"not all of {file} could be taken over")
+
+
 def _toml(value: object) -> str:
     """A setting's value as TOML: text, numbers, lists and tables of these."""
     match value:
@@ -87,6 +109,7 @@ def _toml(value: object) -> str:
             return f"[{', '.join(map(_toml, items))}]"
         case dict():
             table = cast("dict[str, object]", value)
-            return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in table.items()) + "}"
+            given = {key: one for key, one in table.items() if one is not None}
+            return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in given.items()) + "}"
         case _:
             return msgspec.json.encode(value).decode()  # the same as TOML's for these

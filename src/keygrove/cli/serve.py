@@ -2,12 +2,15 @@
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import anyio
+import anyio.abc
+import anyio.to_thread
 import click
 from prometheus_client import disable_created_metrics
 
@@ -15,8 +18,10 @@ from keygrove.cli.interrupt import run
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.version import own_version
 from keygrove.cluster.router import Router
+from keygrove.errors import SettingsError
 from keygrove.http.administrators import SUBMIT_IT, keys_not_held
 from keygrove.ingest.able import ensure_able
+from keygrove.recon.gossip import GOSSIP, GossipApi, SetPartners
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
 from keygrove.system.datadir import CONTROL, check_shards, owned
@@ -29,6 +34,8 @@ from keygrove_actors import ActorError, Runtime
 
 LOOK_S = 1.0
 """How often it is asked whether a store that is being brought up is up."""
+PARTNERS_S = 60.0
+"""For partners' actors to be stopped and started."""
 
 
 @click.command("serve", short_help="Serve certificates.")
@@ -84,7 +91,11 @@ def serve(
             may_crash=debug_crash,
             watch_loop=True,
         )
-        run(lambda: _serve(settings, site), tell=stream.write)
+
+        def read_again() -> Settings:
+            return configure(config, data, overrides).settings
+
+        run(lambda: _serve(settings, site, read_again), tell=stream.write)
 
 
 @contextmanager
@@ -101,11 +112,12 @@ def _endpoints(settings: Settings, root: Path) -> Generator[Endpoints, None, Non
             keep(listen(one, "metrics.listen (KEYGROVE_METRICS__LISTEN)"))
             for one in settings.metrics.listen
         )
+        recon = tuple(keep(listen(one, "recon.listen")) for one in settings.recon.listen)
         control: tuple[SocketEndpoint, ...] = ()
         if not is_read_only(root):  # where there can be none, lookups go on without it
             control = (keep(listen_unix(root / CONTROL)),)
             opened.callback(_remove, root / CONTROL)
-        yield Endpoints(http, metrics, control)
+        yield Endpoints(http, metrics, control, recon)
 
 
 def _remove(path: Path) -> None:
@@ -113,12 +125,42 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-async def _serve(settings: Settings, site: Site) -> None:
+async def _serve(settings: Settings, site: Site, read_again: Callable[[], Settings]) -> None:
     async with open_node(settings, site) as runtime, anyio.create_task_group() as tasks:
         _announce(site.endpoints)
+        await tasks.start(_heed_hangups, settings, runtime, site.log, read_again)
         tasks.start_soon(_tell_of_keys_not_held, settings, runtime, site.log)
         await runtime.wait()
         tasks.cancel_scope.cancel()
+
+
+async def _heed_hangups(
+    settings: Settings,
+    runtime: Runtime,
+    log: Log,
+    read_again: Callable[[], Settings],
+    *,
+    task_status: anyio.abc.TaskStatus[None],
+) -> None:
+    """On SIGHUP the partners of recon are read again; of all else another start is needed."""
+    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            try:
+                partners = (await anyio.to_thread.run_sync(read_again)).recon.partner
+            except SettingsError as error:
+                log.warning("settings not read again", why=str(error))
+                continue
+            if not settings.recon.is_on:
+                log.warning("settings not read again", why="recon is off: start the server anew")
+                continue
+            gossip = runtime.whereis(GOSSIP, GossipApi)
+            try:
+                await gossip.call(SetPartners(partners), timeout=PARTNERS_S)
+            except ActorError as error:
+                log.warning("settings not read again", why=str(error))
+            else:
+                log.info("partners read again", partners=[one.name for one in partners])
 
 
 async def _tell_of_keys_not_held(settings: Settings, runtime: Runtime, log: Log) -> None:
@@ -137,6 +179,7 @@ async def _tell_of_keys_not_held(settings: Settings, runtime: Runtime, log: Log)
 
 def _announce(endpoints: Endpoints) -> None:
     lines = [f"serving HKP on http://{endpoint.address}" for endpoint in endpoints.http]
+    lines += [f"serving recon on {one.address}" for one in endpoints.recon]
     lines += [f"serving metrics on http://{one.address}/metrics" for one in endpoints.metrics]
     if endpoints.http:
         address = endpoints.http[0].address

@@ -18,6 +18,7 @@ from keygrove.http.proof import Proofs
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.policy import policy_of
+from keygrove.recon.gossip import GOSSIP, GossipApi
 from keygrove.recon.messages import PREFIX, GetPrefixStatus, PrefixApi
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardStatus
@@ -113,7 +114,8 @@ def hkp_app(
 
     def make(whereis: Whereis) -> App:
         router = Router(whereis, settings.storage.shards)
-        statistics = Statistics(router, settings, facts, pages, shared.clock)
+        gossip = whereis(GOSSIP, GossipApi) if settings.recon.is_on else None
+        statistics = Statistics(router, gossip, settings, facts, pages, shared.clock)
         catalogue = Catalogue(router, settings.http)
         hkp = Hkp(catalogue, whereis, statistics, pages, shared)
         space = whereis(SPACE, SpaceApi)

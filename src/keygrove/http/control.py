@@ -17,6 +17,7 @@ from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.http.orders import LocalAdmin
+from keygrove.http.recon import recon_resources
 from keygrove.http.rollbacks import rollback_resources
 from keygrove.http.snapshots import snapshot_resources
 from keygrove.ingest.messages import INGEST, ORIGIN_MAX, IngestApi, Load
@@ -193,6 +194,7 @@ def control_app(  # noqa: PLR0913 - what it shows is of as many parts
             "/admin": Resource(post=local.administer),
             **snapshot_resources(router.snapshots),
             **rollback_resources(router.rollbacks, shared),
+            **recon_resources(whereis, settings),
         }
         if may_crash:
             resources["/debug/crash"] = Resource(post=partial(_crash, whereis, number))

@@ -9,14 +9,19 @@ from keygrove.cluster.router import Router
 from keygrove.http.asgi import HTML, JSON, Request, Response
 from keygrove.http.facts import NodeFacts
 from keygrove.ports import Clock
+from keygrove.recon.gossip import GetPartners, GossipApi, PartnerStatus
 from keygrove.settings import Settings
 from keygrove.storage.messages import Starting
 from keygrove.storage.store import Hour
-from keygrove.web.figures import Peer, Period, QueryConfig, Stats
+from keygrove.telemetry.partners import GUEST
+from keygrove.web.figures import NEVER, NO_ERROR, Peer, Period, QueryConfig, Stats
 from keygrove.web.pages import Pages
+from keygrove_actors import ActorError, Ref
 
 SOFTWARE = "Keygrove"
 HOUR_S = 3600
+STALE_S = HOUR_S
+PARTNERS_S = 12.0
 DAY_S = 86_400
 HOURS = 24
 DAYS = 7
@@ -25,10 +30,18 @@ DAYS = 7
 class Statistics:
     """The handlers of /pks/stats."""
 
-    def __init__(
-        self, router: Router, settings: Settings, facts: NodeFacts, pages: Pages, clock: Clock
+    def __init__(  # noqa: PLR0913, PLR0917 - what it shows is of as many parts
+        self,
+        router: Router,
+        gossip: Ref[GossipApi] | None,
+        settings: Settings,
+        facts: NodeFacts,
+        pages: Pages,
+        clock: Clock,
     ) -> None:
+        """Gather them; `gossip` is None without recon."""
         self._router = router
+        self._gossip = gossip
         self._settings = settings
         self._facts = facts
         self._pages = pages
@@ -63,12 +76,60 @@ class Statistics:
                 enable_inexact_matching=self._settings.http.word_search,
             ),
             total=sum(count.certificates for count in counts),
-            peers=tuple(
-                Peer(one.name, one.http, one.recon) for one in self._settings.recon.partner
-            ),
+            peers=await self._peers(now),
             hourly=_periods(hours, now, HOUR_S, HOURS),
             daily=_periods(hours, now, DAY_S, DAYS),
         )
+
+    async def _peers(self, now: int) -> tuple[Peer, ...]:
+        """As Hockeypuck shows them; none while nobody can tell."""
+        if self._gossip is None:
+            return ()
+        try:
+            partners = await self._gossip.call(GetPartners(), timeout=PARTNERS_S)
+        except ActorError:
+            return ()
+        return tuple(_peer(one, now) for one in partners if not one.name.startswith(GUEST))
+
+
+def _peer(partner: PartnerStatus, now: int) -> Peer:
+    peer = partner.peer
+    if peer is None:
+        return Peer(partner.name, "", partner.recon, recon_status="Error")
+    recovery = peer.recovery
+    fetched, why = (None, "") if recovery is None else (recovery.last_at, recovery.last_error)
+    last = max((at for at in (peer.last_ours, peer.last_theirs) if at is not None), default=None)
+    return Peer(
+        name=partner.name,
+        http_addr=peer.http,
+        recon_addr=partner.recon,
+        last_incoming_recon=_when(peer.last_theirs),
+        last_incoming_error=_error(peer.error_theirs),
+        last_outgoing_recon=_when(peer.last_ours),
+        last_outgoing_error=_error(peer.error_ours),
+        recon_status=_status(last, peer.error_ours or peer.error_theirs, now),
+        last_recovery=_when(fetched),
+        last_recovery_error=_error(why),
+        recovery_status=_status(fetched, why, now, is_old_fine=True),
+    )
+
+
+def _status(at: int | None, why: str, now: int, *, is_old_fine: bool = False) -> str:
+    """One of Hockeypuck's four words."""
+    if why:
+        return "Error"
+    if at is None:
+        return "Starting"
+    return "OK" if is_old_fine or now - at < STALE_S else "Stale"
+
+
+def _when(at: int | None) -> str:
+    return NEVER if at is None else _iso(at)
+
+
+def _error(why: str) -> str:
+    """In quotes, as Go has it."""
+    return msgspec.json.encode(why).decode() if why else NO_ERROR
 
 
 def _periods(hours: Sequence[Hour], now: int, length_s: int, number: int) -> tuple[Period, ...]:

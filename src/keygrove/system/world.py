@@ -5,9 +5,11 @@ from pathlib import Path
 from keygrove.ports import Ports, Workers
 from keygrove.system.clock import SystemClock, SystemEntropy, ThreadCompute
 from keygrove.system.files import SecretFiles
+from keygrove.system.outbound import HttpxClient
 from keygrove.system.process import connections_max, cores
 from keygrove.system.server import UvicornServers
 from keygrove.system.sqlite import SqliteFiles
+from keygrove.system.tcp import TcpStreams
 from keygrove.system.volume import DataVolume
 
 
@@ -22,5 +24,7 @@ def system_ports(data_dir: Path) -> Ports:
         compute=ThreadCompute(),
         answers=ThreadCompute(),
         servers=UvicornServers(connections_max()),
+        streams=TcpStreams(),
+        client=HttpxClient(),
         workers=Workers(cores()),
     )

@@ -15,6 +15,7 @@ from structlog.typing import EventDict, Processor
 from keygrove.telemetry.administration import Administered, AdminRefusal
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
+from keygrove.telemetry.partners import Recovery, Round, Unwelcome
 from keygrove_actors import (
     Breach,
     ChildGivenUp,
@@ -227,6 +228,26 @@ class NodeLog:
             advice="what is acknowledged here may be lost with the power: put the data directory "
             "on a disk that keeps what it is given",
         )
+
+    def recon_round(self, told: Round) -> None:
+        """A session's line, or that of one that did not come about."""
+        write = self._log.warning if told.result in {"refused", "failed"} else self._log.info
+        facts = msgspec.structs.asdict(told)
+        write("recon round ended", **facts | {"duration_s": round(told.duration_s, 3)})
+
+    def recon_recovery(self, told: Recovery) -> None:
+        """The line of one request for certificates."""
+        write = self._log.warning if told.failure else self._log.info
+        facts = msgspec.structs.asdict(told)
+        write("recon recovery ended", **facts | {"duration_s": round(told.duration_s, 3)})
+
+    def recon_filters(self, partner: str, filters: str) -> None:
+        """What a partner says of how its certificates were cleaned is not what it was."""
+        self._log.info("recon filters changed", partner=partner, filters=filters)
+
+    def recon_turned_away(self, address: str, why: Unwelcome) -> None:
+        """A connection was closed at once: there are many who look for open ports."""
+        self._log.debug("recon connection closed", why=why, client=self._pseudonym(address))
 
     def tree_made_anew(self, why: str) -> None:
         """What partners of recon see has to be listed from all that is stored."""

@@ -15,6 +15,7 @@ from keygrove.telemetry.administration import Administered, AdminRefusal
 from keygrove.telemetry.disk import Disk, DiskFigures
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
+from keygrove.telemetry.partners import PartnerCounts
 from keygrove.telemetry.recon import ReconTree, TreeFigures
 from keygrove_actors.census import Metric as Sample
 
@@ -145,6 +146,7 @@ class Metrics:
         self.registry.register(self._tree)
         self.registry.register(self._actors)
         self._intakes = _Intakes(self.registry)
+        self.partners = PartnerCounts(self.registry)
         self._requests = Counter(
             "keygrove_http_requests_total",
             "Requests answered.",

@@ -5,6 +5,9 @@ import msgspec
 NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time, which monitors read as "never"."""
 
+NO_ERROR = "%!q(<nil>)"
+"""Go's rendering of no error, which monitors know."""
+
 
 class Period(msgspec.Struct, frozen=True, rename="pascal"):
     """What changed in an hour or a day; the capitals are Hockeypuck's."""
@@ -18,15 +21,18 @@ class Period(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class Peer(msgspec.Struct, frozen=True, rename="camel"):
-    """A recon partner. Nothing has been heard of any before recon is built."""
+    """A recon partner. An error that is none is what Go prints of it."""
 
     name: str
     http_addr: str
     recon_addr: str
     last_incoming_recon: str = NEVER
+    last_incoming_error: str = NO_ERROR
     last_outgoing_recon: str = NEVER
+    last_outgoing_error: str = NO_ERROR
     recon_status: str = "Starting"
     last_recovery: str = NEVER
+    last_recovery_error: str = NO_ERROR
     recovery_status: str = "Starting"
 
 

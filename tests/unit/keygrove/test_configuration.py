@@ -340,7 +340,7 @@ def test_options_are_for_keys_that_there_are() -> None:
 
 
 def test_flat_settings_have_every_key_but_those_within_lists() -> None:
-    within_lists = {"recon.partner.name", "recon.partner.recon", "recon.partner.http"}
+    within_lists = {key for key in keys_of(Settings) if key.startswith("recon.partner.")}
     assert set(flatten(Settings())) == keys_of(Settings) - within_lists
 
 
@@ -359,3 +359,14 @@ def test_administrators_need_the_name_of_the_server(tmp_path: Path) -> None:
     assert told.endswith('write the host name of this server, for example "keys.example.org"')
     named = {"KEYGROVE_ADMIN__SERVER": "1234"}
     assert load(keys, named, folder=tmp_path).settings.admin.server == "1234"
+
+
+def test_a_partner_needs_a_name_and_the_place_of_its_recon_only(tmp_path: Path) -> None:
+    text = '[[recon.partner]]\nname = "x"\nrecon = "h:1"\nweight = 0\nfilters = "a,b"'
+    partner = ReconPartner("x", "h:1", weight=0, filters="a,b")
+    assert load(text, folder=tmp_path).settings.recon.partner == (partner,)
+
+
+def test_a_network_that_is_none_is_said_so(tmp_path: Path) -> None:
+    said = refusal('[recon]\nallow = ["192.0.2.7/24"]', tmp_path)
+    assert said.startswith("recon.allow: 192.0.2.7/24 has host bits set; write a list of IP")

@@ -433,6 +433,7 @@ async def test_the_control_socket_shows_the_whole_node(node: SimulatedNode) -> N
         "storage",
         "parsers",
         "ingest",
+        "recon",
         "http",
         "control",
     ]
@@ -445,7 +446,7 @@ async def test_the_control_socket_shows_what_each_actor_does(node: SimulatedNode
     assert sum(shard.counts.certificates for shard in status.shards if shard) == 1
     actors = {child.id: child for child in status.tree.children}
     assert list(actors) == [
-        *("metrics", "space", "storage", "parsers", "ingest", "http", "control")
+        *("metrics", "space", "storage", "parsers", "ingest", "recon", "http", "control")
     ]
     assert (actors["ingest"].kind, actors["ingest"].messages) == ("Ingest", 1)
     assert [shard.id for shard in actors["storage"].children] == ["shard-0", "shard-1"]

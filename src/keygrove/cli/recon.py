@@ -1,0 +1,146 @@
+"""`keygrove recon`: how it stands with partners, asked of the running server."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import click
+import httpx
+import msgspec
+import rich.box
+from rich.table import Table
+
+from keygrove.cli.console import counted, out
+from keygrove.cli.control import connected
+from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.errors import UnavailableError
+from keygrove.http.recon import ReconStatus
+from keygrove.recon.gossip import PartnerStatus
+from keygrove.telemetry.partners import Round
+
+REFUSED = 409
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+
+
+@click.group("recon")
+def recon() -> None:
+    """Look after recon with partners."""
+
+
+@recon.command("status")
+@common
+@_JSON
+def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
+    """How recon with each partner stands."""
+    with errors_worded(debug=debug):
+        body = anyio.run(_ask, _root(config, data), "GET", "/recon", {})
+        if as_json:
+            click.echo(body)
+        else:
+            _show(msgspec.json.decode(body, type=ReconStatus))
+
+
+@recon.command("now")
+@common
+@_JSON
+@click.argument("partner")
+def now(
+    *, config: Path | None, data: Path | None, debug: bool, as_json: bool, partner: str
+) -> None:
+    """Begin a session with PARTNER now, and say how it ended."""
+    with errors_worded(debug=debug):
+        body = anyio.run(_ask, _root(config, data), "POST", "/recon/now", {"partner": partner})
+        told = msgspec.json.decode(body, type=Round)
+        if as_json:
+            click.echo(body)
+        else:
+            out().print(_words(told))
+        if told.result in {"refused", "failed"}:
+            raise FoundProblems(f"{partner}: {told.result}: {told.why}")
+
+
+def _root(config: Path | None, data: Path | None) -> Path:
+    return Path(configure(config, data).settings.data_dir)
+
+
+async def _ask(root: Path, method: str, path: str, fields: dict[str, str]) -> bytes:
+    async with connected(root) as client:
+        return _body(await client.request(method, path, params=fields))
+
+
+def _body(response: httpx.Response) -> bytes:
+    if response.status_code == REFUSED:
+        raise WrongUse(response.text.strip())
+    if response.status_code != 200:
+        raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
+    return response.content
+
+
+def _words(told: Round) -> str:
+    if told.result != "done":
+        return f"{told.partner}: {told.result}: {told.why}"
+    here, there = counted(told.lacking_here, "certificate"), told.lacking_there
+    more = f" ({told.why})" if told.why else ""
+    size = told.bytes_in + told.bytes_out
+    return (
+        f"{told.partner}: {here} lacking here, {there:,} there; {told.round_trips} round trips, "
+        f"{size:,} bytes, {told.duration_s:.2f} s{more}"
+    )
+
+
+def _show(found: ReconStatus) -> None:
+    screen = out()
+    if found.tree is None:
+        screen.print("the tree of what partners see is being restarted: see the log")
+    elif found.tree.waiting_for:
+        screen.print(f"partners are shown nothing yet: {found.tree.waiting_for}")
+    else:
+        screen.print(f"partners see {counted(found.tree.digests, 'certificate')}")
+    screen.print(_table(found.partners, is_plain=not screen.is_terminal))
+    for partner in found.partners:
+        for line in _troubles(partner):
+            screen.print(f"{partner.name}: {line}")
+
+
+def _table(partners: Sequence[PartnerStatus], *, is_plain: bool) -> Table:
+    table = Table("partner", box=None if is_plain else rich.box.SIMPLE, pad_edge=False)
+    table.add_column("circuit", no_wrap=True)
+    for name in ("ours", "theirs", "lacking here", "there", "taken", "waiting", "next"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in partners:
+        peer = one.peer
+        if peer is None:
+            table.add_row(one.name, "down")
+            continue
+        recovery = peer.recovery
+        results = recovery.results if recovery is not None else {}
+        table.add_row(
+            one.name,
+            one.circuit,
+            _time(peer.last_ours),
+            _time(peer.last_theirs),
+            f"{peer.lacking_here:,}",
+            f"{peer.lacking_there:,}",
+            f"{results.get('inserted', 0) + results.get('updated', 0):,}",
+            f"{recovery.waiting:,}" if recovery is not None else "",
+            f"{one.next_in_s:.0f} s" if one.next_in_s is not None else "",
+        )
+    return table
+
+
+def _time(at: int | None) -> str:
+    return "never" if at is None else datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M:%S")
+
+
+def _troubles(partner: PartnerStatus) -> list[str]:
+    peer = partner.peer
+    if peer is None:
+        return []
+    recovery = peer.recovery.last_error if peer.recovery is not None else ""
+    told = {
+        "our last session": peer.error_ours,
+        "its last session": peer.error_theirs,
+        "fetching from it": recovery,
+    }
+    return [f"{what}: {why}" for what, why in told.items() if why]

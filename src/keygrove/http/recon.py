@@ -1,0 +1,79 @@
+"""Recon on the control socket.
+
+    GET  /recon                          how it stands with each partner, and the tree
+    POST /recon/now?partner=NAME         a session is begun now: how it ended, a Round
+
+Without recon they are 409, and so is a partner that is none.
+"""
+
+from typing import Final
+
+import msgspec
+
+from keygrove.cluster.router import Whereis
+from keygrove.http.asgi import JSON, Request, Resource, Response
+from keygrove.http.errors import HttpError
+from keygrove.recon.gossip import (
+    GOSSIP,
+    Begin,
+    GetPartners,
+    GossipApi,
+    NoPartner,
+    PartnerStatus,
+)
+from keygrove.recon.messages import PREFIX, GetPrefixStatus, PrefixApi, PrefixStatus
+from keygrove.settings import Settings
+from keygrove_actors import ActorError
+
+NOW_S: Final = 100.0
+"""Less than whoever asks waits; the session goes on."""
+STATUS_S: Final = 10.0
+
+
+class ReconStatus(msgspec.Struct, frozen=True):
+    """How recon stands."""
+
+    tree: PrefixStatus | None
+    """None while its owner is down."""
+    partners: tuple[PartnerStatus, ...]
+
+
+class _Recon:
+    """The handlers."""
+
+    def __init__(self, whereis: Whereis) -> None:
+        self._gossip = whereis(GOSSIP, GossipApi)
+        self._prefix = whereis(PREFIX, PrefixApi)
+
+    async def status(self, _: Request) -> Response:
+        """GET /recon."""
+        try:
+            tree = await self._prefix.call(GetPrefixStatus(), timeout=STATUS_S)
+        except ActorError:
+            tree = None
+        partners = await self._gossip.call(GetPartners(), timeout=STATUS_S)
+        return _json(ReconStatus(tree, partners))
+
+    async def now(self, request: Request) -> Response:
+        """POST /recon/now."""
+        found = await self._gossip.call(Begin(request.field("partner")), timeout=NOW_S)
+        if isinstance(found, NoPartner):
+            raise HttpError(409, f"there is no such partner: {', '.join(found.names)} are")
+        return _json(found)
+
+
+def recon_resources(whereis: Whereis, settings: Settings) -> dict[str, Resource]:
+    """The paths."""
+    if not settings.recon.is_on:
+        absent = Resource(get=_absent, post=_absent)
+        return {"/recon": absent, "/recon/now": absent}
+    recon = _Recon(whereis)
+    return {"/recon": Resource(get=recon.status), "/recon/now": Resource(post=recon.now)}
+
+
+async def _absent(_: Request) -> Response:
+    raise HttpError(409, "there is no recon: set recon.listen, or a [[recon.partner]]")
+
+
+def _json(value: object) -> Response:
+    return Response(200, msgspec.json.encode(value), JSON)

@@ -1,0 +1,291 @@
+"""When sessions are begun with which partner, and who the partners are.
+
+Each has its own time, see `pace`; a few sessions at most are under way at once. The partners'
+actors are made here: when the node starts, when the settings are read again, and for those who may
+connect without being partners, of whom there are a few at once.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from math import inf
+from typing import ClassVar, Final
+
+import anyio
+import msgspec
+
+from keygrove.recon.around import Around
+from keygrove.recon.hosts import joined
+from keygrove.recon.messages import RECON
+from keygrove.recon.pace import Pace, chance, jittered, share
+from keygrove.recon.peer import UNDER_WAY, GetPeer, Initiate, Peer, PeerApi, PeerStatus, peer_name
+from keygrove.recon.recovery import Recovery, recovery_name
+from keygrove.settings import ReconPartner
+from keygrove.telemetry.partners import GUEST, Round
+from keygrove_actors import (
+    DEFER,
+    Actor,
+    ActorError,
+    Backoff,
+    Budget,
+    Call,
+    ChildSpec,
+    Ctx,
+    Defer,
+    Jitter,
+    OnBudget,
+    Ref,
+    ReplyTo,
+    SupSpec,
+    on,
+)
+
+GOSSIP: Final = "recon.gossip"
+"""The name of the actor."""
+PARTNERS: Final = "partners"
+"""The supervisor of the partners' actors, below that of recon."""
+SESSION_S: Final = 4_000.0
+"""Longer than a session can take, with all that is before it."""
+ASK_S: Final = 10.0
+GUESTS_MAX: Final = 16
+BACKOFF: Final = Backoff(base=1.0, cap=60.0, jitter=Jitter.EQUAL, reset_after=120.0)
+"""A bug of ours that a partner meets harms nobody else, and is met again when it comes again."""
+BUDGET: Final = Budget(100, 60.0)
+"""More than the backoff lets happen: it is tried for as long as that lasts."""
+
+
+class GossipApi:
+    """The protocol of whoever keeps the time."""
+
+
+class SetPartners(Call[GossipApi, None], frozen=True, tag=True):
+    """From now on the partners are these."""
+
+    errors: ClassVar = ()
+    partners: tuple[ReconPartner, ...]
+
+
+class NoPartner(msgspec.Struct, frozen=True, tag=True):
+    """There is none of that name; these are there."""
+
+    names: tuple[str, ...]
+
+
+class Begin(Call[GossipApi, Round | NoPartner], frozen=True, tag=True):
+    """Begin a session with a partner now, and say how it ended."""
+
+    errors: ClassVar = ()
+    partner: str
+
+
+class Welcome(Call[GossipApi, str], frozen=True, tag=True):
+    """Have an actor for somebody who may connect and is no partner; what it is called."""
+
+    errors: ClassVar = ()
+    address: str
+
+
+class PartnerStatus(msgspec.Struct, frozen=True, tag=True):
+    """How recon with a partner stands."""
+
+    name: str
+    recon: str
+    weight: int
+    circuit: str
+    """Whether it is counted on: closed, open, half-open."""
+    failures: int
+    """Of sessions that we began, in a row."""
+    next_in_s: float | None
+    """None: it is under way, or has to be begun by the partner."""
+    peer: PeerStatus | None
+    """None while its actor is down."""
+
+
+class GetPartners(Call[GossipApi, tuple[PartnerStatus, ...]], frozen=True, tag=True):
+    """How recon with each partner stands."""
+
+    errors: ClassVar = ()
+
+
+class _Turn:
+    """A partner, and when it is its turn."""
+
+    def __init__(self, settings: ReconPartner, due: float) -> None:
+        self.settings = settings
+        self.pace = Pace()
+        self.due = due
+
+
+class Gossip(Actor[GossipApi]):
+    """Keeps the time."""
+
+    _ctx: Ctx
+    _changed: anyio.Event
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._turns: dict[str, _Turn] = {}
+        self._guests: dict[str, ReconPartner] = {}
+        """By address; the one that came last is the last."""
+
+    async def init(self, ctx: Ctx) -> None:
+        """Have the partners' actors started."""
+        self._ctx = ctx
+        self._changed = anyio.Event()
+        self._partners = ctx.supervisor(f"{RECON}/{PARTNERS}")
+        await self._have(self._around.roster.partners)
+        ctx.start_soon(self._keep_time)
+
+    @on(SetPartners)
+    async def set_partners(self, message: SetPartners) -> None:
+        """Those that stay as they are go on."""
+        self._around.roster.partners = message.partners
+        await self._have(message.partners)
+
+    @on(Begin)
+    def begin(self, message: Begin) -> Round | NoPartner | Defer:
+        """At once, however long the partner is to be left alone."""
+        turn = self._turns.get(message.partner)
+        if turn is None:
+            return NoPartner(tuple(self._turns))
+        if turn.pace.is_trying:
+            return Round(partner=message.partner, began="we", result="busy", why=UNDER_WAY)
+        self._ctx.start_soon(self._answer, turn, self._ctx.reply_to)
+        return DEFER
+
+    @on(Welcome)
+    async def welcome(self, message: Welcome) -> str:
+        """The one that was here the longest ago makes room."""
+        name = f"{GUEST}{message.address}"
+        known = self._guests.pop(message.address, None)
+        if known is None and len(self._guests) >= GUESTS_MAX:
+            del self._guests[next(iter(self._guests))]
+        self._guests[message.address] = known or ReconPartner(
+            name, joined(message.address, 0), weight=0
+        )
+        if known is None:
+            await self._have(self._around.roster.partners)
+        return name
+
+    @on(GetPartners)
+    async def get_partners(self, _: GetPartners) -> tuple[PartnerStatus, ...]:
+        """Each is asked; one that does not answer costs nothing but what it would say."""
+        found: dict[str, PeerStatus] = {}
+
+        async def ask(name: str) -> None:
+            with suppress(ActorError):
+                found[name] = await self._peer(name).call(GetPeer(), timeout=ASK_S)
+
+        async with anyio.create_task_group() as tasks:
+            for name in self._turns:
+                tasks.start_soon(ask, name)
+        return tuple(self._status(turn, found.get(name)) for name, turn in self._turns.items())
+
+    def _status(self, turn: _Turn, peer: PeerStatus | None) -> PartnerStatus:
+        settings, pace = turn.settings, turn.pace
+        waits = not pace.is_trying and settings.weight > 0
+        return PartnerStatus(
+            name=settings.name,
+            recon=settings.recon,
+            weight=settings.weight,
+            circuit=pace.circuit.value,
+            failures=pace.failures,
+            next_in_s=max(turn.due - self._ctx.now(), 0.0) if waits else None,
+            peer=peer,
+        )
+
+    async def _have(self, partners: Sequence[ReconPartner]) -> None:
+        """Have actors of these partners, and of the guests, and of no others."""
+        wanted = {one.name: one for one in (*partners, *self._guests.values())}
+        there = {child.id for child in self._partners.which_children()}
+        changed = [
+            name
+            for name, turn in self._turns.items()
+            if name in wanted and wanted[name] != turn.settings
+        ]
+        children = tuple(_child(one, self._around) for one in wanted.values())
+        await self._partners.replace_spec(SupSpec(children=children))
+        for name in changed:
+            if name in there:
+                await self._partners.terminate_child(name)
+                await self._partners.restart_child(name)
+        await self._partners.reconcile()
+        self._turns = {name: self._turn(one) for name, one in wanted.items()}
+        self._changed.set()
+
+    def _turn(self, settings: ReconPartner) -> _Turn:
+        """The one it has, or its first: at any time within its interval."""
+        turn = self._turns.get(settings.name)
+        if turn is not None and turn.settings == settings:
+            return turn
+        first_s = self._interval_s(settings) * chance(self._around.ports.entropy)
+        return _Turn(settings, self._ctx.now() + first_s)
+
+    def _interval_s(self, settings: ReconPartner) -> float:
+        heaviest = max((one.weight for one in self._around.roster.partners), default=0)
+        of_all = self._around.settings.gossip_interval
+        return of_all * share(settings.weight, heaviest) if settings.weight else of_all
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._changed = anyio.Event()
+            due = self._due()
+            now = self._ctx.now()
+            under_way = sum(turn.pace.is_trying for turn in self._turns.values())
+            if (
+                due is not None
+                and due.due <= now
+                and under_way < self._around.settings.max_outbound
+            ):
+                self._ctx.start_soon(self._take, due)
+                due.pace.is_trying = True
+                continue
+            with anyio.move_on_after(due.due - now if due is not None and due.due > now else inf):
+                await self._changed.wait()
+
+    def _due(self) -> _Turn | None:
+        """Whose turn is next."""
+        waiting = [
+            turn
+            for turn in self._turns.values()
+            if turn.settings.weight > 0 and not turn.pace.is_trying
+        ]
+        return min(waiting, key=lambda turn: turn.due, default=None)
+
+    async def _answer(self, turn: _Turn, reply_to: ReplyTo[Round | NoPartner]) -> None:
+        reply_to.send(await self._take(turn))
+
+    async def _take(self, turn: _Turn) -> Round:
+        """Begin a session, and see when the next one is due."""
+        name, pace = turn.settings.name, turn.pace
+        pace.is_trying = True
+        try:
+            told = await self._peer(name).call(Initiate(), timeout=SESSION_S)
+        except ActorError as error:
+            told = Round(partner=name, began="we", result="failed", why=str(error))
+        finally:
+            pace.is_trying = False
+        pace.note(told.result)
+        pause_s = jittered(
+            pace.pause_s(self._interval_s(turn.settings)), self._around.ports.entropy
+        )
+        turn.due = self._ctx.now() + pause_s
+        self._changed.set()
+        return told
+
+    def _peer(self, name: str) -> Ref[PeerApi]:
+        return self._ctx.whereis(peer_name(name), PeerApi)
+
+
+def _child(partner: ReconPartner, around: Around) -> ChildSpec:
+    """A partner's actors: fetching goes on when the other one crashes."""
+    name = partner.name
+    recovery = ChildSpec("recovery", partial(Recovery, name, around), name=recovery_name(name))
+    peer = ChildSpec("peer", partial(Peer, partner, around), name=peer_name(name))
+    return ChildSpec(name, SupSpec(children=(_tenacious(recovery), _tenacious(peer))))
+
+
+def _tenacious(child: ChildSpec) -> ChildSpec:
+    return msgspec.structs.replace(
+        child, backoff=BACKOFF, budget=BUDGET, on_budget=OnBudget.GIVE_UP
+    )

@@ -1,0 +1,188 @@
+"""Connections that partners open.
+
+Whoever is no partner by address, and not allowed otherwise, is closed without an octet. The others
+come to terms here, since partners may share an address: which of them it is shows in what it says
+of itself. Then its own actor goes on.
+"""
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import anyio
+
+from keygrove.errors import UnreachableError
+from keygrove.ports import ByteStream, Endpoint
+from keygrove.ratelimit.admission import Allowed, Facts
+from keygrove.recon.around import Around
+from keygrove.recon.conversation import shake_hands
+from keygrove.recon.gossip import GOSSIP, GossipApi, Welcome
+from keygrove.recon.hosts import divided, is_within
+from keygrove.recon.peer import Heard, Meet, PeerApi, peer_name
+from keygrove.settings import ReconPartner
+from keygrove.telemetry.partners import Result, Round
+from keygrove_actors import Actor, ActorError, Ctx
+from keygrove_protocols.recon.handshake import (
+    ACCEPTOR_WAITS_S,
+    Agreed,
+    Handshake,
+    Own,
+    Refused,
+    Role,
+)
+from keygrove_protocols.recon.terms import TRANSIENT, Refusal
+
+CONNECTIONS_MAX: Final = 64
+"""Under way, of all partners."""
+OF_ONE_MAX: Final = 4
+"""Of one address: several partners may have it."""
+RESOLVE_S: Final = 300.0
+"""Between two times that names are looked up; the last that was found counts."""
+RESOLVE_AGAIN_S: Final = 30.0
+"""Sooner, where somebody connects whom nobody knows."""
+SESSION_S: Final = 4_000.0
+
+
+class Directory:
+    """The addresses of partners."""
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._found: dict[str, frozenset[str]] = {}
+        self._of: tuple[ReconPartner, ...] = ()
+        self._looked_at = float("-inf")
+        self._turn = anyio.Lock()
+
+    async def at(self, address: str) -> tuple[ReconPartner, ...]:
+        """The partners with that address."""
+        partners = self._around.roster.partners
+        if partners != self._of:
+            await self._look(0.0)
+        found = self._known(address)
+        if not found:
+            await self._look(RESOLVE_AGAIN_S)
+            found = self._known(address)
+        return found
+
+    async def keep(self) -> None:
+        """Look again and again."""
+        while True:
+            await self._look(RESOLVE_S)
+            await anyio.sleep(RESOLVE_S)
+
+    def _known(self, address: str) -> tuple[ReconPartner, ...]:
+        partners = self._around.roster.partners
+        return tuple(one for one in partners if address in self._found.get(one.recon, ()))
+
+    async def _look(self, age_s: float) -> None:
+        async with self._turn:
+            now, partners = anyio.current_time(), self._around.roster.partners
+            if now - self._looked_at < age_s and partners == self._of:
+                return
+            self._of, self._looked_at = partners, now
+            async with anyio.create_task_group() as tasks:
+                for partner in partners:
+                    tasks.start_soon(self._resolve, partner.recon)
+
+    async def _resolve(self, recon: str) -> None:
+        host, _ = divided(recon)
+        try:
+            self._found[recon] = frozenset(await self._around.ports.streams.resolve(host))
+        except UnreachableError:
+            return  # what was found before is good enough
+
+
+class ReconListenerApi:
+    """The protocol of the listener: it takes no messages, only connections."""
+
+
+class ReconListener(Actor[ReconListenerApi]):
+    """Lets partners in."""
+
+    _ctx: Ctx
+
+    def __init__(self, around: Around, endpoints: Sequence[Endpoint]) -> None:
+        self._around = around
+        self._endpoints = endpoints
+        self._inside: Counter[str] = Counter()
+
+    async def init(self, ctx: Ctx) -> None:
+        """Take connections."""
+        self._ctx = ctx
+        self._directory = Directory(self._around)
+        self._gossip = ctx.whereis(GOSSIP, GossipApi)
+        ctx.start_soon(self._directory.keep)
+        for endpoint in self._endpoints:
+            await ctx.enter(self._around.ports.streams.listening(self._converse, endpoint))
+
+    async def _converse(self, stream: ByteStream, address: str) -> None:
+        with self._counted(address) as is_welcome:
+            if not is_welcome:
+                return
+            partners = await self._directory.at(address)
+            if not partners and not is_within(address, self._around.settings.allow):
+                self._around.watcher.turned_away(address, "stranger")
+                return
+            if not isinstance(await self._around.admit(Facts(address, "recon")), Allowed):
+                self._around.watcher.turned_away(address, "limited")
+                return
+            await self._meet(stream, address, partners)
+
+    @contextmanager
+    def _counted(self, address: str) -> Generator[bool, None, None]:
+        """Whether one more is taken, and counted meanwhile."""
+        is_full = self._inside.total() >= CONNECTIONS_MAX or self._inside[address] >= OF_ONE_MAX
+        if is_full:
+            self._around.watcher.turned_away(address, "full")
+            yield False
+            return
+        self._inside[address] += 1
+        try:
+            yield True
+        finally:
+            self._inside[address] -= 1
+            self._inside += Counter()  # only what is not zero stays
+
+    async def _meet(
+        self, stream: ByteStream, address: str, partners: Sequence[ReconPartner]
+    ) -> None:
+        pinned = {one.filters for one in partners}
+        filters = pinned.pop() if len(pinned) == 1 else None
+        own = Own(
+            http_port=self._around.http_port,
+            id=self._around.id,
+            pinned=filters.encode() if filters is not None else None,
+        )
+        handshake = Handshake(Role.ACCEPTOR, own)
+        found = await shake_hands(stream, handshake, ACCEPTOR_WAITS_S)
+        try:
+            name = await self._name_of(found, address, partners)
+            peer = self._ctx.whereis(peer_name(name), PeerApi)
+            if isinstance(found, Refused):
+                peer.cast(Heard(_not_held(name, found)))
+                return
+            message = Meet(stream, found, handshake.decoder.rest(), address)
+            await peer.call(message, timeout=SESSION_S)
+        except ActorError:
+            return  # its actor is being restarted, or was: it comes again
+
+    async def _name_of(
+        self, found: Agreed | Refused, address: str, partners: Sequence[ReconPartner]
+    ) -> str:
+        """Which of the partners with that address it is: by the port that it says it serves at."""
+        if not partners:
+            return await self._gossip.call(Welcome(address))
+        port = found.partner.http_port if isinstance(found, Agreed) else None
+        same = (one for one in partners if one.http is not None and divided(one.http)[1] == port)
+        unsaid = (one for one in partners if one.http is None)
+        return next(same, next(unsaid, partners[0])).name
+
+
+def _not_held(name: str, found: Refused) -> Round:
+    result: Result = "refused"
+    if found.refusal is Refusal.BUSY:
+        result = "busy"
+    elif found.refusal in TRANSIENT:
+        result = "failed"
+    return Round(partner=name, began="partner", result=result, why=found.text)

@@ -1,0 +1,262 @@
+"""Fetching from one partner what sessions found lacking here (recon.md §8).
+
+Certificates come in batches over HTTP and enter ingest as any others: what is believed of them is
+what ingest verifies. What brings nothing is remembered, see `known`. Whatever a partner can make us
+read, hold and wait for is bounded, and nothing of it lasts: what is given up now, the next session
+finds again.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Final
+
+import anyio
+import msgspec
+
+from keygrove.cluster.router import Router
+from keygrove.errors import ExchangeError
+from keygrove.ingest.messages import INGEST, Fate, IngestApi, Load, Result, Submitted
+from keygrove.recon.around import Around
+from keygrove.recon.batch import Received, Size, read_response
+from keygrove.recon.hosts import host_of
+from keygrove.recon.known import KNOWN, KnownApi, Note, Row, Sift, Why
+from keygrove.storage.write import Cause
+from keygrove.telemetry.partners import Recovery as Told
+from keygrove_actors import Actor, ActorError, Call, Cast, Ctx, on, on_cast
+from keygrove_protocols.errors import ProtocolError
+from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.recon.hashquery import REQUEST_TYPE, encode_request
+
+WAITING_MAX: Final = 40_000
+"""Digests; of more the rest comes in later sessions."""
+BATCH_S: Final = 180.0
+"""For one request and its answer; of SKS."""
+BATCH_BYTES_MAX: Final = 16 << 20
+"""Of an answer to several digests; then fewer are asked for."""
+ONE_BYTES_MAX: Final = 65 << 20
+"""Of an answer to one: the largest certificate that is read, and what is around it."""
+CERTIFICATE_BYTES_MAX: Final = 64 << 20
+LOAD_S: Final = 120.0
+FAILURES_MAX: Final = 10
+"""In a row: then all that waits is given up."""
+PAUSE_S: Final = 1.0
+"""Twice as long after each failure in a row."""
+PAUSE_MAX_S: Final = 60.0
+OK: Final = 200
+
+
+def recovery_name(partner: str) -> str:
+    """The name of the actor that fetches from a partner."""
+    return f"recon.recovery.{partner}"
+
+
+class RecoveryApi:
+    """The protocol of whoever fetches."""
+
+
+class Lacking(Cast[RecoveryApi], frozen=True, tag=True):
+    """These are lacking here; whoever says so has them at that URL."""
+
+    digests: tuple[Digest, ...]
+    url: str
+
+
+class RecoveryStatus(msgspec.Struct, frozen=True, tag=True):
+    """How it stands; figures that only grow count from the actor's last start."""
+
+    waiting: int
+    results: dict[str, int]
+    """See `telemetry.partners.Recovery`."""
+    failures: int
+    given_up: int
+    """Digests, because there were too many, or their fetching failed too often."""
+    bytes_in: int
+    last_at: int | None
+    """When the last batch came: seconds, UTC."""
+    last_error: str
+    """Of the last batch; empty if that came."""
+
+
+class GetRecovery(Call[RecoveryApi, RecoveryStatus], frozen=True, tag=True):
+    """How it stands: at once."""
+
+    errors: ClassVar = ()
+
+
+class Recovery(Actor[RecoveryApi]):
+    """Fetches from one partner, a batch at a time."""
+
+    _ctx: Ctx
+
+    def __init__(self, partner: str, around: Around) -> None:
+        self._partner = partner
+        self._around = around
+        self._waiting: dict[Digest, None] = {}
+        self._url = ""
+        self._size = Size()
+        self._in_a_row = 0
+        self._results: Counter[str] = Counter()
+        self._failures = self._given_up = self._bytes_in = 0
+        self._last_at: int | None = None
+        self._last_error = ""
+
+    async def init(self, ctx: Ctx) -> None:
+        """Wait for something to fetch."""
+        self._ctx = ctx
+        self._more = anyio.Event()
+        self._ingest = ctx.whereis(INGEST, IngestApi)
+        self._known = ctx.whereis(KNOWN, KnownApi)
+        self._router = Router(ctx.whereis, self._around.shards)
+        ctx.start_soon(self._fetch_forever)
+
+    @on_cast(Lacking)
+    def lacking(self, message: Lacking) -> None:
+        """Put them behind those that wait."""
+        self._url = message.url
+        new = [digest for digest in message.digests if digest not in self._waiting]
+        room = max(WAITING_MAX - len(self._waiting), 0)
+        self._waiting.update(dict.fromkeys(new[:room]))
+        self._given_up += len(new[room:])
+        self._more.set()
+
+    @on(GetRecovery)
+    def status(self, _: GetRecovery) -> RecoveryStatus:
+        """At once."""
+        return RecoveryStatus(
+            waiting=len(self._waiting),
+            results=dict(self._results),
+            failures=self._failures,
+            given_up=self._given_up,
+            bytes_in=self._bytes_in,
+            last_at=self._last_at,
+            last_error=self._last_error,
+        )
+
+    async def _fetch_forever(self) -> None:
+        while True:
+            while not self._waiting:
+                self._more = anyio.Event()
+                await self._more.wait()
+            await self._drop_known()
+            while self._waiting:
+                await self._fetch_some()
+
+    async def _drop_known(self) -> None:
+        """Ask for nothing that brought nothing before."""
+        asked = tuple(self._waiting)
+        try:
+            statuses = await self._router.status()
+            denials = sum(status.counts.denials for status in statuses)
+            wanted = await self._known.call(Sift(self._partner, asked, denials), timeout=LOAD_S)
+        except ActorError:
+            return  # it is fetched once more, then
+        unwanted = set(asked).difference(wanted)
+        self._results["passed over"] += len(unwanted)
+        for digest in unwanted:
+            self._waiting.pop(digest, None)
+
+    async def _fetch_some(self) -> None:
+        """One batch. What fails is tried again, in smaller ones, for some times."""
+        batch = tuple(self._waiting)[: self._size.now]
+        before = self._ctx.now()
+        try:
+            with anyio.fail_after(BATCH_S):
+                told = await self._fetch(batch)
+        except TimeoutError:
+            told = self._failed(batch, f"no whole answer came within {BATCH_S:g} s")
+        except (ExchangeError, ProtocolError, ActorError, _NotTakenError) as error:
+            told = self._failed(batch, str(error))
+        told = msgspec.structs.replace(told, duration_s=self._ctx.now() - before)
+        self._account_for(told)
+        if told.failure:
+            await anyio.sleep(min(PAUSE_S * 2**self._in_a_row, PAUSE_MAX_S))
+
+    async def _fetch(self, batch: Sequence[Digest]) -> Told:
+        is_one = len(batch) == 1
+        bytes_max = ONE_BYTES_MAX if is_one else BATCH_BYTES_MAX
+        url = self._url
+        reply = await self._around.ports.client.post(
+            url,
+            encode_request(batch),
+            REQUEST_TYPE,
+            bytes_max=bytes_max,
+            bind=self._around.bind(host_of(url)),
+        )
+        if reply.status != OK:
+            raise _NotTakenError(f"{url} answered with status {reply.status}")
+        work = partial(read_response, batch, reply.body, CERTIFICATE_BYTES_MAX)
+        received = await self._around.ports.compute.run(work)
+        results, rows = await self._take(received)
+        if rows:
+            await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
+        for digest in batch:
+            self._waiting.pop(digest, None)
+        self._size.worked()
+        self._in_a_row = 0
+        return Told(
+            partner=self._partner,
+            asked=len(batch),
+            bytes_in=len(reply.body),
+            results={key: count for key, count in results.items() if count},
+        )
+
+    async def _take(self, received: Received) -> tuple[Counter[str], list[Row]]:
+        """Have it taken in; what came of it, and what to remember."""
+        results = Counter(absent=len(received.absent), unreadable=received.unreadable)
+        rows = [Row(digest, Why.ABSENT) for digest in received.absent]
+        if not received.certificates:
+            return results, rows
+        load = Load(received.certificates, self._partner, Cause.RECON)
+        reply = await self._ingest.call(load, timeout=LOAD_S)
+        if not isinstance(reply, Submitted):
+            raise _NotTakenError(f"it was not taken in here: {type(reply).__name__}")
+        for fate in reply.fates:
+            word, why = _meaning(fate)
+            results[word] += 1
+            if why is not None:
+                rows.append(Row(received.digests[fate.at], why, fate.fingerprint))
+        return results, rows
+
+    def _failed(self, batch: Sequence[Digest], why: str) -> Told:
+        self._in_a_row += 1
+        self._size.failed()
+        if len(batch) == 1:
+            self._give_up(batch)
+        if self._in_a_row >= FAILURES_MAX:
+            self._give_up(tuple(self._waiting))
+        return Told(partner=self._partner, asked=len(batch), failure=why)
+
+    def _give_up(self, digests: Sequence[Digest]) -> None:
+        for digest in digests:
+            if digest in self._waiting:
+                del self._waiting[digest]
+                self._given_up += 1
+        if not self._waiting:
+            self._in_a_row = 0
+
+    def _account_for(self, told: Told) -> None:
+        self._results.update(told.results)
+        self._failures += bool(told.failure)
+        self._bytes_in += told.bytes_in
+        self._last_error = told.failure
+        if not told.failure:
+            self._last_at = self._around.ports.clock.now()
+        self._around.watcher.recovery(told)
+
+
+class _NotTakenError(Exception):
+    """An answer could be had, and is of no use."""
+
+
+def _meaning(fate: Fate) -> tuple[str, Why | None]:
+    """What is told of a certificate, and why not to ask for it again."""
+    match fate.result:
+        case Result.INSERTED | Result.UPDATED:
+            return fate.result.value, None
+        case Result.IGNORED:
+            return "known", Why.ALIAS
+        case Result.INVALID if fate.error == "Denied":
+            return "denied", Why.DENIED
+        case Result.INVALID:
+            return "refused", Why.REFUSED

@@ -1,0 +1,58 @@
+"""HTTP requests to other servers, by httpx: nothing of the environment, no redirections."""
+
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
+from keygrove.ports import HttpReply
+
+_HEADERS = {"accept-encoding": "identity", "connection": "close", "user-agent": "Keygrove"}
+"""What is compressed could be anything: its length would say nothing."""
+
+
+class HttpxClient:
+    """See `ports.HttpClient`. Each request has a connection of its own."""
+
+    async def post(
+        self, url: str, body: bytes, content_type: str, *, bytes_max: int, bind: str = ""
+    ) -> HttpReply:
+        """See `ports.HttpClient`."""
+        headers = {**_HEADERS, "content-type": content_type}
+        try:
+            async with (
+                _transport(url, bind) as transport,
+                httpx.AsyncClient(transport=transport, trust_env=False, timeout=None) as client,  # noqa: S113 - it is the caller's
+                client.stream("POST", url, content=body, headers=headers) as response,
+            ):
+                return HttpReply(response.status_code, await _read(response, bytes_max))
+        except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise UnreachableError(url, str(error)) from error
+        except httpx.HTTPError as error:
+            raise ConnectionLostError(f"{url}: {str(error) or type(error).__name__}") from error
+
+
+@asynccontextmanager
+async def _transport(url: str, bind: str) -> AsyncGenerator[httpx.AsyncHTTPTransport, None]:
+    """One that verifies certificates where there are any: reading all roots takes its time."""
+    verify: ssl.SSLContext | bool = False
+    if not url.startswith("http://"):
+        verify = await anyio.to_thread.run_sync(ssl.create_default_context)
+    async with httpx.AsyncHTTPTransport(verify=verify, local_address=bind or None) as transport:
+        yield transport
+
+
+async def _read(response: httpx.Response, bytes_max: int) -> bytes:
+    announced = response.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > bytes_max:
+        raise TooLongError(bytes_max)
+    body = bytearray()
+    async for piece in response.aiter_raw():
+        body += piece
+        if len(body) > bytes_max:
+            raise TooLongError(bytes_max)
+    return bytes(body)
