@@ -19,6 +19,7 @@ from keygrove_chaos.intake import CarriedOutOnce, DeniedStaysAway, NothingForged
 from keygrove_chaos.invariant import Invariant, Passive
 from keygrove_chaos.observation import Finding, Occurrence, Undecided, View, Violation
 from keygrove_chaos.operations import operations
+from keygrove_chaos.partner import TreeIsTheStore
 from keygrove_chaos.past import PastStays
 from keygrove_chaos.promises import (
     IndexAgrees,
@@ -109,6 +110,17 @@ _CATALOGUE: Final = (
             checked="whenever nothing moves, and at the end",
         ),
         lambda _: MergeIsAJoin(),
+    ),
+    _Entry(
+        Description(
+            id="I-05",
+            title="recon's tree is the store",
+            statement="Partners of recon are shown the digests of what is held and not denied, "
+            "but for versions that they cannot read, as of a moment after they asked.",
+            seen_by="sessions that ask for all there is, and what shards list",
+            checked="every few seconds, where nothing is committed meanwhile, and at the end",
+        ),
+        lambda _: TreeIsTheStore(),
     ),
     _Entry(
         Description(

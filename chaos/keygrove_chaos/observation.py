@@ -35,7 +35,17 @@ class MailboxGauge(msgspec.Struct, frozen=True):
     limit: int | None
 
 
-Occurrence: TypeAlias = Event | NodeReport | MailboxGauge
+class TreeLook(msgspec.Struct, frozen=True):
+    """What a node shows to partners of recon, and what it held in the same moment, by digests."""
+
+    time_ns: int
+    node: str
+    shown: frozenset[str]
+    held: frozenset[str]
+    """Of what is not denied, and of a version that partners can read."""
+
+
+Occurrence: TypeAlias = Event | NodeReport | MailboxGauge | TreeLook
 """All that is shown as it happens."""
 
 # ---- what is there

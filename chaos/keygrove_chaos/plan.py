@@ -48,6 +48,7 @@ Feature: TypeAlias = Literal[
     "crowd",
     "buggify",
     "presets",
+    "recon",
     "ask.load",
     "ask.signatures",
     "ask.attack",

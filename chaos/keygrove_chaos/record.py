@@ -16,7 +16,7 @@ from keygrove_chaos.history import (
     Phase,
 )
 from keygrove_chaos.invariants import Monitor
-from keygrove_chaos.observation import MailboxGauge, NodeReport, Occurrence
+from keygrove_chaos.observation import MailboxGauge, NodeReport, Occurrence, TreeLook
 from keygrove_chaos.timeline import Timeline
 
 
@@ -70,6 +70,10 @@ class Record:
     def gauge(self, node: str, path: str, length: int, limit: int | None) -> None:
         """So many messages waited in a mailbox, at most."""
         self._take(MailboxGauge(self._now_ns(), node, path, length, limit))
+
+    def tree(self, node: str, shown: frozenset[str], held: frozenset[str]) -> None:
+        """This was shown to a partner, and this was held."""
+        self._take(TreeLook(self._now_ns(), node, shown, held))
 
     def _now_ns(self) -> int:
         return round(self._timeline.now() * NANOSECONDS)

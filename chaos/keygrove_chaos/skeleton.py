@@ -14,7 +14,13 @@ from typing import Final
 
 import anyio
 
-from keygrove.settings import AdminSettings, PolicySettings, Settings, StorageSettings
+from keygrove.settings import (
+    AdminSettings,
+    PolicySettings,
+    ReconSettings,
+    Settings,
+    StorageSettings,
+)
 from keygrove_actors.census import Snapshot, tree_snapshot
 from keygrove_chaos.arming import Arming
 from keygrove_chaos.certificates import armored, made
@@ -27,6 +33,7 @@ from keygrove_chaos.machine import Machine
 from keygrove_chaos.nemesis import Nemesis
 from keygrove_chaos.network import Network
 from keygrove_chaos.observation import NodeView, View
+from keygrove_chaos.partner import compare
 from keygrove_chaos.plan import PUTS, Ask, Plan
 from keygrove_chaos.record import Record
 from keygrove_chaos.servers import Reply
@@ -38,6 +45,7 @@ from keygrove_protocols.openpgp.certificate import fingerprint, to_bytes, user_i
 
 PROBE: Final = 1 << 40
 """The number of a key that no plan has."""
+RECON: Final = "0.0.0.0:11370"
 CALM_S: Final = 600.0
 """Virtual seconds for disks to do what was asked of them while they were slow;"""
 SETTLE_S: Final = 90.0
@@ -83,6 +91,7 @@ class _Skeleton:
             await self._whole(self._machines.values())
             watching = self._watch()
             tasks.start_soon(self._gauge)
+            tasks.start_soon(self._look_at_trees)
             async with anyio.create_task_group() as playing:
                 playing.start_soon(self._nemesis.play, self._plan.faults, tasks)
                 self._let_clients_play(playing)
@@ -118,6 +127,35 @@ class _Skeleton:
                         if one.actor is not None and not one.is_supervisor:
                             self._record.gauge(machine.name, one.path, one.high_water, one.limit)
 
+    async def _look_at_trees(self) -> None:
+        """Look at what each node shows to partners, every few seconds."""
+        while self._has_recon:
+            await anyio.sleep(GAUGE_S)
+            for machine in self._machines.values():
+                await self._look_at_tree(machine)
+
+    @property
+    def _has_recon(self) -> bool:
+        return self._plan.features.get("recon", False)
+
+    async def _look_at_tree(self, machine: Machine) -> bool:
+        """Whether it could be seen."""
+        seen = None
+        if machine.runtime is not None:
+            seen = await compare(machine.runtime, self._plan.shards)
+        if seen is not None:
+            self._record.tree(machine.name, *seen)
+        return seen is not None
+
+    async def _trees(self) -> list[str]:
+        """Look at all trees once more; what is wrong with those that cannot be seen."""
+        with anyio.move_on_after(SETTLE_S):
+            for machine in self._core if self._has_recon else ():
+                while not await self._look_at_tree(machine):  # noqa: ASYNC110 - no time is real
+                    await anyio.sleep(LOOK_S)
+            return []
+        return [f"I-05: a node shows nothing to partners {SETTLE_S:g} s after all was healed"]
+
     async def _whole(self, machines: Iterable[Machine]) -> list[str]:
         """Wait until these nodes are whole; what is wrong with those that are not in time."""
         with anyio.move_on_after(SETTLE_S):
@@ -140,6 +178,7 @@ class _Skeleton:
         wrong = await self._whole(self._core)
         if not wrong:
             await self._rolled()
+            wrong += await self._trees()
             nodes = tuple([await self._look(machine) for machine in self._core])
             view = View(round(self._world.now() * NANOSECONDS), nodes)
             for machine in self._core:
@@ -216,6 +255,7 @@ def _settings(plan: Plan, node: str) -> Settings:
     return Settings(
         storage=StorageSettings(shards=plan.shards, cache_bytes=plan.cache_bytes),
         policy=PolicySettings(preset=plan.presets.get(node, "verified")),
+        recon=ReconSettings(listen=(RECON,) if plan.features.get("recon") else ()),
         admin=AdminSettings(keys=(fingerprint(made(ADMIN)).hex(),), server=SERVER),
     )
 

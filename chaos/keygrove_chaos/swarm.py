@@ -63,6 +63,7 @@ FEATURES: Final[Mapping[Feature, float]] = {
     "crowd": 0.3,
     "buggify": 0.5,
     "presets": 0.5,
+    "recon": 0.4,
     "ask.load": 0.4,
     "ask.signatures": 0.4,
     "ask.attack": 0.4,
@@ -76,6 +77,7 @@ FEATURES: Final[Mapping[Feature, float]] = {
 ASKED: Final[frozenset[Feature]] = frozenset(
     {
         "presets",
+        "recon",
         "ask.load",
         "ask.signatures",
         "ask.attack",

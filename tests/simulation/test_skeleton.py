@@ -11,7 +11,7 @@ import pytest
 from keygrove_chaos.campaign import Verdict, judge, scenario_named, simulate
 from keygrove_chaos.control import Control
 from keygrove_chaos.network import Network
-from keygrove_chaos.plan import CrashActor, Fault, Kill, Pause, Plan, Stop, What
+from keygrove_chaos.plan import CrashActor, Fault, Kill, Pause, Plan, PowerCut, Stop, What
 from keygrove_chaos.reach import reach
 from keygrove_chaos.servers import Reply
 from keygrove_chaos.skeleton import scenario
@@ -43,6 +43,21 @@ def test_without_faults_all_is_well(engine: EngineName) -> None:
     verdict = played(engine=engine)
     assert verdict.violations == ()
     assert verdict.counts["operations"] > 50
+
+
+RECON = msgspec.structs.replace(QUIET, features={**QUIET.features, "recon": True})
+
+
+@pytest.mark.parametrize("what", [CrashActor(name="recon.prefix"), Kill(), PowerCut(), Stop()])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_partners_are_shown_what_is_held_whatever_ends_whom(what: What, engine: EngineName) -> None:
+    faults = [
+        fault(what, at=float(at), node=node) for at in (4, 13, 22, 31) for node in RECON.nodes[:2]
+    ]
+    named = [msgspec.structs.replace(one, id=f"{one.id}-{one.node}") for one in faults]
+    verdict = played(*named, plan=RECON, engine=engine)
+    assert verdict.violations == ()
+    assert verdict.counts["sometimes:recon.dumped"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

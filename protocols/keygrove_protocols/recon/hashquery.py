@@ -131,8 +131,6 @@ class ResponseDecoder:
         self._fed += len(octets)
         if self._fed > self._limits.octets_max:
             raise TooLargeError(f"a response has at most {self._limits.octets_max} octets here")
-        if self.is_whole:
-            return []
         self._octets += octets
         found: list[bytes] = []
         while (certificate := self._next()) is not None:

@@ -20,8 +20,10 @@ from keygrove.cli.options import FoundProblems, WrongUse, common, configure, err
 from keygrove.cluster.router import shard_name
 from keygrove.errors import DataDirError, InUseError, KeygroveError
 from keygrove.ingest.files import batches
-from keygrove.storage.fsck.checking import Checked, Subject, check_shard
-from keygrove.storage.fsck.findings import Finding, Level
+from keygrove.recon.checking import check_tree
+from keygrove.recon.treefile import TREE_FILE
+from keygrove.storage.fsck.checking import LIVE, Checked, Subject, check_shard
+from keygrove.storage.fsck.findings import REPAIR, Finding, Level
 from keygrove.storage.fsck.repair import Repaired, repair
 from keygrove.storage.fsck.salvage import Lost, Task
 from keygrove.storage.fsck.tell import Tell
@@ -41,7 +43,8 @@ class Line(msgspec.Struct, frozen=True):
     """A finding, as JSON has it."""
 
     level: int
-    shard: int
+    shard: int | None
+    """None: it is of no single shard."""
     file: str
     where: str
     what: str
@@ -136,6 +139,31 @@ async def _run(
             report.rows += checked.rows
             report.skipped += checked.skipped
             report.findings += map(_line, checked.findings.all())
+        if report.level >= Level.TREE:
+            tell = partial(_show_all, progress, progress.add_task("prefix tree", total=None))
+            await _check_prefix_tree(files, number, report, tell, is_repair=is_repair)
+
+
+async def _check_prefix_tree(
+    files: SqliteFiles, number: int, report: Report, tell: Tell, *, is_repair: bool
+) -> None:
+    """What recon shows to partners, as it was written down; a wrong one is of no use."""
+    if report.is_live:
+        if await files.holds(TREE_FILE):
+            report.skipped.append(f"the prefix tree {LIVE}")
+        return
+    checked = await check_tree(files, number, tell)
+    if checked.skipped:
+        report.skipped.append(checked.skipped)
+    if checked.problem and is_repair:
+        await files.remove(TREE_FILE)
+        report.repaired.append(f"{TREE_FILE} was removed: the next start makes the tree anew")
+    elif checked.problem:
+        report.findings.append(Line(Level.TREE, None, TREE_FILE, "", checked.problem, REPAIR))
+
+
+def _show_all(progress: Progress, task: TaskID, step: str, done: int, total: int, /) -> None:
+    progress.update(task, description=step, completed=done, total=total or None)
 
 
 def _show(  # noqa: PLR0917 - what is shown, and where
@@ -225,7 +253,8 @@ def _print(report: Report, *, as_json: bool) -> None:
     for text in report.repaired:
         screen.print(text)
     for one in report.findings:
-        place = ", ".join(part for part in (f"shard {one.shard}", one.file, one.where) if part)
+        shard = "" if one.shard is None else f"shard {one.shard}"
+        place = ", ".join(part for part in (shard, one.file, one.where) if part)
         screen.print(f"{place}: {one.what}; {completed(one.advice)}")
     for text in report.skipped:
         err().print(completed(text))

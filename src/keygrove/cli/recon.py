@@ -34,7 +34,7 @@ def recon() -> None:
 def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
     """How recon with each partner stands."""
     with errors_worded(debug=debug):
-        body = anyio.run(_ask, _root(config, data), "GET", "/recon", {})
+        body = anyio.run(_ask, _root(config, data), "GET", "/recon")
         if as_json:
             click.echo(body)
         else:
@@ -50,7 +50,7 @@ def now(
 ) -> None:
     """Begin a session with PARTNER now, and say how it ended."""
     with errors_worded(debug=debug):
-        body = anyio.run(_ask, _root(config, data), "POST", "/recon/now", {"partner": partner})
+        body = anyio.run(_ask, _root(config, data), "POST", "/recon/now", partner)
         told = msgspec.json.decode(body, type=Round)
         if as_json:
             click.echo(body)
@@ -64,9 +64,9 @@ def _root(config: Path | None, data: Path | None) -> Path:
     return Path(configure(config, data).settings.data_dir)
 
 
-async def _ask(root: Path, method: str, path: str, fields: dict[str, str]) -> bytes:
+async def _ask(root: Path, method: str, path: str, partner: str = "") -> bytes:
     async with connected(root) as client:
-        return _body(await client.request(method, path, params=fields))
+        return _body(await client.request(method, path, params={"partner": partner}))
 
 
 def _body(response: httpx.Response) -> bytes:

@@ -15,7 +15,7 @@ from keygrove.recon.listener import ReconListener
 from keygrove.settings import Settings
 from keygrove_actors import ChildSpec, SupSpec
 
-ID_OCTETS = 16
+IDENTITY_OCTETS = 16
 
 
 def partner_actors(  # noqa: PLR0913, PLR0917 - each is a part of their surroundings
@@ -43,7 +43,7 @@ def partner_actors(  # noqa: PLR0913, PLR0917 - each is a part of their surround
         watcher=watcher,
         shards=settings.storage.shards,
         http_port=settings.recon.http_port or (divided(http[0])[1] if http else 0),
-        id=ports.entropy.token(ID_OCTETS),
+        identity=ports.entropy.token(IDENTITY_OCTETS),
     )
     known = partial(Known, ports.databases, ports.clock, policy)
     return (

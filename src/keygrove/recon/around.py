@@ -49,7 +49,7 @@ class Around(msgspec.Struct, frozen=True):
     shards: int
     http_port: int
     """Where we answer hashqueries."""
-    id: bytes
+    identity: bytes
     """By which we know ourselves, should we meet."""
 
     def bind(self, host: str) -> str:

@@ -12,6 +12,8 @@ They are in `recon/known.db`, which is derived: without it, all of them are fetc
     facts   denials: how many there were. Fewer since then: what was denied may not be any more
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from enum import IntEnum
 from functools import partial
 from typing import ClassVar, Final
@@ -19,7 +21,7 @@ from typing import ClassVar, Final
 import msgspec
 from blake3 import blake3
 
-from keygrove.errors import DamagedError
+from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import Clock, Databases, SqlDatabase, SqlSession
 from keygrove_actors import Actor, Call, Ctx, on
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
@@ -159,16 +161,22 @@ class Known(Actor[KnownApi]):
 
     async def _open(self) -> SqlDatabase:
         try:
-            db = await self._ctx.enter(self._databases.open(FILE))
-            await db.run(_prepare)
-        except DamagedError:
+            return await self._ctx.enter(_prepared(self._databases))
+        except StoreError:
             await self._databases.remove(FILE)
-            db = await self._ctx.enter(self._databases.open(FILE))
-            await db.run(_prepare)
-        return db
+            return await self._ctx.enter(_prepared(self._databases))
+
+
+@asynccontextmanager
+async def _prepared(databases: Databases) -> AsyncGenerator[SqlDatabase, None]:
+    async with databases.open(FILE) as db:
+        await db.run(_prepare)
+        yield db
 
 
 def _prepare(db: SqlSession) -> None:
+    if db.execute("PRAGMA main.quick_check(1)").fetchall() != [("ok",)]:
+        raise DamagedError(f"{FILE} is damaged")  # whoever meets that later starts here again
     db.execute("PRAGMA main.journal_mode = WAL").fetchall()
     db.execute("PRAGMA main.synchronous = NORMAL")
     db.execute(
@@ -215,13 +223,9 @@ def _note(policy: bytes, now: int, message: Note, db: SqlSession) -> None:
     db.execute("BEGIN IMMEDIATE")
     for row in message.rows:
         key = (message.partner, row.digest)
-        before = db.execute(
-            "SELECT why, since, times FROM known WHERE partner = ? AND digest = ?", key
-        ).fetchone()
-        is_same = before is not None and before[0] == row.why
-        since, times = (before[1], before[2] + 1) if is_same else (now, 1)
-        until = now + (_absent_s(times) if row.why is Why.ABSENT else KEPT_S)
-        values = (*key, int(row.why), row.fingerprint, policy, since, times, until)
+        since, times = _before(db, key, row.why) or (now, 0)
+        until = now + (_absent_s(times + 1) if row.why is Why.ABSENT else KEPT_S)
+        values = (*key, int(row.why), row.fingerprint, policy, since, times + 1, until)
         db.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
     db.execute("DELETE FROM known WHERE partner = ? AND until <= ?", (message.partner, now - DAY_S))
     (held,) = db.execute(
@@ -234,6 +238,15 @@ def _note(policy: bytes, now: int, message: Note, db: SqlSession) -> None:
             (message.partner, held - ROWS_MAX),
         )
     db.execute("COMMIT")
+
+
+def _before(db: SqlSession, key: tuple[str, Digest], why: Why) -> tuple[int, int] | None:
+    """Since when, and how often, it was remembered for the same reason."""
+    row: tuple[int, int] | None = db.execute(
+        "SELECT since, times FROM known WHERE partner = ? AND digest = ? AND why = ?",
+        (*key, int(why)),
+    ).fetchone()
+    return row
 
 
 def _absent_s(times: int) -> int:

@@ -151,7 +151,7 @@ class ReconListener(Actor[ReconListenerApi]):
         filters = pinned.pop() if len(pinned) == 1 else None
         own = Own(
             http_port=self._around.http_port,
-            id=self._around.id,
+            identity=self._around.identity,
             pinned=filters.encode() if filters is not None else None,
         )
         handshake = Handshake(Role.ACCEPTOR, own)

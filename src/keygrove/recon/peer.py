@@ -229,7 +229,7 @@ class Peer(Actor[PeerApi]):
         partner = self._partner
         own = Own(
             http_port=self._around.http_port,
-            id=self._around.id,
+            identity=self._around.identity,
             pinned=partner.filters.encode() if partner.filters is not None else None,
             known=DEFAULT_FILTERS if self._known is None else self._known,
         )

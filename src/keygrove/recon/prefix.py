@@ -28,7 +28,7 @@ from keygrove.recon.messages import (
 )
 from keygrove.recon.sessions import Sessions
 from keygrove.recon.superseded import Superseded
-from keygrove.recon.treefile import Standing, TreeFile
+from keygrove.recon.treefile import Dumped, Standing, TreeFile
 from keygrove.recon.upkeep import Upkeep
 from keygrove.recon.watcher import Watcher
 from keygrove_actors import Actor, ActorError, Ctx, Normal, Reason, Shutdown, on
@@ -44,6 +44,10 @@ REBUILD_PAUSE_S_MAX: Final = 600.0
 DUMP_EVERY_S: Final = 600.0
 DUMP_SHARE: Final = 100
 """A dump that took long is made more seldom: no more than one part in so many of all time."""
+CHECK_AFTER_S: Final = 60.0
+"""After a start that went on from a dump, the tree is held against what is stored."""
+CHECKS: Final = 100
+"""Looks, a part of a second apart, until both are of the same moment."""
 DUMP_STOP_S: Final = 1.0
 """For a dump at an orderly end. Without it the next start has some minutes to bring up."""
 
@@ -63,9 +67,11 @@ class Prefix(Actor[PrefixApi]):
         self._file = TreeFile(databases)
         self._watcher = watcher
         self._waiting_for = "it is being loaded"
+        self._is_wrong = False
         self._dumped: Standing | None = None
         self._wake, self._looked = anyio.Event(), anyio.Event()
         self._dumps = 0
+        self._dumping = anyio.Lock()
         self._dump_at = self._anew_at = self._made_at = 0.0
         self._pause_s = REBUILD_PAUSE_S
 
@@ -151,10 +157,32 @@ class Prefix(Actor[PrefixApi]):
             return
         if dumped is not None:
             self._upkeep.resume(dumped)
+            self._ctx.start_soon(self._check)
             self._waiting_for = "it is being brought up"
             self._dumped = dumped.standing
 
+    async def _check(self) -> None:
+        """Make another tree from all that is stored, and see whether it is the same."""
+        await anyio.sleep(CHECK_AFTER_S)
+        router = Router(self._ctx.whereis, self._shards)
+        other = Upkeep(router, self._shards, Superseded(self._ctx.now))
+        try:
+            await other.make_anew()
+            for _ in range(CHECKS):
+                await other.catch_up()
+                is_like = self._upkeep.is_like(other)
+                if is_like is not None:
+                    self._is_wrong = not is_like
+                    return
+                await anyio.sleep(PULL_S / 10)
+        except (ActorError, OutOfStepError, StoreError):
+            return  # it is held against the stores by the next start, or by fsck
+
     async def _bring_up(self) -> None:
+        if self._is_wrong:
+            self._is_wrong = False
+            self._upkeep.mismatches += 1
+            raise OutOfStepError("it is not that of what is stored")
         now = self._ctx.now()
         if self._upkeep.places is None:
             if now < self._anew_at:
@@ -180,9 +208,12 @@ class Prefix(Actor[PrefixApi]):
         self._watcher.tree_made_anew(why)
 
     async def _dump(self) -> None:
-        whole = self._upkeep.whole
-        if whole is None or self._dumped == whole.standing:
-            return
+        async with self._dumping:  # an end in order may come in the middle of one
+            whole = self._upkeep.whole
+            if whole is not None and self._dumped != whole.standing:
+                await self._write_down(whole)
+
+    async def _write_down(self, whole: Dumped) -> None:
         begun = self._ctx.now()
         try:
             if await self._databases.is_read_only():

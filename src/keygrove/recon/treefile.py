@@ -9,11 +9,12 @@ sake: an older one only takes longer to be brought up.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from keygrove.errors import StoreError
+from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import Databases, SqlSession
 from keygrove.storage import heap
 from keygrove_protocols.errors import BadTreeDumpError
@@ -58,6 +59,15 @@ class TreeFile:
         self._databases = databases
 
     async def load(self, shards: int) -> Dumped | None:
+        """As `read`, by whoever may write here."""
+        dumped = await self.read(shards)
+        if dumped is not None:
+            with suppress(DiskFullError, StoreError):  # it is read as well with its log
+                async with self._databases.open(TREE_FILE) as db:
+                    await db.run(heap.empty_log)
+        return dumped
+
+    async def read(self, shards: int) -> Dumped | None:
         """What is there, if it can be used: of so many shards, and of today's view.
 
         Raises:

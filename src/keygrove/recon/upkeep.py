@@ -22,11 +22,12 @@ from keygrove.storage.snapshot_messages import GetSteps, NotKept
 from keygrove.storage.steps import Step, Steps
 from keygrove_actors import DeclaredError
 from keygrove_protocols.errors import TreeMismatchError
+from keygrove_protocols.recon.prefix import ROOT
 
 PULL: Final = 1_000
 """Changes that a shard is asked for at once."""
-SLICE: Final = 32
-"""Changes taken in at once: some two milliseconds."""
+SLICE: Final = 16
+"""Changes taken in at once: some three milliseconds in a tree of a million."""
 
 
 class Upkeep:
@@ -58,6 +59,15 @@ class Upkeep:
         self.members = Members(dumped.tree, dict(standing.shared))
         self.places = list(standing.places)
         self.newest = [one.change for one in standing.places]
+
+    def is_like(self, other: "Upkeep") -> bool | None:
+        """Whether both are the same set; None: they are of different moments."""
+        if self.places is None or self.places != other.places:
+            return None
+        mine, others = (one.members for one in (self, other))
+        roots = (mine.tree.node(ROOT), others.tree.node(ROOT))
+        values = [(root.size, root.samples) for root in roots]
+        return values[0] == values[1] and mine.shared == others.shared
 
     async def make_anew(self) -> None:
         """From what the stores hold.

@@ -5,10 +5,10 @@ from itertools import chain
 from typing import Final
 
 from keygrove.errors import DamagedError
-from keygrove.storage.derive import digest_terms
 from keygrove.storage.messages import FetchStored, Stored
 from keygrove.storage.state import stored_packets
 from keygrove.storage.store import CertificateStore
+from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -22,7 +22,8 @@ async def gathered(
     store: CertificateStore, message: FetchStored, on_damage: Callable[[DamagedError], None]
 ) -> tuple[Stored, ...]:
     """See `FetchStored`."""
-    found = await store.find(list(digest_terms(*message.digests)), SAME_MAX)
+    terms = [Term(TermKind.DIGEST, digest) for digest in dict.fromkeys(message.digests)]
+    found = await store.find(terms, SAME_MAX)
     names = sorted({*chain.from_iterable(found), *message.fingerprints})
     gathered: list[Stored] = []
     left = message.octets_max

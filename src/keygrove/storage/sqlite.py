@@ -73,9 +73,7 @@ class SqliteStore:
         self._epoch = heap.Epoch(tip.epoch, tip.epoch + 1)
         self._tree = tree
         self._scrub = scrub
-        self._history = SqliteHistory(
-            reader, follower.overlay, seq=lambda: self._seq, tip=self._tip
-        )
+        self._history = SqliteHistory(reader, follower.overlay, head=self.head, tip=self._tip)
 
     @property
     def is_read_only(self) -> bool:

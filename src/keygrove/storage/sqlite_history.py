@@ -50,13 +50,13 @@ class SqliteHistory:
         reader: SqlDatabase,
         overlay: Overlay,
         *,
-        seq: Callable[[], int],
+        head: Callable[[], Head],
         tip: Callable[[], Awaitable[Pin]],
     ) -> None:
-        """Of a store whose last row `seq` tells, and `tip` with the tree."""
+        """Of a store that stands as `head` tells, and `tip` with the tree."""
         self._reader = reader
         self._overlay = overlay
-        self._seq = seq
+        self._head = head
         self._tip = tip
         self._pins: dict[int, Pin] = {}
 
@@ -93,10 +93,11 @@ class SqliteHistory:
 
     async def steps(self, change: int, root: bytes, limit: int) -> Steps:
         """See `History`."""
+        newest = self._head()
 
         def work(db: SqlSession) -> Steps:
             with _held_still(db, change):
-                return stepping.steps(db, change, root, limit)
+                return stepping.steps(db, (change, root), newest, limit)
 
         return await self._reader.run(work)
 

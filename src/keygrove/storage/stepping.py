@@ -25,28 +25,31 @@ _STEPS = (
 )
 
 
-def steps(db: SqlSession, change: int, root: bytes, limit: int) -> Steps:
+def steps(db: SqlSession, start: tuple[int, bytes], newest: Head, limit: int) -> Steps:
     """See `History.steps`.
+
+    Args:
+        start: the change, and the root then.
+        newest: the head of the last commit that was acknowledged: a later one may be here already.
 
     Raises:
         DamagedError: a row, or a commit, is not what was written.
         HistoryError: as there.
     """
-    found = versions.head_at(db, change)
-    if found is None or found[0].root != root:
+    change, root = start
+    found, last = versions.head_at(db, change), versions.head_at(db, newest.change)
+    if found is None or found[0].root != root or change > newest.change:
         raise HistoryError(change)
-    head, seq = found
-    newest, last = _newest(db)
-    until, end = _end(db, change, seq, limit) or (newest, last)
+    if last is None:
+        raise DamagedError(f"heap.db is damaged: commit {newest.change} has no head")
+    _, seq = found
+    until, end = _end(db, change, seq, limit) or last
+    if until.change > newest.change:
+        until, end = last
     rows = db.execute(_STEPS, (seq, end, STEPS_MAX + 1)).fetchall()
     if len(rows) > STEPS_MAX:
-        raise HistoryError(head.change)
+        raise HistoryError(change)
     return Steps(tuple(map(_step, rows)), until, newest.change)
-
-
-def _newest(db: SqlSession) -> tuple[Head, int]:
-    newest = db.execute(f"{_HEADS} ORDER BY n DESC LIMIT 1").fetchone()
-    return (Head.empty(), 0) if newest is None else _head(newest)
 
 
 def _end(db: SqlSession, change: int, seq: int, limit: int) -> tuple[Head, int] | None:

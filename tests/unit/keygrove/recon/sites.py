@@ -16,6 +16,7 @@ from keygrove.recon.messages import (
     PrefixStatus,
 )
 from keygrove.recon.prefix import Prefix
+from keygrove.recon.treefile import TreeFile
 from keygrove.storage.committer import Means
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.messages import Order
@@ -64,6 +65,17 @@ class Machine:
         self.stores = [MemoryStore() for _ in range(shards)]
         self.disk = Disk(SeededTimeline(0), "node")
         self.openers: list[OpenStore] = [store.opened for store in self.stores]
+
+    async def rewrite(self, *, removed: Digest, added: Digest) -> None:
+        """Write the dump anew, with another digest for one of its own."""
+        timeline = SeededTimeline(0)
+        databases = SimulatedDatabases(timeline, "node", self.disk.boot(), timeline.now)
+        file = TreeFile(databases)
+        dumped = await file.load(len(self.stores))
+        assert dumped is not None
+        dumped.tree.apply(removed=[removed], added=[added])
+        await file.save(dumped)
+        databases.close()
 
     async def served(self) -> set[Digest]:
         """What partners are to see, as the stores say it."""

@@ -1,7 +1,5 @@
 """When partners are asked again."""
 
-from collections.abc import Iterable
-
 import pytest
 
 from keygrove.recon.pace import OPEN_AFTER, PAUSE_MAX_S, Circuit, Pace, jittered, share
@@ -18,30 +16,37 @@ class Octets:
         return bytes([self._octet]) * size
 
 
-def after(results: Iterable[Result]) -> Pace:
+def after(*results: Result) -> Pace:
     pace = Pace()
     for result in results:
         pace.note(result)
     return pace
 
 
+def failed(times: int) -> Pace:
+    pace = Pace()
+    for _ in range(times):
+        pace.note("failed")
+    return pace
+
+
 def test_a_pause_doubles_with_each_failure_and_has_an_end() -> None:
-    pauses = [after(["failed"] * failures).pause_s(60) for failures in range(8)]
+    pauses = [failed(failures).pause_s(60) for failures in range(8)]
     assert pauses == [60, 120, 240, 480, 960, 1920, PAUSE_MAX_S, PAUSE_MAX_S]
-    assert after(["failed"] * 1000).pause_s(86_400) == 86_400
+    assert failed(1000).pause_s(86_400) == 86_400
 
 
 def test_who_is_busy_has_not_failed() -> None:
-    pace = after(["busy"] * 20)
+    pace = after("busy", "busy", "busy", "busy", "busy", "busy")
     assert (pace.failures, pace.pause_s(60), pace.circuit) == (0, 60, Circuit.CLOSED)
 
 
 def test_busy_between_failures_changes_nothing() -> None:
-    assert after(["failed", "busy", "refused"]).failures == 2
+    assert after("failed", "busy", "refused").failures == 2
 
 
 def test_the_circuit_opens_after_some_failures_and_closes_by_one_success() -> None:
-    pace = after(["refused"] * (OPEN_AFTER - 1))
+    pace = failed(OPEN_AFTER - 1)
     seen = [pace.circuit]
     pace.note("failed")
     seen.append(pace.circuit)

@@ -14,7 +14,7 @@ from keygrove.recon.messages import (
     OpenSession,
     WhoseWere,
 )
-from keygrove.recon.prefix import DUMP_EVERY_S
+from keygrove.recon.prefix import CHECK_AFTER_S, DUMP_EVERY_S
 from keygrove.recon.sessions import IDLE_S, SESSIONS_MAX
 from keygrove.recon.superseded import KEPT_S
 from keygrove.recon.treefile import TREE_FILE, Dumped, TreeFile
@@ -27,7 +27,7 @@ from keygrove_protocols.recon.messages import FullRequest, encode
 from keygrove_protocols.recon.prefix import ROOT
 from keygrove_protocols.recon.session import Ending
 from tests.loops import Backend, virtual_trio
-from tests.unit.keygrove.recon.sites import Hooked, Machine, running
+from tests.unit.keygrove.recon.sites import WAIT_S, Hooked, Machine, running
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +115,37 @@ async def test_a_dump_that_is_damaged_costs_a_listing_of_the_stores() -> None:
     async with running(machine) as site:
         assert await site.agrees()
         assert (await site.status()).rebuilds == 0
+
+
+async def test_a_dump_that_is_whole_and_wrong_is_found_out_after_the_start() -> None:
+    machine = Machine()
+    async with running(machine) as site:
+        await site.put(*(made(number) for number in range(30)))
+        await site.shown()
+    await machine.rewrite(removed=digest_of(made(3)), added=digest_of(made(99)))
+    async with running(machine) as site:
+        assert digest_of(made(99)) in await site.shown()
+        await site.put(made(40))
+        with anyio.fail_after(WAIT_S):
+            while not site.told.anew:
+                await anyio.sleep(1)
+                await site.put(made(41, f"at {anyio.current_time()}"))
+        assert await site.agrees()
+        status = await site.status()
+        assert (status.rebuilds, status.mismatches) == (1, 1)
+
+
+async def test_a_dump_that_is_right_is_found_so_after_the_start() -> None:
+    machine = Machine()
+    async with running(machine) as site:
+        await site.put(*(made(number) for number in range(30)))
+        await site.shown()
+    async with running(machine) as site:
+        await site.put(made(40))
+        await anyio.sleep(5 * CHECK_AFTER_S)
+        assert await site.agrees()
+        status = await site.status()
+        assert (status.rebuilds, status.mismatches) == (0, 0)
 
 
 async def test_a_dump_of_another_number_of_shards_is_of_no_use() -> None:

@@ -149,6 +149,14 @@ def test_who_closes_in_the_middle_of_a_config_is_not_merely_busy(end: int) -> No
     assert refused(handshake).refusal is Refusal.CLOSED
 
 
+def test_who_closes_before_its_verdict_has_refused_nothing() -> None:
+    handshake = Handshake(Role.INITIATOR, OWN)
+    handshake.receive(config("same"))
+    handshake.closed()
+    found = refused(handshake)
+    assert (found.refusal, found.known) == (Refusal.CLOSED, DEFAULT_FILTERS)
+
+
 def test_who_closes_in_the_middle_of_a_refusal_has_refused() -> None:
     handshake = Handshake(Role.INITIATOR, OWN)
     handshake.receive(config("same") + string(b"failed") + b"\x00\x00")
@@ -258,6 +266,15 @@ def test_both_ends_say_the_same_way_and_the_plain_one_where_they_share_no_other(
     initiator.timed_out()
     converse(initiator, acceptor)
     assert agreed(initiator).way == agreed(acceptor).way == way
+
+
+def test_the_ways_of_a_partner_are_names_in_its_order_and_the_plain_one_is_the_last() -> None:
+    theirs = said(config("same"))[0]
+    assert theirs is not None
+    more = Config((*theirs.pairs, (b"x-keygrove", b"newest,sks,, new")))
+    handshake = Handshake(Role.ACCEPTOR, OWN)
+    handshake.receive(encode(more) + PASSED)
+    assert agreed(handshake).partner.ways == ("newest", "new", PLAIN)
 
 
 @pytest.mark.parametrize("value", [b"", b",,", b"\xff\x00", b"x" * 900, b"a," * 400])

@@ -96,7 +96,9 @@ def test_a_full_request_cannot_be_answered_so(message: Message) -> None:
 
 def test_after_the_end_nothing_more_is_acted_on() -> None:
     session, _ = answers_of(encode(Done()))
-    assert feed(session, encode(FullRequest(ROOT)) + encode(Flush())) == b""
+    said = [feed(session, encode(one)) for one in (FullRequest(ROOT, tuple(OTHER)), Flush())]
+    assert said == [b"", b""]
+    assert session.learned == set()
     session.closed()
     assert ending(session) is Ending.DONE
 

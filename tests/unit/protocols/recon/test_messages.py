@@ -272,6 +272,11 @@ def test_a_reason_without_end_is_refused_at_once() -> None:
         decoder_of(string(b"failed") + number(CONFIG_OCTETS_MAX + 1)).verdict()
 
 
+def test_a_reason_may_be_as_long_as_a_config() -> None:
+    verdict = Verdict(b"x" * CONFIG_OCTETS_MAX)
+    assert decoder_of(encode_verdict(verdict)).verdict() == verdict
+
+
 def test_a_set_is_in_the_order_of_its_numbers() -> None:
     low, high = Digest(b"\xff" + bytes(15)), Digest(bytes(15) + b"\x01")
     assert in_order({high, low}) == (low, high)

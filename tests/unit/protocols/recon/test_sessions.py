@@ -223,6 +223,25 @@ def test_hundreds_of_nodes_are_asked_about_in_batches() -> None:
     assert asks.statistics.rounds == len(batches)
 
 
+def test_elements_for_full_elements_go_once_before_the_next_batch() -> None:
+    mine, theirs = drawn(2_000, seed=3), drawn(30, seed=4)
+    asks = Acceptor(Tree(mine | theirs), connection())
+    asks.take()
+    *asked, _ = said_of(feed(asks, encode(SyncFail())))
+    first, *others = [one.prefix for one in asked if isinstance(one, PolyRequest)]
+    below = tuple(digest for digest in theirs if first.covers(digest))
+    answers: list[Message] = [FullElements(below), *(SyncFail() for _ in others)]
+    owed, *batch = said_of(feed(asks, b"".join(map(encode, answers))))
+    assert isinstance(owed, Elements)
+    assert set(owed.digests) == {digest for digest in mine if first.covers(digest)}
+    assert len(batch) == 4 * len(others) + 1
+    answers = [SyncFail() if isinstance(it, PolyRequest) else Elements() for it in batch[:-1]]
+    assert all(
+        isinstance(it, FullRequest | Flush | Done)
+        for it in said_of(feed(asks, b"".join(map(encode, answers))))
+    )
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 def test_pieces_of_any_size_come_to_the_same(size: int) -> None:
     one, other = sets(200, 30, 20, seed=size)
@@ -324,6 +343,18 @@ def test_so_it_is_for_an_initiator_which_answers_before_it_ends() -> None:
     assert len(answers.learned) == 60
     assert answers.end is not None
     assert answers.end.ending is Ending.LIMIT
+
+
+def test_what_is_learned_is_bounded_over_all_messages() -> None:
+    answers = initiator((), SessionLimits(learned_max=60))
+    for seed in range(3):
+        feed(answers, encode(Elements(tuple(drawn(20, seed)))))
+        feed(answers, encode(Elements(tuple(drawn(20, seed)))))
+    assert answers.end is None, "sixty may be learned, and what is told twice counts once"
+    feed(answers, encode(Elements(tuple(drawn(1, seed=4)))))
+    assert answers.end is not None
+    assert answers.end.ending is Ending.LIMIT
+    assert len(answers.learned) == 60
 
 
 def test_what_is_given_is_bounded_and_the_rest_comes_later() -> None:

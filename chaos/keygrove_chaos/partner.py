@@ -1,0 +1,88 @@
+"""I-05 of whole nodes: what partners of recon are shown is what is held.
+
+A session is opened, past the network, and asked for all that it has. That is held against what the
+shards list, if nothing was committed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import ClassVar, Final
+
+from keygrove.cluster.router import Router
+from keygrove.recon.messages import PREFIX, Feed, OpenSession, PrefixApi
+from keygrove.storage.messages import Failed
+from keygrove.storage.snapshot_messages import GetHead, ListDigests
+from keygrove_actors import ActorError, Runtime
+from keygrove_chaos.invariant import Passive
+from keygrove_chaos.observation import Finding, Occurrence, TreeLook, Violation, at, listed
+from keygrove_protocols.recon.frames import Decoder
+from keygrove_protocols.recon.messages import Done, Elements, Flush, FullRequest, encode
+from keygrove_protocols.recon.prefix import ROOT
+
+VERSIONS: Final = {16: 3, 20: 4}
+"""Of keys that SKS reads, by the octets of their fingerprints."""
+PAGE: Final = 1_000
+
+
+class TreeIsTheStore(Passive):
+    """I-05: partners of recon are shown what is held, and nothing else."""
+
+    id: ClassVar[str] = "I-05"
+
+    def on_event(self, event: Occurrence) -> Finding | None:
+        """See `Invariant`."""
+        if not isinstance(event, TreeLook) or event.shown == event.held:
+            return None
+        return Violation(
+            invariant=self.id,
+            at_ns=event.time_ns,
+            says=f"{event.node} shows {listed(event.shown - event.held)} to partners, which it "
+            f"does not hold, and not {listed(event.held - event.shown)}, which it holds, "
+            f"at {at(event.time_ns)}",
+            node=event.node,
+        )
+
+
+async def compare(runtime: Runtime, shards: int) -> tuple[frozenset[str], frozenset[str]] | None:
+    """What a node shows and what it holds; None if it cannot tell, or it changed meanwhile."""
+    router = Router(runtime.whereis, shards)
+    try:
+        before = [await router.ask(shard, GetHead()) for shard in range(shards)]
+        held = [one for shard in range(shards) async for one in _held(router, shard)]
+        shown = await _shown(runtime)
+        after = [await router.ask(shard, GetHead()) for shard in range(shards)]
+    except (ActorError, _UnreadableError):
+        return None
+    return (shown, frozenset(held)) if before == after else None
+
+
+class _UnreadableError(Exception):
+    """A shard cannot list what it holds."""
+
+
+async def _held(router: Router, shard: int) -> AsyncIterator[str]:
+    cursor = None
+    while True:
+        page = await router.ask(shard, ListDigests(cursor, PAGE))
+        if isinstance(page, Failed):
+            raise _UnreadableError
+        for one in page.digests:
+            if not one.is_denied and len(one.fingerprint) in VERSIONS:
+                yield one.stored.hex()
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+async def _shown(runtime: Runtime) -> frozenset[str]:
+    prefix = runtime.whereis(PREFIX, PrefixApi)
+    opened = await prefix.call(OpenSession("initiator"))
+    asked = encode(FullRequest(ROOT, ())) + encode(Flush()) + encode(Done())
+    stepped = await prefix.call(Feed(opened.session, asked))
+    decoder = Decoder()
+    decoder.admit_all()
+    decoder.feed(stepped.octets)
+    message = decoder.message()
+    assert isinstance(message, Elements)
+    return frozenset(digest.hex() for digest in message.digests)

@@ -1,0 +1,240 @@
+"""Recon of the installed command on real sockets: partners that misbehave, and its commands."""
+
+import json
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from keygrove_protocols.recon.frames import Decoder, Verdict, encode_verdict
+from keygrove_protocols.recon.messages import (
+    Config,
+    Done,
+    Elements,
+    Flush,
+    FullRequest,
+    Message,
+    PolyRequest,
+    encode,
+)
+from keygrove_protocols.recon.prefix import ROOT
+from keygrove_protocols.recon.terms import DEFAULT_FILTERS, config_of
+from tests.e2e.conftest import Server, Servers, eventually, keygrove, make_certificate
+from tests.processes import PATIENCE_S
+
+pytestmark = pytest.mark.slow
+
+HOST = "127.0.0.1"
+
+
+class Line:
+    """A connection as a script sees it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._decoder = Decoder()
+
+    def say(self, *messages: Message) -> None:
+        self.connection.sendall(b"".join(map(encode, messages)))
+
+    def hear(self) -> Message:
+        while (message := self._decoder.message()) is None:
+            self._more()
+        return message
+
+    def shake_hands(self) -> Config:
+        self.say(config_of(http_port=9, filters=DEFAULT_FILTERS, identity=b"scripted"))
+        config = self.hear()
+        assert isinstance(config, Config)
+        self.connection.sendall(encode_verdict(Verdict()))
+        while self._decoder.verdict() is None:
+            self._more()
+        self._decoder.admit_all()
+        return config
+
+    def _more(self) -> None:
+        octets = self.connection.recv(65_536)
+        if not octets:
+            raise EOFError
+        self._decoder.feed(octets)
+
+
+Script: TypeAlias = Callable[[Line], None]
+
+
+class Partner:
+    """A listening socket, behind which a script deals with each connection."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.met = 0
+        self._listening = socket.create_server((HOST, 0))
+        self.port: int = self._listening.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listening.accept()
+                self.met += 1
+                threading.Thread(target=self._meet, args=(connection,), daemon=True).start()
+
+    def _meet(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError, EOFError):
+            connection.settimeout(PATIENCE_S)
+            self.script(Line(connection))
+
+
+@contextmanager
+def partner(script: Script) -> Iterator[Partner]:
+    found = Partner(script)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def well(line: Line) -> None:
+    line.shake_hands()
+    line.say(FullRequest(ROOT), Flush())
+    assert isinstance(line.hear(), Elements)
+    line.say(Done())
+
+
+def garbage(line: Line) -> None:
+    line.connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    line.connection.recv(1)
+
+
+def nothing(line: Line) -> None:
+    while line.connection.recv(1000):
+        pass
+
+
+def too_much(line: Line) -> None:
+    line.shake_hands()
+    line.connection.sendall(b"\x7f\xff\xff\xff\x01")
+    line.connection.recv(1)
+
+
+def half(line: Line) -> None:
+    line.shake_hands()
+    line.connection.sendall(b"\x00\x00\x00\x09\x01\x00\x00")
+
+
+def flood(line: Line) -> None:
+    line.shake_hands()
+    while True:
+        line.say(*[PolyRequest(ROOT, 99_999, (1, 2, 3, 4, 5, 6))] * 50)
+
+
+def settings(folder: Path, **partners: int) -> Path:
+    file = folder / "keygrove.toml"
+    tables = [
+        f'[[recon.partner]]\nname = "{name}"\nrecon = "{HOST}:{port}"\n'
+        for name, port in partners.items()
+    ]
+    head = f'[recon]\nlisten = ["{HOST}:0"]\ngossip_interval = 0.2\n'
+    file.write_text(head + "".join(tables))
+    return file
+
+
+def started(servers: Servers, file: Path) -> Server:
+    return servers.start("--config", str(file))
+
+
+def rounds(server: Server, name: str, result: str) -> float:
+    return server.metric("keygrove_recon_rounds_total", partner=name, result=result)
+
+
+@pytest.mark.parametrize("script", [garbage, too_much, half, flood])
+def test_a_partner_that_misbehaves_is_counted_and_others_go_on(
+    servers: Servers, tmp_path: Path, script: Script
+) -> None:
+    with partner(script) as bad, partner(well) as good:
+        server = started(servers, settings(tmp_path, bad=bad.port, good=good.port))
+        eventually(lambda: rounds(server, "bad", "failed") + rounds(server, "bad", "refused") >= 2)
+        before = rounds(server, "good", "done")
+        eventually(lambda: rounds(server, "good", "done") >= before + 3)
+        assert server.http.get("/readyz").status_code == 200
+        assert not [one for one in server.events() if one["level"] == "error"]
+
+
+def test_a_partner_that_says_nothing_holds_up_nobody(servers: Servers, tmp_path: Path) -> None:
+    with partner(nothing) as bad, partner(well) as good:
+        server = started(servers, settings(tmp_path, bad=bad.port, good=good.port))
+        eventually(lambda: bad.met >= 1)
+        eventually(lambda: rounds(server, "good", "done") >= 3)
+        assert server.stop() == 0
+
+
+def test_partners_are_read_again_on_a_hangup(servers: Servers, tmp_path: Path) -> None:
+    with partner(well) as first, partner(well) as second:
+        file = settings(tmp_path, first=first.port)
+        server = started(servers, file)
+        eventually(lambda: rounds(server, "first", "done") >= 1)
+        settings(tmp_path, second=second.port)
+        server.send_signal(signal.SIGHUP)
+        eventually(lambda: rounds(server, "second", "done") >= 1)
+        status = json.loads(keygrove("recon", "status", "--json", "--data", server.data).out)
+        assert [one["name"] for one in status["partners"]] == ["second"]
+        file.write_text("nonsense")
+        server.send_signal(signal.SIGHUP)
+        eventually(
+            lambda: [one for one in server.events() if one["event"] == "settings not read again"]
+        )
+        before = rounds(server, "second", "done")
+        eventually(lambda: rounds(server, "second", "done") > before)
+
+
+def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_path: Path) -> None:
+    with partner(well) as good, partner(garbage) as bad:
+        server = started(servers, settings(tmp_path, good=good.port, bad=bad.port))
+        assert server.add(make_certificate("recon", ["R <r@recon.example>"]).packets).is_success
+        eventually(lambda: rounds(server, "good", "done") >= 1)
+        shown = keygrove("recon", "status", "--data", server.data)
+        assert shown.status == 0
+        assert "partners see 1 certificate" in shown.out
+        assert "bad: our last session: " in shown.out
+
+        def begun() -> bool:
+            return keygrove("recon", "now", "good", "--data", server.data).status == 0
+
+        eventually(begun)
+        ended = keygrove("recon", "now", "bad", "--data", server.data)
+        assert (ended.status, "bad: " in ended.err) == (1, True)
+        unknown = keygrove("recon", "now", "nobody", "--data", server.data)
+        assert unknown.status == 2
+        assert "there is no such partner: good, bad are" in unknown.err
+
+
+def test_statistics_show_partners_as_hockeypuck_does(servers: Servers, tmp_path: Path) -> None:
+    with partner(well) as good, partner(garbage) as bad:
+        server = started(servers, settings(tmp_path, good=good.port, bad=bad.port))
+        eventually(lambda: rounds(server, "good", "done") and rounds(server, "bad", "refused"))
+        stats = server.http.get("/pks/stats", params={"options": "json"}).json()
+        peers = {peer["name"]: peer for peer in stats["peers"]}
+        assert peers["good"]["reconStatus"] == "OK"
+        assert peers["good"]["httpAddr"] == f"{HOST}:9"
+        assert peers["good"]["lastOutgoingError"] == "%!q(<nil>)"
+        assert peers["good"]["lastOutgoingRecon"].startswith("20")
+        assert peers["bad"]["reconStatus"] == "Error"
+        assert peers["bad"]["lastIncomingRecon"] == "0001-01-01T00:00:00Z"
+        page = server.http.get("/pks/stats").text
+        assert "<td>good</td>" in page
+
+
+def test_without_recon_the_commands_say_so(servers: Servers) -> None:
+    server = servers.start()
+    ended = keygrove("recon", "status", "--data", server.data)
+    assert ended.status == 2
+    assert "there is no recon" in ended.err

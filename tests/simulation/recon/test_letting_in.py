@@ -1,0 +1,150 @@
+"""Who may begin a session with us, and what becomes of the others."""
+
+from contextlib import suppress
+
+import anyio
+import pytest
+
+from keygrove.errors import ConnectionLostError
+from keygrove.recon.listener import OF_ONE_MAX
+from keygrove_chaos.machine import RECON
+from keygrove_chaos.outbound import SimulatedStream, SimulatedStreams
+from keygrove_chaos.running import run
+from keygrove_chaos.world import World
+from keygrove_protocols.recon.messages import Config, Flush, FullRequest, Message
+from keygrove_protocols.recon.prefix import ROOT
+from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of, until
+from tests.simulation.recon.scripted import Line, claiming, scripted
+
+pytestmark = pytest.mark.slow
+
+FILTERS = b"of.our.own,yminsky.dedup"
+
+
+async def connected(mesh: Mesh, host: str) -> SimulatedStream:
+    return await SimulatedStreams(mesh.network, host).connect("a", RECON)
+
+
+async def heard_to_flush(line: Line) -> list[Message]:
+    """What it says up to its first Flush; nothing if it closes before."""
+    messages: list[Message] = []
+    with suppress(ConnectionLostError):
+        while not messages or not isinstance(messages[-1], Flush):
+            messages.append(await line.hear())
+        return messages
+    return []
+
+
+def test_a_stranger_is_closed_without_an_octet() -> None:
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b")])}, others=["b", "stranger"])
+        async with mesh.running():
+            stream = await connected(mesh, "stranger")
+            assert await stream.receive() == b""
+
+    run(story, seed=1)
+
+
+def test_a_partner_may_begin_and_sees_its_own_filters() -> None:
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b", weight=0)])}, others=["b"])
+        async with mesh.running():
+            await mesh.add("a", CERTIFICATES[:3])
+            requests: list[Message] = []
+            while not requests:  # at first its tree may not be up
+                line = Line(await connected(mesh, "b"))
+                config = await line.shake_hands(FILTERS)
+                assert dict(config.pairs)[b"filters"] == FILTERS
+                assert dict(config.pairs)[b"version"] == b"1.1.6"
+                requests = await heard_to_flush(line)
+                await line.stream.aclose()
+            # It asks, since it was connected to.
+            assert [one.prefix for one in requests if isinstance(one, FullRequest)] == [ROOT]
+            changes = mesh.machines["a"].log.events("recon filters changed")
+            assert [line.facts["filters"] for line in changes] == [FILTERS.decode()]
+
+    run(story, seed=1)
+
+
+def test_more_connections_of_one_address_than_there_may_be_are_closed() -> None:
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b", weight=0)])}, others=["b"])
+        async with mesh.running():
+            held = [await connected(mesh, "b") for _ in range(OF_ONE_MAX)]
+            await anyio.sleep(1)
+            more = await connected(mesh, "b")
+            assert await more.receive() == b""
+            for stream in held:
+                await stream.aclose()
+            await anyio.sleep(1)
+            line = Line(await connected(mesh, "b"))
+            assert isinstance(await line.shake_hands(), Config)
+
+    run(story, seed=1)
+
+
+def test_a_partner_that_is_busy_has_not_failed() -> None:
+    async def is_busy(_: Line) -> None:
+        return  # it closes without a config, as SKS does while it fetches
+
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b")])}, others=["b"])
+        async with mesh.running(), scripted(mesh.network, "b", is_busy) as seen:
+
+            async def has_tried() -> bool:
+                return seen.met >= 10
+
+            await until(has_tried)
+            (status,) = await mesh.partners("a")
+            assert (status.failures, status.circuit) == (0, "closed")
+
+    run(story, seed=1)
+
+
+def test_a_partner_that_was_away_is_counted_on_again_when_it_is_back() -> None:
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b")])}, others=["b"])
+        async with mesh.running():
+
+            async def is_open() -> bool:
+                (status,) = await mesh.partners("a")
+                return status.circuit == "open"
+
+            await until(is_open)
+            async with scripted(mesh.network, "b", claiming([])):
+
+                async def is_closed() -> bool:
+                    return not await is_open()
+
+                await until(is_closed)
+                (status,) = await mesh.partners("a")
+                assert status.failures == 0
+
+    run(story, seed=1)
+
+
+def test_a_node_that_is_its_own_partner_notices() -> None:
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("a")])})
+        async with mesh.running():
+            told = await mesh.begin("a", "a")
+            assert told.result == "refused"
+            assert "itself" in told.why
+
+    run(story, seed=1)
+
+
+def test_partners_can_be_others_while_all_goes_on() -> None:
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b")])}, others=["b", "c"])
+        async with mesh.running(), scripted(mesh.network, "c", claiming([])) as seen:
+            await mesh.set_partners("a", [partner("c")])
+            assert [one.name for one in await mesh.partners("a")] == ["c"]
+            assert (await mesh.begin("a", "c")).result == "done"
+            assert seen.met
+            stream = await connected(mesh, "b")
+            assert await stream.receive() == b""
+            await mesh.set_partners("a", [partner("c", weight=0), partner("b")])
+            assert [one.weight for one in await mesh.partners("a")] == [0, 100]
+
+    run(story, seed=1)

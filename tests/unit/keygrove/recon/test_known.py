@@ -1,0 +1,147 @@
+"""What is remembered of partners' digests, on a simulated disk."""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from keygrove.recon.known import (
+    ABSENT_FIRST_S,
+    FILE,
+    KEPT_S,
+    KNOWN,
+    Count,
+    Known,
+    KnownApi,
+    Note,
+    Row,
+    Sift,
+    Tally,
+    Why,
+)
+from keygrove_actors import ChildSpec, Ref, SupSpec, run
+from keygrove_chaos.disk import Disk
+from keygrove_chaos.sqlite import SimulatedDatabases
+from keygrove_protocols.openpgp.keys import Digest
+from tests.loops import Backend, virtual_trio
+from tests.simulation.timelines import SeededTimeline
+
+pytestmark = pytest.mark.anyio
+
+DIGESTS = tuple(Digest(bytes([number]) * 16) for number in range(1, 6))
+POLICY = b"one"
+
+
+@pytest.fixture
+def anyio_backend() -> Backend:
+    return virtual_trio()
+
+
+class Wall:
+    """See `ports.Clock`: it stands unless a test moves it."""
+
+    def __init__(self) -> None:
+        self.at = 1_800_000_000
+
+    def now(self) -> int:
+        return self.at
+
+    def elapsed(self) -> float:
+        return float(self.at)
+
+
+class Host:
+    """A disk, and a clock."""
+
+    def __init__(self) -> None:
+        timeline = SeededTimeline(0)
+        self.wall = Wall()
+        self.disk = Disk(timeline, "node")
+        self.databases = SimulatedDatabases(timeline, "node", self.disk.boot(), timeline.now)
+
+    @asynccontextmanager
+    async def known(self, policy: bytes = POLICY) -> AsyncGenerator[Ref[KnownApi], None]:
+        def start() -> Known:
+            return Known(self.databases, self.wall, policy)
+
+        spec = SupSpec(children=(ChildSpec("known", start, name=KNOWN),))
+        async with run(spec) as runtime:
+            yield runtime.whereis(KNOWN, KnownApi)
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    found = Host()
+    yield found
+    found.databases.close()
+
+
+def rows(why: Why, *at: int) -> tuple[Row, ...]:
+    return tuple(Row(DIGESTS[one], why) for one in at)
+
+
+async def sifted(known: Ref[KnownApi], partner: str = "ann", denials: int = 0) -> Sequence[int]:
+    """Which of the digests are worth asking for."""
+    found = await known.call(Sift(partner, DIGESTS, denials))
+    return [DIGESTS.index(one) for one in found]
+
+
+async def test_what_brought_nothing_is_not_asked_for_again_for_weeks(host: Host) -> None:
+    async with host.known() as known:
+        assert await sifted(known) == [0, 1, 2, 3, 4]
+        await known.call(Note("ann", (*rows(Why.ALIAS, 0), *rows(Why.REFUSED, 2))))
+        assert await sifted(known) == [1, 3, 4]
+        host.wall.at += KEPT_S - 1
+        assert await sifted(known) == [1, 3, 4]
+        host.wall.at += 1
+        assert await sifted(known) == [0, 1, 2, 3, 4]
+
+
+async def test_it_is_remembered_of_that_partner_and_over_restarts(host: Host) -> None:
+    async with host.known() as known:
+        await known.call(Note("ann", rows(Why.ALIAS, 0)))
+    async with host.known() as known:
+        assert await sifted(known) == [1, 2, 3, 4]
+        assert await sifted(known, "bob") == [0, 1, 2, 3, 4]
+
+
+async def test_another_policy_may_take_what_this_one_did_not(host: Host) -> None:
+    async with host.known() as known:
+        await known.call(Note("ann", rows(Why.REFUSED, 0)))
+    async with host.known(b"another") as known:
+        assert await sifted(known) == [0, 1, 2, 3, 4]
+
+
+async def test_what_was_denied_is_asked_for_once_less_is_denied(host: Host) -> None:
+    async with host.known() as known:
+        await known.call(Note("ann", (*rows(Why.DENIED, 0), *rows(Why.ALIAS, 1))))
+        assert await sifted(known, denials=2) == [2, 3, 4]
+        assert await sifted(known, denials=3) == [2, 3, 4]
+        assert await sifted(known, denials=2) == [0, 2, 3, 4]
+
+
+async def test_what_did_not_come_is_left_alone_for_longer_each_time(host: Host) -> None:
+    async with host.known() as known:
+        for times in range(3):
+            await known.call(Note("ann", rows(Why.ABSENT, 0)))
+            host.wall.at += (ABSENT_FIRST_S << times) - 1
+            assert await sifted(known) == [1, 2, 3, 4]
+            host.wall.at += 1
+            assert await sifted(known) == [0, 1, 2, 3, 4]
+
+
+async def test_they_are_counted(host: Host) -> None:
+    async with host.known() as known:
+        assert await known.call(Count("ann")) == Tally()
+        await known.call(Note("ann", (*rows(Why.ALIAS, 0, 1), *rows(Why.DENIED, 2))))
+        assert await known.call(Count("ann")) == Tally(aliases=2, denied=1)
+
+
+async def test_a_file_that_is_damaged_is_made_anew(host: Host) -> None:
+    async with host.known() as known:
+        await known.call(Note("ann", rows(Why.ALIAS, 0)))
+    files = host.disk.names.files()
+    for path in (FILE, f"{FILE}-wal"):
+        files[path].cache[:] = b"\xff" * len(files[path].cache)
+    async with host.known() as known:
+        assert await sifted(known) == [0, 1, 2, 3, 4]
