@@ -7,6 +7,7 @@ from functools import partial
 import anyio
 import msgspec
 
+from keygrove.ports import Receive, Scope, Send
 from keygrove.push.messages import TARGETS, GetTargets, TargetsApi, TargetStatus
 from keygrove.settings import PushTarget, Settings, StorageSettings
 from keygrove_chaos.certificates import armored
@@ -60,23 +61,19 @@ class Server:
         async with WebServers().serving(self._app, endpoint):
             await anyio.sleep_forever()
 
-    async def _app(self, scope: object, receive: object, send: object) -> None:
-        assert isinstance(scope, dict)
-        body = b""
-        while True:
-            message = await receive()  # type: ignore[operator] # ASGI has no types
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, has_more = b"", True
+        while has_more:
+            message = await receive()
             body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+            has_more = bool(message.get("more_body"))
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         request = Request(scope["path"], headers, body, anyio.current_time())
         self.asked.append(request)
         status, more = self.answer(request)
         head = [(name.encode(), value.encode()) for name, value in more.items()]
-        await send(  # type: ignore[operator] # ASGI has no types
-            {"type": "http.response.start", "status": status, "headers": head}
-        )
-        await send({"type": "http.response.body", "body": b"as told"})  # type: ignore[operator] # ditto
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": b"as told"})
 
 
 class Site:
