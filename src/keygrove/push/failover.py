@@ -33,7 +33,9 @@ class Failover:
         self._gossip = gossip
         self._outbox = outbox
         self._mark: Standing | None = None
-        """How the shards stood at a time since which no session has ended well yet."""
+        """How the shards stood at a time since which no session has begun, and ended well, yet."""
+        self._ended: dict[str, int] = {}
+        """When the first one ended since, by who began it."""
 
     async def look(self, now: int) -> Look:
         """How it stands now.
@@ -48,13 +50,25 @@ class Failover:
         if found is not None and found.failures:
             self._mark = None
             return Look(is_failing=True)
-        last = _last(found)
         has = None
-        if self._mark is not None and last is not None and last > self._mark.as_of:
+        if self._mark is not None and self._has_passed(found, self._mark.as_of):
             has, self._mark = self._mark, None
         if self._mark is None:
-            self._mark = await self._outbox.present(now)
+            self._mark, self._ended = await self._outbox.present(now), {}
         return Look(is_failing=False, has=has)
+
+    def _has_passed(self, found: PartnerStatus | None, mark: int) -> bool:
+        """Whether a session ended well that began after the mark.
+
+        It did if one before it, which the same side began, ended after the mark.
+        """
+        if found is None or found.peer is None:
+            return False
+        ends = {"ours": found.peer.last_ours, "theirs": found.peer.last_theirs}
+        for side, at in ends.items():
+            if at is not None and at > mark and self._ended.setdefault(side, at) != at:
+                return True
+        return False
 
     async def _found(self) -> PartnerStatus | None:
         try:
@@ -62,11 +76,3 @@ class Failover:
         except ActorError:
             return None  # that is nothing which the partner did
         return next((one for one in partners if one.name == self._partner), None)
-
-
-def _last(found: PartnerStatus | None) -> int | None:
-    """When a session ended well, whoever began it."""
-    if found is None or found.peer is None:
-        return None
-    ends = [at for at in (found.peer.last_ours, found.peer.last_theirs) if at is not None]
-    return max(ends, default=None)

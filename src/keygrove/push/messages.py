@@ -43,6 +43,8 @@ class SaveStanding(Call[PlacesApi, None], frozen=True, tag=True):
     errors: ClassVar = ()
     target: str
     standing: Standing
+    is_synced: bool
+    """It outlasts a loss of power; else one before it may be what is left."""
 
 
 class TargetApi:

@@ -3,7 +3,8 @@
     place (target, standing)     `Standing` in MessagePack
 
 That there is a target is synchronised, or it would take itself for new after a loss of power, and
-leave out what changed before. How far it is is not: some certificates are sent once more then.
+leave out what changed before. How far it is is not, but for once in a while: then some certificates
+are sent once more.
 """
 
 from functools import partial
@@ -56,13 +57,11 @@ class Places(Actor[PlacesApi]):
     @on(SaveStanding)
     async def save(self, message: SaveStanding) -> None:
         """In a transaction of its own."""
-        is_new = message.target not in self._standings
         self._standings[message.target] = message.standing
         if self._file is None:
             return
-        work = partial(_save, message.target, message.standing, is_new=is_new)
         try:
-            await self._file.run(work)
+            await self._file.run(partial(_save, message))
         except DiskFullError:
             return  # what is sent once more because of that does no harm
         self._written += 1
@@ -97,10 +96,10 @@ def _load(db: SqlSession) -> dict[str, Standing]:
         raise DamagedError("push.db is not what was written") from error
 
 
-def _save(target: str, standing: Standing, db: SqlSession, *, is_new: bool) -> None:
-    octets = msgspec.msgpack.encode(standing)
-    db.execute(f"PRAGMA main.synchronous = {'FULL' if is_new else 'NORMAL'}")
-    db.execute("INSERT OR REPLACE INTO place VALUES (?, ?)", (target, octets))
+def _save(message: SaveStanding, db: SqlSession) -> None:
+    octets = msgspec.msgpack.encode(message.standing)
+    db.execute(f"PRAGMA main.synchronous = {'FULL' if message.is_synced else 'NORMAL'}")
+    db.execute("INSERT OR REPLACE INTO place VALUES (?, ?)", (message.target, octets))
 
 
 def _checkpoint(db: SqlSession) -> None:

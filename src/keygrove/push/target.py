@@ -53,7 +53,7 @@ SUSPECTS_MAX: Final = 1_000
 ORIGINS_KEPT_S: Final = 86_400
 """Half of the time for which the log has each change: of older ones, others may be in them."""
 NOTED_S: Final = 600
-"""So often it is written down up to which time a target has all, though nothing changes."""
+"""So often it is made durable up to which time a target has all, though nothing changes."""
 
 
 class Target(Actor[TargetApi]):
@@ -131,13 +131,13 @@ class Target(Actor[TargetApi]):
     async def _turn(self) -> None:
         """Send what there is, and wait a moment."""
         if self._standing is None:
-            await self._save(await self._begin())
+            await self._save(await self._begin(), is_synced=True)
             self._last_error = ""
         if self._failover is not None:
             look = await self._failover.look(self._around.ports.clock.now())
             self._is_standing_by = not look.is_failing
             if look.has is not None:
-                await self._save(look.has)
+                await self._save(look.has, is_synced=True)
             if not look.is_failing:
                 await anyio.sleep(LOOK_S)
                 return
@@ -157,17 +157,18 @@ class Target(Actor[TargetApi]):
             return await self._outbox.present(self._around.ports.clock.now())
         return await self._outbox.resumed(known)
 
-    async def _save(self, standing: Standing) -> None:
+    async def _save(self, standing: Standing, *, is_synced: bool = False) -> None:
         self._standing = standing
-        self._noted = standing.as_of
-        await self._places.call(SaveStanding(self._settings.to, standing))
+        if is_synced:
+            self._noted = standing.as_of
+        await self._places.call(SaveStanding(self._settings.to, standing, is_synced))
 
     async def _note_time(self, now: int) -> None:
         """It has all that was changed by then."""
         assert self._standing is not None
         self._standing = Standing(self._standing.places, now)
         if now >= self._noted + NOTED_S:
-            await self._save(self._standing)
+            await self._save(self._standing, is_synced=True)
 
     async def _send_some(self, shard: int, newest: int) -> bool:
         """A page of one shard's log; whether that was all, and nothing of it has to wait."""

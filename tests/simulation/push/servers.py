@@ -3,8 +3,10 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from urllib.parse import quote_from_bytes
 
 import anyio
+import anyio.abc
 import msgspec
 
 from keygrove.ports import Receive, Scope, Send
@@ -30,6 +32,11 @@ def target(host: str, **more: object) -> PushTarget:
 def settings_of(*targets: PushTarget, sender: str = "") -> Settings:
     named = tuple(msgspec.structs.replace(one, sender=one.sender or sender) for one in targets)
     return Settings(storage=StorageSettings(shards=2), push=named)
+
+
+def form_of(certificate: Certificate) -> bytes:
+    """What a server is sent of it."""
+    return b"keytext=" + quote_from_bytes(armored(certificate), safe="").encode()
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:

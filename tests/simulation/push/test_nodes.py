@@ -8,8 +8,8 @@ from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.machine import HKP
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
-from keygrove_protocols.openpgp.certificate import Certificate, fingerprint
-from tests.simulation.push.servers import Request, Server, Site, settings_of, target, until
+from keygrove_protocols.openpgp.certificate import fingerprint
+from tests.simulation.push.servers import Request, Server, Site, form_of, settings_of, target, until
 
 pytestmark = pytest.mark.slow
 
@@ -107,15 +107,6 @@ async def a_dead_target(world: World) -> None:
 async def fails_for_long(site: Site) -> bool:
     dead, _ = await site.status("a")
     return (dead.retry_in_s or 0.0) > PAUSE_MAX_S / 2 and bool(dead.last_error)
-
-
-def form_of(certificate: Certificate) -> bytes:
-    return b"keytext=" + quoted(armored(certificate))
-
-
-def quoted(octets: bytes) -> bytes:
-    plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-~"
-    return b"".join(bytes((octet,)) if octet in plain else b"%%%02X" % octet for octet in octets)
 
 
 async def what_it_says(world: World) -> None:
