@@ -16,7 +16,7 @@ from keygrove.ports import HttpReply
 BAD: Final = frozenset({400, 413, 422})
 """Malformed or of a kind that it does not take, too large, of no use."""
 SERVER_ERROR: Final = 500
-"""Of some servers this, too, is about the certificate: SKS has no other word for it."""
+"""Of some servers this, too, is about what was sent: SKS answers so to what it cannot read."""
 FIRST_S: Final = 5.0
 PAUSE_MAX_S: Final = 3_600.0
 RETRY_AFTER_MAX_S: Final = 86_400.0
