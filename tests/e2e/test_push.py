@@ -4,9 +4,10 @@ import json
 import signal
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
 from pathlib import Path
@@ -113,7 +114,7 @@ class Vks:
                 self.end_headers()
                 self.wfile.write(answer)
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its word
                 """It is not to be printed."""
 
         self._server = HTTPServer((HOST, 0), Handler)
@@ -152,7 +153,7 @@ class Vks:
 
 
 @contextmanager
-def vks_server(folder: Path) -> Iterator[Vks]:
+def vks_server(folder: Path) -> Generator[Vks, None, None]:
     found = Vks(folder)
     try:
         yield found
@@ -169,7 +170,7 @@ def test_uploads_by_vks_go_over_tls_to_servers_that_are_vouched_for_only(
         trusting = servers.start(*options, env={"SSL_CERT_FILE": str(vks.root)})
         strict = servers.start(*options)
         for server in (trusting, strict):
-            eventually(lambda server=server: has_begun(server))
+            eventually(partial(has_begun, server))
             server.add(ONES[0].packets)
         eventually(lambda: vks.uploads)
         eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in str(statuses(strict)[0]["last_error"]))
