@@ -75,7 +75,7 @@ class Node:
     def command(self, *words: str) -> Ended:
         """Run a command with the settings that it was started with, beside it or without it."""
         settings = ("--config", self._folder / "keygrove.toml", "--data", self.data)
-        return keygrove(*words, *settings, env=self._env)
+        return keygrove(*words, *settings, env=self.env)
 
     def now(self, partner: str) -> dict[str, Any]:
         """Begin a session, and tell how it ended."""
