@@ -46,7 +46,9 @@ def test_both_end_with_the_union_and_with_what_is_submitted_later(
     agrees(node, [*everything, *several], only_theirs=digests(theirs) - digests(ours))
 
 
-@pytest.mark.parametrize("empty", ["hockeypuck", "keygrove"])
+@pytest.mark.parametrize(
+    "empty", ["hockeypuck", pytest.param("keygrove", marks=pytest.mark.campaign)]
+)
 def test_one_that_holds_nothing_is_filled(
     empty: str, nodes: Nodes, hockeypucks: Hockeypucks
 ) -> None:
@@ -63,7 +65,9 @@ def test_one_that_holds_nothing_is_filled(
     holds(node, digests(everything))
 
 
-@pytest.mark.parametrize("begins", ["hockeypuck", "keygrove"])
+@pytest.mark.parametrize(
+    "begins", ["hockeypuck", pytest.param("keygrove", marks=pytest.mark.campaign)]
+)
 def test_both_end_with_the_union_though_all_is_cut_off_and_restarted_in_the_middle(
     begins: str, nodes: Nodes, hockeypucks: Hockeypucks, relays: Relays
 ) -> None:

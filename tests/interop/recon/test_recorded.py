@@ -54,7 +54,12 @@ def loaded(node: Node, held: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "session", ["sks-sks-solved-at-root", "sks-sks-syncfail-then-full", "sks-sks-fullelements"]
+    "session",
+    [
+        "sks-sks-syncfail-then-full",
+        pytest.param("sks-sks-solved-at-root", marks=pytest.mark.campaign),
+        pytest.param("sks-sks-fullelements", marks=pytest.mark.campaign),
+    ],
 )
 def test_as_initiator_it_learns_what_sks_did(
     session: str, nodes: Nodes, answering: Answering
@@ -76,10 +81,10 @@ def test_as_initiator_it_learns_what_sks_did(
 @pytest.mark.parametrize(
     "session",
     [
-        "sks-sks-solved-at-root",
-        "sks-sks-syncfail-then-full",
         "sks-sks-fullelements",
         "hockeypuck-initiates-to-sks",
+        pytest.param("sks-sks-solved-at-root", marks=pytest.mark.campaign),
+        pytest.param("sks-sks-syncfail-then-full", marks=pytest.mark.campaign),
     ],
 )
 def test_as_acceptor_it_learns_what_sks_did(

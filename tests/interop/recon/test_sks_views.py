@@ -30,7 +30,7 @@ LESS = {
 ROUNDS = 2
 
 
-@pytest.mark.parametrize("begins", ["sks", "keygrove"])
+@pytest.mark.parametrize("begins", ["sks", pytest.param("keygrove", marks=pytest.mark.campaign)])
 def test_under_verified_all_but_four_are_the_same_and_each_is_fetched_once(
     begins: str, nodes: Nodes, sks_servers: SksServers
 ) -> None:
