@@ -54,6 +54,7 @@ UNITS: Final = {
     "cpu": "ms of both ends",
     "seconds": "s over loopback",
 }
+COUNTED: Final = ("trips", "asked", "answered")
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ def rows(*, quick: bool = False) -> list[Row]:
             found.append(aimed(one, CPU_MS, is_limit=True) if is_aimed else one)
     for smaller in () if quick else SMALLER:
         figures = worker.run(in_process, smaller, rounds, USUAL)
-        beside = {unit: _mid(figures, f"{what}-{USUAL}") for what, unit in UNITS.items()}
+        beside = {UNITS[what]: _mid(figures, f"{what}-{USUAL}") for what in COUNTED}
         words = f"{USUAL} differences in {smaller:,} digests, both ends"
         name = f"session-cpu-{USUAL}-in-{smaller}"
         found.append(row((name, words), _of(figures, f"cpu-{USUAL}"), "ms", beside))
