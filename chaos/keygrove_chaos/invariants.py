@@ -117,7 +117,8 @@ _CATALOGUE: Final = (
             title="recon's tree is the store",
             statement="Partners of recon are shown the digests of what is held and not denied, "
             "but for versions that they cannot read, as of a moment after they asked.",
-            seen_by="sessions that ask for all there is, and what shards list",
+            seen_by="sessions that tell all there is, in SKS's way and by symbols, and what "
+            "shards list",
             checked="every few seconds, where nothing is committed meanwhile, and at the end",
         ),
         lambda _: TreeIsTheStore(),

@@ -1,7 +1,8 @@
 """I-05 of whole nodes: what partners of recon are shown is what is held.
 
-A session is opened, past the network, and asked for all that it has. That is held against what the
-shards list, if nothing was committed meanwhile.
+A session is opened, past the network, and asked for all that it has; another tells it all by its
+coded symbols, as to a Keygrove that has nothing. That is held against what the shards list, if
+nothing was committed meanwhile.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from keygrove_chaos.observation import Finding, Occurrence, TreeLook, Violation,
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.messages import Done, Elements, Flush, FullRequest, encode
 from keygrove_protocols.recon.prefix import ROOT
+from keygrove_protocols.recon.rateless import RatelessInitiator, Shown
+from keygrove_protocols.recon.sketch import Sketch
+from keygrove_protocols.recon.terms import RATELESS
+from keygrove_protocols.recon.tree import Tree
 
 VERSIONS: Final = {16: 3, 20: 4}
 """Of keys that SKS reads, by the octets of their fingerprints."""
@@ -51,10 +56,13 @@ async def compare(runtime: Runtime, shards: int) -> tuple[frozenset[str], frozen
         before = [await router.ask(shard, GetHead()) for shard in range(shards)]
         held = [one for shard in range(shards) async for one in _held(router, shard)]
         shown = await _shown(runtime)
+        by_symbols = await _shown_by_symbols(runtime)
         after = [await router.ask(shard, GetHead()) for shard in range(shards)]
     except (ActorError, _UnreadableError):
         return None
-    return (shown, frozenset(held)) if before == after else None
+    if before != after:
+        return None
+    return by_symbols if shown == frozenset(held) else shown, frozenset(held)
 
 
 class _UnreadableError(Exception):
@@ -86,3 +94,21 @@ async def _shown(runtime: Runtime) -> frozenset[str]:
     message = decoder.message()
     assert isinstance(message, Elements)
     return frozenset(digest.hex() for digest in message.digests)
+
+
+async def _shown_by_symbols(runtime: Runtime) -> frozenset[str]:
+    """Nothing, where the symbols cannot be those of a set."""
+    prefix = runtime.whereis(PREFIX, PrefixApi)
+    opened = await prefix.call(OpenSession("acceptor", way=RATELESS))
+    decoder = Decoder()
+    decoder.admit_all()
+    session = RatelessInitiator(Shown(Tree(), Sketch()), decoder)
+    octets, has_ended = opened.octets, False
+    while not has_ended:
+        session.receive(octets)
+        while session.advance():
+            pass
+        stepped = await prefix.call(Feed(opened.session, session.take()))
+        octets, has_ended = stepped.octets, stepped.ended is not None
+    is_told = not session.statistics.gave_up
+    return frozenset(digest.hex() for digest in session.learned) if is_told else frozenset()

@@ -17,6 +17,7 @@ from keygrove.cli.console import counted, err, out, step_progress
 from keygrove.cli.hints import completed
 from keygrove.cli.inputs import Input, find
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.cli.words import Place
 from keygrove.cluster.router import shard_name
 from keygrove.errors import DataDirError, InUseError, KeygroveError
 from keygrove.ingest.files import batches
@@ -81,7 +82,7 @@ class Report(msgspec.Struct):
     "--from",
     "dumps",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, readable=True),
+    type=Place(exists=True),
     metavar="DUMP",
     help="With --repair, a file or directory of a dump, to take from what rotted here.",
 )

@@ -31,6 +31,7 @@ from keygrove.cli.options import (
 )
 from keygrove.cli.report import report_to
 from keygrove.cli.version import own_version
+from keygrove.cli.words import Place
 from keygrove.cluster.router import Router, shard_name
 from keygrove.errors import (
     DiskFullError,
@@ -67,11 +68,11 @@ LOOKS_TOLD = 20
     "files",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, exists=True, readable=True, allow_dash=True),
+    type=Place(exists=True, allow_dash=True),
 )
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     metavar="FILE",
     help="Write a line of JSON for each certificate that is refused, or not taken whole.",
 )

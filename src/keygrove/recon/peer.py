@@ -53,7 +53,9 @@ from keygrove_protocols.recon.terms import DEFAULT_FILTERS, TRANSIENT, Refusal
 
 CONNECT_S: Final = 30.0
 """As Hockeypuck has it."""
-LIMITS: Final = SessionLimits()
+LIMITS: Final = SessionLimits(learned_max=100_000)
+"""More than is fetched after one: what brought nothing before is among it, and must not hide what
+is new."""
 ASK_S: Final = 5.0
 UNDER_WAY: Final = "another session with it is under way"
 

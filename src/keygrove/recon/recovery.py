@@ -93,8 +93,8 @@ class Recovery(Actor[RecoveryApi]):
     def __init__(self, partner: str, around: Around) -> None:
         self._partner = partner
         self._around = around
+        self._offered: tuple[Digest, ...] = ()
         self._waiting: dict[Digest, None] = {}
-        self._is_sifted = True
         self._url = ""
         self._size = Size()
         self._in_a_row = 0
@@ -114,20 +114,17 @@ class Recovery(Actor[RecoveryApi]):
 
     @on_cast(Lacking)
     def lacking(self, message: Lacking) -> None:
-        """Put them behind those that wait."""
+        """The newest session knows best."""
         self._url = message.url
-        new = [digest for digest in message.digests if digest not in self._waiting]
-        room = max(WAITING_MAX - len(self._waiting), 0)
-        self._waiting.update(dict.fromkeys(new[:room]))
-        self._given_up += len(new[room:])
-        self._is_sifted = False
+        # What is being fetched now is not lacking any more when that has come.
+        self._offered = tuple(one for one in message.digests if one not in self._waiting)
         self._more.set()
 
     @on(GetRecovery)
     def status(self, _: GetRecovery) -> RecoveryStatus:
         """At once."""
         return RecoveryStatus(
-            waiting=len(self._waiting),
+            waiting=len(self._waiting) + len(self._offered),
             results=dict(self._results),
             failures=self._failures,
             given_up=self._given_up,
@@ -138,28 +135,34 @@ class Recovery(Actor[RecoveryApi]):
 
     async def _fetch_forever(self) -> None:
         while True:
-            while not self._waiting:
+            if self._offered:
+                offered = self._offered
+                self._wait_for(await self._wanted(offered))
+                if self._offered is offered:
+                    self._offered = ()
+            elif self._waiting:
+                await self._fetch_some()
+            else:
                 self._more = anyio.Event()
                 await self._more.wait()
-            if not self._is_sifted:
-                await self._drop_known()
-            if self._waiting:
-                await self._fetch_some()
 
-    async def _drop_known(self) -> None:
-        """Ask for nothing that brought nothing before."""
-        self._is_sifted = True
-        asked = tuple(self._waiting)
+    async def _wanted(self, offered: tuple[Digest, ...]) -> tuple[Digest, ...]:
+        """Those that did not bring nothing before."""
         try:
             statuses = await self._router.status()
             denials = sum(status.counts.denials for status in statuses)
-            wanted = await self._known.call(Sift(self._partner, asked, denials), timeout=LOAD_S)
+            wanted = await self._known.call(Sift(self._partner, offered, denials), timeout=LOAD_S)
         except ActorError:
-            return  # it is fetched once more, then
-        unwanted = set(asked).difference(wanted)
-        self._results["passed over"] += len(unwanted)
-        for digest in unwanted:
-            self._waiting.pop(digest, None)
+            return offered  # they are fetched once more, then
+        self._results["passed over"] += len(offered) - len(wanted)
+        return wanted
+
+    def _wait_for(self, digests: tuple[Digest, ...]) -> None:
+        """Put them behind those that wait, as far as there is room."""
+        new = [digest for digest in digests if digest not in self._waiting]
+        room = max(WAITING_MAX - len(self._waiting), 0)
+        self._waiting.update(dict.fromkeys(new[:room]))
+        self._given_up += len(new[room:])
 
     async def _fetch_some(self) -> None:
         """One batch. What fails is tried again, in smaller ones, for some times."""

@@ -159,9 +159,13 @@ def count_shards(root: Path) -> int:
     Raises:
         DataDirError: it cannot be looked into, or what is to be there is not there yet.
     """
-    replacing.ensure_settled(root)
-    held = _count(root)
-    if not held and replacing.is_broken_off(root):
+    try:
+        replacing.ensure_settled(root)
+        held = _count(root)
+        is_broken_off = replacing.is_broken_off(root)
+    except OSError as error:
+        raise DataDirError(f"cannot read {root}: {error.strerror}") from error
+    if not held and is_broken_off:
         raise DataDirError(
             f"a restore into {root} was broken off: run keygrove restore again, or remove "
             f"{root / replacing.UNFINISHED} to begin empty"
@@ -170,14 +174,11 @@ def count_shards(root: Path) -> int:
 
 
 def _count(root: Path) -> int:
-    try:
-        told = [_told_by(heap) for heap in root.glob(f"{SHARD_FOLDER}*/{HEAP}")]
-        known = [number for number in told if number is not None]
-        if known:
-            return max(known)
-        return len({path.parent for path in root.glob(f"{SHARD_FOLDER}*/*.db")})
-    except OSError as error:
-        raise DataDirError(f"cannot read {root}: {error.strerror}") from error
+    told = [_told_by(heap) for heap in root.glob(f"{SHARD_FOLDER}*/{HEAP}")]
+    known = [number for number in told if number is not None]
+    if known:
+        return max(known)
+    return len({path.parent for path in root.glob(f"{SHARD_FOLDER}*/*.db")})
 
 
 def _was_written(heap: Path) -> bool:

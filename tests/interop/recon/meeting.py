@@ -9,7 +9,7 @@ from tests.interop.recon.node import Node
 
 WITHIN_S: Final = 120.0
 """For a few rounds: what fails is tried again after longer and longer."""
-EVERY_S: Final = 0.1
+EVERY_S: Final = 0.25
 
 
 def settled(check: Callable[[], bool]) -> None:

@@ -31,7 +31,7 @@ class Node:
         self._folder = folder
         self._servers = servers
         self._preset = preset
-        self._env = {
+        self.env = {
             "KEYGROVE_STORAGE__SHARDS": "2",
             "KEYGROVE_POLICY__PRESET": preset,
             "KEYGROVE_HTTP__LISTEN": f'["127.0.0.1:{self.http_port}"]',
@@ -47,15 +47,16 @@ class Node:
     def load(self, several: Iterable[Cert]) -> None:
         """Hold these, before it is started."""
         file = written(several, self._folder / "keys.pgp")
-        ended = keygrove("load", "--data", self.data, file, env=self._env)
+        ended = keygrove("load", "--data", self.data, file, env=self.env)
         assert ended.status == 0, ended.err
 
-    def start(self, *partners: Partner) -> None:
-        """Start it with these partners."""
+    def start(self, *partners: Partner, told_http_port: int = 0) -> None:
+        """Start it with these partners, which are told to fetch at that port, if not at ours."""
         lines = [
             "[recon]",
             f'listen = ["127.0.0.1:{self.recon_port}"]',
             f"gossip_interval = {INTERVAL_S}",
+            f"http_port = {told_http_port}",
         ]
         for one in partners:
             lines += ["[[recon.partner]]", f'name = "{one.name}"']
@@ -65,7 +66,7 @@ class Node:
                 lines += [f'http = "127.0.0.1:{one.http_port}"']
         settings = self._folder / "keygrove.toml"
         settings.write_text("\n".join(lines) + "\n")
-        self._server = self._servers.start("--config", str(settings), data=self.data, env=self._env)
+        self._server = self._servers.start("--config", str(settings), data=self.data, env=self.env)
 
     def stop(self) -> None:
         """Stop it in order."""
@@ -74,7 +75,7 @@ class Node:
     def command(self, *words: str) -> Ended:
         """Run a command with the settings that it was started with, beside it or without it."""
         settings = ("--config", self._folder / "keygrove.toml", "--data", self.data)
-        return keygrove(*words, *settings, env=self._env)
+        return keygrove(*words, *settings, env=self.env)
 
     def now(self, partner: str) -> dict[str, Any]:
         """Begin a session, and tell how it ended."""
@@ -103,6 +104,6 @@ class Node:
 
     def digests(self) -> set[str]:
         """Of what it holds now."""
-        ended = keygrove("digests", "--data", self.data, env=self._env)
+        ended = keygrove("digests", "--data", self.data, env=self.env)
         assert ended.status == 0, ended.err
         return set(ended.out.split())

@@ -1,7 +1,6 @@
 """A relay between two programs that cuts connections in the middle of what is said."""
 
 import socket
-from collections.abc import Sequence
 from contextlib import suppress
 from threading import Lock, Thread
 from typing import Final
@@ -16,19 +15,17 @@ class Relay:
         self._target = ("127.0.0.1", target_port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.cut = 0
-        """Connections that were cut."""
         self._cuts: list[int] = []
         self._lock = Lock()
         Thread(target=self._listen, daemon=True).start()
 
-    def cut_after(self, octets: Sequence[int]) -> None:
-        """Cut the next connections, each after so many octets of whom it leads to."""
+    def cut_after(self, *octets: int) -> None:
+        """Cut some of the next connections, each after so many octets of whom it leads to."""
         with self._lock:
             self._cuts = list(octets)
 
     @property
-    def is_quiet(self) -> bool:
+    def is_done(self) -> bool:
         """Whether all was cut that was to be."""
         return not self._cuts
 
@@ -51,7 +48,7 @@ class Relay:
             near.close()
             return
         with self._lock:
-            left = self._cuts.pop(0) if self._cuts else None
+            left = self._cuts[0] if self._cuts else None
         onward = Thread(target=self._pass_on, args=(near, far, None), daemon=True)
         onward.start()
         self._pass_on(far, near, left)
@@ -71,7 +68,8 @@ class Relay:
             sink.shutdown(socket.SHUT_WR)
 
     def _break(self, *both: socket.socket) -> None:
-        self.cut += 1
+        with self._lock:
+            self._cuts.pop(0)
         for one in both:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

@@ -24,7 +24,7 @@ class Sks:
     """One server. It is on loopback, and its partner is whoever connects from there."""
 
     def __init__(self, folder: Path, partner_port: int) -> None:
-        """Begin without a certificate.
+        """Have it ready to be built.
 
         Args:
             folder: which is made.
@@ -40,11 +40,11 @@ class Sks:
         (folder / "etc/sks/membership").write_text(f"127.0.0.1 {partner_port}\n")
 
     def build(self, several: Iterable[Cert]) -> None:
-        """Have these certificates, before the first start."""
+        """Have these certificates; before the first start, also if there are none."""
         chosen = list(several)
-        if chosen:
-            keys = written(chosen, self._folder / "keys.pgp")
-            self._run("build", keys.name)
+        keys = written(chosen, self._folder / "keys.pgp")
+        self._run("build", keys.name)
+        if chosen:  # of nothing it cannot make a tree
             self._run("pbuild")
         self._built = digests(chosen)
 

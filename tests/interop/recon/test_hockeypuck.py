@@ -1,31 +1,22 @@
 """Keygrove and a real Hockeypuck come to hold the same, as far as Hockeypuck stores it."""
 
-import json
-from collections.abc import Iterable
-from pathlib import Path
-
 import pytest
 
-from tests.e2e.conftest import needs_debian_keyring
-from tests.interop.recon.conftest import Hockeypucks, Nodes
-from tests.interop.recon.corpus import Cert, debian, digests
+from tests.e2e.conftest import needs, needs_debian_keyring
+from tests.interop.recon.cleaned import WHOLE, agrees, second_half, stored_by_it
+from tests.interop.recon.conftest import Hockeypucks, Nodes, Relays, SksServers
+from tests.interop.recon.corpus import digests
 from tests.interop.recon.hockeypuck import needs_hockeypuck
-from tests.interop.recon.meeting import person, settled
-from tests.interop.recon.node import Node, Partner
+from tests.interop.recon.meeting import holds, person, settled
+from tests.interop.recon.node import Partner
 
 pytestmark = [pytest.mark.slow, needs_hockeypuck, needs_debian_keyring]
 
-VIEWS = json.loads((Path(__file__).parents[2] / "vectors" / "recon.json").read_bytes())[
-    "cleaned_views"
-]
-WHOLE = set(VIEWS["sks_digests_without_equal_on_hockeypuck"])
-CLEANED = set(VIEWS["hockeypuck_digests_not_on_sks"])
-"""The same certificates, as Hockeypuck stores them."""
-
-
-def second_half() -> list[Cert]:
-    """The part of the keyring that it is known of what Hockeypuck makes of it."""
-    return list(debian())[452:]
+SOME = 200
+"""Certificates, where not all are needed: more than a node has that is asked about in full."""
+CUTS = (2, 60, 400, 420, 1_000)
+"""Octets of what is said in recon: in the first length, the config, the verdict, a message."""
+CUTS_OF_ANSWERS = (300, 20_000)
 
 
 @pytest.mark.parametrize("begins", ["hockeypuck", "keygrove"])
@@ -55,16 +46,81 @@ def test_both_end_with_the_union_and_with_what_is_submitted_later(
     agrees(node, [*everything, *several], only_theirs=digests(theirs) - digests(ours))
 
 
-def stored_by_it(several: Iterable[Cert]) -> set[str]:
-    """The digests with which Hockeypuck stores them."""
-    return (digests(several) - WHOLE) | CLEANED
+@pytest.mark.parametrize("empty", ["hockeypuck", "keygrove"])
+def test_one_that_holds_nothing_is_filled(
+    empty: str, nodes: Nodes, hockeypucks: Hockeypucks
+) -> None:
+    node = nodes()
+    hockeypuck = hockeypucks((node.recon_port, node.http_port))
+    everything = [one for one in second_half() if one.digest not in WHOLE][:SOME]
+    if empty == "hockeypuck":
+        node.load(everything)
+    else:
+        hockeypuck.build(everything)
+    hockeypuck.start(gossips=True)
+    node.start(Partner("hockeypuck", hockeypuck.recon_port, begins=True))
+    settled(lambda: hockeypuck.digests() == digests(everything))
+    holds(node, digests(everything))
 
 
-def agrees(node: Node, several: Iterable[Cert], *, only_theirs: set[str]) -> None:
-    """Wait until a node holds all: as Hockeypuck has it what it had from there, else whole."""
-    fetched = only_theirs & WHOLE
-    whole = digests(several) - fetched
-    settled(lambda: node.status()["tree"]["digests"] == len(whole) + len(fetched))
-    held = node.digests()
-    assert held >= whole
-    assert held - whole < CLEANED
+@pytest.mark.parametrize("begins", ["hockeypuck", "keygrove"])
+def test_both_end_with_the_union_though_all_is_cut_off_and_restarted_in_the_middle(
+    begins: str, nodes: Nodes, hockeypucks: Hockeypucks, relays: Relays
+) -> None:
+    node = nodes()
+    our_recon, our_http = relays(node.recon_port), relays(node.http_port)
+    hockeypuck = hockeypucks((our_recon.port, our_http.port))
+    its_recon, its_http = relays(hockeypuck.recon_port), relays(hockeypuck.http_port)
+    recon = our_recon if begins == "hockeypuck" else its_recon
+    recon.cut_after(*CUTS)
+    our_http.cut_after(*CUTS_OF_ANSWERS)
+    its_http.cut_after(*CUTS_OF_ANSWERS)
+    everything = [one for one in second_half() if one.digest not in WHOLE]
+    node.load(everything[:260])
+    hockeypuck.build(everything[240:])
+    hockeypuck.start(gossips=begins == "hockeypuck")
+    partner = Partner("hockeypuck", its_recon.port, its_http.port)
+    node.start(partner, told_http_port=our_http.port)
+
+    def is_cut() -> bool:
+        if begins == "keygrove":
+            node.now("hockeypuck")
+        return recon.is_done
+
+    settled(is_cut)
+    node.server.kill()
+    hockeypuck.stop()
+    hockeypuck.start(gossips=True)
+    node.server.start()
+    settled(lambda: hockeypuck.digests() == digests(everything))
+    holds(node, digests(everything))
+    assert our_http.is_done
+    assert its_http.is_done
+
+
+@needs("sks")
+def test_between_sks_and_hockeypuck_which_refuse_each_other_all_comes_to_both(
+    nodes: Nodes, hockeypucks: Hockeypucks, sks_servers: SksServers
+) -> None:
+    node = nodes()
+    sks = sks_servers(node.recon_port)
+    hockeypuck = hockeypucks((node.recon_port, node.http_port))
+    everything = second_half()
+    # What Hockeypuck cleans is with SKS from the start: else it has less than there is.
+    of_sks, ours, of_hockeypuck = everything[200:420], everything[100:250], everything[:150]
+    assert digests(of_sks) >= WHOLE
+    sks.build(of_sks)
+    node.load(ours)
+    hockeypuck.build(of_hockeypuck)
+    sks.start(gossips=True)
+    hockeypuck.start(gossips=True)
+    node.start(
+        Partner("sks", sks.recon_port, sks.hkp_port),
+        Partner("hockeypuck", hockeypuck.recon_port, hockeypuck.http_port, begins=True),
+    )
+    union = everything[:420]
+    settled(lambda: sks.held() == digests(union))
+    settled(lambda: hockeypuck.digests() == stored_by_it(union))
+    agrees(node, union, only_theirs=set())
+    sks.stop()
+    assert sks.digests() == digests(union)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.conftest import needs, needs_debian_keyring
-from tests.interop.recon.conftest import Nodes, SksServers
+from tests.interop.recon.conftest import Nodes, Relays, SksServers
 from tests.interop.recon.corpus import debian, digests
 from tests.interop.recon.meeting import holds, person, settled
 from tests.interop.recon.node import Node, Partner
@@ -11,15 +11,8 @@ from tests.interop.recon.sks import Sks
 
 pytestmark = [pytest.mark.slow, needs("sks"), needs_debian_keyring]
 
-SOME = 160
-"""Certificates, where not all are needed: more than a node that is asked about in full."""
-CLEANED = {
-    "249CB3771750745D5CDD323CE267B052364F028D",
-    "1B8CF656EF3B84472F48F0E782FBF7060B2F7D00",
-    "1984860920B60CED8D13093747D37F29E62EB8FF",
-    "97304066E5AEFAC22683D03D4FB3B4D37EF63B2E",
-}
-"""Whose signatures of their own `verified` does not keep all."""
+SOME = 200
+"""Certificates, where not all are needed: more than a node has that is asked about in full."""
 
 
 def met(node: Node, sks: Sks, begins: str) -> None:
@@ -53,3 +46,89 @@ def test_both_end_with_the_union_and_with_what_is_submitted_later(
     holds(node, union)
     sks.stop()
     assert sks.digests() == union
+
+
+@pytest.mark.parametrize("begins", ["sks", "keygrove"])
+@pytest.mark.parametrize("empty", ["sks", "keygrove"])
+def test_one_that_holds_nothing_is_filled(
+    empty: str, begins: str, nodes: Nodes, sks_servers: SksServers
+) -> None:
+    node = nodes()
+    sks = sks_servers(node.recon_port)
+    everything = debian()[:SOME]
+    if empty == "sks":
+        node.load(everything)
+    sks.build([] if empty == "sks" else everything)
+    met(node, sks, begins)
+    settled(lambda: sks.held() == digests(everything))
+    holds(node, digests(everything))
+
+
+def test_both_end_with_the_union_though_each_is_restarted_in_the_middle(
+    nodes: Nodes, sks_servers: SksServers
+) -> None:
+    node = nodes()
+    sks = sks_servers(node.recon_port)
+    everything = debian()
+    node.load(everything[:500])
+    sks.build(everything[400:])
+    met(node, sks, "keygrove")
+    settled(lambda: node.server.total() > 500)
+    node.server.kill()
+    assert 500 < len(node.digests()) < len(everything)
+    node.server.start()
+    settled(lambda: len(sks.held()) > 505)
+    assert len(sks.held()) < len(everything)
+    sks.stop()
+    sks.start(gossips=True)
+    settled(lambda: sks.held() == digests(everything))
+    holds(node, digests(everything))
+    sks.stop()
+    assert sks.digests() == digests(everything)
+
+
+CUTS = (2, 60, 140, 160, 1_000)
+"""Octets of what is said in recon: in the first length, the config, the verdict, a message."""
+CUTS_OF_ANSWERS = (300, 100_000)
+
+
+def test_what_is_cut_off_in_the_middle_of_a_message_is_made_up_for_where_we_begin(
+    nodes: Nodes, sks_servers: SksServers, relays: Relays
+) -> None:
+    node = nodes()
+    sks = sks_servers(node.recon_port)
+    everything = debian()[: 2 * SOME]
+    node.load(everything[: SOME + 20])
+    sks.build(everything[SOME - 20 :])
+    sks.start(gossips=False)
+    recon, http = relays(sks.recon_port), relays(sks.hkp_port)
+    recon.cut_after(*CUTS)
+    http.cut_after(*CUTS_OF_ANSWERS)
+    node.start(Partner("sks", recon.port, http.port))
+
+    def is_cut() -> bool:
+        node.now("sks")
+        return recon.is_done and http.is_done
+
+    settled(is_cut)
+    settled(lambda: node.now("sks")["result"] == "done")
+    settled(lambda: sks.held() == digests(everything))
+    holds(node, digests(everything))
+
+
+def test_what_is_cut_off_in_the_middle_of_a_message_is_made_up_for_where_sks_begins(
+    nodes: Nodes, sks_servers: SksServers, relays: Relays
+) -> None:
+    node = nodes()
+    recon, http = relays(node.recon_port), relays(node.http_port)
+    sks = sks_servers(recon.port)
+    everything = debian()[: 2 * SOME]
+    node.load(everything[: SOME + 20])
+    sks.build(everything[SOME - 20 :])
+    recon.cut_after(*CUTS)
+    http.cut_after(*CUTS_OF_ANSWERS)
+    node.start(Partner("sks", sks.recon_port), told_http_port=http.port)
+    sks.start(gossips=True)
+    settled(lambda: recon.is_done and http.is_done)
+    settled(lambda: sks.held() == digests(everything))
+    holds(node, digests(everything))

@@ -90,12 +90,12 @@ class Mesh:
     async def begin(self, name: str, with_partner: str) -> Round:
         """A session, when both are ready for one."""
         while True:
-            told = await self._begin(name, with_partner)
+            told = await self.begin_once(name, with_partner)
             if told.result != "busy":
                 return told
             await anyio.sleep(LOOK_S)
 
-    async def _begin(self, name: str, with_partner: str) -> Round:
+    async def begin_once(self, name: str, with_partner: str) -> Round:
         runtime = self.machines[name].runtime
         assert runtime is not None
         gossip = runtime.whereis(GOSSIP, GossipApi)

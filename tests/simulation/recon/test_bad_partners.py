@@ -8,6 +8,7 @@ import pytest
 from keygrove.cluster.router import Router
 from keygrove.recon.gossip import PartnerStatus
 from keygrove.recon.pace import OPEN_AFTER
+from keygrove.recon.recovery import WAITING_MAX
 from keygrove.storage.messages import Order
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
@@ -79,6 +80,7 @@ async def trickles(line: Line) -> None:
         await anyio.sleep(100)
 
 
+SILENT = "no whole answer came"
 SCRIPTS = [
     says_garbage,
     says_nothing,
@@ -153,7 +155,10 @@ async def after_one_session(
 
         async def is_fetched() -> bool:
             peer = (await of_bad(mesh)).peer
-            return peer is not None and peer.recovery is not None and not peer.recovery.waiting
+            if peer is None or peer.recovery is None:
+                return False
+            # Who is silent is offered again before all that waits is given up.
+            return not peer.recovery.waiting or SILENT in peer.recovery.last_error
 
         await until(is_fetched)
         await judge(seen)
@@ -208,9 +213,42 @@ def test_who_never_answers_a_hashquery_is_given_up() -> None:
             peer = (await of_bad(mesh)).peer
             assert peer is not None
             assert peer.recovery is not None
-            assert "no whole answer came" in peer.recovery.last_error
+            assert SILENT in peer.recovery.last_error
 
         await after_one_session(mesh, claiming(ABSENT), silence, judge)
+
+    play(story)
+
+
+def test_who_claims_a_huge_set_fills_no_more_than_there_is_room_for() -> None:
+    more = 5_000
+    claimed = [Digest(number.to_bytes(16)) for number in range(1 << 64, (1 << 64) + WAITING_MAX)]
+    claimed += [Digest(number.to_bytes(16)) for number in range(1 << 65, (1 << 65) + more)]
+
+    async def silence(_: tuple[Digest, ...]) -> bytes:
+        await anyio.sleep_forever()
+        return b""
+
+    async def story(world: World) -> None:
+        mesh = mesh_with(world, "bad")
+        async with mesh.running(), scripted(mesh.network, "bad", claiming(claimed), silence):
+            await mesh.add("a", CERTIFICATES[:25])
+            await mesh.add("b", CERTIFICATES[15:])
+            assert (await mesh.begin("a", "bad")).lacking_here == len(claimed)
+
+            async def is_full() -> bool:
+                peer = (await of_bad(mesh)).peer
+                return peer is not None and peer.recovery is not None and peer.recovery.given_up > 0
+
+            await until(is_full)
+            peer = (await of_bad(mesh)).peer
+            assert peer is not None
+            assert peer.recovery is not None
+            assert (peer.recovery.waiting, peer.recovery.given_up) == (WAITING_MAX, more)
+            # It is not asked what more there is before that is fetched.
+            assert "still to be fetched" in (await mesh.begin_once("a", "bad")).why
+            for name in ("a", "b"):
+                await mesh.until_total(name, 40)
 
     play(story)
 
