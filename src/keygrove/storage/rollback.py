@@ -42,8 +42,11 @@ class Selector(msgspec.Struct, frozen=True):
     """None: whichever certificate it is of."""
 
     def takes(self, one: Logged) -> bool:
-        """Is that change meant? Of what an undo restored, those who brought it first are asked;
-        itself it is meant only where it is named, for their changes may be dropped by now."""
+        """Is that change meant?
+
+        What an undo restored is so by itself only where it is named: else those count who brought
+        it first, unless compaction has dropped their changes.
+        """
         is_named = self.names is not None or Cause.ROLLBACK in self.causes
         return (
             self.after < one.change <= self.until

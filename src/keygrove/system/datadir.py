@@ -98,6 +98,26 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
         os.close(lock)
 
 
+def owner_of(root: Path) -> int | None:
+    """The process that owns the directory; None if none does, or the system does not tell.
+
+    Asking must not lock it, not even for a moment: another might start just then.
+    """
+    path = root / LOCK
+    with suppress(OSError):
+        inode = (path if path.exists() else root).stat().st_ino  # see _open_lock
+        for line in Path("/proc/locks").read_text().splitlines():
+            # Number, kind, manner, mode, process, MAJOR:MINOR:INODE, and the range.
+            match line.split():
+                case [_, "FLOCK", _, "WRITE", process, place, *_] if place.rpartition(":")[
+                    2
+                ] == str(inode):
+                    return int(process)
+                case _:
+                    pass
+    return None
+
+
 def _open_lock(path: Path) -> int:
     """On a read-only file system, where nobody writes, any file will do that is there."""
     try:

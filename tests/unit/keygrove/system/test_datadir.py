@@ -1,5 +1,6 @@
 """Folders of the data directory."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from keygrove.system.datadir import (
     make_folder,
     owned,
     owned_anew,
+    owner_of,
 )
 
 
@@ -158,3 +160,10 @@ def test_where_a_shard_has_an_index_only_it_refuses_itself(tmp_path: Path) -> No
     (tmp_path / "shard-0" / "heap.db").rename(tmp_path / "shard-0" / "index.db")
     begin_shards(tmp_path, 1)
     assert not (tmp_path / "shard-0" / "heap.db").exists()
+
+
+def test_who_owns_a_directory_is_told_without_locking_it(tmp_path: Path) -> None:
+    assert owner_of(tmp_path) is None
+    with owned(tmp_path, "a test"):
+        assert owner_of(tmp_path) == os.getpid()
+    assert owner_of(tmp_path) is None
