@@ -25,7 +25,7 @@ from keygrove.push.messages import TARGETS, SetTargets, TargetsApi
 from keygrove.recon.gossip import GOSSIP, GossipApi, SetPartners
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
-from keygrove.system.datadir import CONTROL, check_shards, owned
+from keygrove.system.datadir import CONTROL, begin_shards, check_shards, owned_anew
 from keygrove.system.sockets import SocketEndpoint, listen, listen_unix
 from keygrove.system.stream import in_background, write_through
 from keygrove.system.volume import is_read_only
@@ -72,10 +72,11 @@ def serve(
         overrides: dict[str, object] = {"http.listen": list(listens)} if listens else {}
         settings = configure(config, data, overrides).settings
         root = Path(settings.data_dir)
-        opened.enter_context(owned(root, "keygrove serve"))
+        opened.enter_context(owned_anew(root, "keygrove serve"))
         check_shards(root, settings.storage.shards)
         ensure_able()
         endpoints = opened.enter_context(_endpoints(settings, root))
+        begin_shards(root, settings.storage.shards)
         # uvicorn's own words about clients that do not speak HTTP: our answer says enough.
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
         # When a series began: of no use to anybody, and half as many series again. It can only be
