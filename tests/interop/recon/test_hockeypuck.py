@@ -46,23 +46,31 @@ def test_both_end_with_the_union_and_with_what_is_submitted_later(
     agrees(node, [*everything, *several], only_theirs=digests(theirs) - digests(ours))
 
 
-@pytest.mark.parametrize(
-    "empty", ["hockeypuck", pytest.param("keygrove", marks=pytest.mark.campaign)]
-)
-def test_one_that_holds_nothing_is_filled(
-    empty: str, nodes: Nodes, hockeypucks: Hockeypucks
+@pytest.mark.parametrize("count", [30, pytest.param(0, marks=pytest.mark.campaign)])
+def test_one_that_holds_little_is_filled_where_only_we_begin(
+    count: int, nodes: Nodes, hockeypucks: Hockeypucks
 ) -> None:
+    # Hockeypuck, as the one that asks, keeps to itself what it owes for FullElements (T2).
+    node = nodes()
+    hockeypuck = hockeypucks((node.recon_port, node.http_port))
+    everything = [one for one in second_half() if one.digest not in WHOLE][: 2 * SOME]
+    node.load(everything[:count])
+    hockeypuck.build(everything[count // 2 :])
+    hockeypuck.start(gossips=False)
+    node.start(Partner("hockeypuck", hockeypuck.recon_port, begins=True))
+    holds(node, digests(everything))
+    settled(lambda: hockeypuck.digests() == digests(everything))
+
+
+@pytest.mark.campaign
+def test_a_hockeypuck_that_holds_nothing_is_filled(nodes: Nodes, hockeypucks: Hockeypucks) -> None:
     node = nodes()
     hockeypuck = hockeypucks((node.recon_port, node.http_port))
     everything = [one for one in second_half() if one.digest not in WHOLE][:SOME]
-    if empty == "hockeypuck":
-        node.load(everything)
-    else:
-        hockeypuck.build(everything)
+    node.load(everything)
     hockeypuck.start(gossips=True)
-    node.start(Partner("hockeypuck", hockeypuck.recon_port, begins=True))
+    node.start(Partner("hockeypuck", hockeypuck.recon_port))
     settled(lambda: hockeypuck.digests() == digests(everything))
-    holds(node, digests(everything))
 
 
 @pytest.mark.parametrize(
