@@ -4,12 +4,15 @@ import hashlib
 import json
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import zstandard
+from click.testing import CliRunner
 
+from keygrove.cli.main import main
 from tests.e2e.conftest import (
     DEBIAN_KEYRING,
     Ended,
@@ -178,3 +181,16 @@ def test_sks_builds_its_database_from_a_dump_and_dumps_the_same_certificates(
     )
     assert len(first.splitlines()) == 905
     assert first == second
+
+
+def test_a_dump_that_is_told_to_stop_leaves_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop() -> str:
+        signal.raise_signal(signal.SIGTERM)
+        return "never"
+
+    monkeypatch.setattr("platform.node", stop)  # asked for the metadata, behind all certificates
+    ended = CliRunner().invoke(main, ("dump", "--data", str(data), str(tmp_path / "dump")))
+    assert (ended.exit_code, (tmp_path / "dump").exists()) == (143, False), ended.output
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -92,3 +92,11 @@ def test_what_cannot_be_done_is_said_with_what_to_do(servers: Servers) -> None:
         assert text in refused.err
     assert snapshot(server, "drop", "one").status == 0
     assert snapshot(server, "list") == Ended(0, "", "")
+
+
+def test_a_moment_in_the_future_is_told_to_be_now(servers: Servers) -> None:
+    server = servers.start()
+    ended = keygrove("snapshot", "diff", "--data", server.data, "2020-01-01", "2999-01-01")
+    assert ended.status == 0
+    assert "2999-01-01 is in the future: it means now\n" in ended.err
+    assert "2020-01-01 is in the future" not in ended.err

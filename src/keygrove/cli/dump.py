@@ -33,6 +33,7 @@ from keygrove.cli.stores import all_versions, stores
 from keygrove.cli.words import Place
 from keygrove.errors import DataDirError
 from keygrove.storage.state import stored_packets
+from keygrove.system.backup import new_folder
 
 PER_FILE = 15_000
 """As SKS's and Hockeypuck's loaders like them."""
@@ -116,24 +117,24 @@ def dump(
 async def _dump(root: Path, folder: Path, count: int, is_packed: bool) -> Dumped:
     parts: list[_Part] = []
     certificates = packet_bytes = 0
-    async with stores(root) as opened:
-        _ensure_empty(folder)
-        begun = _now()
-        total = sum(store.counts().packet_bytes for store in opened)
-        with byte_progress() as progress, ExitStack() as last:
-            task = progress.add_task("dumping", total=total, done="")
-            async for version in all_versions(opened):
-                if certificates % count == 0:
-                    last.close()
-                    path = folder / f"sks-dump-{len(parts):04}.pgp{'.zst' if is_packed else ''}"
-                    parts.append(last.enter_context(_written(path, is_packed=is_packed)))
-                parts[-1].write(stored_packets(version.packets, version.aside))
-                certificates += 1
-                packet_bytes += len(version.packets) + len(version.aside)
-                done = counted(certificates, "certificate")
-                progress.update(task, completed=packet_bytes, done=done)
-    with _written(folder / METADATA, is_packed=False) as file:
-        file.write(_metadata(begun, certificates, parts).encode())
+    with new_folder(folder, mode=0o777):
+        async with stores(root) as opened:
+            begun = _now()
+            total = sum(store.counts().packet_bytes for store in opened)
+            with byte_progress() as progress, ExitStack() as last:
+                task = progress.add_task("dumping", total=total, done="")
+                async for version in all_versions(opened):
+                    if certificates % count == 0:
+                        last.close()
+                        path = folder / f"sks-dump-{len(parts):04}.pgp{'.zst' if is_packed else ''}"
+                        parts.append(last.enter_context(_written(path, is_packed=is_packed)))
+                    parts[-1].write(stored_packets(version.packets, version.aside))
+                    certificates += 1
+                    packet_bytes += len(version.packets) + len(version.aside)
+                    done = counted(certificates, "certificate")
+                    progress.update(task, completed=packet_bytes, done=done)
+        with _written(folder / METADATA, is_packed=False) as file:
+            file.write(_metadata(begun, certificates, parts).encode())
     return Dumped(certificates, len(parts), sum(part.bytes for part in parts))
 
 
@@ -152,16 +153,6 @@ def _metadata(begun: str, certificates: int, parts: Sequence[_Part]) -> str:
 
 def _now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _ensure_empty(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        is_empty = not any(folder.iterdir())
-    except OSError as error:
-        raise DataDirError(f"cannot write to {folder}: {error.strerror}") from error
-    if not is_empty:
-        raise DataDirError(f"{folder} is not empty: name an empty or a new directory")
 
 
 @contextmanager

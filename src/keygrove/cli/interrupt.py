@@ -2,7 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import anyio
@@ -14,6 +16,27 @@ T = TypeVar("T")
 
 FINISH_S = 5.0
 """For what has begun when a command is told to stop."""
+
+
+TERMINATED = 128 + signal.SIGTERM
+"""The exit code that shells have for a program that it ended."""
+
+
+@contextmanager
+def ended_in_order() -> Generator[None, None, None]:
+    """While the block runs, SIGTERM unwinds the stack as Ctrl-C does, so that all is tidied."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        sys.exit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def say(text: str) -> None:

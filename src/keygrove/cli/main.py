@@ -12,6 +12,7 @@ from keygrove.cli.digests import digests
 from keygrove.cli.dump import dump
 from keygrove.cli.fsck import fsck
 from keygrove.cli.inspect import inspect_files
+from keygrove.cli.interrupt import ended_in_order
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
 from keygrove.cli.proof import proof
@@ -34,7 +35,7 @@ class Verbs(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command, whose output may go nowhere."""
-        with standard_output():
+        with ended_in_order(), standard_output():
             return super().main(*args, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -47,7 +47,7 @@ def reshard(
 
 def _sum_up(done: Resharded) -> None:
     held = counted(done.certificates, "certificate")
-    out().print(f"{held} in {done.shards} shards, which were in {done.shards_before}")
+    out().print(f"{held} in {counted(done.shards, 'shard')}, which were in {done.shards_before}")
     out().print(f"root {done.root}")
     for name in done.snapshots_lost:
         err().print(f"left out: snapshot {name}, which not all shards had")

@@ -5,7 +5,7 @@ The running server is asked; without one, what only reads looks into the files.
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -189,6 +189,7 @@ def diff(
     """
     with errors_worded(debug=debug):
         root = Path(configure(config, data).settings.data_dir)
+        _tell_of_future(old, new)
         counts = anyio.run(_print_differences, root, old, new, as_json)
         words = ", ".join(f"{counts[kind]:,} {kind.value}" for kind in Kind)
         click.echo(words, err=True)
@@ -202,11 +203,21 @@ def show(*, config: Path | None, data: Path | None, debug: bool, at: str, finger
     """Print a certificate, armored, as it was served AT a moment: see `keygrove snapshot diff`."""
     with errors_worded(debug=debug):
         name = parse_fingerprint(fingerprint)
+        _tell_of_future(at)
         root = Path(configure(config, data).settings.data_dir)
         found = anyio.run(_packets, root, at, name.hex())
         if found is None:
             raise FoundProblems(f"no certificate {name.hex().upper()} was held then")
         click.echo(armor(found), nl=False)
+
+
+def _tell_of_future(*moments: str) -> None:
+    """A time that is to come is no error, but seldom what was meant."""
+    for text in moments:
+        with suppress(ValueError):
+            when = datetime.fromisoformat(text)
+            if (when if when.tzinfo else when.replace(tzinfo=UTC)) > datetime.now(UTC):
+                click.echo(f"{text} is in the future: it means now", err=True)
 
 
 def _check(name: str) -> None:

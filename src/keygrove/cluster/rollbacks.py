@@ -11,7 +11,7 @@ import msgspec
 
 from keygrove.cluster.placement import Placement
 from keygrove.cluster.snapshots import Moment, Shards, Snapshots
-from keygrove.errors import DamagedError, DiskFullError, RollbackError
+from keygrove.errors import DamagedError, DiskFullError, RollbackError, SnapshotError
 from keygrove.storage.mark import NOW
 from keygrove.storage.messages import (
     Concerns,
@@ -101,8 +101,19 @@ class Rollbacks:
                 _rolled(name, await self._shards.ask(shard, Roll(one)))
         except DiskFullError as error:
             advice = "nothing was taken back, so free some, then begin it again"
-            raise DiskFullError("the rollback", advice) from error
+            raise DiskFullError("the rollback", advice + await self._forget(name)) from error
         return await self.resume(name, at)
+
+    async def _forget(self, name: str) -> str:
+        """Drop the snapshot of a rollback that was not begun; or what to say where that fails."""
+        snapshot = snapshot_of(name)
+        try:
+            await self._snapshots.drop(snapshot)
+        except SnapshotError:  # no shard has it
+            pass
+        except DiskFullError:
+            return f", and run `keygrove snapshot drop {snapshot}`, which is of no use any more"
+        return ""
 
     async def resume(self, name: str, at: int) -> Standing:
         """Have every shard begin that is prepared, and no more.

@@ -120,7 +120,7 @@ class Snapshots:
         replies = await self._shards.ask_all(DropSnapshot(name))
         done = [_done(one, "drop") for one in replies]
         if not any(done):
-            raise _unknown(name)
+            raise SnapshotError(f"there is no snapshot {name[:80]!r}: see `keygrove snapshot list`")
 
     async def all(self) -> list[Listed]:
         """All of them, the oldest first."""

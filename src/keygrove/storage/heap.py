@@ -173,7 +173,8 @@ def identify(db: SqlSession, shard: str) -> tuple[bytes, int]:
     """
     if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
         raise StoreError(
-            f"heap.db of shard {shard} is not a file of keygrove's: name another data directory"
+            f"heap.db of shard {shard} is not a file of keygrove's: name another data directory, "
+            "or restore a backup"
         )
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT:

@@ -44,7 +44,9 @@ def check_name(name: str) -> None:
     Raises:
         SnapshotError: it may not.
     """
-    if name == NOW or NAME.fullmatch(name) is None or _ROOT.fullmatch(name) is not None:
+    if _ROOT.fullmatch(name) is not None:
+        raise SnapshotError(f"{name!r} would be taken for a root: take another name")
+    if name == NOW or NAME.fullmatch(name) is None:
         raise SnapshotError(
             f"{name[:80]!r} is no name for a snapshot: give it up to 64 letters, digits, dots, "
             f"hyphens and underlines, a letter first, but not {NOW!r}"

@@ -62,7 +62,7 @@ def back_up(root: Path, target: Path, *, made_by: str, at: int, tell: Tell) -> M
     heaps = held_heaps(root)
     copies: list[ShardCopy] = []
     slots: list[bytes] = []
-    with _pinned(heaps) as pinned, _new_folder(target):
+    with _pinned(heaps) as pinned, new_folder(target):
         for number, path in enumerate(heap_paths(target, len(heaps))):
             db = pinned[number]
             path.parent.mkdir(mode=0o700)
@@ -270,11 +270,16 @@ def _named_when_whole(path: Path) -> Generator[Path, None, None]:
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Generator[None, None, None]:
-    """An empty folder, made if need be; empty, or gone, again if the block fails."""
+def new_folder(folder: Path, mode: int = 0o700) -> Generator[None, None, None]:
+    """An empty folder, made if need be; empty, or gone, again if the block fails.
+
+    Raises:
+        DataDirError: it cannot be made, or is not empty.
+        DiskFullError: there is no room.
+    """
     with files_worded(folder):
         was_there = folder.is_dir()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
         _ensure_empty(folder, set())
         try:
             yield

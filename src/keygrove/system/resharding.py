@@ -59,7 +59,9 @@ def reshard_store(
     with files_worded(root):
         old = held_heaps(root)
         if len(old) == shards:
-            raise DataDirError(f"the data directory {root} has {shards} shards already")
+            raise DataDirError(
+                f"the data directory {root} has {shards} shard{'s' * (shards > 1)} already"
+            )
         _ensure_room(root, old)
         tell("checking what there is", 0)
         before = [checked(path, f"{at}/{len(old)}", is_still=False) for at, path in enumerate(old)]

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from keygrove.cluster.rollbacks import Selection
 from keygrove.cluster.router import Router, shard_name
 from keygrove.cluster.snapshots import PAGE, Listed, Moment, Position, write_moment
 from keygrove.errors import DamagedError, DiskFullError, HistoryError, SnapshotError, StoreError
@@ -21,6 +22,7 @@ from keygrove.storage.shard import Shard
 from keygrove.storage.snapshot_messages import SealSnapshot, TakeSnapshot
 from keygrove.storage.snapshots import SNAPSHOTS_MAX
 from keygrove.storage.store import CertificateStore, Opened, Opening
+from keygrove.storage.write import Cause
 from keygrove_actors import CalleeExit, ChildSpec, DeclaredError, SupSpec, run
 from keygrove_chaos.certificates import CREATED, candidate_of, made
 from keygrove_chaos.node import InlineCompute
@@ -268,7 +270,7 @@ async def test_a_moment_that_is_not_kept_is_told(site: Site) -> None:
 )
 async def test_a_name_that_could_mean_something_else_is_refused(site: Site, name: str) -> None:
     async with routing(site) as router:
-        with pytest.raises(SnapshotError, match="no name for a snapshot"):
+        with pytest.raises(SnapshotError, match=r"no name for a snapshot|taken for a root"):
             await router.snapshots.create(name)
         assert await router.snapshots.all() == []
 
@@ -297,7 +299,7 @@ async def test_what_is_dropped_is_gone_and_cannot_be_dropped_again(site: Site) -
         await router.snapshots.drop("first")
         assert [one.name for one in await router.snapshots.all()] == ["second"]
         for gone in ("first", "never"):
-            with pytest.raises(SnapshotError, match=f"{gone!r} is no snapshot"):
+            with pytest.raises(SnapshotError, match=f"there is no snapshot {gone!r}"):
                 await router.snapshots.drop(gone)
         assert (await router.holding()).certificates == 39
 
@@ -413,3 +415,21 @@ async def test_while_a_shard_is_starting_nothing_is_known_of_the_past() -> None:
         with pytest.raises(DeclaredError) as refused:
             await router.snapshots.all()
         assert isinstance(refused.value.failure, Starting)
+
+
+@pytest.mark.parametrize("is_full_still", [False, True])
+async def test_a_rollback_that_a_full_disk_refused_leaves_no_snapshot_unless_it_says_so(
+    site: Site, is_full_still: bool
+) -> None:
+    full = DiskFullError("heap.db")
+    async with routing(site) as router:
+        await fill(router, FIRST)
+        site.fails[1] = [full]
+        site.fails[0] = [None, full] if is_full_still else []
+        selection = Selection(causes=frozenset({Cause.UPLOAD}))
+        with pytest.raises(DiskFullError) as refused:
+            await router.rollbacks.begin("r1", selection, "", CREATED)
+        names = [one.name for one in await router.snapshots.all()]
+        assert names == (["rollback-r1"] if is_full_still else [])
+        assert ("`keygrove snapshot drop rollback-r1`" in str(refused.value)) is is_full_still
+        assert await router.rollbacks.all() == []
