@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import stat
 from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -95,7 +96,24 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
         with suppress(OSError):
             os.truncate(lock, 0)
     finally:
+        with suppress(OSError):  # on a read-only disk nothing was made either
+            _hand_over(root)
         os.close(lock)
+
+
+def _hand_over(root: Path) -> None:
+    """What root made in another's directory becomes that one's, who could not write it else.
+
+    Only what surely lies in it: no link is followed, and a file with several names stays root's.
+    """
+    owner = root.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for _, folders, files, at in os.fwalk(root):
+        for name in (*folders, *files):
+            found = os.stat(name, dir_fd=at, follow_symlinks=False)
+            if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
+                os.chown(name, owner.st_uid, owner.st_gid, dir_fd=at, follow_symlinks=False)
 
 
 def owner_of(root: Path) -> int | None:

@@ -167,3 +167,20 @@ def test_who_owns_a_directory_is_told_without_locking_it(tmp_path: Path) -> None
     with owned(tmp_path, "a test"):
         assert owner_of(tmp_path) == os.getpid()
     assert owner_of(tmp_path) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files in another's name")
+def test_what_root_makes_in_the_directory_of_another_is_that_one_s(tmp_path: Path) -> None:
+    root, other = tmp_path / "data", tmp_path / "elsewhere"
+    root.mkdir()
+    other.touch()
+    os.chown(root, 1234, 1234)
+    with owned(root, "a test"):
+        begin_shards(root, 1)
+        os.link(other, root / "linked")
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "file").touch()
+        (root / "shard-1").symlink_to(tmp_path / "folder")
+    for path in (root / LOCK, root / "shard-0", root / "shard-0" / "heap.db"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1234)
+    assert (other.stat().st_uid, (tmp_path / "folder" / "file").stat().st_uid) == (0, 0)
