@@ -7,12 +7,13 @@ fence before it, and the fence closes first.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
 from keygrove.ports import (
+    NO_HEADERS,
     AsgiApp,
     ByteStream,
     Compute,
@@ -239,9 +240,18 @@ class _Client:
         self._fence = fence
         self._client = client
 
-    async def post(
-        self, url: str, body: bytes, content_type: str, *, bytes_max: int, bind: str = ""
+    async def post(  # noqa: PLR0913 - a request has that many properties
+        self,
+        url: str,
+        body: bytes,
+        content_type: str,
+        *,
+        bytes_max: int,
+        bind: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> HttpReply:
         """See `ports.HttpClient`."""
         self._fence.check()
-        return await self._client.post(url, body, content_type, bytes_max=bytes_max, bind=bind)
+        return await self._client.post(
+            url, body, content_type, bytes_max=bytes_max, bind=bind, headers=headers
+        )

@@ -5,7 +5,7 @@ Hosts are known by their names, which are their addresses, too.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import NoReturn, cast
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import ByteStream, Converse, Endpoint, HttpReply
+from keygrove.ports import NO_HEADERS, ByteStream, Converse, Endpoint, HttpReply
 from keygrove_chaos.network import Network
 from keygrove_chaos.servers import NoReplyError
 from keygrove_chaos.stream import Stream
@@ -104,18 +104,25 @@ class SimulatedClient:
         self._network = network
         self._host = host
 
-    async def post(
-        self, url: str, body: bytes, content_type: str, *, bytes_max: int, bind: str = ""
+    async def post(  # noqa: PLR0913 - a request has that many properties
+        self,
+        url: str,
+        body: bytes,
+        content_type: str,
+        *,
+        bytes_max: int,
+        bind: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> HttpReply:
         """See `ports.HttpClient`."""
         target = urlsplit(url)
         host, port = target.hostname or "", target.port or 80
         if host not in self._network.hosts():
             raise UnreachableError(url, "no such host")
-        headers = {"content-type": content_type}
+        given = {"content-type": content_type, **headers}
         try:
             reply = await ask(
-                self._network, self._host, host, port, "POST", target.path, body, headers
+                self._network, self._host, host, port, "POST", target.path, body, given
             )
         except _OPENING as error:
             raise UnreachableError(url, str(error)) from error
@@ -123,7 +130,7 @@ class SimulatedClient:
             raise ConnectionLostError(str(error)) from error
         if len(reply.body) > bytes_max:
             raise TooLongError(bytes_max)
-        return HttpReply(reply.status, reply.body)
+        return HttpReply(reply.status, reply.body, dict(reply.headers))
 
 
 class NoStreams:
@@ -146,8 +153,15 @@ class NoStreams:
 class NoClient:
     """See `ports.HttpClient`: there is none."""
 
-    async def post(
-        self, url: str, body: bytes, content_type: str, *, bytes_max: int, bind: str = ""
+    async def post(  # noqa: PLR0913 - a request has that many properties
+        self,
+        url: str,
+        body: bytes,
+        content_type: str,
+        *,
+        bytes_max: int,
+        bind: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> HttpReply:
         """See `ports.HttpClient`."""
         _alone(url)

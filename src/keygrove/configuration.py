@@ -72,6 +72,14 @@ FORMS = {
     "recon.partner.filters": Form(
         "names of filters with commas between, and no blanks", '"yminsky.dedup,yminsky.merge"'
     ),
+    "push": Form("tables [[push]]", '{to = "hkps://keys.example.org"}'),
+    "push.to": Form(
+        "hkps://HOST, hkp://HOST or vks://HOST, with :PORT if need be", '"hkps://keys.example.org"'
+    ),
+    "push.when": Form('"always" or "failover"', '"always"'),
+    "push.partner": Form("the name of a [[recon.partner]]", '"example"'),
+    "push.sender": Form("a name of up to 64 characters without blanks", '"keys.example.net"'),
+    "push.known_as": Form("a name of up to 64 characters without blanks", '"keys.example.org"'),
 }
 """What to write, for each key; a test holds it against the structs."""
 
@@ -141,6 +149,7 @@ def load(
     _check_distinct(settings, origins)
     _check_admin(settings)
     _check_recon(settings.recon)
+    _check_push(settings)
     return Configuration(settings, origins)
 
 
@@ -311,6 +320,24 @@ def _check_recon(recon: ReconSettings) -> None:
             raise SettingsError(
                 f"recon.allow: {error}; write {form.words}, for example {form.example}"
             ) from error
+
+
+def _check_push(settings: Settings) -> None:
+    targets = [target.to for target in settings.push]
+    partners = {partner.name: partner for partner in settings.recon.partner}
+    for target in settings.push:
+        if targets.count(target.to) > 1:
+            raise SettingsError(f"push.to: {target.to} is there twice; leave one out")
+        partner = partners.get(target.partner or "")
+        if target.partner is not None and partner is None:
+            raise SettingsError(
+                f"push.partner: there is no [[recon.partner]] called {target.partner!r}"
+            )
+        if target.when == "failover" and (partner is None or not partner.weight):
+            raise SettingsError(
+                f"push.when: {target.to} is sent something while recon with its partner fails; "
+                "name it as push.partner, and let its weight be above 0"
+            )
 
 
 def _check_admin(settings: Settings) -> None:

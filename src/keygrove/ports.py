@@ -6,9 +6,10 @@ real ones. Code above may use anyio for tasks, events and sleeping: those belong
 loop, which simulation replaces as a whole.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -342,17 +343,30 @@ class HttpReply(msgspec.Struct, frozen=True):
 
     status: int
     body: bytes
+    headers: dict[str, str] = {}
+    """Their names in lower case; of one that is there twice, the last."""
+
+
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class HttpClient(Protocol):
     """Requests to servers of others. Their redirections are not followed."""
 
-    async def post(
-        self, url: str, body: bytes, content_type: str, *, bytes_max: int, bind: str = ""
+    async def post(  # noqa: PLR0913 - a request has that many properties
+        self,
+        url: str,
+        body: bytes,
+        content_type: str,
+        *,
+        bytes_max: int,
+        bind: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> HttpReply:
         """Post `body`, and read the answer, from the address `bind` if it is given.
 
-        Its deadline is the caller's. It is no error that the server says it is one.
+        `headers` are sent beside our own. Its deadline is the caller's. It is no error that the
+        server says it is one.
 
         Raises:
             UnreachableError: nobody answers there.

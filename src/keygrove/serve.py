@@ -18,6 +18,7 @@ from keygrove.http.facts import NodeFacts
 from keygrove.http.insight import STARTING, Insight
 from keygrove.http.listener import Listener, MakeApp
 from keygrove.ports import Endpoint, Ports
+from keygrove.push.actors import push_actors
 from keygrove.ratelimit.admission import Admit, admit_all
 from keygrove.recon.actors import partner_actors
 from keygrove.settings import Settings
@@ -32,6 +33,7 @@ from keygrove.telemetry.intake import Intake
 from keygrove.telemetry.log import Log, NodeLog
 from keygrove.telemetry.metrics import Metrics
 from keygrove.telemetry.partner_watch import PartnerWatch
+from keygrove.telemetry.pushes import Pushed
 from keygrove.tree import LISTENER_STOP_S, STORAGE, Doors, tree
 from keygrove_actors import (
     ChildSpec,
@@ -121,6 +123,14 @@ class _Telemetry(Observer):
         """See `tree.Watcher`."""
         self._metrics.intake(intake)
         self._log.intake(intake)
+
+    def pushed(self, told: Pushed) -> None:
+        """See `push.around.Watcher`."""
+        self._log.pushed(told)
+
+    def places_lost(self, why: str) -> None:
+        """See `push.around.Watcher`."""
+        self._log.places_lost(why)
 
     def administered(self, done: Administered) -> None:
         """See `Observer`."""
@@ -277,6 +287,7 @@ async def open_node(
             monitoring=_monitoring(settings, site, metrics, telemetry, insight),
             clients=_clients(settings, site, telemetry, insight, signing),
             partners=_partners(settings, site, telemetry),
+            push=push_actors(settings, site.ports, telemetry),
         ),
     )
     metrics.expect(FAULTS)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-_PORT = r"(0|[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])\Z"
+_NUMBER = r"(0|[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
+_PORT = rf"{_NUMBER}\Z"
 
 Address = Annotated[
     str, msgspec.Meta(pattern=rf"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-]+):{_PORT}", max_length=300)
@@ -134,6 +135,27 @@ class ReconSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bool(self.listen or self.partner)
 
 
+class PushTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A server that is sent what changes here."""
+
+    to: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=rf"^(hkps?|vks)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.\-]+)(:{_NUMBER})?\Z",
+            max_length=300,
+        ),
+    ]
+    """Protocol, host, and the TCP port where it is not the protocol's own."""
+    when: Literal["always", "failover"] = "always"
+    """`failover`: only while recon with its partner fails."""
+    partner: Name | None = None
+    """The partner of recon that it is, if it is one."""
+    sender: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]*\Z", max_length=64)] = ""
+    """What we call ourselves to it; empty: as `admin.server` says, or nothing."""
+    known_as: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]*\Z", max_length=64)] = ""
+    """What it calls itself; empty: its host."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""
 
@@ -146,3 +168,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: AdminSettings = AdminSettings()
     proofs: ProofSettings = ProofSettings()
     recon: ReconSettings = ReconSettings()
+    push: tuple[PushTarget, ...] = ()

@@ -23,6 +23,7 @@ from keygrove.ingest.messages import INGEST
 from keygrove.ingest.pipeline import Ingest
 from keygrove.ingest.policy import policy_of
 from keygrove.ports import Ports
+from keygrove.push.messages import PUSH
 from keygrove.recon import watcher as recon_watcher
 from keygrove.recon.messages import PREFIX, RECON
 from keygrove.recon.prefix import Prefix
@@ -62,12 +63,14 @@ class Watcher(watcher.Watcher, space.Watcher, recon_watcher.Watcher, Protocol):
 class Doors(msgspec.Struct, frozen=True):
     """The listeners: those for monitoring, first up and last down, and those for clients.
 
-    And the actors that deal with partners of recon, in either direction.
+    And the actors that deal with partners of recon, in either direction, and those that send to
+    other servers.
     """
 
     monitoring: tuple[ChildSpec, ...] = ()
     clients: tuple[ChildSpec, ...] = ()
     partners: tuple[ChildSpec, ...] = ()
+    push: tuple[ChildSpec, ...] = ()
 
 
 def tree(
@@ -77,7 +80,7 @@ def tree(
     watcher: Watcher,
     doors: Doors,
 ) -> SupSpec:
-    """The root supervisor: monitoring, the disk's room, storage, ingest, recon, doors for clients.
+    """The root supervisor: monitoring, the disk's room, storage, ingest, recon, push, doors.
 
     Args:
         stores: how to open each shard's store, in order.
@@ -119,7 +122,10 @@ def tree(
     storage = ChildSpec(STORAGE, SupSpec(children=tuple(map(_tenacious, shards))))
     parsers = ChildSpec(PARSERS, SupSpec())
     recon = _recon(settings, ports, watcher, doors.partners)
-    children = (*doors.monitoring, room, storage, parsers, ingest, *recon, *doors.clients)
+    push: tuple[ChildSpec, ...] = ()
+    if doors.push:
+        push = (ChildSpec(PUSH, SupSpec(children=tuple(map(_tenacious, doors.push)))),)
+    children = (*doors.monitoring, room, storage, parsers, ingest, *recon, *push, *doors.clients)
     return SupSpec(children=tuple(map(_tenacious, children)))
 
 

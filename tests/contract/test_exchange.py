@@ -168,7 +168,8 @@ def answering(status: int, body: bytes) -> AsgiApp:
             asked += message["body"]
             if not message["more_body"]:
                 break
-        head = [(b"content-type", b"text/plain")]
+        asked += dict(scope["headers"]).get(b"x-word", b"")
+        head = [(b"content-type", b"text/plain"), (b"retry-after", b"7")]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": asked + body})
 
@@ -187,6 +188,14 @@ async def test_a_body_is_posted_and_the_answer_is_read(site: Site) -> None:
     async with serving(site, answering(418, b"!")) as url:
         reply = await site.client.post(url, b"body", "text/plain", bytes_max=5)
     assert (reply.status, reply.body) == (418, b"body!")
+
+
+@on_both
+async def test_headers_are_sent_and_read(site: Site) -> None:
+    async with serving(site, answering(503, b"")) as url:
+        headers = {"X-Word": "word"}
+        reply = await site.client.post(url, b"", "text/plain", bytes_max=9, headers=headers)
+    assert (reply.body, reply.headers["retry-after"]) == (b"word", "7")
 
 
 @on_both

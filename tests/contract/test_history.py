@@ -280,6 +280,15 @@ async def test_the_log_tells_what_became_of_what_and_why(
         assert await whole_log(store, limit, until=1) == LOG[:1]
 
 
+async def test_behind_the_place_of_each_entry_the_log_goes_on_with_the_next(open_it: Open) -> None:
+    async with open_it() as store:
+        await log_it(store)
+        entries = (await store.history.log(None, 100)).entries
+        for at, entry in enumerate(entries, 1):
+            page = await store.history.log(entry.place, 100, after=entry.change - 1)
+            assert page.entries == entries[at:]
+
+
 async def test_a_log_that_is_read_while_it_grows_has_each_entry_once(open_it: Open) -> None:
     async with open_it() as store:
         await log_it(store)

@@ -408,3 +408,15 @@ def test_a_reader_that_goes_away_is_no_error_of_ours(tmp_path: Path) -> None:
     ended = run(["bash", "-c", line], env=environment())
     assert len(ended.out) == 33
     assert "Traceback" not in ended.err
+
+
+def test_a_server_whose_control_socket_is_gone_is_named(servers: Servers) -> None:
+    server = servers.start()
+    (server.data / "control.sock").unlink()
+    ended = keygrove("status", "--data", server.data)
+    assert ended.status == 3
+    assert f"process {server.pid} has it, and control.sock is not there" in ended.err
+    assert "stop it and start it again" in ended.err
+    server.stop()
+    ended = keygrove("status", "--data", server.data)
+    assert "start one with `keygrove serve" in ended.err

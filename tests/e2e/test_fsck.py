@@ -1,6 +1,8 @@
 """`keygrove fsck` on the files of servers that run, were stopped, and rotted."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,30 @@ def test_what_is_lost_is_named_and_the_rest_is_dumped(data: Path, tmp_path: Path
     assert json.loads(dumped.out)["certificates"] == 7
     again = keygrove("load", "--data", data, tmp_path / "some.pgp", "--json", env=ONE)
     assert json.loads(again.out)["inserted"] == 1
+
+
+def test_what_is_lost_beside_certificates_is_counted_by_its_kind_and_ends_with_1(
+    data: Path, servers: Servers
+) -> None:
+    server = servers.start(data=data, env=ONE)
+    for one in SOME[:3]:
+        assert keygrove("admin", "block", "--data", data, one.fingerprint).status == 0
+    redacted = "User 4 <u4@fsck.example>"
+    done = keygrove("admin", "redact", "--data", data, SOME[4].fingerprint, "--user-id", redacted)
+    assert done.status == 0, done.err
+    assert keygrove("snapshot", "create", "--data", data, "before").status == 0
+    server.stop()
+    with closing(sqlite3.connect(data / "shard-0/heap.db")) as db, db:
+        db.execute("UPDATE audit SET n = n + 1 WHERE seq < 3")
+        db.execute("UPDATE redact SET n = n + 1")
+        db.execute("UPDATE snapshot SET n = n + 1")
+    ended = keygrove("fsck", "--data", data, "--repair")
+    assert ended.status == 1
+    assert "2 entries of the audit log are gone\n" in ended.out
+    assert "1 redaction is gone\n" in ended.out
+    assert "1 snapshot is gone\n" in ended.out
+    assert ended.out.endswith(": no problem\n")
+    assert keygrove("fsck", "--data", data, "--repair").status == 0
 
 
 def test_beside_a_server_it_says_what_it_skips_and_repairs_nothing(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Protocol
 
-from keygrove_bench.recon import sketch, solve, tree, ways
+from keygrove_bench.recon import sessions, sketch, solve, tree, ways
 from keygrove_bench.report import Report, Row, load_average, report
 
 FLINT: Final = "python-flint"
@@ -21,6 +21,7 @@ class Measurement(Protocol):
 MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "tree": tree.rows,
     "solve": solve.rows,
+    "sessions": sessions.rows,
     "sketch": sketch.rows,
     "ways": ways.rows,
 }

@@ -81,7 +81,8 @@ class RatelessInitiator(Initiator):
     def _take_in(self, peeling: Peeling, message: Symbols) -> None:
         count = len(message.octets) // SYMBOL_BYTES
         if message.start != peeling.received or message.start + count != self._wanted:
-            text = f"it sent {count} symbols from {message.start} on, and not up to {self._wanted}"
+            right = f"those from {peeling.received} up to {self._wanted} are right"
+            text = f"it sent {count} symbols from {message.start} on: {right}"
             self._break_off(Ending.VIOLATION, text)
             return
         self.statistics.rounds += 1

@@ -15,6 +15,7 @@ from keygrove.cli.control import connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.records import audit, blocked
+from keygrove.cli.words import Word
 from keygrove.errors import UnavailableError
 from keygrove.http.orders import EFFECTIVE, LocalAction, LocalRequest, Report, Result
 from keygrove.system.clock import SystemClock, SystemEntropy
@@ -51,6 +52,7 @@ USER_ID = click.option(
     metavar="TEXT",
     help="A whole user ID, exactly as it is; may be repeated.",
 )
+REASON = click.option("--reason", type=Word(), metavar="TEXT", help="Why, in one line.")
 
 
 @click.group("admin")
@@ -67,9 +69,12 @@ admin.add_command(blocked)
 @click.argument("action", type=click.Choice([one.value for one in AdminAction]))
 @click.argument("certificates", nargs=-1, required=True)
 @USER_ID
-@click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
+@REASON
 @click.option(
-    "--server", metavar="HOST", help="The server that it is for, if not the settings' own."
+    "--server",
+    type=Word(),
+    metavar="HOST",
+    help="The server that it is for, if not the settings' own.",
 )
 def request(
     *,
@@ -79,7 +84,7 @@ def request(
     action: str,
     certificates: tuple[str, ...],
     user_ids: tuple[str, ...],
-    reason: str,
+    reason: str | None,
     server: str | None,
 ) -> None:
     """Write a request for an administrator to sign within the hour.
@@ -103,7 +108,7 @@ def request(
                 date=SystemClock().now(),
                 nonce=SystemEntropy().token(NONCE_OCTETS),
                 fingerprints=names,
-                reason=reason,
+                reason=reason or "",
                 certificate=digest,
                 user_ids=tuple(_hashes(user_ids)),
             )
@@ -121,18 +126,18 @@ def _order_command(action: LocalAction, short_help: str, text: str) -> None:
     @admin.command(action, short_help=short_help, help=text)
     @common
     @click.argument("fingerprints", nargs=-1, required=True)
-    @click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
+    @REASON
     def order(
         *,
         config: Path | None,
         data: Path | None,
         debug: bool,
         fingerprints: tuple[str, ...],
-        reason: str,
+        reason: str | None,
     ) -> None:
         with errors_worded(debug=debug):
             root = Path(configure(config, data).settings.data_dir)
-            _tell(anyio.run(_order, root, action, fingerprints, reason))
+            _tell(anyio.run(_order, root, action, fingerprints, reason or ""))
 
 
 _order_command(
@@ -154,7 +159,7 @@ def _redaction_command(name: str, action: LocalAction, short_help: str, text: st
     @common
     @click.argument("fingerprint")
     @USER_ID
-    @click.option("--reason", default="", metavar="TEXT", help="Why, in one line.")
+    @REASON
     def order(
         *,
         config: Path | None,
@@ -162,13 +167,13 @@ def _redaction_command(name: str, action: LocalAction, short_help: str, text: st
         debug: bool,
         fingerprint: str,
         user_ids: tuple[str, ...],
-        reason: str,
+        reason: str | None,
     ) -> None:
         with errors_worded(debug=debug):
             if not user_ids:
                 raise WrongUse("say which user ID is meant: --user-id TEXT")
             root = Path(configure(config, data).settings.data_dir)
-            _tell(anyio.run(_order, root, action, [fingerprint], reason, _hashes(user_ids)))
+            _tell(anyio.run(_order, root, action, [fingerprint], reason or "", _hashes(user_ids)))
 
 
 _redaction_command(

@@ -16,6 +16,7 @@ from keygrove.cli.console import bytes_told, counted, err, out
 from keygrove.cli.hints import completed
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.version import own_version
+from keygrove.cli.words import Place
 from keygrove.system.backup import back_up
 from keygrove.system.backup import restore as restore_from
 from keygrove.system.datadir import owned_anew
@@ -28,7 +29,7 @@ NICE = 10
 
 @click.command("backup", short_help="Copy the store, also of a running server.")
 @common
-@click.argument("target", metavar="TARGET", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("target", metavar="TARGET", type=Place(file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, for programs.")
 def backup(
     *, config: Path | None, data: Path | None, debug: bool, target: Path, as_json: bool
@@ -45,9 +46,7 @@ def backup(
 
 @click.command("restore", short_help="Put a backup into an empty data directory.")
 @common
-@click.argument(
-    "backup_folder", metavar="BACKUP", type=click.Path(path_type=Path, exists=True, file_okay=False)
-)
+@click.argument("backup_folder", metavar="BACKUP", type=Place(exists=True, file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, for programs.")
 def restore(
     *, config: Path | None, data: Path | None, debug: bool, backup_folder: Path, as_json: bool

@@ -13,6 +13,7 @@ from keygrove.cli.console import err, out
 from keygrove.cli.membership import as_toml, read_partners
 from keygrove.cli.options import CouldNotRun, FoundProblems, common, configure, errors_worded
 from keygrove.cli.stores import stores
+from keygrove.cli.words import Place
 from keygrove.configuration import flatten
 from keygrove.errors import KeygroveError, SettingsError
 from keygrove.http.administrators import SUBMIT_IT, admin_keys
@@ -82,7 +83,7 @@ def show(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) 
 
 @config.command("import")
 @common
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=Place(dir_okay=False))
 def import_partners(*, config: Path | None, data: Path | None, debug: bool, file: Path) -> None:
     """Print the recon partners of SKS's membership, or of Hockeypuck's settings, as ours."""
     del config, data  # nothing of ours is read

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from keygrove.errors import UnavailableError
-from keygrove.system.datadir import CONTROL
+from keygrove.system.datadir import CONTROL, owner_of
 from keygrove.system.sockets import short_path
 from keygrove.system.volume import is_read_only
 
@@ -32,13 +32,22 @@ async def connected(root: Path) -> AsyncGenerator[httpx.AsyncClient, None]:
                 yield client
     except (OSError, httpx.TransportError) as error:
         raise UnavailableError(
-            f"no server answers for the data directory {root}: start one with `keygrove serve`"
-            f"{_unless_read_only(root)}"
+            f"no server answers for the data directory {root}: {_advice(root)}"
         ) from error
 
 
-def _unless_read_only(root: Path) -> str:
+def _advice(root: Path) -> str:
     with suppress(OSError):
         if is_read_only(root):
-            return "; one that was started on a read-only disk has no control socket: ask /readyz"
-    return ""
+            return (
+                "start one with `keygrove serve`; one that was started on a read-only disk has no "
+                "control socket: ask /readyz"
+            )
+    process = owner_of(root)
+    if process is not None and not (root / CONTROL).is_socket():
+        return (
+            f"process {process} has it, and {CONTROL} is not there, since the disk was read-only "
+            "when it started, or it was removed; or it is no server, or just starting: if it is a "
+            "server, stop it and start it again"
+        )
+    return "start one with `keygrove serve`"

@@ -30,6 +30,7 @@ import zstandard
 from keygrove.cli.console import byte_progress, counted, out
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.stores import all_versions, stores
+from keygrove.cli.words import Place
 from keygrove.errors import DataDirError
 from keygrove.storage.state import stored_packets
 
@@ -77,7 +78,7 @@ class _Part:
 
 @click.command("dump", short_help="Write all certificates into a directory.")
 @common
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", metavar="DIR", type=Place(file_okay=False))
 @click.option(
     "--count",
     type=click.IntRange(min=1),

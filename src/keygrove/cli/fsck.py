@@ -17,6 +17,7 @@ from keygrove.cli.console import counted, err, out, step_progress
 from keygrove.cli.hints import completed
 from keygrove.cli.inputs import Input, find
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.cli.words import Place
 from keygrove.cluster.router import shard_name
 from keygrove.errors import DataDirError, InUseError, KeygroveError
 from keygrove.ingest.files import batches
@@ -37,6 +38,15 @@ from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.packets import split
+
+KINDS = {
+    "audit": ("entry of the audit log", "entries of the audit log"),
+    "redact": ("redaction", "redactions"),
+    "snapshot": ("snapshot", "snapshots"),
+    "rollback": ("rollback", "rollbacks"),
+    "gap": ("note on what compaction drops", "notes on what compaction drops"),
+}
+"""One, and several, of what is in tables beside those of certificates."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -64,6 +74,8 @@ class Report(msgspec.Struct):
     repaired: list[str] = []
     lost: int = 0
     """Certificates that could not be put right."""
+    whole: bool = True
+    """Whether a repair lost nothing, of former states and what is beside certificates neither."""
 
 
 @click.command("fsck", short_help="Look the files over, and make them whole again.")
@@ -81,7 +93,7 @@ class Report(msgspec.Struct):
     "--from",
     "dumps",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, readable=True),
+    type=Place(exists=True),
     metavar="DUMP",
     help="With --repair, a file or directory of a dump, to take from what rotted here.",
 )
@@ -121,7 +133,7 @@ def fsck(
             anyio.run(partial(_run, root, number, report, refetch, is_repair=is_repair))
         report.seconds = round(time.monotonic() - begun, 3)
     _print(report, as_json=as_json)
-    if report.findings or report.lost:
+    if report.findings or not report.whole:
         sys.exit(FoundProblems.exit_code)
 
 
@@ -185,7 +197,9 @@ async def _repair(
         report.skipped.append(f"shard {subject.number}: not repaired: {error}")
         return checked
     report.repaired += [f"shard {subject.number}: {text}" for text in _told(repaired)]
-    report.lost += len(repaired.salvaged.lost) if repaired.salvaged else 0
+    if repaired.salvaged is not None:
+        report.lost += len(repaired.salvaged.lost)
+        report.whole &= repaired.salvaged.is_whole
     return await check_shard(subject, Level(report.level), tell)
 
 
@@ -201,9 +215,10 @@ def _told(repaired: Repaired) -> list[str]:
         if done.heads:
             what = counted(done.heads, "commit")
             lines.append(f"{what} cannot be shown any more, as history")
-        if done.ledger:
-            what = counted(done.ledger, "entry") if done.ledger == 1 else f"{done.ledger:,} entries"
-            lines.append(f"{what} of the audit log, redactions and snapshots are gone")
+        for table, number in done.gone.items():
+            one, many = KINDS[table]
+            lines.append(f"1 {one} is gone" if number == 1 else f"{number:,} {many} are gone")
+        lines += [f"all {KINDS[table][1]} are gone" for table in sorted(done.unread)]
     if repaired.is_index_anew:
         lines.append("index.db was made anew")
     return lines

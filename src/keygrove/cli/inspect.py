@@ -12,6 +12,7 @@ import msgspec
 
 from keygrove.cli.console import counted, out
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.cli.words import Place
 from keygrove.ingest.able import ensure_able
 from keygrove.ingest.policy import policy_of
 from keygrove.ingest.reasons import left_out
@@ -58,7 +59,7 @@ class InspectedFile(msgspec.Struct, frozen=True):
     "files",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True, allow_dash=True),
+    type=Place(exists=True, dir_okay=False, allow_dash=True),
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each file.")
 def inspect_files(

@@ -31,6 +31,7 @@ from keygrove.cli.options import (
 )
 from keygrove.cli.report import report_to
 from keygrove.cli.version import own_version
+from keygrove.cli.words import Place
 from keygrove.cluster.router import Router, shard_name
 from keygrove.errors import (
     DiskFullError,
@@ -47,7 +48,7 @@ from keygrove.ingest.pipeline import Reply
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardStatus
-from keygrove.system.datadir import check_shards, owned
+from keygrove.system.datadir import begin_shards, check_shards, owned_anew
 from keygrove.system.world import system_ports
 from keygrove.telemetry.log import open_log
 from keygrove_actors import ActorError, Node
@@ -67,11 +68,11 @@ LOOKS_TOLD = 20
     "files",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, exists=True, readable=True, allow_dash=True),
+    type=Place(exists=True, allow_dash=True),
 )
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     metavar="FILE",
     help="Write a line of JSON for each certificate that is refused, or not taken whole.",
 )
@@ -192,9 +193,10 @@ async def _server(root: Path, origin: str) -> AsyncGenerator[tuple[Sink, AskShar
 async def _own_node(
     settings: Settings, root: Path, origin: str, *, debug: bool
 ) -> AsyncGenerator[tuple[Sink, AskShards], None]:
-    with owned(root, "keygrove load"):
+    with owned_anew(root, "keygrove load"):
         ensure_able()
         check_shards(root, settings.storage.shards)
+        begin_shards(root, settings.storage.shards)
         level = "debug" if debug else "error"
         site = Site(
             ports=system_ports(root),

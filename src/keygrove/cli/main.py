@@ -15,6 +15,7 @@ from keygrove.cli.inspect import inspect_files
 from keygrove.cli.load import load
 from keygrove.cli.options import CouldNotRun
 from keygrove.cli.proof import proof
+from keygrove.cli.push import push
 from keygrove.cli.recon import recon
 from keygrove.cli.reshard import reshard
 from keygrove.cli.rollback import rollback
@@ -88,6 +89,7 @@ for verb in (
     admin,
     snapshot,
     rollback,
+    push,
     recon,
     config,
     version,

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 import click
 
 from keygrove.cli.hints import completed
+from keygrove.cli.words import Place
 from keygrove.configuration import Configuration, load
 from keygrove.errors import (
     HistoryError,
@@ -56,13 +57,13 @@ def common(command: F) -> F:
         (
             click.option(
                 "--config",
-                type=click.Path(path_type=Path, dir_okay=False),
+                type=Place(dir_okay=False),
                 metavar="FILE",
                 help="Settings file (TOML).",
             ),
             click.option(
                 "--data",
-                type=click.Path(path_type=Path, file_okay=False),
+                type=Place(file_okay=False),
                 metavar="DIR",
                 help="Data directory, instead of the one in the settings.",
             ),

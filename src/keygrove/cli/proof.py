@@ -15,6 +15,7 @@ import msgspec
 
 from keygrove.cli.console import counted
 from keygrove.cli.options import CouldNotRun, FoundProblems, WrongUse, errors_worded
+from keygrove.cli.words import Place, Word
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.armor import dearmor
@@ -67,12 +68,12 @@ class Checked(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @click.command("proof", short_help="Check what a server proves that it holds.")
-@click.argument("whats", metavar="WHAT…", nargs=-1, required=True)
+@click.argument("whats", metavar="WHAT…", nargs=-1, required=True, type=Word())
 @click.option("--key", required=True, metavar="KEY", help="The server's verifier key, one line.")
 @click.option("--server", default=SERVER, metavar="URL", help="Whom to ask for fingerprints.")
 @click.option(
     "--certificate",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     metavar="FILE",
     help="Demand that this certificate is what is held.",
 )

@@ -15,6 +15,7 @@ from keygrove.cli.console import counted, out
 from keygrove.cli.control import connected
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.recon_diff import diff
+from keygrove.cli.words import Word
 from keygrove.errors import UnavailableError
 from keygrove.http.recon import ReconStatus
 from keygrove.recon.gossip import PartnerStatus
@@ -48,7 +49,7 @@ def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool
 @recon.command("now")
 @common
 @_JSON
-@click.argument("partner")
+@click.argument("partner", type=Word())
 def now(
     *, config: Path | None, data: Path | None, debug: bool, as_json: bool, partner: str
 ) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from keygrove.cli.console import bytes_told, counted, err, out
 from keygrove.cli.options import common, configure, errors_worded
-from keygrove.system.datadir import owned
+from keygrove.system.datadir import owned_anew
 from keygrove.system.heaps import size
 from keygrove.system.resharding import Resharded, reshard_store
 
@@ -33,7 +33,7 @@ def reshard(
     with errors_worded(debug=debug):
         settings = configure(config, data).settings
         root = Path(settings.data_dir)
-        with owned(root, "keygrove reshard"), bytes_told(size(root)) as tell:
+        with owned_anew(root, "keygrove reshard"), bytes_told(size(root)) as tell:
             done = reshard_store(
                 root, shards or settings.storage.shards, token=secrets.token_bytes, tell=tell
             )

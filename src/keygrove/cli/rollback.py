@@ -6,7 +6,7 @@ The running server does it; this waits until it is done. What ends this does not
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 import anyio
 import click
@@ -19,8 +19,10 @@ from keygrove.cli.console import counted, out
 from keygrove.cli.control import connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.cli.words import Word
 from keygrove.errors import RollbackError, UnavailableError
-from keygrove.http.rollbacks import Ask, Line, Listing, Rehearsed, Tolled
+from keygrove.http.rollbacks import REASON_MAX, Ask, Line, Listing, Rehearsed, Tolled
+from keygrove.storage.mark import NOW
 
 REFUSED = 409
 LOOK_S = 0.2
@@ -41,22 +43,38 @@ T = TypeVar("T")
 
 @click.command("rollback", short_help="Take back what somebody brought, and keep it out.")
 @common
-@click.option("--since", metavar="MOMENT", default="", help="Only what changed since then.")
-@click.option("--until", metavar="MOMENT", default="now", help="Only what changed by then.")
+@click.option("--since", type=Word(), metavar="MOMENT", help="Only what changed since then.")
+@click.option(
+    "--until", type=Word(), metavar="MOMENT", default=NOW, help="Only what changed by then."
+)
 @click.option("--cause", "causes", multiple=True, type=click.Choice(CAUSES), help="By its cause.")
-@click.option("--partner", "partners", multiple=True, metavar="NAME", help="What it brought.")
-@click.option("--load", "loads", multiple=True, metavar="ORIGIN", help="What that load brought.")
+@click.option(
+    "--partner",
+    "partners",
+    multiple=True,
+    type=Word(),
+    metavar="NAME",
+    help="What it brought.",
+)
+@click.option(
+    "--load",
+    "loads",
+    multiple=True,
+    type=Word(),
+    metavar="ORIGIN",
+    help="What that load brought.",
+)
 @click.option(
     "--list",
     "listed",
-    type=click.File(),
+    type=click.File("rb"),
     metavar="FILE",
     help="Of these certificates only: a fingerprint on each line; `-` is standard input.",
 )
-@click.option("--reason", default="", help="What the denials say.")
+@click.option("--reason", type=Word(), metavar="TEXT", help="What the denials say.")
 @click.option("--force", is_flag=True, help="Also where what others brought goes with it.")
-@click.option("--undo", metavar="NAME", default="", help="Undo that rollback.")
-@click.option("--resume", metavar="NAME", default="", help="Go on with one that was broken off.")
+@click.option("--undo", type=Word(), metavar="NAME", help="Undo that rollback.")
+@click.option("--resume", type=Word(), metavar="NAME", help="Go on with one that was broken off.")
 @click.option("--dry-run", is_flag=True, help="Say what it would come to, and change nothing.")
 @click.option("--status", is_flag=True, help="List all rollbacks.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
@@ -67,16 +85,16 @@ def rollback(
     config: Path | None,
     data: Path | None,
     debug: bool,
-    since: str,
+    since: str | None,
     until: str,
     causes: tuple[str, ...],
     partners: tuple[str, ...],
     loads: tuple[str, ...],
-    listed: TextIO | None,
-    reason: str,
+    listed: BinaryIO | None,
+    reason: str | None,
     force: bool,
-    undo: str,
-    resume: str,
+    undo: str | None,
+    resume: str | None,
     dry_run: bool,
     status: bool,
     as_json: bool,
@@ -93,17 +111,18 @@ def rollback(
             _print_all(anyio.run(_get, root), as_json=as_json)
             return
         ask = Ask(
-            since,
+            since or "",
             until,
             causes,
             (*partners, *loads),
             None if listed is None else _fingerprints(listed),
             force,
-            reason,
+            reason or "",
         )
-        if undo or resume:
+        name = undo or resume
+        if name is not None:
             path = f"/rollbacks/{'undo' if undo else 'resume'}"
-            fields, body = {"name": undo or resume}, None
+            fields, body = {"name": name}, None
         else:
             _check(ask)
             path, fields, body = "/rollbacks", {}, msgspec.json.encode(ask)
@@ -120,6 +139,8 @@ def rollback(
 
 
 def _check(ask: Ask) -> None:
+    if len(ask.reason) > REASON_MAX:
+        raise WrongUse(f"the reason is longer than {REASON_MAX} characters: give a shorter one")
     if not (ask.since or ask.causes or ask.origins or ask.fingerprints is not None):
         raise WrongUse(
             "say what is to be taken back: --since, --cause, --partner, --load or --list; without "
@@ -142,9 +163,9 @@ def _ensure_one(context: click.Context) -> None:
             raise WrongUse(f"{one.opts[0]} goes without {', '.join(others)}: leave out one of them")
 
 
-def _fingerprints(lines: TextIO) -> tuple[str, ...]:
-    texts = [line.split()[-1] for line in lines if line.strip()]
-    return tuple(parse_fingerprint(text).hex() for text in texts)
+def _fingerprints(lines: BinaryIO) -> tuple[str, ...]:
+    words = [line.split()[-1] for line in lines if line.strip()]
+    return tuple(parse_fingerprint(one.decode(errors="replace")).hex() for one in words)
 
 
 async def _get(root: Path) -> Listing:

@@ -21,10 +21,11 @@ from keygrove.cluster.router import Router
 from keygrove.errors import SettingsError
 from keygrove.http.administrators import SUBMIT_IT, keys_not_held
 from keygrove.ingest.able import ensure_able
+from keygrove.push.messages import TARGETS, SetTargets, TargetsApi
 from keygrove.recon.gossip import GOSSIP, GossipApi, SetPartners
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
-from keygrove.system.datadir import CONTROL, check_shards, owned
+from keygrove.system.datadir import CONTROL, begin_shards, check_shards, owned_anew
 from keygrove.system.sockets import SocketEndpoint, listen, listen_unix
 from keygrove.system.stream import in_background, write_through
 from keygrove.system.volume import is_read_only
@@ -71,10 +72,11 @@ def serve(
         overrides: dict[str, object] = {"http.listen": list(listens)} if listens else {}
         settings = configure(config, data, overrides).settings
         root = Path(settings.data_dir)
-        opened.enter_context(owned(root, "keygrove serve"))
+        opened.enter_context(owned_anew(root, "keygrove serve"))
         check_shards(root, settings.storage.shards)
         ensure_able()
         endpoints = opened.enter_context(_endpoints(settings, root))
+        begin_shards(root, settings.storage.shards)
         # uvicorn's own words about clients that do not speak HTTP: our answer says enough.
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
         # When a series began: of no use to anybody, and half as many series again. It can only be
@@ -142,25 +144,34 @@ async def _heed_hangups(
     *,
     task_status: anyio.abc.TaskStatus[None],
 ) -> None:
-    """On SIGHUP the partners of recon are read again; of all else another start is needed."""
+    """On SIGHUP partners and targets are read again; of all else another start is needed."""
     with anyio.open_signal_receiver(signal.SIGHUP) as signals:
         task_status.started()
         async for _ in signals:
             try:
-                partners = (await anyio.to_thread.run_sync(read_again)).recon.partner
+                new = await anyio.to_thread.run_sync(read_again)
             except SettingsError as error:
                 log.warning("settings not read again", why=str(error))
                 continue
-            if not settings.recon.is_on:
-                log.warning("settings not read again", why="recon is off: start the server anew")
+            if not settings.recon.is_on and not settings.push:
+                why = "neither recon nor push is on: start the server anew"
+                log.warning("settings not read again", why=why)
                 continue
-            gossip = runtime.whereis(GOSSIP, GossipApi)
             try:
-                await gossip.call(SetPartners(partners), timeout=PARTNERS_S)
+                await _heed(settings, new, runtime, log)
             except ActorError as error:
                 log.warning("settings not read again", why=str(error))
-            else:
-                log.info("partners read again", partners=[one.name for one in partners])
+
+
+async def _heed(settings: Settings, new: Settings, runtime: Runtime, log: Log) -> None:
+    if settings.recon.is_on:
+        gossip, partners = runtime.whereis(GOSSIP, GossipApi), new.recon.partner
+        await gossip.call(SetPartners(partners), timeout=PARTNERS_S)
+        log.info("partners read again", partners=[one.name for one in partners])
+    if settings.push:
+        keeper, targets = runtime.whereis(TARGETS, TargetsApi), new.push
+        await keeper.call(SetTargets(targets, new.recon.partner), timeout=PARTNERS_S)
+        log.info("targets read again", targets=[one.to for one in targets])
 
 
 async def _tell_of_keys_not_held(settings: Settings, runtime: Runtime, log: Log) -> None:

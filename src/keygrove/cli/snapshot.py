@@ -23,10 +23,11 @@ from keygrove.cli.control import connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.stores import ReadShards, stores
+from keygrove.cli.words import Word
 from keygrove.cluster.snapshots import Snapshots, what_is_partial
 from keygrove.errors import SnapshotError, UnavailableError
 from keygrove.http.snapshots import Differences, Kind, Line, Listing, listing, packets, page
-from keygrove.storage.mark import check_name
+from keygrove.storage.mark import NOW, check_name
 from keygrove_protocols.openpgp.armor import armor
 
 REFUSED = 409
@@ -127,7 +128,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for progra
 
 @snapshot.command("create", short_help="Take a snapshot.")
 @common
-@click.argument("name")
+@click.argument("name", type=Word())
 @AS_JSON
 def create(
     *, config: Path | None, data: Path | None, debug: bool, name: str, as_json: bool
@@ -146,7 +147,7 @@ def create(
 
 @snapshot.command("drop", short_help="Forget a snapshot.")
 @common
-@click.argument("name")
+@click.argument("name", type=Word())
 def drop(*, config: Path | None, data: Path | None, debug: bool, name: str) -> None:
     """Have the running server forget a snapshot. No certificate is removed by that."""
     with errors_worded(debug=debug):
@@ -175,8 +176,8 @@ def list_all(*, config: Path | None, data: Path | None, debug: bool, as_json: bo
 
 @snapshot.command("diff", short_help="List what differs between two moments.")
 @common
-@click.argument("old")
-@click.argument("new", default="now")
+@click.argument("old", type=Word())
+@click.argument("new", type=Word(), default=NOW)
 @AS_JSON
 def diff(
     *, config: Path | None, data: Path | None, debug: bool, old: str, new: str, as_json: bool
@@ -195,7 +196,7 @@ def diff(
 
 @snapshot.command("show", short_help="Print a certificate as it was.")
 @common
-@click.argument("at")
+@click.argument("at", type=Word())
 @click.argument("fingerprint")
 def show(*, config: Path | None, data: Path | None, debug: bool, at: str, fingerprint: str) -> None:
     """Print a certificate, armored, as it was served AT a moment: see `keygrove snapshot diff`."""

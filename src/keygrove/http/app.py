@@ -15,6 +15,7 @@ from keygrove.http.hkp import Hkp
 from keygrove.http.insight import Insight
 from keygrove.http.listener import MakeApp
 from keygrove.http.proof import Proofs
+from keygrove.http.push import keeper, push_figures
 from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.policy import policy_of
@@ -166,11 +167,12 @@ def metrics_app(
 
     def make(whereis: Whereis) -> App:
         router, space = Router(whereis, settings.storage.shards), whereis(SPACE, SpaceApi)
-        prefix = _prefix(whereis, settings)
+        prefix, targets = _prefix(whereis, settings), keeper(whereis, settings)
 
         async def scrape(_: Request) -> Response:
             figures, samples = _figures(await router.each_status()), await insight.samples()
-            body = metrics.render(figures, samples, await _disk(space), await _tree(prefix))
+            others = await _disk(space), await _tree(prefix), await push_figures(targets)
+            body = metrics.render(figures, samples, *others)
             return Response(200, body, CONTENT_TYPE)
 
         resources = {"/metrics": Resource(get=scrape), **_probes(router, space, facts, insight)}

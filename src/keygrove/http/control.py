@@ -17,6 +17,7 @@ from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.http.orders import LocalAdmin
+from keygrove.http.push import push_resources
 from keygrove.http.recon import recon_resources
 from keygrove.http.rollbacks import rollback_resources
 from keygrove.http.snapshots import snapshot_resources
@@ -195,6 +196,7 @@ def control_app(  # noqa: PLR0913 - what it shows is of as many parts
             **snapshot_resources(router.snapshots),
             **rollback_resources(router.rollbacks, shared),
             **recon_resources(whereis, settings),
+            **push_resources(whereis, settings),
         }
         if may_crash:
             resources["/debug/crash"] = Resource(post=partial(_crash, whereis, number))

@@ -14,6 +14,7 @@ from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.messages import (
     INGEST,
+    ORIGIN_MAX,
     Fate,
     IngestApi,
     Result,
@@ -99,7 +100,7 @@ class Hkp:
             return _failure(refusal)
         body = await request.body(SUBMISSION.body_bytes_max)
         form = await self._read_form(body, request.header("content-type"))
-        reply = await self._ingest.call(Submit(form.keytext), timeout=SUBMIT_S)
+        reply = await self._ingest.call(Submit(form.keytext, _sender(request)), timeout=SUBMIT_S)
         match reply:
             case Submitted(fates):
                 options = form.options | request.options
@@ -179,6 +180,16 @@ ONLY_NEW = (
 _REFUSALS = {Level.CRITICAL: NO_SPACE, Level.READ_ONLY: READ_ONLY}
 _TOO_MUCH = frozenset({TooLargeError.code, TOO_COSTLY})
 _BLAMES = {Blame.MALFORMED: 400, Blame.UNACCEPTABLE: 422, Blame.TOO_LARGE: 413}
+
+
+def _sender(request: Request) -> str:
+    """The server that says that it passes this on: nobody has to believe it.
+
+    Source: Hockeypuck, its push to other servers.
+    """
+    sender = (request.header("pks-sender") or "").strip()
+    is_name = sender.isascii() and sender.isprintable() and len(sender) <= ORIGIN_MAX
+    return sender if is_name else ""
 
 
 def _one(request: Request, answer: Answer) -> Response:

@@ -71,6 +71,8 @@ class Submit(
 
     errors: ClassVar = (Overloaded,)
     data: bytes
+    origin: str = ""
+    """The server that passes them on, as it calls itself, up to `ORIGIN_MAX` characters."""
 
 
 class Load(

@@ -168,7 +168,7 @@ class Ingest(Actor[IngestApi]):
         try:
             if isinstance(message, Load):
                 return await self._take_dump(message, intake)
-            return await self._take_submission(message.data, intake)
+            return await self._take_submission(message, intake)
         except ProtocolError as error:
             return rejected(error)
         except ActorError:
@@ -177,14 +177,14 @@ class Ingest(Actor[IngestApi]):
             self._on_fault("ingest", error)
             return Failed()
 
-    async def _take_submission(self, data: bytes, intake: Intake) -> Reply:
+    async def _take_submission(self, message: Submit, intake: Intake) -> Reply:
         refusal = await self._refuse(Level.CRITICAL)
         if refusal is not None:
             return refusal
-        prepared = await self._look_into(data, intake)
+        prepared = await self._look_into(message.data, intake)
         if not isinstance(prepared, Prepared):
             return prepared
-        return await self._store(prepared.ones)
+        return await self._store(_brought(prepared.ones, Cause.UPLOAD, message.origin))
 
     async def _refuse(self, *lacking: Level) -> NoSpace | Unwritable | None:
         """What to say beforehand, if the disk has this little room, or is read-only."""
@@ -263,12 +263,12 @@ class Ingest(Actor[IngestApi]):
             prepared = await self._look_into_dump(certificates, intake)
             if not isinstance(prepared, Prepared):
                 return prepared
-            reply = await self._store(_brought(prepared.ones, load), rest)
+            reply = await self._store(_brought(prepared.ones, load.cause, load.origin), rest)
             if not isinstance(reply, Submitted):
                 return reply
             fates += reply.fates
         # Behind the certificates beside them, of which they may be.
-        lone = _brought(await self._revoke_all(revocations), load)
+        lone = _brought(await self._revoke_all(revocations), load.cause, load.origin)
         reply = await self._store(lone, list(revocations))
         return Submitted((*fates, *reply.fates)) if isinstance(reply, Submitted) else reply
 
@@ -311,10 +311,10 @@ class Ingest(Actor[IngestApi]):
         return Submitted(tuple(_moved(fate, at) for fate in fates))
 
 
-def _brought(ones: Sequence[One], by: Load) -> list[One]:
-    """The same, brought by whoever that load is of."""
+def _brought(ones: Sequence[One], cause: Cause, origin: str) -> list[One]:
+    """The same, brought by whoever that is."""
     return [
-        msgspec.structs.replace(one, cause=by.cause, origin=by.origin)
+        msgspec.structs.replace(one, cause=cause, origin=origin)
         if isinstance(one, Candidate)
         else one
         for one in ones

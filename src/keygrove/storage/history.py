@@ -15,7 +15,7 @@ from keygrove.storage.version import Head, Version, Whole
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 
-class LogPage(msgspec.Struct, frozen=True):
+class LogPage(msgspec.Struct, frozen=True, tag=True):
     """Some entries of the change log, and where the next page starts; None after the last."""
 
     entries: tuple[Logged, ...]

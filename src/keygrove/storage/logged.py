@@ -24,7 +24,7 @@ class Logged(msgspec.Struct, frozen=True):
     digests: tuple[Digest, ...]
     """Of what is held since then: of all that is stored, and the one at SKS servers."""
     place: Cursor
-    """Where it is in the log, for `History.read`."""
+    """Where it is in the log: for `History.read`, and for `History.log` to go on behind it."""
 
     @property
     def is_put(self) -> bool:

@@ -37,7 +37,7 @@ class State(msgspec.Struct, frozen=True):
         return content_hash(self.held.packets, aside)
 
     def logged(self, write: Write, before: "State") -> Logged:
-        """The entry of the change log for what `write` made of it."""
+        """The entry of the change log for what `write` made of it; its place is still to come."""
         held = self.held
         digests = () if held is None else (held.digest, held.sks_digest)
         return Logged(
@@ -50,7 +50,7 @@ class State(msgspec.Struct, frozen=True):
             origin=write.origin,
             at=write.at,
             digests=tuple(dict.fromkeys(digests)),
-            place=Cursor(self.change.to_bytes(8)),
+            place=Cursor(b""),
         )
 
     @property
@@ -93,7 +93,9 @@ class MemoryHistory:
     def add(self, moment: Moment, logged: Sequence[Logged], marks: Sequence[Mark]) -> None:
         """Take in a commit."""
         self._moments.append(moment)
-        self._log += logged
+        for number, entry in enumerate(logged, len(self._log) + 1):
+            place = Cursor(number.to_bytes(8))
+            self._log.append(msgspec.structs.replace(entry, place=place))
         for mark in marks:
             match mark:
                 case Snapshot(change=None):

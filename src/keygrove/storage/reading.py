@@ -180,8 +180,8 @@ async def miss_nothing(databases: Databases, heap_path: str, index_path: str) ->
     if await databases.holds(heap_path) or not await databases.holds(index_path):
         return
     raise StoreError(
-        f"{heap_path} is gone, but {index_path}, which was made from it, is there: restore the "
-        f"shard's folder from a backup, or remove {index_path}, too, to begin empty"
+        f"{heap_path} is gone, but {index_path}, which was made from it, is there: put it "
+        "back, or restore a backup"
     )
 
 

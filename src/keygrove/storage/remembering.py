@@ -12,6 +12,7 @@ import msgspec
 
 from keygrove.errors import DamagedError
 from keygrove.storage.committer import MarkRequest
+from keygrove.storage.history import LogPage
 from keygrove.storage.messages import (
     Failed,
     FetchStored,
@@ -33,6 +34,7 @@ from keygrove.storage.snapshot_messages import (
     ListDigests,
     ListSnapshots,
     LookBack,
+    ReadLog,
     SealSnapshot,
     Taken,
     TakeSnapshot,
@@ -111,6 +113,11 @@ class Remembering(Actor[ShardApi]):
 
     @on(ListDigests)
     def list_digests(self, message: ListDigests) -> DigestPage | Failed | Defer:
+        """As `list_snapshots`."""
+        return self._put_off_look(message)
+
+    @on(ReadLog)
+    def read_log(self, message: ReadLog) -> LogPage | Failed | Defer:
         """As `list_snapshots`."""
         return self._put_off_look(message)
 

@@ -21,6 +21,8 @@ from keygrove_protocols.openpgp.rules import Kept, keep
 
 PAST_MAX = 10_000
 """Changes of one certificate that are looked at: with more it is left as it is."""
+_UNDO = "/undo"
+"""No rollback has a name that ends so."""
 DIGESTS_MAX = 64
 """States of one certificate that its denial remembers, the newest."""
 
@@ -40,7 +42,11 @@ class Selector(msgspec.Struct, frozen=True):
     """None: whichever certificate it is of."""
 
     def takes(self, one: Logged) -> bool:
-        """Is that change meant? What an undo restored is so only where it is named."""
+        """Is that change meant?
+
+        What an undo restored is so by itself only where it is named: else those count who brought
+        it first, unless compaction has dropped their changes.
+        """
         is_named = self.names is not None or Cause.ROLLBACK in self.causes
         return (
             self.after < one.change <= self.until
@@ -111,7 +117,7 @@ class Rollback(msgspec.Struct, frozen=True, tag=True):
     @property
     def undo(self) -> str:
         """The origin of what its undo brings."""
-        return f"{self.name}/undo"
+        return f"{self.name}{_UNDO}"
 
 
 class Rehearsal(msgspec.Struct, frozen=True, tag=True):
@@ -164,29 +170,39 @@ def judge(past: Sequence[Logged], selector: Selector) -> Judgement:
     if len(past) >= PAST_MAX:
         return Entangled()
     held = tuple(_since_last_nothing(past))
-    if not any(selector.takes(one) for one in held):
+    # Rollbacks bring nothing that others did not bring before, if that is known still.
+    brought = [one for one in held if one.cause is not Cause.ROLLBACK] or held
+    if not any(selector.takes(one) for one in brought):
         return Spared()
-    if all(selector.takes(one) for one in held):
+    if all(selector.takes(one) for one in brought):
         return Removed(digests_of(held))
     return Mixed(held)
 
 
+def is_to_go(one: Logged, selector: Selector) -> bool | None:
+    """Whether what a change added is to go; None: it tells nothing of that, others do."""
+    if one.cause is Cause.ROLLBACK and not selector.takes(one):
+        return None
+    return selector.takes(one)
+
+
 def remainder(
-    states: Sequence[tuple[bool, Findings]], policy: Policy, *, is_forced: bool
+    states: Sequence[tuple[bool | None, Findings]], policy: Policy, *, is_forced: bool
 ) -> Remainder:
     """What is left of a certificate without what the selected changes alone brought.
 
     Args:
-        states: what was held after each of its changes, newest first, and whether that change
-            is a selected one.
+        states: what was held after each of its changes, newest first, and whether what it
+            added is to go, as in `is_to_go`.
         is_forced: what others brought goes, too, where it hangs on what has to go.
     """
     bad: set[PartHash] = set()
     good: set[PartHash] = set()
     before: frozenset[PartHash] = frozenset()
-    for is_selected, findings in reversed(states):
+    for is_bad, findings in reversed(states):
         after = parts(findings)
-        (bad if is_selected else good).update(after - before)
+        if is_bad is not None:
+            (bad if is_bad else good).update(after - before)
         before = after
     _, current = states[0]
     gone = frozenset(bad - good) & before
@@ -209,7 +225,12 @@ def digests_of(past: Iterable[Logged]) -> tuple[Digest, ...]:
 
 
 def _since_last_nothing(past: Sequence[Logged]) -> Iterable[Logged]:
+    """Those by which something is held since; a rollback that was undone since is no end."""
+    undone: set[str] = set()
     for one in past:
-        if not one.is_put:
+        if one.is_put:
+            if one.cause is Cause.ROLLBACK and one.origin.endswith(_UNDO):
+                undone.add(one.origin.removesuffix(_UNDO))
+            yield one
+        elif one.cause is not Cause.ROLLBACK or one.origin not in undone:
             return
-        yield one

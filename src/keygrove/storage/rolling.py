@@ -25,6 +25,7 @@ from keygrove.storage.rollback import (
     Spared,
     Toll,
     digests_of,
+    is_to_go,
     judge,
     remainder,
 )
@@ -155,8 +156,8 @@ async def _lessen(
     wholes = [await store.history.read(entry) for entry in past]
     held = [whole for whole in wholes if whole is not None]
     assert len(held) == len(past), "since the first of them something was held"
-    selected = [rollback.selector.takes(entry) for entry in past]
-    left = await rules.compute.run(partial(_remainder, held, selected, rollback, rules.policy))
+    to_go = [is_to_go(entry, rollback.selector) for entry in past]
+    left = await rules.compute.run(partial(_remainder, held, to_go, rollback, rules.policy))
     match left:
         case Lessened(gone, findings, kept):
             whole = stored(kept, findings, rules.policy)
@@ -172,11 +173,11 @@ async def _lessen(
 
 
 def _remainder(
-    held: Sequence[Whole], selected: Sequence[bool], rollback: Rollback, policy: Policy
+    held: Sequence[Whole], to_go: Sequence[bool | None], rollback: Rollback, policy: Policy
 ) -> Spared | Removed | Entangled | Lessened:
     states = [
-        (is_selected, findings_of(whole.packets, whole.aside))
-        for is_selected, whole in zip(selected, held, strict=True)
+        (is_bad, findings_of(whole.packets, whole.aside))
+        for is_bad, whole in zip(to_go, held, strict=True)
     ]
     return remainder(states, policy, is_forced=rollback.is_forced)
 
@@ -204,8 +205,11 @@ def _denials(
 async def _before(
     store: CertificateStore, past: Sequence[Logged], rollback: Rollback
 ) -> Whole | None:
-    """What was held before the rollback took some of it; None if that is not kept."""
-    at = next(n for n, one in enumerate(past) if one.origin == rollback.name)
+    """What was held before the rollback took some of it; None if that is not kept.
+
+    That was before the first of its changes: a denial is written anew when its key revokes itself.
+    """
+    at = max(n for n, one in enumerate(past) if one.origin == rollback.name)
     return await store.history.read(past[at + 1]) if at + 1 < len(past) else None
 
 

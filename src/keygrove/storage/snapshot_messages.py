@@ -5,6 +5,7 @@ from typing import ClassVar, TypeAlias
 import msgspec
 
 from keygrove.storage.cursor import Cursor
+from keygrove.storage.history import LogPage
 from keygrove.storage.mark import Snapshot
 from keygrove.storage.messages import Failed, NoSpace, Overloaded, ReadOnly, ShardApi, Starting
 from keygrove.storage.steps import Steps
@@ -147,5 +148,16 @@ class ListDigests(Call[ShardApi, DigestPage | Failed], frozen=True, tag=True):
     limit: int
 
 
-LookBack: TypeAlias = ListSnapshots | ChangeAt | Compare | FetchAt | GetSteps | ListDigests
+class ReadLog(Call[ShardApi, LogPage | Failed], frozen=True, tag=True):
+    """Some entries of the change log, oldest first, see `History.log`."""
+
+    errors: ClassVar = (Overloaded, Starting, NotKept)
+    after: int
+    cursor: Cursor | None
+    limit: int
+
+
+LookBack: TypeAlias = (
+    ListSnapshots | ChangeAt | Compare | FetchAt | GetSteps | ListDigests | ReadLog
+)
 """What is read."""

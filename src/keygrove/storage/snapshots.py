@@ -9,6 +9,7 @@ from itertools import islice
 
 from keygrove.errors import DamagedError, DiskFullError, HistoryError
 from keygrove.points import crash_point
+from keygrove.storage.history import LogPage
 from keygrove.storage.mark import Drop, Snapshot
 from keygrove.storage.merkle import differences
 from keygrove.storage.messages import NoSpace
@@ -27,6 +28,7 @@ from keygrove.storage.snapshot_messages import (
     Marked,
     Marking,
     NotKept,
+    ReadLog,
     SealSnapshot,
     Taken,
     TakeSnapshot,
@@ -74,7 +76,7 @@ async def mark(store: CertificateStore, message: Marking, at: int) -> Marked:
 
 async def look_back(
     store: CertificateStore, message: LookBack
-) -> tuple[Kept, ...] | int | Compared | Version | Steps | DigestPage | None:
+) -> tuple[Kept, ...] | int | Compared | Version | Steps | DigestPage | LogPage | None:
     """What is asked of former times.
 
     Raises:
@@ -91,12 +93,23 @@ async def look_back(
             case FetchAt(fingerprint, change):
                 (found,) = await store.history.get([fingerprint], change)
                 return found
-            case GetSteps(change, root, limit):
-                return await store.history.steps(change, root, limit)
-            case ListDigests(cursor, limit):
-                return await store.digests(cursor, limit)
+            case GetSteps() | ListDigests() | ReadLog():
+                return await _followed(store, message)
     except HistoryError as error:
         raise NotKept(error.change).error() from error
+
+
+async def _followed(
+    store: CertificateStore, message: GetSteps | ListDigests | ReadLog
+) -> Steps | DigestPage | LogPage:
+    """What those ask who keep up with the store."""
+    match message:
+        case GetSteps(change, root, limit):
+            return await store.history.steps(change, root, limit)
+        case ListDigests(cursor, limit):
+            return await store.digests(cursor, limit)
+        case ReadLog(after, cursor, limit):
+            return await store.history.log(cursor, limit, after=after)
 
 
 async def _listed(store: CertificateStore) -> tuple[Kept, ...]:

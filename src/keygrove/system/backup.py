@@ -272,8 +272,8 @@ def _named_when_whole(path: Path) -> Generator[Path, None, None]:
 @contextmanager
 def _new_folder(folder: Path) -> Generator[None, None, None]:
     """An empty folder, made if need be; empty, or gone, again if the block fails."""
-    was_there = folder.is_dir()
     with files_worded(folder):
+        was_there = folder.is_dir()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _ensure_empty(folder, set())
         try:

@@ -12,12 +12,15 @@ from keygrove.cluster.signing import KEY_FILE
 from keygrove.errors import DataDirError, InUseError
 from keygrove.system import replacing
 from keygrove.system.replacing import SHARD_FOLDER
+from keygrove.system.volume import RESERVE
 
 HEAP = "heap.db"
 LOCK = "lock"
 CONTROL = "control.sock"
 PRECIOUS = (KEY_FILE,)
 """Files that nothing can make again, beside the shards; each is there or not."""
+OF_A_SERVER = (KEY_FILE, RESERVE)
+"""Files that are there only where shards were before them."""
 
 
 def make_folder(path: Path, mode: int = 0o700) -> None:
@@ -95,6 +98,26 @@ def owned(root: Path, command: str) -> Generator[None, None, None]:
         os.close(lock)
 
 
+def owner_of(root: Path) -> int | None:
+    """The process that owns the directory; None if none does, or the system does not tell.
+
+    Asking must not lock it, not even for a moment: another might start just then.
+    """
+    path = root / LOCK
+    with suppress(OSError):
+        inode = (path if path.exists() else root).stat().st_ino  # see _open_lock
+        for line in Path("/proc/locks").read_text().splitlines():
+            # Number, kind, manner, mode, process, MAJOR:MINOR:INODE, and the range.
+            match line.split():
+                case [_, "FLOCK", _, "WRITE", process, place, *_] if place.rpartition(":")[
+                    2
+                ] == str(inode):
+                    return int(process)
+                case _:
+                    pass
+    return None
+
+
 def _open_lock(path: Path) -> int:
     """On a read-only file system, where nobody writes, any file will do that is there."""
     try:
@@ -133,7 +156,7 @@ def check_shards(root: Path, shards: int) -> None:
     """Refuse a shard count that differs from what the directory already holds.
 
     Raises:
-        DataDirError: it differs, or a shard's folder is gone.
+        DataDirError: it differs, or what was in a shard's folder is gone.
     """
     held = count_shards(root)
     if held not in {0, shards}:
@@ -141,14 +164,36 @@ def check_shards(root: Path, shards: int) -> None:
             f"the data directory {root} was made with shards = {held}, not {shards}: "
             f"set [storage] shards = {held}, or run keygrove reshard --shards {shards}"
         )
-    heaps = [root / f"{SHARD_FOLDER}{number}" / HEAP for number in range(shards)]
-    missing = [heap.parent.name for heap in heaps if not heap.parent.exists()]
+    heaps = _heaps(root, shards)
+    missing = [heap.parent.name for heap in heaps if _is_void(heap)]
     # At a first start that was broken off some are not there yet, and nothing is in the others.
     if missing and any(_was_written(heap) for heap in heaps if heap.exists()):
         raise DataDirError(
             f"{', '.join(missing)} in the data directory {root} is gone, with what was in it: put "
-            "the folder back, or restore a backup"
+            "the folder back, mount what it is on, or restore a backup"
         )
+    others = [name for name in OF_A_SERVER if (root / name).exists()]
+    if len(missing) == shards and others:
+        raise DataDirError(
+            f"all shards in the data directory {root} are gone, in which {' and '.join(others)} "
+            "tell of a server: put their folders back, mount what they are on, or restore a "
+            f"backup; to begin empty, move {' and '.join(others)} away"
+        )
+
+
+def begin_shards(root: Path, shards: int) -> None:
+    """Make the shards' heaps, empty, where there are none yet: all of them before any is used.
+
+    So one that is not there later was lost. It is for the owner, after `check_shards`.
+    """
+    for heap in _heaps(root, shards):
+        if not _is_void(heap):
+            continue
+        # On a disk that is full or read-only the shard itself says so, and goes on when it can.
+        with suppress(OSError):
+            make_folder(heap.parent)
+            heap.touch(mode=0o600)
+            replacing.synchronise(heap.parent)
 
 
 def count_shards(root: Path) -> int:
@@ -159,9 +204,13 @@ def count_shards(root: Path) -> int:
     Raises:
         DataDirError: it cannot be looked into, or what is to be there is not there yet.
     """
-    replacing.ensure_settled(root)
-    held = _count(root)
-    if not held and replacing.is_broken_off(root):
+    try:
+        replacing.ensure_settled(root)
+        held = _count(root)
+        is_broken_off = replacing.is_broken_off(root)
+    except OSError as error:
+        raise DataDirError(f"cannot read {root}: {error.strerror}") from error
+    if not held and is_broken_off:
         raise DataDirError(
             f"a restore into {root} was broken off: run keygrove restore again, or remove "
             f"{root / replacing.UNFINISHED} to begin empty"
@@ -170,14 +219,20 @@ def count_shards(root: Path) -> int:
 
 
 def _count(root: Path) -> int:
-    try:
-        told = [_told_by(heap) for heap in root.glob(f"{SHARD_FOLDER}*/{HEAP}")]
-        known = [number for number in told if number is not None]
-        if known:
-            return max(known)
-        return len({path.parent for path in root.glob(f"{SHARD_FOLDER}*/*.db")})
-    except OSError as error:
-        raise DataDirError(f"cannot read {root}: {error.strerror}") from error
+    told = [_told_by(heap) for heap in root.glob(f"{SHARD_FOLDER}*/{HEAP}")]
+    known = [number for number in told if number is not None]
+    if known:
+        return max(known)
+    return len({path.parent for path in root.glob(f"{SHARD_FOLDER}*/*.db")})
+
+
+def _heaps(root: Path, shards: int) -> list[Path]:
+    return [root / f"{SHARD_FOLDER}{number}" / HEAP for number in range(shards)]
+
+
+def _is_void(heap: Path) -> bool:
+    """Whether its folder has no database; with an index alone the shard itself refuses."""
+    return not any(heap.parent.glob("*.db"))
 
 
 def _was_written(heap: Path) -> bool:

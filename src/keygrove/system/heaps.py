@@ -35,8 +35,13 @@ def held_heaps(root: Path) -> list[Path]:
 
 
 def size(root: Path) -> int:
-    """Octets of all heaps there, without their logs."""
-    return sum(path.stat().st_size for path in root.glob(f"{SHARD_FOLDER}*/{_NAME}"))
+    """Octets of all heaps there, without their logs.
+
+    Raises:
+        DataDirError: it cannot be looked into.
+    """
+    with files_worded(root):
+        return sum(path.stat().st_size for path in root.glob(f"{SHARD_FOLDER}*/{_NAME}"))
 
 
 def checked(

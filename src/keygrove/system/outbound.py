@@ -1,7 +1,7 @@
 """HTTP requests to other servers, by httpx: nothing of the environment, no redirections."""
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -9,7 +9,7 @@ import anyio.to_thread
 import httpx
 
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import HttpReply
+from keygrove.ports import NO_HEADERS, HttpReply
 
 _HEADERS = {"accept-encoding": "identity", "connection": "close", "user-agent": "Keygrove"}
 """What is compressed could be anything: its length would say nothing."""
@@ -18,18 +18,26 @@ _HEADERS = {"accept-encoding": "identity", "connection": "close", "user-agent": 
 class HttpxClient:
     """See `ports.HttpClient`. Each request has a connection of its own."""
 
-    async def post(
-        self, url: str, body: bytes, content_type: str, *, bytes_max: int, bind: str = ""
+    async def post(  # noqa: PLR0913 - a request has that many properties
+        self,
+        url: str,
+        body: bytes,
+        content_type: str,
+        *,
+        bytes_max: int,
+        bind: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> HttpReply:
         """See `ports.HttpClient`."""
-        headers = {**_HEADERS, "content-type": content_type}
+        given = {**_HEADERS, "content-type": content_type, **headers}
         try:
             async with (
                 _transport(url, bind) as transport,
                 httpx.AsyncClient(transport=transport, trust_env=False, timeout=None) as client,  # noqa: S113 - it is the caller's
-                client.stream("POST", url, content=body, headers=headers) as response,
+                client.stream("POST", url, content=body, headers=given) as response,
             ):
-                return HttpReply(response.status_code, await _read(response, bytes_max))
+                body = await _read(response, bytes_max)
+                return HttpReply(response.status_code, body, dict(response.headers))
         except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise UnreachableError(url, str(error)) from error
         except httpx.HTTPError as error:

@@ -16,6 +16,7 @@ from keygrove.telemetry.administration import Administered, AdminRefusal
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
 from keygrove.telemetry.partners import Recovery, Round, Unwelcome
+from keygrove.telemetry.pushes import Pushed
 from keygrove_actors import (
     Breach,
     ChildGivenUp,
@@ -248,6 +249,17 @@ class NodeLog:
     def recon_turned_away(self, address: str, why: Unwelcome) -> None:
         """A connection was closed at once: there are many who look for open ports."""
         self._log.debug("recon connection closed", why=why, client=self._pseudonym(address))
+
+    def pushed(self, told: Pushed) -> None:
+        """What a target was sent. Of attempts that fail one after the other the first is told."""
+        is_news = told.result == "refused" or told.failures == 1
+        write = self._log.warning if is_news else self._log.debug
+        facts = msgspec.structs.asdict(told)
+        write("certificate pushed", **facts | {"duration_s": round(told.duration_s, 3)})
+
+    def places_lost(self, why: str) -> None:
+        """What changed before is not pushed any more, as far as it was not yet."""
+        self._log.error("places of targets lost", why=why)
 
     def tree_made_anew(self, why: str) -> None:
         """What partners of recon see has to be listed from all that is stored."""

@@ -16,6 +16,7 @@ from keygrove.telemetry.disk import Disk, DiskFigures
 from keygrove.telemetry.exchange import Exchange
 from keygrove.telemetry.intake import Intake
 from keygrove.telemetry.partners import PartnerCounts
+from keygrove.telemetry.pushes import Pushes, PushFigures
 from keygrove.telemetry.recon import ReconTree, TreeFigures
 from keygrove_actors.census import Metric as Sample
 
@@ -144,6 +145,8 @@ class Metrics:
         self.registry.register(self._disk)
         self._tree = ReconTree()
         self.registry.register(self._tree)
+        self._pushes = Pushes()
+        self.registry.register(self._pushes)
         self.registry.register(self._actors)
         self._intakes = _Intakes(self.registry)
         self.partners = PartnerCounts(self.registry)
@@ -231,8 +234,10 @@ class Metrics:
         samples: Sequence[Sample],
         disk: DiskFigures | None = None,
         tree: TreeFigures | None = None,
+        pushes: Sequence[PushFigures] = (),
     ) -> bytes:
-        """The exposition, with these figures of shards, disk and recon, and the runtime's."""
+        """The exposition, with these figures of shards, disk, recon, push, and the runtime's."""
+        self._pushes.figures = pushes
         self._tree.figures = tree
         self._disk.figures = disk
         self._shards.figures = figures

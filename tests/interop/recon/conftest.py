@@ -21,9 +21,16 @@ Relays: TypeAlias = Callable[[int], Relay]
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    """Makes servers of ours."""
+    made = Servers(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def nodes(servers: Servers, tmp_path: Path) -> Nodes:
     """Makes nodes; see `Node`."""
-    servers = Servers(tmp_path)
     number = 0
 
     def make(*, preset: str = "sks-compatible") -> Node:
@@ -31,8 +38,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
         number += 1
         return Node(servers, tmp_path / f"node-{number}", preset=preset)
 
-    yield make
-    servers.close()
+    return make
 
 
 @pytest.fixture

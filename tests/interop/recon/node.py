@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.e2e.conftest import Ended, Server, Servers, keygrove
+from tests.e2e.conftest import Ended, Server, Servers, eventually, keygrove
 from tests.interop.recon.corpus import Cert, written
 from tests.interop.recon.ports import free_ports
 
@@ -31,7 +31,7 @@ class Node:
         self._folder = folder
         self._servers = servers
         self._preset = preset
-        self._env = {
+        self.env = {
             "KEYGROVE_STORAGE__SHARDS": "2",
             "KEYGROVE_POLICY__PRESET": preset,
             "KEYGROVE_HTTP__LISTEN": f'["127.0.0.1:{self.http_port}"]',
@@ -47,11 +47,14 @@ class Node:
     def load(self, several: Iterable[Cert]) -> None:
         """Hold these, before it is started."""
         file = written(several, self._folder / "keys.pgp")
-        ended = keygrove("load", "--data", self.data, file, env=self._env)
+        ended = keygrove("load", "--data", self.data, file, env=self.env)
         assert ended.status == 0, ended.err
 
     def start(self, *partners: Partner, told_http_port: int = 0) -> None:
-        """Start it with these partners, which are told to fetch at that port, if not at ours."""
+        """Start it with these partners, which are told to fetch at that port, if not at ours.
+
+        Then it is ready for sessions.
+        """
         lines = [
             "[recon]",
             f'listen = ["127.0.0.1:{self.recon_port}"]',
@@ -66,7 +69,8 @@ class Node:
                 lines += [f'http = "127.0.0.1:{one.http_port}"']
         settings = self._folder / "keygrove.toml"
         settings.write_text("\n".join(lines) + "\n")
-        self._server = self._servers.start("--config", str(settings), data=self.data, env=self._env)
+        self._server = self._servers.start("--config", str(settings), data=self.data, env=self.env)
+        eventually(lambda: self.status()["tree"]["waiting_for"] == "")
 
     def stop(self) -> None:
         """Stop it in order."""
@@ -75,7 +79,7 @@ class Node:
     def command(self, *words: str) -> Ended:
         """Run a command with the settings that it was started with, beside it or without it."""
         settings = ("--config", self._folder / "keygrove.toml", "--data", self.data)
-        return keygrove(*words, *settings, env=self._env)
+        return keygrove(*words, *settings, env=self.env)
 
     def now(self, partner: str) -> dict[str, Any]:
         """Begin a session, and tell how it ended."""
@@ -104,6 +108,6 @@ class Node:
 
     def digests(self) -> set[str]:
         """Of what it holds now."""
-        ended = keygrove("digests", "--data", self.data, env=self._env)
+        ended = keygrove("digests", "--data", self.data, env=self.env)
         assert ended.status == 0, ended.err
         return set(ended.out.split())

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from tests.e2e.conftest import Ended, keygrove, needs, needs_debian_keyring
-from tests.interop.recon.conftest import Nodes, SksServers
+from tests.interop.recon.conftest import Hockeypucks, Nodes, SksServers
 from tests.interop.recon.corpus import Cert, debian, digests, written
+from tests.interop.recon.hockeypuck import Hockeypuck, needs_hockeypuck
 from tests.interop.recon.meeting import settled
 from tests.interop.recon.node import Partner
 from tests.interop.recon.ports import free_ports
@@ -42,8 +43,8 @@ def differing(report: Report) -> tuple[set[str], set[str]]:
     return {one.digest for one in report.theirs}, {one.digest for one in report.ours}
 
 
-def compared(sks: Sks, dump: Path) -> Report:
-    address = f"127.0.0.1:{sks.recon_port}"
+def compared(server: Sks | Hockeypuck, dump: Path) -> Report:
+    address = f"127.0.0.1:{server.recon_port}"
     return said(keygrove("recon", "diff", address, "--dump", dump, "--json"))
 
 
@@ -66,6 +67,20 @@ def test_a_dump_and_a_real_sks(
     # It was told nothing, or else it would be busy with fetching, and close at once.
     assert differing(compared(sks, dumped(mine, tmp_path))) == differing(report)
     assert sks.held() == digests(theirs)
+
+
+@needs_hockeypuck
+def test_a_dump_and_a_real_hockeypuck(hockeypucks: Hockeypucks, tmp_path: Path) -> None:
+    everything = debian()
+    mine = everything[:800]
+    http_port, recon_port = free_ports(2)
+    hockeypuck = hockeypucks((recon_port, http_port))
+    hockeypuck.build(everything[500:])
+    hockeypuck.start(gossips=False)
+    report = compared(hockeypuck, dumped(mine, tmp_path))
+    theirs = hockeypuck.digests()
+    assert differing(report) == (theirs - digests(mine), digests(mine) - theirs)
+    assert report.program == "hockeypuck"
 
 
 def dumped(several: tuple[Cert, ...], folder: Path) -> Path:

@@ -89,7 +89,7 @@ def test_arithmetic_is_measured_beside_rsa_4096() -> None:
 
 
 def test_recon_is_measured_with_flint_and_without() -> None:
-    report = bench("recon", "--quick")
+    report = bench("recon", "--quick", "--only", "tree,solve")
     rows = {row.id: row for row in report.results}
     tree = {"build", "memory", "insert", "remove", "batch", "dump", "load"}
     assert tree | {f"solve-{count}" for count in (1, 2, 3, 4, 5, 7)} <= set(rows)
@@ -105,6 +105,16 @@ def test_ways_of_recon_are_measured_on_the_same_sets() -> None:
     assert rows["octets-100"].holds is True
     assert rows["trips-100"].holds is True
     assert rows["octets-100"].peers.keys() == {"SKS", "tree of hashes", "ranges"}
+
+
+def test_sessions_are_measured_by_what_differs() -> None:
+    report = bench("recon", "--quick", "--only", "sessions")
+    rows = {row.id: row for row in report.results}
+    figures = ("trips", "asked", "answered", "cpu", "seconds")
+    assert set(rows) == {f"session-{one}-{count}" for one in figures for count in (1, 10, 100)}
+    assert all(isinstance(row.value, float) and row.value > 0 for row in report.results)
+    beside = rows["session-answered-100"].peers
+    assert "SKS" in beside or beside["SKS answering"] == rows["session-answered-100"].value
 
 
 def test_the_storage_engine_is_measured_beside_other_stores() -> None:

@@ -10,7 +10,7 @@ from keygrove import configuration
 from keygrove.configuration import FILE_BYTES_MAX, FORMS, OPTIONS, Configuration, flatten
 from keygrove.errors import SettingsError
 from keygrove.ingest.policy import policy_of
-from keygrove.settings import ReconPartner, Settings
+from keygrove.settings import PushTarget, ReconPartner, Settings
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.policy import MINIMAL, SKS_COMPATIBLE, VERIFIED, Policy
 
@@ -339,15 +339,18 @@ def test_options_are_for_keys_that_there_are() -> None:
     assert set(OPTIONS) <= keys_of(Settings)
 
 
+TABLES_IN_LISTS = ("recon.partner.", "push.")
+
+
 def test_flat_settings_have_every_key_but_those_within_lists() -> None:
-    within_lists = {key for key in keys_of(Settings) if key.startswith("recon.partner.")}
+    within_lists = {key for key in keys_of(Settings) if key.startswith(TABLES_IN_LISTS)}
     assert set(flatten(Settings())) == keys_of(Settings) - within_lists
 
 
 def test_every_example_can_be_written(tmp_path: Path) -> None:
     for key, form in FORMS.items():
-        value = f"[{form.example}]" if key == "recon.partner" else form.example
-        if not key.startswith("recon.partner."):
+        value = f"[{form.example}]" if f"{key}." in TABLES_IN_LISTS else form.example
+        if not key.startswith(TABLES_IN_LISTS):
             name = 'admin.server = "keys.example.org"\n' if key == "admin.keys" else ""
             load(f"{name}{key} = {value}", folder=tmp_path)
 
@@ -359,6 +362,41 @@ def test_administrators_need_the_name_of_the_server(tmp_path: Path) -> None:
     assert told.endswith('write the host name of this server, for example "keys.example.org"')
     named = {"KEYGROVE_ADMIN__SERVER": "1234"}
     assert load(keys, named, folder=tmp_path).settings.admin.server == "1234"
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["hkp://h", "hkps://keys.example.org", "vks://h:443", "hkp://[2001:db8::1]:11371"],
+)
+def test_a_target_needs_a_place_only(to: str, tmp_path: Path) -> None:
+    found = load(f'[[push]]\nto = "{to}"', folder=tmp_path).settings.push
+    assert found == (PushTarget(to),)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('to = "http://h"', "push[0].to: 'http://h' will not do; write hkps://HOST,"),
+        ('to = "hkp://h/pks"', "push[0].to: 'hkp://h/pks' will not do;"),
+        ('to = "hkp://h:65536"', "push[0].to: 'hkp://h:65536' will not do;"),
+        ('to = "hkp://h"\nwhen = "failover"', "push.when: hkp://h is sent something while"),
+        ('to = "hkp://h"\nwhen = "failover"\npartner = "still"', "push.when: hkp://h is sent"),
+        ('to = "hkp://h"\npartner = "x"', "push.partner: there is no [[recon.partner]] called"),
+        ('to = "hkp://h"\n[[push]]\nto = "hkp://h"', "push.to: hkp://h is there twice"),
+    ],
+)
+def test_targets_that_cannot_be_sent_anything_are_refused(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    partner = '[[recon.partner]]\nname = "still"\nrecon = "h:1"\nweight = 0\n'
+    assert told in refusal(f"{partner}[[push]]\n{text}", tmp_path)
+
+
+def test_a_target_of_failover_has_a_partner_with_which_we_begin(tmp_path: Path) -> None:
+    partner = '[[recon.partner]]\nname = "x"\nrecon = "h:1"\n'
+    text = f'{partner}[[push]]\nto = "hkp://h"\nwhen = "failover"\npartner = "x"'
+    (found,) = load(text, folder=tmp_path).settings.push
+    assert (found.when, found.partner) == ("failover", "x")
 
 
 def test_a_partner_needs_a_name_and_the_place_of_its_recon_only(tmp_path: Path) -> None:

@@ -56,7 +56,6 @@ class Dictionaries(msgspec.Struct, frozen=True):
 
     mended: Mapping[int, Dictionary]
     """Only those that had to be put right."""
-    lost: int
     newest: InForce | None
 
 
@@ -72,11 +71,10 @@ async def restore_dictionaries(reader: SqlDatabase) -> Dictionaries:
     """Those of a heap, put right."""
     right: dict[int, Dictionary] = {}
     newest: InForce | None = None
-    lost = 0
     try:
         there = await dictionaries(reader)
     except DamagedError:
-        return Dictionaries({}, 1, None)
+        return Dictionaries({}, None)
     for one in there:
         found = one.dictionary
         if found is None and isinstance(one.octets, bytes) and isinstance(one.name, bytes):
@@ -85,11 +83,9 @@ async def restore_dictionaries(reader: SqlDatabase) -> Dictionaries:
             )
             if found is not None:
                 right[one.number] = found
-        if found is None:
-            lost += 1
-        elif isinstance(one.share, float):
+        if found is not None and isinstance(one.share, float):
             newest = InForce(one.number, found, one.share)
-    return Dictionaries(right, lost, newest)
+    return Dictionaries(right, newest)
 
 
 async def restore(

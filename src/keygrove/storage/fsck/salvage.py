@@ -9,6 +9,7 @@ Nothing leans on another row in the new heap. Small values are coded by the dict
 force; the rest is left to compaction, which looks at all rows of a heap that is new to it.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
@@ -81,8 +82,15 @@ class Salvaged(msgspec.Struct):
     """Rows left out that said, or may have said, what a certificate is now."""
     heads: int
     """Commits that cannot be shown any more."""
-    ledger: int
-    """Redactions, snapshots and the like that cannot be read, or mean nothing."""
+    gone: Counter[str]
+    """How many rows of which other table cannot be read, or mean nothing any more."""
+    unread: set[str]
+    """Other tables of which nothing can be read."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was lost."""
+        return not (self.superseded or self.lost or self.heads or self.gone or self.unread)
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -104,13 +112,12 @@ class Salvage:
         self._new = new
         self._end = end
         self._tell = tell
-        self._done = Salvaged(0, [], [], [], 0, 0)
+        self._done = Salvaged(0, [], [], [], 0, Counter(), set())
         self._absent = Absent()
 
     async def run(self, task: Task, ask_index: AskIndex) -> Salvaged:
         """Write it all."""
         dictionaries = await restore_dictionaries(self._old)
-        self._done.ledger += dictionaries.lost
         begin = partial(
             fresh.begin,
             shard=task.shard,
@@ -192,15 +199,19 @@ class Salvage:
         for start in range(0, end, PAGE):
             found = await self._between(table, order, start, min(start + PAGE, end))
             rows = [row for row in found if content.is_sealed(table, row)]
-            self._done.ledger += len(found) - len(rows)
+            self._count(table, len(found) - len(rows))
             await self._new.run(partial(fresh.copy, table=table, rows=rows))
+
+    def _count(self, table: str, number: int) -> None:
+        if number:
+            self._done.gone[table] += number
 
     async def _last(self, table: str, order: str) -> int:
         try:
             query = f"SELECT coalesce(max({order}), 0) FROM main.{table}"
             row = await self._old.run(lambda db: db.execute(query).fetchone())
         except DamagedError:
-            self._done.ledger += 1
+            self._done.unread.add(table)
             return 0
         last: int = row[0]
         return last
@@ -214,7 +225,7 @@ class Salvage:
             return await self._old.run(lambda db: db.execute(query, (after, until)).fetchall())
         except DamagedError:
             if until - after == 1:
-                self._done.ledger += table != "head"
+                self._count(table, table != "head")
                 return []
             middle = (after + until) // 2
             return [
@@ -259,11 +270,11 @@ class Salvage:
             try:
                 rows = await self._old.run(partial(_all, table=table))
             except DamagedError:
-                self._done.ledger += 1
+                self._done.unread.add(table)
                 continue
             whole = [row for row in rows if content.is_sealed(table, row)]
             kept = await self._new.run(partial(keep, rows=whole))
-            self._done.ledger += len(rows) - len(kept)
+            self._count(table, len(rows) - len(kept))
             await self._new.run(partial(fresh.copy, table=table, rows=kept))
 
     def _rollbacks(

@@ -7,7 +7,14 @@ import anyio
 import msgspec
 import pytest
 
+from keygrove.cluster.router import shard_name
 from keygrove.http.asgi import BODY_DEADLINE_S
+from keygrove.settings import Settings
+from keygrove.storage.history import LogPage
+from keygrove.storage.logged import Logged
+from keygrove.storage.messages import ShardApi
+from keygrove.storage.snapshot_messages import ReadLog
+from keygrove.storage.write import Cause
 from keygrove_chaos.certificates import armored, binary, costly, made
 from keygrove_chaos.node import SimulatedNode
 from keygrove_chaos.servers import NoReplyError, Reply, chunks
@@ -259,3 +266,27 @@ async def test_every_vector_is_answered_and_none_is_a_fault_of_ours(
         reply = await add(node, form(vector(name)))
         assert reply.status in {200, 400, 422}, name
     assert node.log.events("request failed by a bug") == []
+
+
+@pytest.mark.parametrize(
+    ("sender", "origin"),
+    [("keys.example.org", "keys.example.org"), ("", ""), ("x" * 65, ""), ("a\x00b", "")],
+)
+async def test_who_passes_it_on_is_written_down_if_that_can_be_a_name(
+    node: SimulatedNode, settings: Settings, sender: str, origin: str
+) -> None:
+    for certificate in (ALICE, BOB):
+        assert (await add(node, form(armored(certificate)), pks_sender=sender)).status == 200
+    found = [
+        (entry.cause, entry.origin)
+        for shard in range(settings.storage.shards)
+        for entry in await log_of(node, shard)
+    ]
+    assert found == [(Cause.UPLOAD, origin)] * 2
+
+
+async def log_of(node: SimulatedNode, shard: int) -> tuple[Logged, ...]:
+    ref = node.runtime.whereis(shard_name(shard), ShardApi)
+    page = await ref.call(ReadLog(0, None, 10))
+    assert isinstance(page, LogPage)
+    return page.entries

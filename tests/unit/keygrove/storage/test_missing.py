@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 FOLDER = "shard-0"
 ALICE = put_of(made(1, "Alice"))
-GONE = r"heap\.db is gone, but .*index\.db, .* restore .* from a backup, or remove .*index\.db"
+GONE = r"heap\.db is gone, but .*index\.db, .* put it back, or restore a backup"
 
 
 @asynccontextmanager

@@ -316,6 +316,38 @@ async def test_what_was_undone_can_be_taken_back_by_a_list(open_it: OpenStore) -
         await shard.lacks(FLOOD[:2])
 
 
+async def test_what_was_undone_can_be_taken_back_by_who_brought_it(open_it: OpenStore) -> None:
+    flooded = made(1, "Alice <a@x.example>", signatures=3)
+    async with held(open_it) as shard:
+        await shard.take(ALICE)
+        await shard.take(flooded, *FLOOD[:2], cause=Cause.LOAD, origin="dump")
+        for name in ("r1", "r2", "r3"):
+            rollback = await shard.rollback(name, origins=frozenset({"dump"}))
+            assert await shard.ref.call(Concerns(rollback)) is True
+            done = await shard.roll(rollback)
+            assert done.toll == Toll(removed=2, changed=1, octets=done.toll.octets)
+            await shard.lacks(FLOOD[:2])
+            await shard.holds(ALICE)
+            assert (await shard.undo(rollback)).toll.restored == 3
+            await shard.holds(flooded, *FLOOD[:2])
+        others = await shard.rollback("r4", origins=frozenset({"pool"}))
+        assert await shard.ref.call(Concerns(others)) is False
+        assert (await shard.roll(others)).toll == Toll()
+
+
+async def test_the_undo_after_a_hard_revocation_lifts_the_denial(open_it: OpenStore) -> None:
+    taken = made(7, "Mallory")
+    async with held(open_it) as shard:
+        await shard.take(taken, origin="dump")
+        rollback = await shard.rollback(origins=frozenset({"dump"}))
+        await shard.roll(rollback)
+        assert await shard.take(merge(taken, revoked(7))) == [Outcome.REVOKED]
+        undone = await shard.undo(rollback)
+        assert undone.toll == Toll(restored=1, octets=undone.toll.octets)
+        await shard.holds(revoked(7))
+        assert await shard.take(taken) == [Outcome.UNCHANGED]
+
+
 async def test_asked_for_again_it_is_not_done_again(open_it: OpenStore) -> None:
     async with held(open_it) as shard:
         await shard.take(*FLOOD[:2], origin="dump")

@@ -1,5 +1,6 @@
 """Folders of the data directory."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +9,16 @@ from stat import S_IMODE
 import pytest
 
 from keygrove.errors import DataDirError, InUseError
-from keygrove.system.datadir import LOCK, check_shards, count_shards, make_folder, owned, owned_anew
+from keygrove.system.datadir import (
+    LOCK,
+    begin_shards,
+    check_shards,
+    count_shards,
+    make_folder,
+    owned,
+    owned_anew,
+    owner_of,
+)
 
 
 def test_a_folder_is_made_with_those_above_it_for_the_owner_alone(tmp_path: Path) -> None:
@@ -94,8 +104,13 @@ def test_shards_are_counted_where_the_first_cannot_be_read(tmp_path: Path) -> No
     assert count_shards(tmp_path / "none") == 0
 
 
+@pytest.mark.parametrize("is_emptied", [False, True])
 @pytest.mark.parametrize("is_written", [False, True])
-def test_a_shard_that_is_gone_is_not_begun_empty(tmp_path: Path, is_written: bool) -> None:
+def test_a_shard_that_is_gone_is_not_begun_empty(
+    tmp_path: Path, is_written: bool, is_emptied: bool
+) -> None:
+    if is_emptied:
+        make_folder(tmp_path / "shard-1")
     make_folder(tmp_path / "shard-0")
     with closing(sqlite3.connect(tmp_path / "shard-0" / "heap.db")) as db:
         db.execute("CREATE TABLE meta (k TEXT PRIMARY KEY, v)")
@@ -109,3 +124,46 @@ def test_a_shard_that_is_gone_is_not_begun_empty(tmp_path: Path, is_written: boo
             check_shards(tmp_path, 2)
     else:
         check_shards(tmp_path, 2)
+
+
+@pytest.mark.parametrize("name", ["signing.key", "reserve"])
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_shards_that_are_all_gone_are_not_begun_empty(
+    tmp_path: Path, name: str, is_emptied: bool
+) -> None:
+    if is_emptied:
+        make_folder(tmp_path / "shard-0")
+        make_folder(tmp_path / "shard-1")
+    (tmp_path / LOCK).touch()
+    check_shards(tmp_path, 2)  # a start that failed left it
+    (tmp_path / name).touch()
+    with pytest.raises(DataDirError, match=rf"all shards .* are gone, in which {name} tell"):
+        check_shards(tmp_path, 2)
+
+
+def test_a_start_that_was_broken_off_is_not_taken_for_a_loss(tmp_path: Path) -> None:
+    begin_shards(tmp_path, 2)
+    (tmp_path / "shard-0" / "heap.db").unlink()
+    with closing(sqlite3.connect(tmp_path / "shard-0" / "heap.db")) as db, db:
+        db.execute("CREATE TABLE meta (k TEXT PRIMARY KEY, v)")
+        db.execute("CREATE TABLE head (n INTEGER PRIMARY KEY)")
+        db.execute("INSERT INTO meta VALUES ('shard', '0/2')")
+        db.execute("INSERT INTO head VALUES (1)")
+    check_shards(tmp_path, 2)
+    (tmp_path / "shard-1" / "heap.db").unlink()
+    with pytest.raises(DataDirError, match=r"shard-1 in the data directory .* is gone"):
+        check_shards(tmp_path, 2)
+
+
+def test_where_a_shard_has_an_index_only_it_refuses_itself(tmp_path: Path) -> None:
+    begin_shards(tmp_path, 1)
+    (tmp_path / "shard-0" / "heap.db").rename(tmp_path / "shard-0" / "index.db")
+    begin_shards(tmp_path, 1)
+    assert not (tmp_path / "shard-0" / "heap.db").exists()
+
+
+def test_who_owns_a_directory_is_told_without_locking_it(tmp_path: Path) -> None:
+    assert owner_of(tmp_path) is None
+    with owned(tmp_path, "a test"):
+        assert owner_of(tmp_path) == os.getpid()
+    assert owner_of(tmp_path) is None

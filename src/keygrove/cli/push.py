@@ -1,0 +1,78 @@
+"""`keygrove push`: how it stands with the servers that are sent what changes here."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import click
+import msgspec
+import rich.box
+from rich.table import Table
+
+from keygrove.cli.console import out
+from keygrove.cli.control import connected
+from keygrove.cli.options import WrongUse, common, configure, errors_worded
+from keygrove.errors import UnavailableError
+from keygrove.push.messages import TargetStatus
+
+REFUSED = 409
+
+
+@click.group("push")
+def push() -> None:
+    """Look after what is sent to other servers."""
+
+
+@push.command("status")
+@common
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, for programs.")
+def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
+    """How it stands with each target."""
+    with errors_worded(debug=debug):
+        root = Path(configure(config, data).settings.data_dir)
+        body = anyio.run(_ask, root)
+        if as_json:
+            click.echo(body)
+        else:
+            _show(msgspec.json.decode(body, type=tuple[TargetStatus, ...]))
+
+
+async def _ask(root: Path) -> bytes:
+    async with connected(root) as client:
+        response = await client.get("/push")
+    if response.status_code == REFUSED:
+        raise WrongUse(response.text.strip())
+    if response.status_code != 200:
+        raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
+    return response.content
+
+
+def _show(found: Sequence[TargetStatus]) -> None:
+    screen = out()
+    box = rich.box.SIMPLE if screen.is_terminal else None
+    table = Table("target", "state", box=box, pad_edge=False)
+    for name in ("lag", "taken", "refused", "failed", "last taken"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found:
+        counts = (f"{one.results.get(name, 0):,}" for name in ("taken", "refused", "failed"))
+        lag = "" if one.lag is None else f"{one.lag:,}"
+        table.add_row(one.to, _state(one), lag, *counts, _time(one.last_taken))
+    screen.print(table)
+    for one in found:
+        if one.last_error:
+            screen.print(f"{one.to}: {one.last_error}")
+        if one.last_refused:
+            screen.print(f"{one.to}: refused {one.last_refused}")
+
+
+def _state(one: TargetStatus) -> str:
+    if one.is_standing_by:
+        return "standing by"
+    if one.retry_in_s is not None:
+        return f"again in {one.retry_in_s:.0f} s"
+    return "sending" if one.lag else "up to date"
+
+
+def _time(at: int | None) -> str:
+    return "never" if at is None else datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M:%S")
