@@ -22,8 +22,6 @@ class Comparer(Initiator):
 
     def __init__(self, view: View, decoder: Decoder, limits: SessionLimits | None = None) -> None:
         super().__init__(view, decoder, limits)
-        self.kept = set[Digest]()
-        """What the partner lacks; no more than might be given."""
         self._untold = {ROOT}
 
     @property
@@ -40,5 +38,5 @@ class Comparer(Initiator):
             self._untold.update(() if is_told else request.prefix.children())
 
     def _give(self, digests: AbstractSet[Digest]) -> tuple[Digest, ...]:
-        self.kept.update(super()._give(digests))
+        super()._give(digests)
         return ()

@@ -107,6 +107,8 @@ class Session(ABC):
     def __init__(self, view: View, decoder: Decoder, limits: SessionLimits) -> None:
         self.end: End | None = None
         self.statistics = Statistics()
+        self.given = set[Digest]()
+        """What the partner lacks, as far as it was told so."""
         self._view = view
         self._decoder = decoder
         self._limits = limits
@@ -205,6 +207,7 @@ class Session(ABC):
     def _give(self, digests: AbstractSet[Digest]) -> tuple[Digest, ...]:
         room = self._limits.given_max - self.statistics.given
         given = in_order(digests)[:room]
+        self.given.update(given)
         self.statistics.given += len(given)
         return given
 

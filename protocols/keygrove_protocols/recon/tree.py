@@ -131,6 +131,22 @@ class Tree:
         return found, depth
 
 
+def differences(tree: Tree, other: Tree) -> Iterator[AbstractSet[Digest]]:
+    """What only one of two trees has, some at once.
+
+    It costs as much as was changed, where one of them was made from the other.
+    """
+    todo = [(tree.root, other.root)]
+    while todo:
+        one, another = todo.pop()
+        if one is another:
+            continue
+        if isinstance(one, Inner) and isinstance(another, Inner):
+            todo += zip(one.children, another.children, strict=True)
+        else:
+            yield set(below(one)) ^ set(below(another))
+
+
 def below(node: Leaf | Inner) -> Iterator[Digest]:
     """The digests of a node, in ascending order."""
     if isinstance(node, Leaf):

@@ -10,7 +10,7 @@ from keygrove.cluster.signing import Signing
 from keygrove.http.admin import Admin
 from keygrove.http.asgi import HTML, TEXT, App, Request, Resource, Response, Shared
 from keygrove.http.facts import NodeFacts
-from keygrove.http.hashquery import HashQuery
+from keygrove.http.hashquery import HashQuery, Recon
 from keygrove.http.hkp import Hkp
 from keygrove.http.insight import Insight
 from keygrove.http.listener import MakeApp
@@ -20,6 +20,7 @@ from keygrove.http.search import Catalogue
 from keygrove.http.stats import Statistics
 from keygrove.ingest.policy import policy_of
 from keygrove.recon.gossip import GOSSIP, GossipApi
+from keygrove.recon.known import KNOWN, KnownApi
 from keygrove.recon.messages import PREFIX, GetPrefixStatus, PrefixApi
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardStatus
@@ -121,7 +122,7 @@ def hkp_app(
         hkp = Hkp(catalogue, whereis, statistics, pages, shared)
         space = whereis(SPACE, SpaceApi)
         proofs = Proofs(Prover(router, signing, shared.clock))
-        hashquery = HashQuery(router, _prefix(whereis, settings))
+        hashquery = HashQuery(router, _recon(whereis, settings))
         resources = {
             "/": Resource(get=home),
             "/robots.txt": Resource(get=robots),
@@ -199,6 +200,13 @@ async def _disk(space: Ref[SpaceApi]) -> DiskFigures | None:
 def _prefix(whereis: Whereis, settings: Settings) -> Ref[PrefixApi] | None:
     """The owner of the prefix tree, where there is one."""
     return whereis(PREFIX, PrefixApi) if settings.recon.is_on else None
+
+
+def _recon(whereis: Whereis, settings: Settings) -> Recon | None:
+    """Who remembers digests, where there is recon."""
+    if not settings.recon.is_on:
+        return None
+    return Recon(whereis(PREFIX, PrefixApi), whereis(KNOWN, KnownApi))
 
 
 async def _tree(prefix: Ref[PrefixApi] | None) -> TreeFigures | None:

@@ -6,12 +6,14 @@ throw away all that comes with them (recon.md, T4). Anybody may ask, recon or no
 """
 
 from collections.abc import Sequence
-from typing import Final
+from contextlib import suppress
+from typing import Final, NamedTuple
 
 import anyio
 
 from keygrove.cluster.router import Router
 from keygrove.http.asgi import Request, Response
+from keygrove.recon.known import KnownApi, WhoseAre
 from keygrove.recon.members import is_shown
 from keygrove.recon.messages import PrefixApi, WhoseWere
 from keygrove.storage.messages import Stored
@@ -31,12 +33,19 @@ AT_ONCE: Final = 4
 WHOSE_S: Final = 1.0
 
 
-class HashQuery:
-    """The handler. `prefix` is None where there is no recon: then nobody remembers digests."""
+class Recon(NamedTuple):
+    """Who remembers whose digests were, or are elsewhere."""
 
-    def __init__(self, router: Router, prefix: Ref[PrefixApi] | None) -> None:
+    prefix: Ref[PrefixApi]
+    known: Ref[KnownApi]
+
+
+class HashQuery:
+    """The handler. `recon` is None where there is none: then nobody remembers digests."""
+
+    def __init__(self, router: Router, recon: Recon | None) -> None:
         self._router = router
-        self._prefix = prefix
+        self._recon = recon
         self._turns = anyio.Semaphore(AT_ONCE)
 
     async def answer(self, request: Request) -> Response:
@@ -45,21 +54,25 @@ class HashQuery:
         async with self._turns:
             found = await self._router.fetch_stored(digests, (), ANSWER_OCTETS_MAX)
             lacking = set(digests) - {one.digest for one in found}
-            names = await self._whose_were(sorted(lacking))
+            names = await self._whose(tuple(sorted(lacking)))
             if names:
                 left = ANSWER_OCTETS_MAX - sum(len(one.packets) for one in found)
                 found += await self._router.fetch_stored((), names, left)
             body = encode_response(_given(found), octets_max=ANSWER_OCTETS_MAX)
         return Response(200, body, RESPONSE_TYPE)
 
-    async def _whose_were(self, digests: Sequence[Digest]) -> tuple[Fingerprint, ...]:
-        """Whose these were until a moment ago; nobody's, if that cannot be told now."""
-        if self._prefix is None or not digests:
+    async def _whose(self, digests: tuple[Digest, ...]) -> tuple[Fingerprint, ...]:
+        """Whose these were until a moment ago, or are at a partner; as far as that can be told."""
+        if self._recon is None or not digests:
             return ()
-        try:
-            return await self._prefix.call(WhoseWere(tuple(digests)), timeout=WHOSE_S)
-        except ActorError:
-            return ()
+        names: dict[Fingerprint, None] = {}
+        with suppress(ActorError):
+            were = await self._recon.prefix.call(WhoseWere(digests), timeout=WHOSE_S)
+            names.update(dict.fromkeys(were))
+        with suppress(ActorError):
+            are = await self._recon.known.call(WhoseAre(digests), timeout=WHOSE_S)
+            names.update(dict.fromkeys(are))
+        return tuple(names)
 
 
 def _given(found: Sequence[Stored]) -> list[bytes]:

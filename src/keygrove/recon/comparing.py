@@ -161,8 +161,8 @@ def _compared(agreed: Agreed, session: Comparer, end: End) -> Compared:
         terms=agreed.partner,
         end=end,
         theirs=frozenset(session.learned),
-        ours=frozenset(session.kept),
+        ours=frozenset(session.given),
         has_all_of_theirs=is_whole,
-        has_all_of_ours=is_whole and len(session.kept) < LIMITS.given_max,
+        has_all_of_ours=is_whole and len(session.given) < LIMITS.given_max,
         statistics=session.statistics,
     )

@@ -86,6 +86,10 @@ class OpenSession(Call[PrefixApi, Opened], frozen=True, tag=True):
     limits: SessionLimits = SessionLimits()
     way: str = PLAIN
     """That the handshake agreed on: `WAYS` are those that it may offer, beside the plain one."""
+    partner: str = ""
+    """Whose session it is: it is shown what it is known to have; nobody: what is held."""
+    is_keygrove: bool = False
+    """Whether the partner knows what we have in the same way."""
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):

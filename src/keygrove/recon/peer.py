@@ -49,7 +49,7 @@ from keygrove_protocols.recon.handshake import (
     Role,
 )
 from keygrove_protocols.recon.session import Ending, SessionLimits
-from keygrove_protocols.recon.terms import DEFAULT_FILTERS, TRANSIENT, Refusal
+from keygrove_protocols.recon.terms import DEFAULT_FILTERS, TRANSIENT, Program, Refusal
 
 CONNECT_S: Final = 30.0
 """As Hockeypuck has it."""
@@ -255,7 +255,13 @@ class Peer(Actor[PeerApi]):
 
     async def _hold(self, stream: ByteStream, role: Role, agreed: Agreed, octets: bytes) -> Round:
         began: Began = "we" if role is Role.INITIATOR else "partner"
-        opening = OpenSession(role.value, LIMITS, agreed.way)
+        opening = OpenSession(
+            role.value,
+            LIMITS,
+            agreed.way,
+            partner=self._partner.name,
+            is_keygrove=agreed.partner.program is Program.KEYGROVE,
+        )
         try:
             ended = await hold_session(stream, self._prefix, opening, octets)
         except DeclaredError as error:

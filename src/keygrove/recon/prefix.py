@@ -5,6 +5,7 @@ waits for it who stores or serves. So the tree is a moment behind the stores, an
 A start goes on from the dump, or makes the tree anew; until it has caught up nobody is shown it.
 """
 
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import anyio
@@ -13,6 +14,8 @@ from keygrove.cluster.router import Router
 from keygrove.errors import DiskFullError, OutOfStepError, StoreError
 from keygrove.points import sometimes
 from keygrove.ports import Databases
+from keygrove.recon.known import KNOWN, Forget, KnownApi, Recall
+from keygrove.recon.knownfile import NOTHING, Recalled
 from keygrove.recon.messages import (
     CloseSession,
     Ended,
@@ -30,10 +33,11 @@ from keygrove.recon.sessions import Sessions
 from keygrove.recon.superseded import Superseded
 from keygrove.recon.treefile import Dumped, Standing, TreeFile
 from keygrove.recon.upkeep import Upkeep
+from keygrove.recon.views import Views
 from keygrove.recon.watcher import Watcher
-from keygrove_actors import Actor, ActorError, Ctx, Normal, Reason, Shutdown, on
+from keygrove_actors import Actor, ActorError, Ctx, Normal, Reason, Ref, Shutdown, on
 from keygrove_protocols.errors import BadTreeDumpError
-from keygrove_protocols.openpgp.keys import Fingerprint
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 PULL_S: Final = 1.0
 """Between two looks at the stores' changes."""
@@ -48,6 +52,7 @@ CHECK_AFTER_S: Final = 60.0
 """After a start that went on from a dump, the tree is held against what is stored."""
 CHECKS: Final = 100
 """Looks, a part of a second apart, until both are of the same moment."""
+RECALL_S: Final = 5.0
 DUMP_STOP_S: Final = 1.0
 """For a dump at an orderly end. Without it the next start has some minutes to bring up."""
 
@@ -59,6 +64,9 @@ class Prefix(Actor[PrefixApi]):
     _ctx: Ctx
     _upkeep: Upkeep
     _superseded: Superseded
+    _router: Router
+    _known: Ref[KnownApi]
+    _views: Views
     _sessions: Sessions
 
     def __init__(self, shards: int, databases: Databases, watcher: Watcher) -> None:
@@ -79,8 +87,11 @@ class Prefix(Actor[PrefixApi]):
         """Start to bring it up."""
         self._ctx = ctx
         self._superseded = Superseded(ctx.now)
-        self._upkeep = Upkeep(Router(ctx.whereis, self._shards), self._shards, self._superseded)
-        self._sessions = Sessions(ctx.now, lambda: self._upkeep.members)
+        self._router = Router(ctx.whereis, self._shards)
+        self._known = ctx.whereis(KNOWN, KnownApi)
+        self._upkeep = Upkeep(self._router, self._shards, self._superseded)
+        self._views = Views(ctx.now)
+        self._sessions = Sessions(ctx.now, lambda: self._upkeep.members, self._forget)
         ctx.start_soon(self._keep)
 
     async def terminate(self, reason: Reason) -> None:
@@ -113,10 +124,18 @@ class Prefix(Actor[PrefixApi]):
     @on(OpenSession)
     async def open_session(self, message: OpenSession) -> Opened:
         """When what is stored by now is in the tree."""
+        # What is known is of what was stored before, so that it is never newer than the tree.
+        recalled = await self._recalled(message.partner)
         await self._fresh()
         if self._waiting_for:
             raise NotReady(self._waiting_for).error()
-        return self._sessions.open(message.role, message.way, message.limits)
+        partner, members = message.partner, self._upkeep.members
+        shows = await self._views.shown_to(
+            partner, recalled, members, is_keygrove=message.is_keygrove
+        )
+        if shows.stale:
+            self._forget(partner, shows.stale)
+        return self._sessions.open(message, shows)
 
     @on(Feed)
     async def feed(self, message: Feed) -> Stepped:
@@ -127,6 +146,20 @@ class Prefix(Actor[PrefixApi]):
     def close_session(self, message: CloseSession) -> Ended:
         """At once."""
         return self._sessions.close(message.session)
+
+    async def _recalled(self, partner: str) -> Recalled:
+        """What is known of a partner's set; nothing, if that cannot be told now."""
+        if not partner:
+            return NOTHING
+        try:
+            statuses = await self._router.status()
+            denials = sum(status.counts.denials for status in statuses)
+            return await self._known.call(Recall(partner, denials), timeout=RECALL_S)
+        except ActorError:
+            return NOTHING
+
+    def _forget(self, partner: str, digests: AbstractSet[Digest]) -> None:
+        self._known.cast(Forget(partner, tuple(digests)))
 
     async def _fresh(self) -> None:
         """Wait for a look at the stores that begins after this."""

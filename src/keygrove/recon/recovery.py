@@ -21,7 +21,9 @@ from keygrove.ingest.messages import INGEST, Fate, IngestApi, Load, Result, Subm
 from keygrove.recon.around import Around
 from keygrove.recon.batch import Received, Size, read_response
 from keygrove.recon.hosts import host_of
-from keygrove.recon.known import KNOWN, KnownApi, Note, Row, Sift, Why
+from keygrove.recon.known import KNOWN, KnownApi, Note, Sift
+from keygrove.recon.knownfile import Row, Why
+from keygrove.recon.members import shown
 from keygrove.storage.write import Cause
 from keygrove.telemetry.partners import Recovery as Told
 from keygrove_actors import Actor, ActorError, Call, Cast, Ctx, on, on_cast
@@ -225,7 +227,21 @@ class Recovery(Actor[RecoveryApi]):
             results[word] += 1
             if why is not None:
                 rows.append(Row(received.digests[fate.at], why, fate.fingerprint))
-        return results, rows
+        return results, await self._with_ours(rows)
+
+    async def _with_ours(self, rows: Sequence[Row]) -> list[Row]:
+        """With what partners are shown of the certificates that they are aliases of."""
+        aliases = {row.fingerprint for row in rows if row.why is Why.ALIAS and row.fingerprint}
+        if not aliases:
+            return list(rows)
+        found = await self._router.fetch_stored((), tuple(aliases), BATCH_BYTES_MAX)
+        ours = {one.fingerprint: shown(one.fingerprint, one.digest) for one in found}
+        return [
+            msgspec.structs.replace(row, ours=ours.get(row.fingerprint))
+            if row.why is Why.ALIAS and row.fingerprint
+            else row
+            for row in rows
+        ]
 
     def _failed(self, batch: Sequence[Digest], why: str) -> Told:
         self._in_a_row += 1

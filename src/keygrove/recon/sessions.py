@@ -6,21 +6,23 @@ answer one takes some milliseconds, and a partner may send a thousand at once.
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from copy import copy
 from itertools import count
-from typing import Final, Literal
+from typing import Final, Protocol
 
 import anyio
 import anyio.lowlevel
 
 from keygrove.recon.members import Members
-from keygrove.recon.messages import Ended, NoSession, NotReady, Opened, Stepped
+from keygrove.recon.messages import Ended, NoSession, NotReady, Opened, OpenSession, Stepped
+from keygrove.recon.views import Shows
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.handshake import Role
 from keygrove_protocols.recon.messages import in_order
 from keygrove_protocols.recon.rateless import session_of
-from keygrove_protocols.recon.session import Session, SessionLimits
+from keygrove_protocols.recon.session import Session
 
 SESSIONS_MAX: Final = 64
 IDLE_S: Final = 300.0
@@ -29,9 +31,19 @@ SESSION_S: Final = 3600.0
 """As SKS's alarm."""
 
 
+class Forgets(Protocol):
+    """Told what a partner has no more."""
+
+    def __call__(self, partner: str, digests: AbstractSet[Digest]) -> None:
+        """At once."""
+        ...
+
+
 class _Hosted:
-    def __init__(self, session: Session, now: float) -> None:
+    def __init__(self, session: Session, partner: str, shows: Shows, now: float) -> None:
         self.session = session
+        self.partner = partner
+        self.shows = shows
         self.begun = self.fed = now
         self.turn = anyio.Lock()
 
@@ -39,18 +51,19 @@ class _Hosted:
 class Sessions:
     """Those under way."""
 
-    def __init__(self, now: Callable[[], float], current: Callable[[], Members]) -> None:
+    def __init__(
+        self, now: Callable[[], float], current: Callable[[], Members], forget: Forgets
+    ) -> None:
         self._now = now
         self._current = current
+        self._forget = forget
         self._hosted: dict[int, _Hosted] = {}
         self._numbers = count(1)
 
     def __len__(self) -> int:
         return len(self._hosted)
 
-    def open(
-        self, role: Literal["initiator", "acceptor"], way: str, limits: SessionLimits
-    ) -> Opened:
+    def open(self, opening: OpenSession, shows: Shows) -> Opened:
         """Begin one.
 
         Raises:
@@ -60,9 +73,10 @@ class Sessions:
             raise NotReady(f"{SESSIONS_MAX} sessions are under way").error()
         decoder = Decoder()
         decoder.admit_all()
-        session = session_of(Role(role), way, self._current().show(), decoder, limits)
+        role = Role(opening.role)
+        session = session_of(role, opening.way, shows.shown, decoder, opening.limits)
         number = next(self._numbers)
-        self._hosted[number] = _Hosted(session, self._now())
+        self._hosted[number] = _Hosted(session, opening.partner, shows, self._now())
         return Opened(number, session.take())
 
     async def feed(self, number: int, octets: bytes) -> Stepped:
@@ -80,10 +94,10 @@ class Sessions:
             if not octets and session.end is None:
                 session.closed()
             hosted.fed = self._now()
-            ended = self._ended(session)
-            if ended is not None:
-                self._hosted.pop(number, None)
-            return Stepped(session.take(), ended)
+            if session.end is None:
+                return Stepped(session.take(), None)
+            self._hosted.pop(number, None)
+            return Stepped(session.take(), self._ended(hosted))
 
     def close(self, number: int) -> Ended:
         """End one.
@@ -91,9 +105,9 @@ class Sessions:
         Raises:
             DeclaredError: there is no such session.
         """
-        session = self._of(number).session
+        hosted = self._of(number)
         del self._hosted[number]
-        return Ended(None, self._learned(session), copy(session.statistics))
+        return self._ended(hosted)
 
     def expire(self) -> None:
         """Forget those that nobody feeds, or that take too long."""
@@ -108,9 +122,11 @@ class Sessions:
             raise NoSession().error()
         return hosted
 
-    def _ended(self, session: Session) -> Ended | None:
-        if session.end is None:
-            return None
+    def _ended(self, hosted: _Hosted) -> Ended:
+        session = hosted.session
+        gone = hosted.shows.gone(session)
+        if gone:
+            self._forget(hosted.partner, gone)
         return Ended(session.end, self._learned(session), copy(session.statistics))
 
     def _learned(self, session: Session) -> tuple[Digest, ...]:

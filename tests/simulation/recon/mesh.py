@@ -69,8 +69,11 @@ class Mesh:
             tasks.cancel_scope.cancel()
 
     async def add(self, name: str, certificates: Iterable[Certificate]) -> None:
-        for certificate in certificates:
-            body = b"keytext=" + b"".join(b"%%%02X" % octet for octet in armored(certificate))
+        await self.submit(name, *map(armored, certificates))
+
+    async def submit(self, name: str, *armor: bytes) -> None:
+        for one in armor:
+            body = b"keytext=" + b"".join(b"%%%02X" % octet for octet in one)
             reply = await self.machines[name].door.ask("POST", "/pks/add", body)
             assert reply.status == 200, reply.text
 

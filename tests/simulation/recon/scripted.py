@@ -34,6 +34,9 @@ Answer: TypeAlias = Callable[[tuple[Digest, ...]], Awaitable[bytes]]
 """The body of an answer to a hashquery."""
 
 
+SAID_BY_SKS = {b"bitquantum", b"filters", b"http port", b"mbar", b"version"}
+
+
 class Line:
     """A connection as a script sees it."""
 
@@ -56,7 +59,8 @@ class Line:
 
     async def shake_hands(self, filters: bytes = DEFAULT_FILTERS) -> Config:
         """As SKS does: the config at once. What the other one said of itself."""
-        await self.say(config_of(http_port=HKP, filters=filters, identity=b"scripted"))
+        said = config_of(http_port=HKP, filters=filters, identity=b"")
+        await self.say(Config(tuple(one for one in said.pairs if one[0] in SAID_BY_SKS)))
         config = await self.hear()
         assert isinstance(config, Config)
         await self.stream.send(encode_verdict(Verdict()))

@@ -5,24 +5,24 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from keygrove.ports import SqlSession
 from keygrove.recon.known import (
-    ABSENT_FIRST_S,
-    FILE,
-    KEPT_S,
     KNOWN,
     Count,
+    Forget,
     Known,
     KnownApi,
     Note,
-    Row,
+    Recall,
     Sift,
     Tally,
-    Why,
+    WhoseAre,
 )
+from keygrove.recon.knownfile import ABSENT_FIRST_S, FILE, KEPT_S, SETTLED, Recalled, Row, Why
 from keygrove_actors import ChildSpec, Ref, SupSpec, run
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
-from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from tests.loops import Backend, virtual_trio
 from tests.simulation.timelines import SeededTimeline
 
@@ -145,3 +145,85 @@ async def test_a_file_that_is_damaged_is_made_anew(host: Host) -> None:
         files[path].cache[:] = b"\xff" * len(files[path].cache)
     async with host.known() as known:
         assert await sifted(known) == [0, 1, 2, 3, 4]
+
+
+OURS = tuple(Digest(bytes([number]) * 16) for number in range(11, 16))
+NAMES = tuple(Fingerprint(bytes([number]) * 20) for number in range(1, 6))
+
+
+def alias(at: int, ours: int) -> Row:
+    return Row(DIGESTS[at], Why.ALIAS, NAMES[ours], OURS[ours])
+
+
+async def recalled(known: Ref[KnownApi], partner: str = "ann", denials: int = 0) -> Recalled:
+    return await known.call(Recall(partner, denials))
+
+
+async def test_what_stands_between_a_partners_set_and_ours_is_recalled(host: Host) -> None:
+    async with host.known() as known:
+        assert await recalled(known) == Recalled()
+        found = (*rows(Why.DENIED, 0), *rows(Why.REFUSED, 1), *rows(Why.ABSENT, 2), alias(3, 0))
+        await known.call(Note("ann", found))
+    async with host.known() as known:
+        shadows, aliases = frozenset(DIGESTS[:2]), {OURS[0]: DIGESTS[3]}
+        assert await recalled(known) == Recalled(shadows=shadows, aliases=aliases)
+        assert await recalled(known, "bob") == Recalled()
+        host.wall.at += KEPT_S
+        assert await recalled(known) == Recalled()
+    async with host.known(b"another") as known:
+        assert await recalled(known) == Recalled()
+
+
+async def test_an_alias_is_settled_when_the_partner_keeps_to_it(host: Host) -> None:
+    async with host.known() as known:
+        await known.call(Note("ann", (alias(0, 0), alias(1, 1))))
+        for _ in range(SETTLED):
+            assert (await recalled(known)).settled == frozenset()
+            await known.call(Sift("ann", DIGESTS[:1], 0))
+        assert (await recalled(known)).settled == {OURS[0]}
+        await known.call(Note("ann", (alias(0, 2),)))
+        assert await recalled(known) == Recalled(aliases={OURS[1]: DIGESTS[1], OURS[2]: DIGESTS[0]})
+
+
+async def test_a_certificate_has_the_newest_of_its_aliases(host: Host) -> None:
+    async with host.known() as known:
+        await known.call(Note("ann", (alias(4, 0),)))
+        host.wall.at += 1
+        await known.call(Note("ann", (alias(1, 0),)))
+        assert (await recalled(known)).aliases == {OURS[0]: DIGESTS[1]}
+
+
+async def test_what_a_partner_has_no_more_is_forgotten(host: Host) -> None:
+    async with host.known() as known:
+        await known.call(Note("ann", (*rows(Why.DENIED, 0, 1), alias(2, 0))))
+        known.cast(Forget("ann", (DIGESTS[0], DIGESTS[2])))
+        assert await recalled(known) == Recalled(shadows=frozenset([DIGESTS[1]]))
+        assert await sifted(known) == [0, 2, 3, 4]
+
+
+async def test_shadows_end_once_less_is_denied(host: Host) -> None:
+    async with host.known() as known:
+        await known.call(Note("ann", (*rows(Why.DENIED, 0), *rows(Why.REFUSED, 1))))
+        assert (await recalled(known, denials=2)).shadows == set(DIGESTS[:2])
+        assert (await recalled(known, denials=1)).shadows == {DIGESTS[1]}
+
+
+async def test_whose_an_alias_is_can_be_told_and_nothing_of_the_denied(host: Host) -> None:
+    async with host.known() as known:
+        assert await known.call(WhoseAre(DIGESTS)) == ()
+        await known.call(Note("ann", (alias(0, 0), Row(DIGESTS[1], Why.DENIED, NAMES[1]))))
+        await known.call(Note("bob", (alias(0, 0), alias(2, 2))))
+        assert set(await known.call(WhoseAre(DIGESTS))) == {NAMES[0], NAMES[2]}
+
+
+async def test_a_file_of_another_format_is_made_anew(host: Host) -> None:
+    async with host.known() as known:
+        await known.call(Note("ann", rows(Why.ALIAS, 0)))
+    async with host.databases.open(FILE) as db:
+        await db.run(_age)
+    async with host.known() as known:
+        assert await sifted(known) == [0, 1, 2, 3, 4]
+
+
+def _age(db: SqlSession) -> None:
+    db.execute("PRAGMA main.user_version = 1")

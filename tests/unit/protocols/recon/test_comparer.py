@@ -21,7 +21,7 @@ def test_all_that_differs_is_known_and_nothing_is_told(
     comparer = Comparer(Model(common | mine), connection())
     partner = acceptor(common | theirs, full_below=full_below)
     converse(partner, comparer)
-    assert (comparer.learned, comparer.kept) == (theirs, mine)
+    assert (comparer.learned, comparer.given) == (theirs, mine)
     assert comparer.is_whole
     assert not partner.learned
     assert comparer.end == partner.end
@@ -44,7 +44,7 @@ def test_it_keeps_and_learns_no_more_than_the_limits() -> None:
     limits = SessionLimits(learned_max=40, given_max=30)
     comparer = Comparer(Model(drawn(100, 1)), connection(), limits)
     converse(acceptor(()), comparer)
-    assert len(comparer.kept) == 30
+    assert len(comparer.given) == 30
     comparer = Comparer(Model(()), connection(), limits)
     converse(acceptor(drawn(100, 1)), comparer)
     assert len(comparer.learned) == 40

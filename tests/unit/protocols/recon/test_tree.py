@@ -1,6 +1,8 @@
 """The prefix tree, beside SKS's own and beside a naive model."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -13,7 +15,7 @@ from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.field import is_element
 from keygrove_protocols.recon.prefix import ROOT, Prefix
 from keygrove_protocols.recon.samples import samples
-from keygrove_protocols.recon.tree import JOIN, SPLIT, Tree
+from keygrove_protocols.recon.tree import JOIN, SPLIT, Tree, differences
 from keygrove_protocols.recon.view import Node
 from tests.unit.protocols.recon.algebra_vectors import (
     VECTORS,
@@ -282,3 +284,31 @@ def test_values_do_not_depend_on_the_way(one: list[Digest], other: list[Digest])
     there.apply(removed=rest)
     assert here.node(ROOT).samples == there.node(ROOT).samples
     assert here.size == there.size
+
+
+@given(st.lists(st.sets(st.integers(1, 400), max_size=120), min_size=2, max_size=4))
+def test_what_two_trees_differ_in_is_told_whatever_they_have_in_common(
+    several: list[set[int]],
+) -> None:
+    """One made from the other, and both made by themselves."""
+    sets = [{_spread(number) for number in some} for some in several]
+    tree = Tree(sets[0])
+    first = tree.snapshot()
+    for before, after in pairwise(sets):
+        tree.apply(added=after - before, removed=before - after)
+    for other in (tree, Tree(sets[-1])):
+        found = [digest for some in differences(first, other) for digest in some]
+        assert len(found) == len(set(found))
+        assert set(found) == sets[0] ^ sets[-1]
+
+
+def test_nothing_is_looked_at_that_two_trees_share() -> None:
+    tree = Tree([_spread(number) for number in range(1, 2_000)])
+    before = tree.snapshot()
+    assert list(differences(before, tree)) == []
+    tree.apply(added=[_spread(5_000)])
+    assert list(differences(before, tree)) == [{_spread(5_000)}]
+
+
+def _spread(number: int) -> Digest:
+    return Digest(hashlib.blake2b(number.to_bytes(4), digest_size=16).digest())
