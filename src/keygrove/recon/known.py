@@ -13,7 +13,7 @@ They are in `recon/known.db`, which is derived: without it, all of them are fetc
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
 from functools import partial
 from typing import ClassVar, Final
@@ -21,9 +21,9 @@ from typing import ClassVar, Final
 import msgspec
 from blake3 import blake3
 
-from keygrove.errors import DamagedError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, StoreError
 from keygrove.ports import Clock, Databases, SqlDatabase, SqlSession
-from keygrove_actors import Actor, Call, Ctx, on
+from keygrove_actors import Actor, Call, Ctx, Normal, Reason, Shutdown, on
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 KNOWN: Final = "recon.known"
@@ -116,6 +116,17 @@ class Known(Actor[KnownApi]):
         """Open nothing yet."""
         self._ctx = ctx
         self._file = None
+
+    async def terminate(self, reason: Reason) -> None:
+        """At an orderly end, leave no log behind, be it of a life before this one."""
+        if not isinstance(reason, Normal | Shutdown):
+            return
+        with suppress(DiskFullError, StoreError):  # it is read as well with its log
+            if self._file is not None:
+                await self._file.run(_checkpoint)
+            elif await self._databases.holds(f"{FILE}-wal"):
+                async with self._databases.open(FILE) as db:
+                    await db.run(_checkpoint)
 
     @on(Sift)
     async def sift(self, message: Sift) -> tuple[Digest, ...]:

@@ -17,6 +17,7 @@ import msgspec
 from keygrove.cluster.router import Router
 from keygrove.errors import ExchangeError
 from keygrove.ingest.messages import INGEST, Fate, IngestApi, Load, Result, Submitted
+from keygrove.points import at_once, crash_point, sometimes
 from keygrove.recon.around import Around
 from keygrove.recon.batch import Received, Size, read_response
 from keygrove.recon.hosts import host_of
@@ -114,6 +115,8 @@ class Recovery(Actor[RecoveryApi]):
     def lacking(self, message: Lacking) -> None:
         """Put them behind those that wait."""
         self._url = message.url
+        sometimes("recon.learned")
+        crash_point("recon.learned")
         new = [digest for digest in message.digests if digest not in self._waiting]
         room = max(WAITING_MAX - len(self._waiting), 0)
         self._waiting.update(dict.fromkeys(new[:room]))
@@ -153,12 +156,14 @@ class Recovery(Actor[RecoveryApi]):
             return  # it is fetched once more, then
         unwanted = set(asked).difference(wanted)
         self._results["passed over"] += len(unwanted)
+        if unwanted:
+            sometimes("recon.passed_over")
         for digest in unwanted:
             self._waiting.pop(digest, None)
 
     async def _fetch_some(self) -> None:
         """One batch. What fails is tried again, in smaller ones, for some times."""
-        batch = tuple(self._waiting)[: self._size.now]
+        batch = tuple(self._waiting)[: at_once("recon.batch", self._size.now)]
         before = self._ctx.now()
         try:
             with anyio.fail_after(BATCH_S):
@@ -187,9 +192,12 @@ class Recovery(Actor[RecoveryApi]):
             raise _NotTakenError(f"{url} answered with status {reply.status}")
         work = partial(read_response, batch, reply.body, CERTIFICATE_BYTES_MAX)
         received = await self._around.ports.compute.run(work)
+        crash_point("recon.asked")
         results, rows = await self._take(received)
+        crash_point("recon.taken")
         if rows:
             await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
+            crash_point("recon.noted")
         for digest in batch:
             self._waiting.pop(digest, None)
         self._size.worked()
@@ -205,6 +213,8 @@ class Recovery(Actor[RecoveryApi]):
         """Have it taken in; what came of it, and what to remember."""
         results = Counter(absent=len(received.absent), unreadable=received.unreadable)
         rows = [Row(digest, Why.ABSENT) for digest in received.absent]
+        if rows:
+            sometimes("recon.absent")
         if not received.certificates:
             return results, rows
         load = Load(received.certificates, self._partner, Cause.RECON)

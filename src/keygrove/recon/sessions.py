@@ -13,9 +13,10 @@ from typing import Final, Literal
 import anyio
 import anyio.lowlevel
 
+from keygrove.points import buggify, sometimes
 from keygrove.recon.messages import Ended, NoSession, NotReady, Opened, Stepped
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.acceptor import Acceptor
+from keygrove_protocols.recon.acceptor import FULL_BELOW, Acceptor
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.initiator import Initiator
 from keygrove_protocols.recon.messages import in_order
@@ -62,7 +63,8 @@ class Sessions:
         if role == "initiator":
             session = Initiator(view, decoder, limits)
         else:
-            session = Acceptor(view, decoder, limits)
+            full_below = 0 if buggify("recon.samples") else FULL_BELOW
+            session = Acceptor(view, decoder, limits, full_below)
         number = next(self._numbers)
         self._hosted[number] = _Hosted(session, self._now())
         return Opened(number, session.take())
@@ -113,6 +115,8 @@ class Sessions:
     def _ended(self, session: Session) -> Ended | None:
         if session.end is None:
             return None
+        if session.statistics.rounds > 1:
+            sometimes("recon.descended")
         return Ended(session.end, self._learned(session), copy(session.statistics))
 
     def _learned(self, session: Session) -> tuple[Digest, ...]:

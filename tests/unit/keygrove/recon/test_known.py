@@ -145,3 +145,18 @@ async def test_a_file_that_is_damaged_is_made_anew(host: Host) -> None:
         files[path].cache[:] = b"\xff" * len(files[path].cache)
     async with host.known() as known:
         assert await sifted(known) == [0, 1, 2, 3, 4]
+
+
+async def test_an_orderly_end_leaves_no_log_behind_even_one_of_a_life_before(host: Host) -> None:
+    log = f"{FILE}-wal"
+    async with host.known() as known:
+        await known.call(Note("ann", rows(Why.ALIAS, 0)))
+        assert await host.databases.holds(log)
+    assert not await host.databases.holds(log)
+    async with host.databases.open(FILE) as db:
+        await db.run(lambda session: session.execute("DELETE FROM known WHERE partner = 'bob'"))
+        await db.run(lambda session: session.execute("INSERT INTO facts VALUES ('one', 1)"))
+    assert await host.databases.holds(log)
+    async with host.known():
+        pass
+    assert not await host.databases.holds(log)
