@@ -15,6 +15,7 @@ import anyio
 import msgspec
 
 from keygrove.recon.gossip import GOSSIP, GetPartners, GossipApi
+from keygrove.recon.known import ABSENT_FIRST_S
 from keygrove.settings import (
     AdminSettings,
     PolicySettings,
@@ -136,12 +137,19 @@ class _Run:
 
     def _watch(self) -> Monitor:
         disabled = dict(DISABLED)
-        if self._drawn.durability == "relaxed" and self._plan.features.get("power"):
+        if self._plan.features.get("pause"):
+            disabled["I-17"] = "a machine that stands still does not stop"
+        if self._may_lose:
             why = "power cuts may cost what is not durable"
             disabled |= dict.fromkeys(("I-01", "I-03", "I-06"), why)
         watching = monitor(Setup(), disabled)
         self._record.watch(watching)
         return watching
+
+    @property
+    def _may_lose(self) -> bool:
+        """Whether the power may fail before what a node says that it has is durable."""
+        return self._drawn.durability == "relaxed" and self._plan.features.get("power", False)
 
     async def _play(self, name: str) -> None:
         client = Client(name, self._network, self._record, self._plan, _no_offers)
@@ -184,6 +192,8 @@ class _Run:
         bound_s = self._bound_s()
         with anyio.move_on_after(bound_s):
             calm = await self._calm()
+            if self._may_lose:  # who did not give what it had lost is not asked for it for a while
+                calm = max(calm, healed + ABSENT_FIRST_S)
             while await self._differing():  # noqa: ASYNC110 - no time is real
                 await anyio.sleep(LOOK_S)
             converged = self._world.now()
