@@ -142,6 +142,7 @@ def _conclude(found: Report, *, as_json: bool) -> None:
 
 _campaign("determinism", campaign.determinism, 50, "Is each seed the same run in six variants?")
 _campaign("seeds", campaign.seeds, 2_000, "Many seeds of real nodes, on both engines.")
+_campaign("recon", campaign.recon, 500, "Federations of 5, 20 and 50 nodes, on both engines.")
 _campaign("endings", campaign.endings, 2_000, "A shard ended at each point, and opened again.")
 
 

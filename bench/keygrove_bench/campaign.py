@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Final
 
 from msgspec.structs import replace
@@ -26,6 +26,13 @@ from keygrove_chaos.world import ENGINES, EngineName, Options
 
 AIO_SHARE: Final = 0.7
 """Of the seeds; the others run on trio."""
+FEDERATIONS: Final = (
+    (5, "keygrove_chaos.converging:scenario", 0.8),
+    (20, "keygrove_chaos.converging:twenty", 0.16),
+    (50, "keygrove_chaos.converging:fifty", 0.04),
+)
+"""How many nodes, which scenario, and its share of the seeds."""
+FEDERATION_CPU_S: Final = 300.0
 SHARD_ENDINGS: Final = "keygrove_chaos.endings:scenario"
 MUTANTS: Final = Path(__file__).parents[2] / "tests/simulation/mutants"
 MEDIAN_SEEDS: Final = 20
@@ -65,6 +72,38 @@ def seeds(seeds: range) -> Report:
     unmet = len(reached.unmet) + len(reached.inert)
     results.append(_none(("reach", "states never reached, faults without effect"), unmet, "kinds"))
     return _report("seeds", results, load)
+
+
+def recon(seeds: range) -> Report:
+    """Run federations, most of them small: a node more makes a seed cost more than it shows."""
+    load, totals, results = load_average(), Counter[str](), list[Row]()
+    begin = seeds.start
+    for nodes, scenario, share in FEDERATIONS:
+        some = range(begin, begin + round(len(seeds) * share))
+        begin = some.stop
+        on_aio = round(len(some) * AIO_SHARE)
+        shares: dict[EngineName, range] = {"aio": some[:on_aio], "trio": some[on_aio:]}
+        failed, took, most = 0, list[int](), list[int]()
+        for engine, these in shares.items():
+            options = Options(engine=engine, cpu_s=FEDERATION_CPU_S)
+            for verdict in simulate(scenario, these, jobs=os.cpu_count() or 1, options=options):
+                totals.update(verdict.counts)
+                failed += bool(verdict.violations)
+                took.append(verdict.counts.get("rounds", 0))
+                most.append(verdict.counts.get("diameter", 0))
+                for violation in verdict.violations:
+                    _say(f"seed {verdict.seed} of {scenario} on {engine}: {violation}")
+        words = f"seeds that found something, of {len(some)} with {nodes} nodes"
+        results.append(_none((f"seeds-{nodes}", words), failed, "seeds"))
+        if took:
+            words = f"rounds until all of {nodes} held all; bound: {mean(most):.1f} in the mean"
+            results.append(row((f"rounds-{nodes}", words), took, "rounds", {}))
+    reached = reach(totals, len(seeds))
+    for what in reached.unmet + reached.inert:
+        _say(f"never reached, or without any effect: {what}")
+    unmet = len(reached.unmet) + len(reached.inert)
+    results.append(_none(("reach", "states never reached, faults without effect"), unmet, "kinds"))
+    return _report("recon", results, load)
 
 
 def endings(seeds: range) -> Report:

@@ -14,8 +14,9 @@ from typing import Final
 import anyio
 import msgspec
 
+from keygrove_chaos.catalogue import Setup
 from keygrove_chaos.history import NANOSECONDS, About, Detail, Function, Phase
-from keygrove_chaos.invariants import Setup, monitor
+from keygrove_chaos.invariants import monitor
 from keygrove_chaos.net_faults import LogNormal
 from keygrove_chaos.network import Datagram, Network
 from keygrove_chaos.observation import NodeView, View

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 import anyio
@@ -31,7 +32,7 @@ from keygrove_chaos.fence import Fence, NodeDeadError
 from keygrove_chaos.history import About, Detail, Function
 from keygrove_chaos.network import Network
 from keygrove_chaos.node import InlineCompute, MemoryFiles, MemoryLog
-from keygrove_chaos.outbound import SimulatedClient, SimulatedStreams
+from keygrove_chaos.outbound import SimulatedClient, SimulatedStreams, WatchedClient
 from keygrove_chaos.record import Record
 from keygrove_chaos.servers import Door, NoReplyError, Reply
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -241,7 +242,10 @@ class Machine:
             answers=InlineCompute(),
             servers=self._servers,
             streams=SimulatedStreams(self._network, self.name),
-            client=SimulatedClient(self._network, self.name),
+            client=WatchedClient(
+                SimulatedClient(self._network, self.name),
+                partial(self._record.fetched, self.name),
+            ),
         )
         site = Site(
             ports=fence.around(ports),

@@ -45,7 +45,17 @@ class TreeLook(msgspec.Struct, frozen=True):
     """Of what is not denied, and of a version that partners can read."""
 
 
-Occurrence: TypeAlias = Event | NodeReport | MailboxGauge | TreeLook
+class Fetch(msgspec.Struct, frozen=True):
+    """A node asked a partner for certificates, and was answered."""
+
+    time_ns: int
+    node: str
+    partner: str
+    digests: tuple[str, ...]
+    """That it asked for."""
+
+
+Occurrence: TypeAlias = Event | NodeReport | MailboxGauge | TreeLook | Fetch
 """All that is shown as it happens."""
 
 # ---- what is there
@@ -78,6 +88,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """For each search term in the index: the keys that searching finds."""
     log: tuple[str, ...] | None = None
     """All lines of the node's log, in all its lives."""
+    tree: frozenset[str] | None = None
+    """The digests that partners of recon are shown."""
     past: dict[str, dict[str, frozenset[str]]] | None = None
     """By the name of each snapshot: what it shows of keys."""
     rollbacks: dict[str, str] | None = None

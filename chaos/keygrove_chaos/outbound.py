@@ -5,9 +5,9 @@ Hosts are known by their names, which are their addresses, too.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import NoReturn, cast
+from typing import Final, NoReturn, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -19,7 +19,9 @@ from keygrove_chaos.network import Network
 from keygrove_chaos.servers import NoReplyError
 from keygrove_chaos.stream import Stream
 from keygrove_chaos.web import CutError, WebEndpoint, ask
+from keygrove_protocols.recon import hashquery
 
+OK: Final = 200
 _OPENING = (ConnectionRefusedError, ConnectionAbortedError, TimeoutError)
 
 
@@ -131,6 +133,36 @@ class SimulatedClient:
         if len(reply.body) > bytes_max:
             raise TooLongError(bytes_max)
         return HttpReply(reply.status, reply.body, dict(reply.headers))
+
+
+class WatchedClient:
+    """See `ports.HttpClient`: tells what partners were asked for, once they have answered."""
+
+    def __init__(
+        self, client: SimulatedClient, answered: Callable[[str, tuple[bytes, ...]], None]
+    ) -> None:
+        """Tell `answered` the host and the digests."""
+        self._client = client
+        self._answered = answered
+
+    async def post(  # noqa: PLR0913 - as the port has it
+        self,
+        url: str,
+        body: bytes,
+        content_type: str,
+        *,
+        bytes_max: int,
+        bind: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> HttpReply:
+        """See `ports.HttpClient`."""
+        reply = await self._client.post(
+            url, body, content_type, bytes_max=bytes_max, bind=bind, headers=headers
+        )
+        target = urlsplit(url)
+        if target.path == hashquery.PATH and reply.status == OK:
+            self._answered(target.hostname or "", hashquery.decode_request(body))
+        return reply
 
 
 class NoStreams:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import ClassVar, Final
 
+import msgspec
+
 from keygrove.cluster.router import Router
 from keygrove.recon.messages import PREFIX, Feed, OpenSession, PrefixApi
 from keygrove.storage.messages import Failed
 from keygrove.storage.snapshot_messages import GetHead, ListDigests
+from keygrove.storage.store import NamedDigests
 from keygrove_actors import ActorError, Runtime
 from keygrove_chaos.invariant import Passive
 from keygrove_chaos.observation import Finding, Occurrence, TreeLook, Violation, at, listed
@@ -49,38 +52,65 @@ class TreeIsTheStore(Passive):
         )
 
 
+class Holdings(msgspec.Struct, frozen=True):
+    """What a node has that partners may see."""
+
+    digests: frozenset[tuple[str, str]]
+    """Fingerprints, each with the digest of what is held."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The fingerprints."""
+        return frozenset(name for name, _ in self.digests)
+
+
+async def holdings(runtime: Runtime, shards: int) -> Holdings | None:
+    """What a node holds; None if it cannot tell."""
+    router = Router(runtime.whereis, shards)
+    try:
+        listed = [one for shard in range(shards) async for one in _listed(router, shard)]
+    except (ActorError, _UnreadableError):
+        return None
+    digests = {(one.fingerprint.hex(), one.stored.hex()) for one in listed if _is_shown(one)}
+    return Holdings(frozenset(digests))
+
+
 async def compare(runtime: Runtime, shards: int) -> tuple[frozenset[str], frozenset[str]] | None:
     """What a node shows and what it holds; None if it cannot tell, or it changed meanwhile."""
     router = Router(runtime.whereis, shards)
     try:
         before = [await router.ask(shard, GetHead()) for shard in range(shards)]
-        held = [one for shard in range(shards) async for one in _held(router, shard)]
+        held = await holdings(runtime, shards)
         shown = await _shown(runtime)
         by_symbols = await _shown_by_symbols(runtime)
         after = [await router.ask(shard, GetHead()) for shard in range(shards)]
-    except (ActorError, _UnreadableError):
+    except ActorError:
         return None
-    if before != after:
+    if held is None or before != after:
         return None
-    return by_symbols if shown == frozenset(held) else shown, frozenset(held)
+    digests = frozenset(digest for _, digest in held.digests)
+    return by_symbols if shown == digests else shown, digests
 
 
 class _UnreadableError(Exception):
     """A shard cannot list what it holds."""
 
 
-async def _held(router: Router, shard: int) -> AsyncIterator[str]:
+async def _listed(router: Router, shard: int) -> AsyncIterator[NamedDigests]:
     cursor = None
     while True:
         page = await router.ask(shard, ListDigests(cursor, PAGE))
         if isinstance(page, Failed):
             raise _UnreadableError
         for one in page.digests:
-            if not one.is_denied and len(one.fingerprint) in VERSIONS:
-                yield one.stored.hex()
+            yield one
         cursor = page.cursor
         if cursor is None:
             return
+
+
+def _is_shown(one: NamedDigests) -> bool:
+    return not one.is_denied and len(one.fingerprint) in VERSIONS
 
 
 async def _shown(runtime: Runtime) -> frozenset[str]:

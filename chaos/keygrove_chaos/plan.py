@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from keygrove.points import CRASHES
+from keygrove.points import CRASHES, RECON_CRASHES
 from keygrove_chaos.checked import Checked
 from keygrove_chaos.clock import ClockFault
 from keygrove_chaos.disk_faults import DiskFault
@@ -106,8 +106,9 @@ class CrashAt(_Fault, frozen=True, kw_only=True, tag="proc.crash_at"):
     def __post_init__(self) -> None:
         """See `Checked`."""
         super().__post_init__()
-        if self.point not in CRASHES:
-            raise ValueError(f"{self.point!r} is no crash point: there are {', '.join(CRASHES)}")
+        known = CRASHES | RECON_CRASHES
+        if self.point not in known:
+            raise ValueError(f"{self.point!r} is no crash point: there are {', '.join(known)}")
 
 
 class CrashActor(_Fault, frozen=True, kw_only=True, tag="actor.kill"):

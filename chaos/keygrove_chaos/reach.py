@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from keygrove.points import BUGGIFIED, CRASHES, SOMETIMES
+from keygrove.points import BUGGIFIED, CRASHES, RECON_CRASHES, RECON_SOMETIMES, SOMETIMES
 
 ENOUGH_SEEDS: Final = 200
-"""In so many seeds every state of `points.SOMETIMES` is to be reached;"""
+"""In so many seeds every state of `points` is to be reached that such nodes can reach;"""
 ENOUGH_FAULTS: Final = 20
 """and of so many faults of a kind one is to have an effect."""
 
@@ -36,12 +36,17 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reach(counts: Mapping[str, int], seeds: int) -> Reach:
-    """What the counts of a campaign of so many seeds say. Points are judged if the product ran."""
+    """What the counts of a campaign of so many seeds say. Points are judged if the product ran.
+
+    Of nodes with partners those of recon are, of others all others.
+    """
     has_points = any(name.startswith("visit:") for name in counts)
-    points = [f"buggify:{name}" for name in BUGGIFIED] + [f"crash:{name}" for name in CRASHES]
+    has_partners = bool(counts.get("sometimes:recon.learned"))
+    crashes, states = (RECON_CRASHES, RECON_SOMETIMES) if has_partners else (CRASHES, SOMETIMES)
+    points = [f"buggify:{name}" for name in BUGGIFIED] + [f"crash:{name}" for name in crashes]
     silent = [name for name in points if has_points and not counts.get(name)]
     is_long = has_points and seeds >= ENOUGH_SEEDS
-    unmet = [name for name in SOMETIMES if is_long and not counts.get(f"sometimes:{name}")]
+    unmet = [name for name in states if is_long and not counts.get(f"sometimes:{name}")]
     inert = [
         kind
         for name, count in counts.items()

@@ -16,7 +16,7 @@ from keygrove_chaos.history import (
     Phase,
 )
 from keygrove_chaos.invariants import Monitor
-from keygrove_chaos.observation import MailboxGauge, NodeReport, Occurrence, TreeLook
+from keygrove_chaos.observation import Fetch, MailboxGauge, NodeReport, Occurrence, TreeLook
 from keygrove_chaos.timeline import Timeline
 
 
@@ -74,6 +74,12 @@ class Record:
     def tree(self, node: str, shown: frozenset[str], held: frozenset[str]) -> None:
         """This was shown to a partner, and this was held."""
         self._take(TreeLook(self._now_ns(), node, shown, held))
+
+    def fetched(self, node: str, partner: str, digests: Iterable[bytes]) -> None:
+        """A node asked a partner for these, and was answered."""
+        names = tuple(digest.hex() for digest in digests)
+        self._timeline.note("fetched", node, partner, len(names))
+        self._take(Fetch(self._now_ns(), node, partner, names))
 
     def _now_ns(self) -> int:
         return round(self._timeline.now() * NANOSECONDS)

@@ -1,8 +1,8 @@
 """Three nodes, their clients, and what the plan of a seed has befall them: Keygrove in a world.
 
-The nodes do not know of each other yet. Clients put, get and search over the network while
-processes are killed, the power fails, disks and links misbehave and clocks jump. Then all that
-heals is healed, and what was promised must be there.
+The nodes do not know of each other: see `converging` for some that do. Clients put, get and search
+over the network while processes are killed, the power fails, disks and links misbehave and clocks
+jump. Then all that heals is healed, and what was promised must be there.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from keygrove.settings import (
 )
 from keygrove_actors.census import Snapshot, tree_snapshot
 from keygrove_chaos.arming import Arming
+from keygrove_chaos.catalogue import Setup
 from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.client import Client, Hkp, found_certificate, found_names
 from keygrove_chaos.control import OK, Control, listed, shown_then
 from keygrove_chaos.crdt import facts
 from keygrove_chaos.history import NANOSECONDS
-from keygrove_chaos.invariants import Monitor, Setup, monitor
+from keygrove_chaos.invariants import Monitor, monitor
 from keygrove_chaos.machine import Machine
 from keygrove_chaos.nemesis import Nemesis
 from keygrove_chaos.network import Network

@@ -16,6 +16,8 @@ BUGGIFIED: Final = {
     "heap.checkpoint": "a log is checkpointed before a write, however short it is",
     "index.distrusted": "an index is made anew, though it is that of its heap and whole",
     "index.flush": "the index is given one entry at a time",
+    "recon.batch": "one certificate is asked for at a time",
+    "recon.samples": "a session asks by samples, however few digests there are",
     "rollback.chunk": "a rollback takes back one certificate at a time",
     "shard.commit": "a commit takes one merge, however many wait",
     "shard.linger": "what was read waits before it is made ready to be served",
@@ -37,6 +39,14 @@ CRASHES: Final = {
 }
 """By name: where a node may be ended, to see what the next start makes of it."""
 
+RECON_CRASHES: Final = {
+    "recon.asked": "a partner answered with certificates, and none of them is taken in",
+    "recon.learned": "a session found something lacking, and nothing of it is asked for",
+    "recon.noted": "what brought nothing is remembered, and is still to be fetched",
+    "recon.taken": "certificates are taken in, and what brought nothing is not remembered",
+}
+"""The same, for a node with partners."""
+
 SOMETIMES: Final = {
     "compaction.coded": "a former version was stored as what it differs in",
     "compaction.dropped": "a version was dropped that no moment needed which is kept",
@@ -56,6 +66,15 @@ SOMETIMES: Final = {
     "space.released": "the reserve was given up for want of room",
 }
 """By name: states that a campaign has to reach, or it shows less than it seems to."""
+
+RECON_SOMETIMES: Final = {
+    "recon.absent": "what was asked for did not come",
+    "recon.learned": "a session found something lacking",
+    "recon.passed_over": "what a session found is known to bring nothing",
+    "recon.descended": "a session went down to the root's children, or further",
+    "recon.superseded": "a partner asked for what a certificate was a moment ago",
+}
+"""The same, of a campaign of nodes with partners."""
 
 
 class Points(Protocol):

@@ -7,18 +7,21 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from keygrove.points import BUGGIFIED, CRASHES, SOMETIMES
+from keygrove.points import BUGGIFIED, CRASHES, RECON_CRASHES, RECON_SOMETIMES, SOMETIMES
 from keygrove_chaos import net_faults, partition
 from keygrove_chaos.bundle import Bundle
 from keygrove_chaos.campaign import Verdict, judge, scenario_named
+from keygrove_chaos.catalogue import DESCRIPTIONS
 from keygrove_chaos.clock import ClockFault
 from keygrove_chaos.disk_faults import DiskFault
+from keygrove_chaos.federation import FEATURES as OF_FEDERATIONS
+from keygrove_chaos.federation import Federation
 from keygrove_chaos.history import Detail, Event, Function, Phase
-from keygrove_chaos.invariants import DESCRIPTIONS
 from keygrove_chaos.mutants import Mutant
 from keygrove_chaos.net_faults import LinkFault, NetFault
 from keygrove_chaos.plan import PUTS, Ask, Fault, Plan, ProcessFault, Verb
 from keygrove_chaos.swarm import FEATURES, MODES
+from keygrove_chaos.topology import SHAPES
 from keygrove_chaos.trace import Trace
 from keygrove_chaos.world import Options
 from tests.docs.tables import page, rows
@@ -35,6 +38,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "field of a verdict": Verdict,
     "field of a bundle": Bundle,
     "field of a plan": Plan,
+    "field of a federation": Federation,
     "field of a fault": Fault,
     "field of a request": Ask,
     "field of a line": Event,
@@ -121,7 +125,13 @@ def test_every_invariant_is_described_in_its_own_words() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "points"),
-    [("buggify point", BUGGIFIED), ("crash point", CRASHES), ("state", SOMETIMES)],
+    [
+        ("buggify point", BUGGIFIED),
+        ("crash point", CRASHES),
+        ("crash point of partners", RECON_CRASHES),
+        ("state", SOMETIMES),
+        ("state of partners", RECON_SOMETIMES),
+    ],
 )
 def test_every_point_is_described_in_its_own_words(heading: str, points: dict[str, str]) -> None:
     assert rows("simulation", heading) == {name: [says] for name, says in points.items()}
@@ -132,6 +142,14 @@ def test_every_feature_is_described_with_its_share() -> None:
     assert shares == {name: f"{share:g}" for name, share in FEATURES.items()}
     shares = {name: cells[0] for name, cells in rows("simulation", "mode").items()}
     assert shares == {name: f"{share:g}" for name, share in MODES.items()}
+
+
+def test_every_feature_and_shape_of_a_federation_is_described() -> None:
+    shares = {name: cells[0] for name, cells in rows("simulation", "of a federation").items()}
+    assert shares == {name: f"{share:g}" for name, share in OF_FEDERATIONS.items()}
+    assert rows("simulation", "shape of a federation") == {
+        name: [says] for name, says in SHAPES.items()
+    }
 
 
 def test_all_json_of_the_page_is_what_it_says() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import keygrove
-from keygrove.points import CRASHES
+from keygrove.points import CRASHES, RECON_CRASHES
 from keygrove_chaos.acknowledged import MissingError
 from keygrove_chaos.campaign import judge
 from keygrove_chaos.endings import ENDINGS, Ending, Subjected, scenario
@@ -30,7 +30,7 @@ def calls(name: str) -> set[str]:
 
 
 def test_every_point_at_which_the_product_may_end_is_named_and_no_other() -> None:
-    assert calls("crash_point") == set(CRASHES)
+    assert calls("crash_point") == set(CRASHES) | set(RECON_CRASHES)
 
 
 @pytest.mark.slow

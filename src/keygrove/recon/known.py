@@ -10,18 +10,18 @@ be in the way of the two sets' being one is taken into account in what that part
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import ClassVar, Final
 
 import msgspec
 from blake3 import blake3
 
-from keygrove.errors import StoreError
+from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import Clock, Databases, SqlDatabase
 from keygrove.recon import knownfile
 from keygrove.recon.knownfile import FILE, NOTHING, Recalled, Row, Why
-from keygrove_actors import Actor, Call, Cast, Ctx, on, on_cast
+from keygrove_actors import Actor, Call, Cast, Ctx, Normal, Reason, Shutdown, on, on_cast
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
 KNOWN: Final = "recon.known"
@@ -108,6 +108,17 @@ class Known(Actor[KnownApi]):
         """Open nothing yet."""
         self._ctx = ctx
         self._file = None
+
+    async def terminate(self, reason: Reason) -> None:
+        """At an orderly end, leave no log behind, be it of a life before this one."""
+        if not isinstance(reason, Normal | Shutdown):
+            return
+        with suppress(DiskFullError, StoreError):  # it is read as well with its log
+            if self._file is not None:
+                await self._file.run(knownfile.checkpoint)
+            elif await self._databases.holds(f"{FILE}-wal"):
+                async with self._databases.open(FILE) as db:
+                    await db.run(knownfile.checkpoint)
 
     @on(Sift)
     async def sift(self, message: Sift) -> tuple[Digest, ...]:

@@ -119,7 +119,10 @@ class Prefix(Actor[PrefixApi]):
     @on(WhoseWere)
     def whose_were(self, message: WhoseWere) -> tuple[Fingerprint, ...]:
         """At once."""
-        return self._superseded.of(message.digests)
+        names = self._superseded.of(message.digests)
+        if names:
+            sometimes("recon.superseded")
+        return names
 
     @on(OpenSession)
     async def open_session(self, message: OpenSession) -> Opened:

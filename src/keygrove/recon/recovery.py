@@ -18,6 +18,7 @@ import msgspec
 from keygrove.cluster.router import Router
 from keygrove.errors import ExchangeError
 from keygrove.ingest.messages import INGEST, Fate, IngestApi, Load, Result, Submitted
+from keygrove.points import at_once, crash_point, sometimes
 from keygrove.recon.around import Around
 from keygrove.recon.batch import Received, Size, read_response
 from keygrove.recon.hosts import host_of
@@ -118,6 +119,8 @@ class Recovery(Actor[RecoveryApi]):
     def lacking(self, message: Lacking) -> None:
         """The newest session knows best."""
         self._url = message.url
+        sometimes("recon.learned")
+        crash_point("recon.learned")
         # What is being fetched now is not lacking any more when that has come.
         self._offered = tuple(one for one in message.digests if one not in self._waiting)
         self._more.set()
@@ -157,6 +160,8 @@ class Recovery(Actor[RecoveryApi]):
         except ActorError:
             return offered  # they are fetched once more, then
         self._results["passed over"] += len(offered) - len(wanted)
+        if len(wanted) < len(offered):
+            sometimes("recon.passed_over")
         return wanted
 
     def _wait_for(self, digests: tuple[Digest, ...]) -> None:
@@ -168,7 +173,7 @@ class Recovery(Actor[RecoveryApi]):
 
     async def _fetch_some(self) -> None:
         """One batch. What fails is tried again, in smaller ones, for some times."""
-        batch = tuple(self._waiting)[: self._size.now]
+        batch = tuple(self._waiting)[: at_once("recon.batch", self._size.now)]
         before = self._ctx.now()
         try:
             with anyio.fail_after(BATCH_S):
@@ -197,10 +202,13 @@ class Recovery(Actor[RecoveryApi]):
             raise _NotTakenError(f"{url} answered with status {reply.status}")
         work = partial(read_response, batch, reply.body, CERTIFICATE_BYTES_MAX)
         received = await self._around.ports.compute.run(work)
+        crash_point("recon.asked")
         results, rows = await self._take(received)
+        crash_point("recon.taken")
         if rows:
             with suppress(ActorError):  # what is not remembered is fetched once more
                 await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
+            crash_point("recon.noted")
         for digest in batch:
             self._waiting.pop(digest, None)
         self._size.worked()
@@ -216,6 +224,8 @@ class Recovery(Actor[RecoveryApi]):
         """Have it taken in; what came of it, and what to remember."""
         results = Counter(absent=len(received.absent), unreadable=received.unreadable)
         rows = [Row(digest, Why.ABSENT) for digest in received.absent]
+        if rows:
+            sometimes("recon.absent")
         if not received.certificates:
             return results, rows
         load = Load(received.certificates, self._partner, Cause.RECON)

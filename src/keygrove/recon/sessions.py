@@ -14,15 +14,18 @@ from typing import Final, Protocol
 import anyio
 import anyio.lowlevel
 
+from keygrove.points import buggify, sometimes
 from keygrove.recon.members import Members
 from keygrove.recon.messages import Ended, NoSession, NotReady, Opened, OpenSession, Stepped
 from keygrove.recon.views import Shows
 from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.recon.acceptor import Acceptor
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.handshake import Role
 from keygrove_protocols.recon.messages import in_order
 from keygrove_protocols.recon.rateless import session_of
 from keygrove_protocols.recon.session import Session
+from keygrove_protocols.recon.terms import PLAIN
 
 SESSIONS_MAX: Final = 64
 IDLE_S: Final = 300.0
@@ -74,7 +77,10 @@ class Sessions:
         decoder = Decoder()
         decoder.admit_all()
         role = Role(opening.role)
-        session = session_of(role, opening.way, shows.shown, decoder, opening.limits)
+        if role is Role.ACCEPTOR and opening.way == PLAIN and buggify("recon.samples"):
+            session: Session = Acceptor(shows.shown.view, decoder, opening.limits, full_below=0)
+        else:
+            session = session_of(role, opening.way, shows.shown, decoder, opening.limits)
         number = next(self._numbers)
         self._hosted[number] = _Hosted(session, opening.partner, shows, self._now())
         return Opened(number, session.take())
@@ -124,6 +130,8 @@ class Sessions:
 
     def _ended(self, hosted: _Hosted) -> Ended:
         session = hosted.session
+        if session.statistics.rounds > 1:
+            sometimes("recon.descended")
         gone = hosted.shows.gone(session)
         if gone:
             self._forget(hosted.partner, gone)

@@ -1,7 +1,8 @@
 """Whole runs for tests: a story, held against all invariants."""
 
+from keygrove_chaos.catalogue import Setup
 from keygrove_chaos.history import NANOSECONDS
-from keygrove_chaos.invariants import Monitor, Setup, monitor
+from keygrove_chaos.invariants import Monitor, monitor
 from keygrove_chaos.observation import Occurrence, View
 from tests.unit.chaos.stories import told
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from keygrove_actors import SupSpec
+from keygrove_chaos.catalogue import DESCRIPTIONS, Setup
 from keygrove_chaos.errors import ChaosError
 from keygrove_chaos.history import NANOSECONDS
-from keygrove_chaos.invariants import DESCRIPTIONS, Setup, monitor
+from keygrove_chaos.invariants import monitor
 from keygrove_chaos.observation import NodeView, View
 from tests.unit.chaos.runs import NOTHING, judged
 
@@ -433,7 +434,7 @@ def test_c085_what_is_disabled_is_in_the_verdict_line() -> None:
     watching = monitor(Setup(), {"I-24": "no index yet"})
     watching.final(NOTHING, [])
     assert watching.verdict_line() == (
-        "16 of 16 invariants held; disabled: I-08 (no supervision tree was given), "
+        "18 of 18 invariants held; disabled: I-08 (no supervision tree was given), "
         "I-10 (no supervision tree was given), I-11 (no supervision tree was given), "
         "I-24 (no index yet)"
     )
@@ -449,13 +450,13 @@ def test_c083_what_is_unknown_is_told_so_and_not_counted_as_held() -> None:
     shown = " ".join(f"x{number}" for number in range(21))
     watching = judged(f"b deletes | b ok | {crowd} | c gets | c ok {shown}", WITH_TREE)
     assert watching.violations == []
-    assert watching.verdict_line() == "19 of 20 invariants held; unknown: I-13"
+    assert watching.verdict_line() == "21 of 22 invariants held; unknown: I-13"
 
 
 def test_the_first_violation_of_each_invariant_is_kept() -> None:
     watching = judged(f"{PUT} | a gets | a ok | a gets | a fail 500 | a gets | a ok", WITH_TREE)
     assert [one.invariant for one in watching.violations] == ["I-14", "I-20", "I-01", "I-13"]
-    assert watching.verdict_line() == ("16 of 20 invariants held; violated: I-01, I-13, I-14, I-20")
+    assert watching.verdict_line() == ("18 of 22 invariants held; violated: I-01, I-13, I-14, I-20")
 
 
 def test_every_invariant_is_described_and_watched() -> None:

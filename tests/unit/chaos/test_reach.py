@@ -1,6 +1,6 @@
 """What a campaign must have reached before its silence means anything."""
 
-from keygrove.points import BUGGIFIED, CRASHES, SOMETIMES
+from keygrove.points import BUGGIFIED, CRASHES, RECON_SOMETIMES, SOMETIMES
 from keygrove_chaos.reach import ENOUGH_FAULTS, ENOUGH_SEEDS, reach
 
 MET = {"visit:store.open": 9} | {f"sometimes:{name}": 1 for name in SOMETIMES}
@@ -18,6 +18,13 @@ def test_c023_a_state_that_was_never_reached_is_named_after_enough_seeds() -> No
     counts = {key: one for key, one in MET.items() if not key.endswith(name)}
     assert reach(counts, ENOUGH_SEEDS).unmet == (name,)
     assert reach(counts, ENOUGH_SEEDS - 1).is_enough
+
+
+def test_nodes_with_partners_are_to_reach_what_only_they_can() -> None:
+    met = {f"sometimes:{name}": 1 for name in RECON_SOMETIMES} | {"visit:store.open": 9}
+    assert reach(met, ENOUGH_SEEDS).is_enough
+    del met["sometimes:recon.superseded"]
+    assert reach(met, ENOUGH_SEEDS).unmet == ("recon.superseded",)
 
 
 def test_c023_points_that_never_fired_are_listed() -> None:

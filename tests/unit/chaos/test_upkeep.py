@@ -6,8 +6,8 @@ import pytest
 
 from keygrove_actors import Actor, ChildSpec, Crash, MailboxSpec, Strategy, SupSpec
 from keygrove_actors.reports import ChildRestarting, ChildStarted, ChildTerminated, Report
+from keygrove_chaos.catalogue import Setup
 from keygrove_chaos.history import NANOSECONDS
-from keygrove_chaos.invariants import Setup
 from keygrove_chaos.observation import MailboxGauge, NodeReport, NodeView, Occurrence, View
 from tests.unit.chaos.runs import NOTHING, judged
 

@@ -227,3 +227,18 @@ async def test_a_file_of_another_format_is_made_anew(host: Host) -> None:
 
 def _age(db: SqlSession) -> None:
     db.execute("PRAGMA main.user_version = 1")
+
+
+async def test_an_orderly_end_leaves_no_log_behind_even_one_of_a_life_before(host: Host) -> None:
+    log = f"{FILE}-wal"
+    async with host.known() as known:
+        await known.call(Note("ann", rows(Why.ALIAS, 0)))
+        assert await host.databases.holds(log)
+    assert not await host.databases.holds(log)
+    async with host.databases.open(FILE) as db:
+        await db.run(lambda session: session.execute("DELETE FROM known WHERE partner = 'bob'"))
+        await db.run(lambda session: session.execute("INSERT INTO facts VALUES ('one', 1)"))
+    assert await host.databases.holds(log)
+    async with host.known():
+        pass
+    assert not await host.databases.holds(log)
