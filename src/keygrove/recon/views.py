@@ -70,11 +70,30 @@ class Shows(msgspec.Struct, frozen=True):
         return gone
 
 
+class _Plan(msgspec.Struct, frozen=True):
+    """What a partner is to be shown of a tree.
+
+    Args:
+        held: our digests that have aliases and are in the tree.
+    """
+
+    recalled: Recalled = NOTHING
+    is_keygrove: bool = False
+    held: AbstractSet[Digest] = frozenset()
+    added: AbstractSet[Digest] = frozenset()
+    replaced: Mapping[Digest, Digest] = {}
+
+    @property
+    def stale(self) -> set[Digest]:
+        """See `Shows`."""
+        aliases = self.recalled.aliases
+        return {aliases[ours] for ours in aliases.keys() - self.held}
+
+
 class _View(msgspec.Struct, frozen=True):
     """What a partner was shown last.
 
     Args:
-        held: our digests that have aliases and were in the tree.
         followed: how many digests changed in the tree since the view was made.
     """
 
@@ -82,10 +101,7 @@ class _View(msgspec.Struct, frozen=True):
     base: Tree
     tree: Tree
     sketch: Sketch
-    aliases: AbstractSet[Digest] = frozenset()
-    held: AbstractSet[Digest] = frozenset()
-    added: AbstractSet[Digest] = frozenset()
-    hidden: AbstractSet[Digest] = frozenset()
+    plan: _Plan = _Plan()
     followed: int = 0
 
 
@@ -120,31 +136,25 @@ class Views:
         changed = await _changed(last, members, base, max(FOLLOWED_MAX, recalled.size))
         if last is None or changed is None:
             last, changed = _View(members, base, base, shown.sketch), set[Digest]()
-        aliases = recalled.aliases.keys()
-        unsure = (aliases - last.aliases) | (aliases & changed)
-        held = ((last.held & aliases) - unsure) | await _present(base, unsure)
-        told = held if is_keygrove else held & recalled.settled
-        theirs = {recalled.aliases[ours] for ours in told}
-        added = frozenset(filter(is_element, recalled.shadows | theirs))
-        hidden = frozenset[Digest]() if is_keygrove else frozenset(told)
+        plan = await _planned(last.plan, recalled, base, changed, is_keygrove=is_keygrove)
         view = _View(
             members=members,
             base=base,
             tree=last.tree.snapshot(),
             sketch=last.sketch.snapshot(),
-            aliases=frozenset(aliases),
-            held=frozenset(held),
-            added=added,
-            hidden=hidden,
+            plan=plan,
             followed=last.followed + len(changed),
         )
-        await _bring_up(view, changed | (added ^ last.added) | (hidden ^ last.hidden))
+        if plan is not last.plan:
+            changed |= plan.added ^ last.plan.added
+            changed |= plan.replaced.keys() ^ last.plan.replaced.keys()
+        await _bring_up(view, changed)
         self._keep(partner, view)
         return Shows(
             Shown(view.tree, view.sketch),
-            added=added,
-            replaced={ours: recalled.aliases[ours] for ours in hidden},
-            stale={recalled.aliases[ours] for ours in aliases - held},
+            added=plan.added,
+            replaced=plan.replaced,
+            stale=plan.stale,
         )
 
     def _keep(self, partner: str, view: _View) -> None:
@@ -169,6 +179,28 @@ async def _changed(
     return changed
 
 
+async def _planned(
+    last: _Plan, recalled: Recalled, base: Tree, changed: set[Digest], *, is_keygrove: bool
+) -> _Plan:
+    """What is to be shown; the plan of last time, if nothing of it is another by now."""
+    aliases, before = recalled.aliases.keys(), last.recalled.aliases.keys()
+    touched = aliases & changed
+    is_known = (last.recalled, last.is_keygrove) == (recalled, is_keygrove)
+    if is_known and not touched:
+        return last
+    unsure = (aliases - before) | touched
+    held = ((last.held & aliases) - unsure) | await _present(base, unsure)
+    told = held if is_keygrove else held & recalled.settled
+    theirs = {ours: recalled.aliases[ours] for ours in told}
+    return _Plan(
+        recalled=recalled,
+        is_keygrove=is_keygrove,
+        held=held,
+        added=frozenset(filter(is_element, recalled.shadows.union(theirs.values()))),
+        replaced={} if is_keygrove else theirs,
+    )
+
+
 async def _present(tree: Tree, digests: Iterable[Digest]) -> set[Digest]:
     """Those that are in a tree."""
     found = set[Digest]()
@@ -182,7 +214,7 @@ async def _bring_up(view: _View, digests: Iterable[Digest]) -> None:
     """Have those in the view that are to be, of all that may have changed."""
     for some in _slices(digests):
         held = some - view.base.lacks(some)
-        wanted = (held - view.hidden) | (some & view.added)
+        wanted = (held - view.plan.replaced.keys()) | (some & view.plan.added)
         there = some - view.tree.lacks(some)
         view.tree.apply(added=wanted - there, removed=there - wanted)
         view.sketch.apply(added=wanted - there, removed=there - wanted)
