@@ -61,7 +61,7 @@ def now(
             click.echo(body)
         else:
             out().print(_words(told))
-        if told.result in {"refused", "failed"}:
+        if told.result != "done":
             raise FoundProblems(f"{partner}: {told.result}: {told.why}")
 
 

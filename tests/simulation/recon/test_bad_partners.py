@@ -246,7 +246,7 @@ def test_who_claims_a_huge_set_fills_no_more_than_there_is_room_for() -> None:
             assert peer.recovery is not None
             assert (peer.recovery.waiting, peer.recovery.given_up) == (WAITING_MAX, more)
             # It is not asked what more there is before that is fetched.
-            assert "still to be fetched" in (await mesh.begin_once("a", "bad")).why
+            assert "wait here to be fetched" in (await mesh.begin_once("a", "bad")).why
             for name in ("a", "b"):
                 await mesh.until_total(name, 40)
 
