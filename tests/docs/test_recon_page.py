@@ -79,6 +79,8 @@ def test_the_page_has_each_limit_of_fetching() -> None:
         "response of ours": f"{ANSWER_OCTETS_MAX:,} octets",
     }
     assert f"at most {hashquery.BATCH} digests; it begins with {FIRST_ASKED}" in page("recon")
+    assert recovery.FAILURES_MAX == 10
+    assert "After ten failures in a row" in page("recon")
 
 
 def test_the_page_has_each_refusal_and_whether_it_goes_away() -> None:
