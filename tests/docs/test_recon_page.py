@@ -1,5 +1,9 @@
 """`docs/reference/recon.md` has the limits, messages, refusals and endings that the code has."""
 
+from keygrove.http.hashquery import ANSWER_OCTETS_MAX
+from keygrove.http.recon import NOW_S
+from keygrove.recon import comparing, conversation, peer, recovery
+from keygrove.recon.batch import FIRST as FIRST_ASKED
 from keygrove_protocols.recon import hashquery, messages
 from keygrove_protocols.recon.acceptor import BATCH, FULL_BELOW
 from keygrove_protocols.recon.field import P
@@ -18,7 +22,6 @@ from keygrove_protocols.recon.terms import (
 from tests.docs.tables import page, rows
 
 SESSION = SessionLimits()
-RESPONSE = hashquery.ResponseLimits()
 
 
 def test_the_page_has_each_limit() -> None:
@@ -27,7 +30,8 @@ def test_the_page_has_each_limit() -> None:
         "config, or reason of a verdict": f"{messages.CONFIG_OCTETS_MAX:,} octets",
         "pairs of a config": f"{messages.CONFIG_PAIRS_MAX}",
         "message after the handshake": f"{messages.FRAME_OCTETS_MAX:,} octets",
-        "digests learned in a session": f"{SESSION.learned_max:,}",
+        "digests learned in a session": f"{peer.LIMITS.learned_max:,}; of `keygrove recon diff` "
+        f"{comparing.LIMITS.learned_max:,}",
         "digests given in a session": f"{SESSION.given_max:,}",
         "messages of a partner in a session": f"{SESSION.messages_max:,}",
         "octets of a partner in a session": f"{SESSION.octets_max:,}",
@@ -35,7 +39,32 @@ def test_the_page_has_each_limit() -> None:
         "symbols in a message": f"{AT_ONCE:,}",
         "requests before a Flush": f"{SESSION.unanswered_max:,}",
         "requests of our own in a session": f"{SESSION.requests_max:,}",
+        "digests of a partner that wait to be fetched": f"{recovery.WAITING_MAX:,}",
     }
+
+
+def test_the_page_has_each_deadline() -> None:
+    said = {name: cells[0] for name, cells in rows("recon", "wait for").items()}
+    assert said == {
+        "a connection that we open": f"{peer.CONNECT_S:,.0f}",
+        "the partner's config, before ours is sent": f"{INITIATOR_WAITS_S} if we began, "
+        f"else {ACCEPTOR_WAITS_S}",
+        "the end of the handshake": f"{conversation.HANDSHAKE_S:,.0f}",
+        "the partner's next octets in a session": f"{conversation.READ_S:,.0f}",
+        "the partner to take what is sent": f"{conversation.WRITE_S:,.0f}",
+        "the end of a session": f"{conversation.SESSION_S:,.0f}",
+        "the whole answer to a hashquery of ours": f"{recovery.BATCH_S:,.0f}",
+    }
+
+
+def test_the_command_line_has_what_recon_waits_for_and_tells() -> None:
+    text = " ".join(page("cli").split())
+    assert f"It waits {NOW_S:g} s" in text
+    limits = comparing.LIMITS
+    assert (
+        f"One session tells {limits.learned_max:,} certificates that are lacking here, "
+        f"and {limits.given_max:,} that" in text
+    )
 
 
 def test_the_page_has_each_limit_of_fetching() -> None:
@@ -44,11 +73,14 @@ def test_the_page_has_each_limit_of_fetching() -> None:
         "digests of a request": f"{hashquery.ASKED_MAX:,}",
         "request": f"{hashquery.REQUEST_OCTETS_MAX:,} octets",
         "certificates of a response": "twice as many as were asked for",
-        "one certificate": f"{RESPONSE.certificate_octets_max:,} octets",
-        "response": f"{RESPONSE.octets_max:,} octets",
+        "one certificate": f"{recovery.CERTIFICATE_BYTES_MAX:,} octets",
+        "response to several digests": f"{recovery.BATCH_BYTES_MAX:,} octets",
+        "response to one digest": f"{recovery.ONE_BYTES_MAX:,} octets",
+        "response of ours": f"{ANSWER_OCTETS_MAX:,} octets",
     }
-    assert RESPONSE.octets_max == hashquery.RESPONSE_OCTETS_MAX
-    assert f"at most {hashquery.BATCH} digests" in page("recon")
+    assert f"at most {hashquery.BATCH} digests; it begins with {FIRST_ASKED}" in page("recon")
+    assert recovery.FAILURES_MAX == 10
+    assert "After ten failures in a row" in page("recon")
 
 
 def test_the_page_has_each_refusal_and_whether_it_goes_away() -> None:

@@ -223,6 +223,16 @@ def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_pat
         assert "there is no such partner: good, bad are" in unknown.err
 
 
+def test_a_session_that_cannot_begin_now_ends_the_command_with_1(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with partner(nothing) as silent:
+        server = started(servers, settings(tmp_path, silent=silent.port))
+        eventually(lambda: silent.met >= 1)
+        ended = keygrove("recon", "now", "silent", "--data", server.data)
+        assert (ended.status, "busy: another session with it" in ended.out) == (1, True)
+
+
 def test_statistics_show_partners_as_hockeypuck_does(servers: Servers, tmp_path: Path) -> None:
     with partner(well) as good, partner(garbage) as bad:
         server = started(servers, settings(tmp_path, good=good.port, bad=bad.port))

@@ -17,11 +17,13 @@ from keygrove.cli.options import FoundProblems, WrongUse, common, configure, err
 from keygrove.cli.recon_diff import diff
 from keygrove.cli.words import Word
 from keygrove.errors import UnavailableError
-from keygrove.http.recon import ReconStatus
+from keygrove.http.recon import NOW_S, ReconStatus
 from keygrove.recon.gossip import PartnerStatus
 from keygrove.telemetry.partners import Round
 
 REFUSED = 409
+ASKED_S = NOW_S + 30.0
+"""The server has its own deadline, and says what is at it."""
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 
 
@@ -61,7 +63,7 @@ def now(
             click.echo(body)
         else:
             out().print(_words(told))
-        if told.result in {"refused", "failed"}:
+        if told.result != "done":
             raise FoundProblems(f"{partner}: {told.result}: {told.why}")
 
 
@@ -71,7 +73,8 @@ def _root(config: Path | None, data: Path | None) -> Path:
 
 async def _ask(root: Path, method: str, path: str, partner: str = "") -> bytes:
     async with connected(root) as client:
-        return _body(await client.request(method, path, params={"partner": partner}))
+        params = {"partner": partner}
+        return _body(await client.request(method, path, params=params, timeout=ASKED_S))
 
 
 def _body(response: httpx.Response) -> bytes:

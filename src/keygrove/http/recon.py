@@ -23,10 +23,11 @@ from keygrove.recon.gossip import (
 )
 from keygrove.recon.messages import PREFIX, GetPrefixStatus, PrefixApi, PrefixStatus
 from keygrove.settings import Settings
-from keygrove_actors import ActorError
+from keygrove_actors import ActorError, CallTimeout
 
-NOW_S: Final = 100.0
-"""Less than whoever asks waits; the session goes on."""
+NOW_S: Final = 150.0
+"""Longer than a partner can be silent before, in and after the handshake; less than whoever asks
+waits. The session goes on."""
 STATUS_S: Final = 10.0
 
 
@@ -56,7 +57,11 @@ class _Recon:
 
     async def now(self, request: Request) -> Response:
         """POST /recon/now."""
-        found = await self._gossip.call(Begin(request.field("partner")), timeout=NOW_S)
+        try:
+            found = await self._gossip.call(Begin(request.field("partner")), timeout=NOW_S)
+        except CallTimeout as error:
+            text = f"after {NOW_S:g} s the session goes on: see `keygrove recon status` later"
+            raise HttpError(503, text) from error
         if isinstance(found, NoPartner):
             raise HttpError(409, f"there is no such partner: {', '.join(found.names)} are")
         return _json(found)

@@ -13,7 +13,7 @@ from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.openpgp.packets import split
+from keygrove_protocols.openpgp.packets import Packet, Tag, split
 from keygrove_protocols.recon.hashquery import BATCH, ResponseDecoder, ResponseLimits
 
 FIRST: Final = 16
@@ -59,9 +59,14 @@ def read_response(asked: Sequence[Digest], body: bytes, certificate_bytes_max: i
     unreadable = 0
     for octets in decoder.feed(body):
         try:
-            found[sks_digest(split(octets, BULK))] = octets
+            packets = split(octets, BULK)
         except ProtocolError:
             unreadable += 1
+            continue
+        if _are_several(packets):
+            unreadable += 1
+        else:
+            found[sks_digest(packets)] = octets
     decoder.close()
     return Received(
         certificates=tuple(found.values()),
@@ -69,3 +74,8 @@ def read_response(asked: Sequence[Digest], body: bytes, certificate_bytes_max: i
         absent=tuple(digest for digest in asked if digest not in found),
         unreadable=unreadable + decoder.passed_over,
     )
+
+
+def _are_several(packets: Sequence[Packet]) -> bool:
+    """Whether it is more than one certificate, which no digest names."""
+    return sum(packet.tag == Tag.PUBLIC_KEY for packet in packets) > 1

@@ -19,8 +19,9 @@ from keygrove_protocols.recon.session import End, Ending
 
 HANDSHAKE_S: Final = 45.0
 """As SKS has it."""
-READ_S: Final = 120.0
-"""SKS answers a batch when it has solved all of it. Who says nothing for so long is gone."""
+READ_S: Final = 30.0
+"""SKS answers a batch when it has solved all of it: seconds. Who says nothing for so long is gone,
+and is not to keep us from the next session."""
 WRITE_S: Final = 60.0
 """For whoever takes nothing of what is sent."""
 SESSION_S: Final = 3_600.0

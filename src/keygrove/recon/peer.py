@@ -211,7 +211,8 @@ class Peer(Actor[PeerApi]):
             waiting = 0
         if waiting <= WAITING_MAX // 2:
             return None
-        return self._told("we", "busy", f"{waiting} certificates are still to be fetched from it")
+        why = f"{waiting:,} certificates from earlier sessions with it wait here to be fetched"
+        return self._told("we", "busy", why)
 
     async def _connect(self, host: str, port: int) -> Round:
         try:

@@ -16,7 +16,7 @@ import anyio
 import msgspec
 
 from keygrove.cluster.router import Router
-from keygrove.errors import ExchangeError
+from keygrove.errors import ExchangeError, UnreachableError
 from keygrove.ingest.messages import INGEST, Fate, IngestApi, Load, Result, Submitted
 from keygrove.points import at_once, crash_point, sometimes
 from keygrove.recon.around import Around
@@ -172,7 +172,7 @@ class Recovery(Actor[RecoveryApi]):
         self._given_up += len(new[room:])
 
     async def _fetch_some(self) -> None:
-        """One batch. What fails is tried again, in smaller ones, for some times."""
+        """One batch. What fails is tried again for some times, in smaller ones if that may help."""
         batch = tuple(self._waiting)[: at_once("recon.batch", self._size.now)]
         before = self._ctx.now()
         try:
@@ -180,6 +180,8 @@ class Recovery(Actor[RecoveryApi]):
                 told = await self._fetch(batch)
         except TimeoutError:
             told = self._failed(batch, f"no whole answer came within {BATCH_S:g} s")
+        except UnreachableError as error:
+            told = self._unreached(batch, str(error))
         except (ExchangeError, ProtocolError, ActorError, _NotTakenError) as error:
             told = self._failed(batch, str(error))
         told = msgspec.structs.replace(told, duration_s=self._ctx.now() - before)
@@ -254,10 +256,15 @@ class Recovery(Actor[RecoveryApi]):
         ]
 
     def _failed(self, batch: Sequence[Digest], why: str) -> Told:
-        self._in_a_row += 1
+        """It may be too much, or one of them: fewer are asked for."""
         self._size.failed()
         if len(batch) == 1:
             self._give_up(batch)
+        return self._unreached(batch, why)
+
+    def _unreached(self, batch: Sequence[Digest], why: str) -> Told:
+        """Whatever is asked for, it fails: fewer would do no better."""
+        self._in_a_row += 1
         if self._in_a_row >= FAILURES_MAX:
             self._give_up(tuple(self._waiting))
         return Told(partner=self._partner, asked=len(batch), failure=why)

@@ -6,8 +6,11 @@ import anyio
 import pytest
 
 from keygrove.cluster.router import Router
+from keygrove.http.recon import NOW_S
+from keygrove.recon.conversation import HANDSHAKE_S, READ_S
 from keygrove.recon.gossip import PartnerStatus
 from keygrove.recon.pace import OPEN_AFTER
+from keygrove.recon.peer import CONNECT_S
 from keygrove.recon.recovery import WAITING_MAX
 from keygrove.storage.messages import Order
 from keygrove_chaos.running import run
@@ -77,7 +80,7 @@ async def trickles(line: Line) -> None:
     await line.shake_hands()
     while True:
         await line.stream.send(b"\x00")
-        await anyio.sleep(100)
+        await anyio.sleep(READ_S - 5)
 
 
 SILENT = "no whole answer came"
@@ -137,6 +140,19 @@ def test_whoever_ends_a_session_badly_is_counted_and_left_alone_ever_longer(
             assert mesh.machines["a"].is_whole
 
     play(story)
+
+
+def test_who_falls_silent_after_the_handshake_is_left_before_whoever_asked_gives_up() -> None:
+    async def story(world: World) -> None:
+        mesh = mesh_with(world, "bad")
+        async with mesh.running(), scripted(mesh.network, "bad", hangs_after_the_handshake):
+            ended = await mesh.begin("a", "bad")
+            assert (ended.result, ended.why) == ("failed", f"it said nothing for {READ_S:g} s")
+            assert READ_S <= ended.duration_s < READ_S + 5
+
+    play(story)
+    assert READ_S == 30
+    assert CONNECT_S + HANDSHAKE_S + READ_S < NOW_S
 
 
 def told(status: PartnerStatus) -> dict[str, int]:
@@ -246,7 +262,7 @@ def test_who_claims_a_huge_set_fills_no_more_than_there_is_room_for() -> None:
             assert peer.recovery is not None
             assert (peer.recovery.waiting, peer.recovery.given_up) == (WAITING_MAX, more)
             # It is not asked what more there is before that is fetched.
-            assert "still to be fetched" in (await mesh.begin_once("a", "bad")).why
+            assert "wait here to be fetched" in (await mesh.begin_once("a", "bad")).why
             for name in ("a", "b"):
                 await mesh.until_total(name, 40)
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
+from keygrove.recon.batch import FIRST
+from keygrove.recon.recovery import FAILURES_MAX
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
 from keygrove_protocols.limits import BULK
@@ -66,6 +68,34 @@ def test_what_is_taken_in_less_than_whole_is_not_fetched_again() -> None:
             await until(is_passed_over)
             assert sorted(seen.asked[0]) == sorted(MORE)
             assert len(seen.asked) == 1
+
+    run(story, seed=1)
+
+
+def test_who_cannot_be_reached_is_not_asked_for_fewer_and_all_is_given_up_at_once() -> None:
+    absent = [Digest((1 << 64 | number).to_bytes(16)) for number in range(3 * FIRST)]
+
+    async def story(world: World) -> None:
+        nowhere = partner("b", http="b:1")
+        mesh = Mesh(world, {"a": settings_of("a", [nowhere])}, others=["b"])
+        async with mesh.running(), scripted(mesh.network, "b", claiming(absent)):
+            assert (await mesh.begin("a", "b")).lacking_here == len(absent)
+            waiting = set[int]()
+
+            async def is_given_up() -> bool:
+                (found,) = await mesh.partners("a")
+                recovery = found.peer.recovery if found.peer is not None else None
+                assert recovery is not None
+                waiting.add(recovery.waiting)
+                return recovery.given_up > 0
+
+            await until(is_given_up)
+            (found,) = await mesh.partners("a")
+            assert found.peer is not None
+            assert found.peer.recovery is not None
+            assert found.peer.recovery.given_up == len(absent)
+            assert found.peer.recovery.failures == FAILURES_MAX
+            assert waiting <= {0, len(absent)}
 
     run(story, seed=1)
 

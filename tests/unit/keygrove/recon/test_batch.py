@@ -50,6 +50,13 @@ def test_one_that_cannot_be_read_says_nothing_of_the_others() -> None:
     assert (found.digests, found.unreadable) == ((digest(ALICE),), 2)
 
 
+def test_a_string_with_several_certificates_cannot_be_read() -> None:
+    several = b"".join(octets(made(number)) for number in range(3, 23))
+    body = encode_response([several, octets(ALICE)])
+    found = read_response([digest(ALICE)], body, 1 << 20)
+    assert (found.certificates, found.unreadable) == ((octets(ALICE),), 1)
+
+
 def test_one_that_is_too_large_is_passed_over() -> None:
     found = read_response([digest(ALICE)], encode_response([octets(ALICE)]), 100)
     assert (found.digests, found.unreadable) == ((), 1)
