@@ -1,8 +1,10 @@
 """The consoles: data goes to stdout, all that is for people's eyes to stderr."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
+import click
+import rich.box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -13,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Table
 
 
 def out() -> Console:
@@ -28,6 +31,26 @@ def err() -> Console:
 def counted(number: int, what: str) -> str:
     """So many of something: `1 certificate`, `1,200 certificates`."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def print_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> None:
+    """A table with its heading; in a pipe whole lines, with tabs between.
+
+    Args:
+        words: so many columns, from the left, are words; those behind are figures.
+    """
+    screen = out()
+    if not screen.is_terminal:
+        for row in (heading, *rows):
+            click.echo("\t".join(row))
+        return
+    table = Table(box=rich.box.SIMPLE, pad_edge=False)
+    for number, name in enumerate(heading):
+        is_word = number < words
+        table.add_column(name, justify="left" if is_word else "right", no_wrap=not is_word)
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)
 
 
 def byte_progress() -> Progress:

@@ -7,6 +7,7 @@ Hockeypuck, conflux/recon/settings.go.
 
 import re
 import tomllib
+from ipaddress import ip_network
 from typing import Any, cast
 
 import msgspec
@@ -104,13 +105,25 @@ def _from_hockeypuck(hockeypuck: dict[str, Any]) -> Imported:
     if "gossipIntervalSecs" in recon:
         settings["gossip_interval"] = recon["gossipIntervalSecs"]
     if "allowCIDRs" in recon:
-        settings["allow"] = recon["allowCIDRs"]
+        settings["allow"] = _networks(found, recon["allowCIDRs"])
     try:
         taken = msgspec.convert(settings, ReconSettings)
     except msgspec.ValidationError as error:
-        found.problems.append(f"gossipIntervalSecs and allowCIDRs: left out: {error}")
-        taken = ReconSettings(partner=tuple(found.partners))
+        settings.pop("gossip_interval", None)
+        found.problems.append(f"gossipIntervalSecs: left out: {error}")
+        taken = msgspec.convert(settings, ReconSettings)
     return Imported(taken, tuple(found.problems))
+
+
+def _networks(found: _Found, values: object) -> list[str]:
+    """As they can stand in our settings; Hockeypuck, as Go, takes `10.1.2.3/8` for `10.0.0.0/8`."""
+    networks: list[str] = []
+    for value in cast("list[object]", values) if isinstance(values, list) else [values]:
+        try:
+            networks.append(str(ip_network(str(value), strict=False)))
+        except ValueError as error:
+            found.problems.append(f"allowCIDRs: left out: {error}")
+    return networks
 
 
 def _take(found: _Found, name: str, table: dict[str, Any]) -> None:

@@ -7,10 +7,8 @@ from pathlib import Path
 import anyio
 import click
 import msgspec
-import rich.box
-from rich.table import Table
 
-from keygrove.cli.console import out
+from keygrove.cli.console import out, print_columns
 from keygrove.cli.control import connected
 from keygrove.cli.options import WrongUse, common, configure, errors_worded
 from keygrove.errors import UnavailableError
@@ -49,21 +47,20 @@ async def _ask(root: Path) -> bytes:
 
 
 def _show(found: Sequence[TargetStatus]) -> None:
+    heading = ("target", "state", "lag", "taken", "refused", "failed", "last taken")
+    print_columns(heading, [_row(one) for one in found], words=2)
     screen = out()
-    box = rich.box.SIMPLE if screen.is_terminal else None
-    table = Table("target", "state", box=box, pad_edge=False)
-    for name in ("lag", "taken", "refused", "failed", "last taken"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for one in found:
-        counts = (f"{one.results.get(name, 0):,}" for name in ("taken", "refused", "failed"))
-        lag = "" if one.lag is None else f"{one.lag:,}"
-        table.add_row(one.to, _state(one), lag, *counts, _time(one.last_taken))
-    screen.print(table)
     for one in found:
         if one.last_error:
             screen.print(f"{one.to}: {one.last_error}")
         if one.last_refused:
             screen.print(f"{one.to}: refused {one.last_refused}")
+
+
+def _row(one: TargetStatus) -> tuple[str, ...]:
+    counts = (f"{one.results.get(name, 0):,}" for name in ("taken", "refused", "failed"))
+    lag = "" if one.lag is None else f"{one.lag:,}"
+    return (one.to, _state(one), lag, *counts, _time(one.last_taken))
 
 
 def _state(one: TargetStatus) -> str:

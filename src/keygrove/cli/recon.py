@@ -1,6 +1,5 @@
 """`keygrove recon`: how it stands with partners, asked of the running server."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,10 +7,8 @@ import anyio
 import click
 import httpx
 import msgspec
-import rich.box
-from rich.table import Table
 
-from keygrove.cli.console import counted, out
+from keygrove.cli.console import counted, out, print_columns
 from keygrove.cli.control import connected
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.recon_diff import diff
@@ -105,36 +102,36 @@ def _show(found: ReconStatus) -> None:
         screen.print(f"partners are shown nothing yet: {found.tree.waiting_for}")
     else:
         screen.print(f"partners see {counted(found.tree.digests, 'certificate')}")
-    screen.print(_table(found.partners, is_plain=not screen.is_terminal))
+    print_columns(_HEADING, [_row(partner) for partner in found.partners], words=2)
     for partner in found.partners:
         for line in _troubles(partner):
             screen.print(f"{partner.name}: {line}")
 
 
-def _table(partners: Sequence[PartnerStatus], *, is_plain: bool) -> Table:
-    table = Table("partner", box=None if is_plain else rich.box.SIMPLE, pad_edge=False)
-    table.add_column("circuit", no_wrap=True)
-    for name in ("ours", "theirs", "lacking here", "there", "taken", "waiting", "next"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for one in partners:
-        peer = one.peer
-        if peer is None:
-            table.add_row(one.name, "down")
-            continue
-        recovery = peer.recovery
-        results = recovery.results if recovery is not None else {}
-        table.add_row(
-            one.name,
-            one.circuit,
-            _time(peer.last_ours),
-            _time(peer.last_theirs),
-            f"{peer.lacking_here:,}",
-            f"{peer.lacking_there:,}",
-            f"{results.get('inserted', 0) + results.get('updated', 0):,}",
-            f"{recovery.waiting:,}" if recovery is not None else "",
-            f"{one.next_in_s:.0f} s" if one.next_in_s is not None else "",
-        )
-    return table
+_HEADING = (
+    "partner", "circuit", "ours", "theirs", "lacking here", "there", "passed over", "taken",
+    "waiting", "next",
+)  # fmt: skip
+
+
+def _row(one: PartnerStatus) -> tuple[str, ...]:
+    peer = one.peer
+    if peer is None:
+        return (one.name, "down", *[""] * (len(_HEADING) - 2))
+    recovery = peer.recovery
+    results = recovery.results if recovery is not None else {}
+    return (
+        one.name,
+        one.circuit,
+        _time(peer.last_ours),
+        _time(peer.last_theirs),
+        f"{peer.lacking_here:,}",
+        f"{peer.lacking_there:,}",
+        f"{results.get('passed over', 0):,}",
+        f"{results.get('inserted', 0) + results.get('updated', 0):,}",
+        f"{recovery.waiting:,}" if recovery is not None else "",
+        f"{one.next_in_s:.0f} s" if one.next_in_s is not None else "",
+    )
 
 
 def _time(at: int | None) -> str:

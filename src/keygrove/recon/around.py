@@ -19,7 +19,7 @@ class Watcher(Protocol):
         ...
 
     def recovery(self, told: Recovery) -> None:
-        """A batch of certificates was asked for."""
+        """A batch of certificates was asked for, or some were passed over."""
         ...
 
     def filters(self, partner: str, filters: str) -> None:

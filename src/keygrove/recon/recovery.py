@@ -159,9 +159,10 @@ class Recovery(Actor[RecoveryApi]):
             wanted = await self._known.call(Sift(self._partner, offered, denials), timeout=LOAD_S)
         except ActorError:
             return offered  # they are fetched once more, then
-        self._results["passed over"] += len(offered) - len(wanted)
-        if len(wanted) < len(offered):
+        passed_over = len(offered) - len(wanted)
+        if passed_over:
             sometimes("recon.passed_over")
+            self._tell(Told(partner=self._partner, asked=0, results={"passed over": passed_over}))
         return wanted
 
     def _wait_for(self, digests: tuple[Digest, ...]) -> None:
@@ -278,12 +279,15 @@ class Recovery(Actor[RecoveryApi]):
             self._in_a_row = 0
 
     def _account_for(self, told: Told) -> None:
-        self._results.update(told.results)
         self._failures += bool(told.failure)
         self._bytes_in += told.bytes_in
         self._last_error = told.failure
         if not told.failure:
             self._last_at = self._around.ports.clock.now()
+        self._tell(told)
+
+    def _tell(self, told: Told) -> None:
+        self._results.update(told.results)
         self._around.watcher.recovery(told)
 
 

@@ -37,14 +37,14 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """One request for what was lacking, and what came of it."""
+    """One request for what was lacking, and what came of it; or what was not asked for."""
 
     partner: str
     asked: int
     bytes_in: int = 0
     results: dict[str, int] = {}
     """Certificates by what became of them: inserted, updated, known, denied, refused, absent (asked
-    for and not received), unreadable."""
+    for and not received), unreadable, passed over (not asked for: it brought nothing before)."""
     failure: str = ""
     """Why there are none."""
     duration_s: float = 0.0
@@ -87,7 +87,7 @@ class PartnerCounts:
         )
         self._recovered = Counter(
             "keygrove_recon_recovered_total",
-            "Certificates that were asked for, by what became of them.",
+            "Certificates that were lacking, by what became of them.",
             ["partner", "result"],
             registry=registry,
         )

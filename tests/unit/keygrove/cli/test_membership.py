@@ -4,10 +4,11 @@ import tomllib
 from pathlib import Path
 
 import msgspec
+import pytest
 from click.testing import CliRunner
 
 from keygrove.cli.config import config
-from keygrove.cli.membership import as_toml, read_partners
+from keygrove.cli.membership import Imported, as_toml, read_partners
 from keygrove.settings import ReconPartner, Settings
 
 MEMBERSHIP = """
@@ -58,6 +59,30 @@ def test_each_table_of_hockeypuck_is_a_partner_with_its_weight() -> None:
     )
     assert found.recon.allow == ("192.0.2.0/24",)
     assert found.recon.gossip_interval == 30
+
+
+def recon_of(line: str) -> Imported:
+    return read_partners(f"[hockeypuck.conflux.recon]\n{line}")
+
+
+def test_an_address_within_a_network_is_written_as_the_network() -> None:
+    found = recon_of('allowCIDRs = ["10.1.2.3/8", "2001:db8::1/32", "192.0.2.7/32"]')
+    assert found.problems == ()
+    assert found.recon.allow == ("10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32")
+
+
+@pytest.mark.parametrize("bad", ['"192.0.2.0/33"', '"example.org"', "7"])
+def test_a_network_that_is_none_is_named_and_the_others_stay(bad: str) -> None:
+    found = recon_of(f'gossipIntervalSecs = 30\nallowCIDRs = ["10.0.0.0/8", {bad}]')
+    assert found.recon.allow == ("10.0.0.0/8",)
+    assert found.recon.gossip_interval == 30
+    assert [one.startswith("allowCIDRs: left out") for one in found.problems] == [True]
+
+
+def test_an_interval_that_is_none_is_named_and_the_networks_stay() -> None:
+    found = recon_of('gossipIntervalSecs = "soon"\nallowCIDRs = ["10.0.0.0/8"]')
+    assert found.recon.allow == ("10.0.0.0/8",)
+    assert [one.startswith("gossipIntervalSecs: left out") for one in found.problems] == [True]
 
 
 def test_hockeypucks_old_list_of_partners_is_read() -> None:
