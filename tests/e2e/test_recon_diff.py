@@ -82,7 +82,7 @@ def test_a_store_and_a_dump_are_compared_alike(data: Path, dump: Path) -> None:
 def test_json_for_programs(dump: Path) -> None:
     report = json.loads(diff(claiming([*DIGESTS, ABSENT[0]]), "--dump", dump, "--json").out)
     assert report["theirs"] == [{"digest": ABSENT[0].hex(), "fingerprint": None}]
-    assert (report["ours"], report["compared"], report["program"]) == ([], 3, "keygrove")
+    assert (report["ours"], report["compared"], report["program"]) == ([], 3, "sks")
     assert report["has_all_of_theirs"] is report["has_all_of_ours"] is True
 
 

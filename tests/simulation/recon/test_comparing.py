@@ -152,7 +152,7 @@ async def lies(line: Line) -> None:
     ("script", "ending", "text"),
     [
         (breaks_off, Ending.CLOSED, "it closed before the end"),
-        (hangs, Ending.CLOSED, "it said nothing for 120 s"),
+        (hangs, Ending.CLOSED, "it said nothing for 30 s"),
         (fails, Ending.FAILED, "out of disk"),
         (lies, Ending.LIMIT, "a message has at most 16777216 octets here"),
     ],
