@@ -32,6 +32,8 @@ from keygrove_chaos.certificates import CREATED, made, put_of
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from tests.shards import opened, resharded, root_of
 
+pytestmark = pytest.mark.slow
+
 DAYS = 30
 NOON = CREATED - CREATED % DAY_S + DAY_S // 2
 VERSIONS = [
