@@ -11,7 +11,15 @@ import msgspec
 import pytest
 
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import AsgiApp, ByteStream, Endpoint, HttpClient, HttpServers, Streams
+from keygrove.ports import (
+    AsgiApp,
+    ByteStream,
+    Endpoint,
+    HttpClient,
+    HttpRequest,
+    HttpServers,
+    Streams,
+)
 from keygrove.system.outbound import HttpxClient
 from keygrove.system.server import UvicornServers
 from keygrove.system.sockets import listen
@@ -151,7 +159,7 @@ async def test_where_nobody_listens_nobody_is_reached(site: Site) -> None:
     with pytest.raises(UnreachableError):
         await site.streams.connect(site.host, port)
     with pytest.raises(UnreachableError):
-        await site.client.post(f"http://{site.host}:{port}/", b"", "text/plain", bytes_max=1)
+        await site.client.post(HttpRequest(f"http://{site.host}:{port}/", b"", "text/plain", 1))
 
 
 @on_both
@@ -186,7 +194,7 @@ async def serving(site: Site, app: AsgiApp) -> AsyncGenerator[str, None]:
 @on_both
 async def test_a_body_is_posted_and_the_answer_is_read(site: Site) -> None:
     async with serving(site, answering(418, b"!")) as url:
-        reply = await site.client.post(url, b"body", "text/plain", bytes_max=5)
+        reply = await site.client.post(HttpRequest(url, b"body", "text/plain", bytes_max=5))
     assert (reply.status, reply.body) == (418, b"body!")
 
 
@@ -194,7 +202,7 @@ async def test_a_body_is_posted_and_the_answer_is_read(site: Site) -> None:
 async def test_headers_are_sent_and_read(site: Site) -> None:
     async with serving(site, answering(503, b"")) as url:
         headers = {"X-Word": "word"}
-        reply = await site.client.post(url, b"", "text/plain", bytes_max=9, headers=headers)
+        reply = await site.client.post(HttpRequest(url, b"", "text/plain", 9, headers=headers))
     assert (reply.body, reply.headers["retry-after"]) == (b"word", "7")
 
 
@@ -202,4 +210,4 @@ async def test_headers_are_sent_and_read(site: Site) -> None:
 async def test_an_answer_that_is_too_long_is_not_read(site: Site) -> None:
     async with serving(site, answering(200, b"!")) as url:
         with pytest.raises(TooLongError):
-            await site.client.post(url, b"body", "text/plain", bytes_max=4)
+            await site.client.post(HttpRequest(url, b"body", "text/plain", bytes_max=4))
