@@ -95,10 +95,11 @@ class Prefix(Actor[PrefixApi]):
         ctx.start_soon(self._keep)
 
     async def terminate(self, reason: Reason) -> None:
-        """At an orderly end, write down what is not yet."""
+        """At an orderly end, write down what is not yet, and leave no log."""
         if isinstance(reason, Normal | Shutdown):
             with anyio.move_on_after(DUMP_STOP_S):
                 await self._dump()
+                await self._file.settle()
 
     @on(GetPrefixStatus)
     def get_status(self, _: GetPrefixStatus) -> PrefixStatus:
