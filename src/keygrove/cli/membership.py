@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 
 from keygrove.forms import Table, advice, is_table
-from keygrove.recon.hosts import normal, target_fault
+from keygrove.recon.hosts import bracketed, normal, target_fault
 from keygrove.settings import ReconPartner, ReconSettings
 
 HOCKEYPUCK_WEIGHT = 100
@@ -107,8 +107,9 @@ def _from_membership(text: str) -> Imported:
             found.problems.append(f"line {number}: left out: it is not a host and a port")
             continue
         host, port = words
-        shown = f"[{host}]" if ":" in host else host
-        found.add(f"line {number}", {"name": _name(host.lower()), "recon": f"{shown}:{port}"})
+        found.add(
+            f"line {number}", {"name": _name(host.lower()), "recon": f"{bracketed(host)}:{port}"}
+        )
     return Imported(ReconSettings(partner=tuple(found.partners)), tuple(found.problems))
 
 

@@ -17,9 +17,14 @@ def divided(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def bracketed(host: str) -> str:
+    """The host, an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def joined(host: str, port: int) -> str:
     """HOST:PORT, an IPv6 host in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"
 
 
 def normal(address: str) -> str:
