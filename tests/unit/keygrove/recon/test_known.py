@@ -1,9 +1,12 @@
 """What is remembered of partners' digests, on a simulated disk."""
 
+import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from io import StringIO
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from keygrove.ports import SqlSession
 from keygrove.recon.known import (
@@ -19,6 +22,9 @@ from keygrove.recon.known import (
     WhoseAre,
 )
 from keygrove.recon.knownfile import ABSENT_FIRST_S, FILE, KEPT_S, SETTLED, Recalled, Row, Why
+from keygrove.telemetry.log import NodeLog, open_log
+from keygrove.telemetry.partner_watch import PartnerWatch
+from keygrove.telemetry.partners import PartnerCounts
 from keygrove_actors import ChildSpec, Ref, SupSpec, run
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -58,11 +64,18 @@ class Host:
         self.wall = Wall()
         self.disk = Disk(timeline, "node")
         self.databases = SimulatedDatabases(timeline, "node", self.disk.boot(), timeline.now)
+        self.logged = StringIO()
+        log = NodeLog(open_log(self.logged, "json"), bytes(32))
+        counts = PartnerCounts(CollectorRegistry())
+        self.watcher = PartnerWatch(log, counts, self.wall)
+
+    def lines(self) -> list[dict[str, str]]:
+        return [json.loads(line) for line in self.logged.getvalue().splitlines()]
 
     @asynccontextmanager
     async def known(self, policy: bytes = POLICY) -> AsyncGenerator[Ref[KnownApi], None]:
         def start() -> Known:
-            return Known(self.databases, self.wall, policy)
+            return Known(self.databases, self.wall, policy, self.watcher)
 
         spec = SupSpec(children=(ChildSpec("known", start, name=KNOWN),))
         async with run(spec) as runtime:
@@ -137,14 +150,19 @@ async def test_they_are_counted(host: Host) -> None:
         assert await known.call(Count("ann")) == Tally(aliases=2, denied=1)
 
 
-async def test_a_file_that_is_damaged_is_made_anew(host: Host) -> None:
+async def test_a_file_that_is_damaged_is_made_anew_and_that_is_logged(host: Host) -> None:
     async with host.known() as known:
         await known.call(Note("ann", rows(Why.ALIAS, 0)))
     files = host.disk.names.files()
     for path in (FILE, f"{FILE}-wal"):
         files[path].cache[:] = b"\xff" * len(files[path].cache)
+    assert host.lines() == []
     async with host.known() as known:
         assert await sifted(known) == [0, 1, 2, 3, 4]
+    (line,) = host.lines()
+    assert (line["level"], line["event"]) == ("warning", "recon memory made anew")
+    assert FILE in line["why"]
+    assert "is fetched once more" in line["advice"]
 
 
 OURS = tuple(Digest(bytes([number]) * 16) for number in range(11, 16))
@@ -223,6 +241,7 @@ async def test_a_file_of_another_format_is_made_anew(host: Host) -> None:
         await db.run(_age)
     async with host.known() as known:
         assert await sifted(known) == [0, 1, 2, 3, 4]
+    assert [line["why"] for line in host.lines()] == [f"{FILE} is of another format"]
 
 
 def _age(db: SqlSession) -> None:
