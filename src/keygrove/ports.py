@@ -347,6 +347,8 @@ class HttpReply(msgspec.Struct, frozen=True):
     """Their names in lower case; of one that is there twice, the last."""
 
 
+HTTP_CONNECT_S: Final = 15.0
+"""So long an `HttpClient` tries to connect: whom four packets of TCP do not reach is not there."""
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -365,11 +367,11 @@ class HttpClient(Protocol):
     ) -> HttpReply:
         """Post `body`, and read the answer, from the address `bind` if it is given.
 
-        `headers` are sent beside our own. Its deadline is the caller's. It is no error that the
-        server says it is one.
+        `headers` are sent beside our own. The deadline of it all is the caller's. It is no error
+        that the server says it is one.
 
         Raises:
-            UnreachableError: nobody answers there.
+            UnreachableError: nobody answers there, within `HTTP_CONNECT_S`.
             ConnectionLostError: the answer was cut off.
             TooLongError: the answer is longer than `bytes_max`; no more of it was read.
         """
