@@ -4,7 +4,7 @@ It is derived: without it, or where it is damaged, all of that is fetched once m
 
     known   partner ‖ digest → why, fingerprint, policy, since when, how often, until when (UTC),
             our digest, how often it was found lacking afterwards
-    facts   denials: how many there were. Fewer since then: what was denied may not be any more
+    facts   lifts: denials that had been ended. Others since then: what was denied may not be now
 """
 
 from collections.abc import Sequence
@@ -181,22 +181,33 @@ def whose(
     return tuple(found)
 
 
-def heed_denials(denials: int, db: SqlSession) -> None:
-    """Forget what was denied if less is denied by now."""
-    before = db.execute("SELECT number FROM facts WHERE name = 'denials'").fetchone()
-    if before == (denials,):
+def heed_lifts(lifts: int, db: SqlSession) -> None:
+    """Forget what was denied if denials were ended since."""
+    before = _lifts(db)
+    if before == lifts:
         return
     db.execute("BEGIN IMMEDIATE")
-    if before is not None and denials < before[0]:
+    if before is not None:
         db.execute("DELETE FROM known WHERE why = ?", (Why.DENIED,))
-    db.execute("INSERT OR REPLACE INTO facts VALUES ('denials', ?)", (denials,))
+    db.execute("INSERT OR REPLACE INTO facts VALUES ('lifts', ?)", (lifts,))
     db.execute("COMMIT")
 
 
-def note(policy: bytes, now: int, partner: str, noted: Sequence[Row], db: SqlSession) -> None:
-    """Remember these of a partner."""
+def _lifts(db: SqlSession) -> int | None:
+    """That were heeded last."""
+    row = db.execute("SELECT number FROM facts WHERE name = 'lifts'").fetchone()
+    return None if row is None else row[0]
+
+
+def note(
+    policy: bytes, now: int, lifts: int, partner: str, noted: Sequence[Row], db: SqlSession
+) -> None:
+    """Remember these of a partner. What was denied may not be any more: see `heed_lifts`."""
     db.execute("BEGIN IMMEDIATE")
+    is_lifted = _lifts(db) not in {None, lifts}
     for row in noted:
+        if is_lifted and row.why is Why.DENIED:
+            continue
         key = (partner, row.digest)
         since, times = _before(db, key, row.why) or (now, 0)
         until = now + (_absent_s(times + 1) if row.why is Why.ABSENT else KEPT_S)

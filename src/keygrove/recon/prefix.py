@@ -156,8 +156,8 @@ class Prefix(Actor[PrefixApi]):
             return NOTHING
         try:
             statuses = await self._router.status()
-            denials = sum(status.counts.denials for status in statuses)
-            return await self._known.call(Recall(partner, denials), timeout=RECALL_S)
+            lifts = sum(status.counts.lifts for status in statuses)
+            return await self._known.call(Recall(partner, lifts), timeout=RECALL_S)
         except ActorError:
             return NOTHING
 

@@ -99,6 +99,8 @@ class Recovery(Actor[RecoveryApi]):
         self._offered: tuple[Digest, ...] = ()
         self._waiting: dict[Digest, None] = {}
         self._url = ""
+        self._lifts = 0
+        """Denials that had been ended here before what waits was found to be wanted."""
         self._size = Size()
         self._in_a_row = 0
         self._results: Counter[str] = Counter()
@@ -155,8 +157,9 @@ class Recovery(Actor[RecoveryApi]):
         """Those that did not bring nothing before."""
         try:
             statuses = await self._router.status()
-            denials = sum(status.counts.denials for status in statuses)
-            wanted = await self._known.call(Sift(self._partner, offered, denials), timeout=LOAD_S)
+            self._lifts = sum(status.counts.lifts for status in statuses)
+            message = Sift(self._partner, offered, self._lifts)
+            wanted = await self._known.call(message, timeout=LOAD_S)
         except ActorError:
             return offered  # they are fetched once more, then
         passed_over = len(offered) - len(wanted)
@@ -210,7 +213,8 @@ class Recovery(Actor[RecoveryApi]):
         crash_point("recon.taken")
         if rows:
             with suppress(ActorError):  # what is not remembered is fetched once more
-                await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
+                note = Note(self._partner, tuple(rows), self._lifts)
+                await self._known.call(note, timeout=LOAD_S)
             crash_point("recon.noted")
         for digest in batch:
             self._waiting.pop(digest, None)
