@@ -142,8 +142,11 @@ class Known(Actor[KnownApi]):
         db = await self._opened()
         if db is None:
             return
-        note = partial(knownfile.note, self._policy, self._clock.now(), message.lifts)
-        await db.run(partial(note, message.partner, message.rows))
+        rows = message.rows
+        if await db.run(knownfile.heeded) not in {None, message.lifts}:
+            rows = tuple(row for row in rows if row.why is not Why.DENIED)  # it may not be now
+        note = partial(knownfile.note, self._policy, self._clock.now())
+        await db.run(partial(note, message.partner, rows))
         self._written += len(message.rows)
         if self._written >= CHECKPOINT_ROWS:
             await db.run(knownfile.checkpoint)

@@ -9,7 +9,6 @@ It is derived: without it, or where it is damaged, all of that is fetched once m
 
 from collections.abc import Sequence
 from enum import IntEnum
-from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -43,6 +42,14 @@ class Why(IntEnum):
     REFUSED = 3
     ABSENT = 4
     """It did not come."""
+
+
+_COUNTS: Final = (
+    f"until > ? AND until <= ? + CASE why WHEN {int(Why.ABSENT)} THEN {ABSENT_MAX_S} "
+    f"ELSE {KEPT_S} END"
+)
+"""That a row counts now, which is to be given twice. What is remembered for longer than anything is
+was written while the clock was ahead."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -119,9 +126,9 @@ def known_of(
         some = digests[at : at + AT_ONCE]
         marks = ", ".join("?" * len(some))
         rows = db.execute(
-            "SELECT digest, why, offered FROM known WHERE partner = ? AND policy = ? AND until > ? "
-            f"AND digest IN ({marks})",
-            (partner, policy, now, *some),
+            "SELECT digest, why, offered FROM known WHERE partner = ? AND policy = ? "
+            f"AND {_COUNTS} AND digest IN ({marks})",
+            (partner, policy, now, now, *some),
         ).fetchall()
         found |= {Digest(digest) for digest, _, _ in rows}
         again = [one for one, why, times in rows if why == Why.ALIAS and times < SETTLED]
@@ -149,16 +156,19 @@ def forget(partner: str, digests: Sequence[Digest], db: SqlSession) -> None:
 
 
 def recall(policy: bytes, now: int, partner: str, db: SqlSession) -> Recalled:
-    """What stands between a partner's set and ours: of too many, always the same."""
+    """What stands between a partner's set and ours: of too many, those that do for longest.
+
+    So what comes later takes nobody's place, however many they are, and whatever their digests.
+    """
     rows = db.execute(
-        "SELECT digest, ours, offered, since FROM known WHERE partner = ? AND policy = ? "
-        "AND until > ? AND why != ? ORDER BY digest LIMIT ?",
-        (partner, policy, now, int(Why.ABSENT), SHOWN_MAX),
+        f"SELECT digest, ours, offered FROM known WHERE partner = ? AND policy = ? AND {_COUNTS} "
+        "AND why != ? ORDER BY since, digest LIMIT ?",
+        (partner, policy, now, now, int(Why.ABSENT), SHOWN_MAX),
     ).fetchall()
-    rows.sort(key=itemgetter(3))  # of several for one certificate it has the newest
-    aliases = {Digest(ours): (Digest(digest), offered) for digest, ours, offered, _ in rows if ours}
+    # Of several for one certificate it has the newest, which is the last.
+    aliases = {Digest(ours): (Digest(digest), offered) for digest, ours, offered in rows if ours}
     return Recalled(
-        shadows=frozenset(Digest(digest) for digest, ours, _, _ in rows if not ours),
+        shadows=frozenset(Digest(digest) for digest, ours, _ in rows if not ours),
         aliases={ours: digest for ours, (digest, _) in aliases.items()},
         settled=frozenset(ours for ours, (_, times) in aliases.items() if times >= SETTLED),
     )
@@ -173,9 +183,9 @@ def whose(
         some = digests[at : at + AT_ONCE]
         marks = ", ".join("?" * len(some))
         rows = db.execute(
-            "SELECT fingerprint FROM known WHERE why = 1 AND policy = ? AND until > ? "
+            f"SELECT fingerprint FROM known WHERE why = 1 AND policy = ? AND {_COUNTS} "
             f"AND digest IN ({marks})",
-            (policy, now, *some),
+            (policy, now, now, *some),
         ).fetchall()
         found.update(dict.fromkeys(Fingerprint(name) for (name,) in rows if name))
     return tuple(found)
@@ -183,7 +193,7 @@ def whose(
 
 def heed_lifts(lifts: int, db: SqlSession) -> None:
     """Forget what was denied if denials were ended since."""
-    before = _lifts(db)
+    before = heeded(db)
     if before == lifts:
         return
     db.execute("BEGIN IMMEDIATE")
@@ -193,27 +203,25 @@ def heed_lifts(lifts: int, db: SqlSession) -> None:
     db.execute("COMMIT")
 
 
-def _lifts(db: SqlSession) -> int | None:
-    """That were heeded last."""
+def heeded(db: SqlSession) -> int | None:
+    """The lifts that were heeded last; None if none were."""
     row = db.execute("SELECT number FROM facts WHERE name = 'lifts'").fetchone()
     return None if row is None else row[0]
 
 
-def note(
-    policy: bytes, now: int, lifts: int, partner: str, noted: Sequence[Row], db: SqlSession
-) -> None:
-    """Remember these of a partner. What was denied may not be any more: see `heed_lifts`."""
+def note(policy: bytes, now: int, partner: str, noted: Sequence[Row], db: SqlSession) -> None:
+    """Remember these of a partner."""
     db.execute("BEGIN IMMEDIATE")
-    is_lifted = _lifts(db) not in {None, lifts}
     for row in noted:
-        if is_lifted and row.why is Why.DENIED:
-            continue
         key = (partner, row.digest)
         since, times = _before(db, key, row.why) or (now, 0)
         until = now + (_absent_s(times + 1) if row.why is Why.ABSENT else KEPT_S)
         values = (*key, int(row.why), row.fingerprint, policy, since, times + 1, until, row.ours, 0)
         db.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-    db.execute("DELETE FROM known WHERE partner = ? AND until <= ?", (partner, now - DAY_S))
+    db.execute(
+        "DELETE FROM known WHERE partner = ?1 AND (until <= ?2 OR until > ?3)",
+        (partner, now - DAY_S, now + KEPT_S),
+    )
     (held,) = db.execute("SELECT count(*) FROM known WHERE partner = ?", (partner,)).fetchone()
     if held > ROWS_MAX:
         db.execute(

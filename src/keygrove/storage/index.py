@@ -135,9 +135,7 @@ def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
     db.execute("BEGIN")
     stats = dict(db.execute(f"SELECT name, value FROM {schema}.stat").fetchall())
     hours = db.execute(f"SELECT start, inserted, updated FROM {schema}.hour ORDER BY start")
-    tally = Tally(
-        stats["certificates"], stats["packet_bytes"], stats["denials"], stats["lifts"]
-    )
+    tally = Tally(stats["certificates"], stats["packet_bytes"], stats["denials"], stats["lifts"])
     for start, inserted, updated in hours.fetchall():
         tally.hours[start] = Hour(start, inserted, updated)
     done = db.execute(f"SELECT seq FROM {schema}.done").fetchone()[0]

@@ -54,9 +54,7 @@ class Tally:
     def counts(self, change: int) -> Counts:
         """The totals as of that change number."""
         hours = tuple(self.hours[start] for start in sorted(self.hours))
-        return Counts(
-            self.certificates, self.packet_bytes, change, hours, self.denials, self.lifts
-        )
+        return Counts(self.certificates, self.packet_bytes, change, hours, self.denials, self.lifts)
 
     def _add(self, hour: Hour) -> None:
         known = self.hours.get(hour.start)

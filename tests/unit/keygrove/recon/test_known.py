@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from keygrove.ports import SqlSession
+from keygrove.recon import knownfile
 from keygrove.recon.known import (
     KNOWN,
     Count,
@@ -18,7 +19,16 @@ from keygrove.recon.known import (
     Tally,
     WhoseAre,
 )
-from keygrove.recon.knownfile import ABSENT_FIRST_S, FILE, KEPT_S, SETTLED, Recalled, Row, Why
+from keygrove.recon.knownfile import (
+    ABSENT_FIRST_S,
+    DAY_S,
+    FILE,
+    KEPT_S,
+    SETTLED,
+    Recalled,
+    Row,
+    Why,
+)
 from keygrove_actors import ChildSpec, Ref, SupSpec, run
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -156,6 +166,22 @@ async def test_a_file_that_is_damaged_is_made_anew(host: Host) -> None:
         assert await sifted(known) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("why", [Why.ALIAS, Why.DENIED, Why.REFUSED, Why.ABSENT])
+async def test_what_was_noted_while_the_clock_was_ahead_does_not_count(
+    host: Host, why: Why
+) -> None:
+    ahead_s = 400 * DAY_S
+    async with host.known() as known:
+        host.wall.at += ahead_s
+        await known.call(Note("ann", rows(why, 0), 0))
+        assert await sifted(known) == [1, 2, 3, 4]
+        host.wall.at -= ahead_s
+        assert await sifted(known) == [0, 1, 2, 3, 4]
+        assert await known.call(Recall("ann", 0)) == Recalled()
+        await known.call(Note("ann", rows(why, 0), 0))
+        assert await sifted(known) == [1, 2, 3, 4]
+
+
 OURS = tuple(Digest(bytes([number]) * 16) for number in range(11, 16))
 NAMES = tuple(Fingerprint(bytes([number]) * 20) for number in range(1, 6))
 
@@ -251,3 +277,14 @@ async def test_an_orderly_end_leaves_no_log_behind_even_one_of_a_life_before(hos
     async with host.known():
         pass
     assert not await host.databases.holds(log)
+
+
+async def test_of_too_many_those_stay_that_were_first(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knownfile, "SHOWN_MAX", 2)
+    async with host.known() as known:
+        await known.call(Note("ann", rows(Why.DENIED, 3, 4), 0))
+        host.wall.at += 1
+        await known.call(Note("ann", rows(Why.DENIED, 0, 1), 0))
+        assert (await recalled(known)).shadows == set(DIGESTS[3:])
