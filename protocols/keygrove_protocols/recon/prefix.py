@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 
 from keygrove_protocols.openpgp.keys import Digest
+from keygrove_protocols.recon.field import DIGEST_BITS
 
 BITQUANTUM: Final = 2
 FANOUT: Final = 1 << BITQUANTUM
-DIGEST_BITS: Final = 128
 
 
 class Prefix(msgspec.Struct, frozen=True, order=True):
