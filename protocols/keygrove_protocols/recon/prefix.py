@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.field import DIGEST_BITS
 
 BITQUANTUM: Final = 2
 FANOUT: Final = 1 << BITQUANTUM
@@ -20,7 +19,7 @@ class Prefix(msgspec.Struct, frozen=True, order=True):
 
     Args:
         octets: as many as the bits need; the unused low bits of the last one are 0.
-        length: in bits, a multiple of `BITQUANTUM`, at most `DIGEST_BITS`.
+        length: in bits, a multiple of `BITQUANTUM`, at most those of a digest.
     """
 
     octets: bytes = b""
