@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import ByteStream, Converse, Endpoint, HttpReply, HttpRequest
+from keygrove.ports import HTTP_CONNECT_S, ByteStream, Converse, Endpoint, HttpReply, HttpRequest
 from keygrove_chaos.network import Network
 from keygrove_chaos.servers import NoReplyError
 from keygrove_chaos.stream import Stream
@@ -115,8 +115,18 @@ class SimulatedClient:
         headers = {"content-type": request.content_type, **request.headers}
         try:
             reply = await ask(
-                self._network, self._host, host, port, "POST", target.path, request.body, headers
+                self._network,
+                self._host,
+                host,
+                port,
+                "POST",
+                target.path,
+                request.body,
+                headers,
+                connect_s=HTTP_CONNECT_S,
             )
+        except TimeoutError as error:
+            raise UnreachableError(url, f"no connection within {HTTP_CONNECT_S:g} s") from error
         except _OPENING as error:
             raise UnreachableError(url, str(error)) from error
         except (CutError, NoReplyError) as error:

@@ -119,12 +119,14 @@ async def ask(  # noqa: PLR0913, PLR0917 - a request has that many properties
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - as HTTP clients have it
+    connect_s: float | None = None,
 ) -> Reply:
     """Make a request and return the answer to it.
 
     Args:
         target: path and query, as they stand in a request line.
         timeout: virtual seconds for all of it.
+        connect_s: those of them for the connection.
 
     Raises:
         TimeoutError: the time is over, or the host cannot be reached.
@@ -135,7 +137,8 @@ async def ask(  # noqa: PLR0913, PLR0917 - a request has that many properties
     raw = target if isinstance(target, bytes) else target.encode()
     pairs = [(name.lower().encode(), value.encode()) for name, value in given.items()]
     with anyio.fail_after(timeout):
-        stream = await network.connect(from_host, to_host, port)
+        with anyio.fail_after(connect_s):
+            stream = await network.connect(from_host, to_host, port)
         frames = _Frames(stream)
         try:
             return await _exchange(frames, _Request(method, raw, pairs, bool(body)), body)

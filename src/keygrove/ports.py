@@ -8,7 +8,7 @@ loop, which simulation replaces as a whole.
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -346,6 +346,10 @@ class HttpReply(msgspec.Struct, frozen=True):
     """Their names in lower case; of one that is there twice, the last."""
 
 
+HTTP_CONNECT_S: Final = 15.0
+"""So long an `HttpClient` tries to connect: whom four packets of TCP do not reach is not there."""
+
+
 class HttpRequest(msgspec.Struct, frozen=True):
     """What is posted to a server of others.
 
@@ -369,10 +373,10 @@ class HttpClient(Protocol):
     async def post(self, request: HttpRequest) -> HttpReply:
         """Post it, and read the answer. The deadline is the caller's.
 
-        It is no error that the server says it is one.
+        No answer of the server's is an error of ours, whatever its status.
 
         Raises:
-            UnreachableError: nobody answers there.
+            UnreachableError: nobody answers there, within `HTTP_CONNECT_S`.
             ConnectionLostError: the answer was cut off.
             TooLongError: the answer is longer than `bytes_max`; no more of it was read.
         """

@@ -241,7 +241,9 @@ def test_statistics_show_partners_as_hockeypuck_does(servers: Servers, tmp_path:
         peers = {peer["name"]: peer for peer in stats["peers"]}
         assert peers["good"]["reconStatus"] == "OK"
         assert peers["good"]["httpAddr"] == f"{HOST}:9"
+        assert peers["good"]["statsPath"] == "/pks/lookup?op=stats"
         assert peers["good"]["lastOutgoingError"] == "%!q(<nil>)"
+        assert json.loads(peers["bad"]["lastOutgoingError"])
         assert peers["good"]["lastOutgoingRecon"].startswith("20")
         assert peers["bad"]["reconStatus"] == "Error"
         assert peers["bad"]["lastIncomingRecon"] == "0001-01-01T00:00:00Z"

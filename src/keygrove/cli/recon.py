@@ -1,6 +1,5 @@
 """`keygrove recon`: how it stands with partners, asked of the running server."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -8,7 +7,7 @@ import click
 import httpx
 import msgspec
 
-from keygrove.cli.console import counted, out, print_columns
+from keygrove.cli.console import counted, out, print_columns, utc
 from keygrove.cli.control import connected
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.recon_diff import diff
@@ -123,8 +122,8 @@ def _row(one: PartnerStatus) -> tuple[str, ...]:
     return (
         one.name,
         one.circuit,
-        _time(peer.last_ours),
-        _time(peer.last_theirs),
+        utc(peer.last_ours),
+        utc(peer.last_theirs),
         f"{peer.lacking_here:,}",
         f"{peer.lacking_there:,}",
         f"{results.get('passed over', 0):,}",
@@ -132,10 +131,6 @@ def _row(one: PartnerStatus) -> tuple[str, ...]:
         f"{recovery.waiting:,}" if recovery is not None else "",
         f"{one.next_in_s:.0f} s" if one.next_in_s is not None else "",
     )
-
-
-def _time(at: int | None) -> str:
-    return "never" if at is None else datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M:%S")
 
 
 def _troubles(partner: PartnerStatus) -> list[str]:

@@ -4,7 +4,6 @@ The running server does it; this waits until it is done. What ends this does not
 """
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -15,7 +14,7 @@ import msgspec
 from click.core import ParameterSource
 
 from keygrove.cli.admin import parse_fingerprint
-from keygrove.cli.console import counted, out
+from keygrove.cli.console import counted, out, utc
 from keygrove.cli.control import connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
@@ -247,6 +246,5 @@ def _print_all(found: Listing, *, as_json: bool) -> None:
         if as_json:
             click.echo(msgspec.json.encode(line))
             continue
-        when = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         stage = f"{line.stage}, partial" if line.is_partial else line.stage
-        click.echo("\t".join((line.name, when, stage, _worded(line.toll), line.reason)))
+        click.echo("\t".join((line.name, utc(line.at), stage, _worded(line.toll), line.reason)))

@@ -14,11 +14,9 @@ import anyio
 import click
 import httpx
 import msgspec
-import rich.box
-from rich.table import Table
 
 from keygrove.cli.admin import parse_fingerprint
-from keygrove.cli.console import counted, out
+from keygrove.cli.console import counted, print_columns, utc
 from keygrove.cli.control import connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
@@ -268,22 +266,6 @@ async def _pages(source: _Source, old: str, new: str) -> AsyncIterator[Differenc
 
 
 def _print(found: tuple[Line, ...]) -> None:
-    """For people; in a pipe whole lines, with tabs between."""
-    rows = [
-        (one.name, _time(one.at), f"{one.certificates}", one.root or "partial") for one in found
-    ]
-    screen = out()
-    if not screen.is_terminal:
-        for row in rows:
-            click.echo("\t".join(row))
-        return
-    table = Table(box=rich.box.SIMPLE, pad_edge=False)
-    for column in ("snapshot", "taken", "certificates", "root"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    screen.print(table)
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    heading = ("snapshot", "taken", "certificates", "root")
+    rows = [(one.name, utc(one.at), f"{one.certificates}", one.root or "partial") for one in found]
+    print_columns(heading, rows, words=len(heading), is_headed=False)

@@ -26,12 +26,14 @@ from keygrove.recon.hosts import host_of
 from keygrove.recon.known import KNOWN, KnownApi, Note, Sift
 from keygrove.recon.knownfile import Row, Why
 from keygrove.recon.members import shown
+from keygrove.recon.sessions import SALT_OCTETS
 from keygrove.storage.write import Cause
 from keygrove.telemetry.partners import Recovery as Told
 from keygrove_actors import Actor, ActorError, Call, Cast, Ctx, on, on_cast
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.hashquery import REQUEST_TYPE, encode_request
+from keygrove_protocols.recon.session import shuffled
 
 WAITING_MAX: Final = 40_000
 """Digests; of more the rest comes in later sessions."""
@@ -100,6 +102,8 @@ class Recovery(Actor[RecoveryApi]):
         self._offered: tuple[Digest, ...] = ()
         self._waiting: dict[Digest, None] = {}
         self._url = ""
+        self._lifts = 0
+        """Denials that had been ended here before what waits was found to be wanted."""
         self._size = Size()
         self._in_a_row = 0
         self._results: Counter[str] = Counter()
@@ -143,7 +147,7 @@ class Recovery(Actor[RecoveryApi]):
         while True:
             if self._offered:
                 offered = self._offered
-                self._wait_for(await self._wanted(offered))
+                await self._wait_for(await self._wanted(offered))
                 if self._offered is offered:
                     self._offered = ()
             elif self._waiting:
@@ -156,8 +160,9 @@ class Recovery(Actor[RecoveryApi]):
         """Those that did not bring nothing before."""
         try:
             statuses = await self._router.status()
-            denials = sum(status.counts.denials for status in statuses)
-            wanted = await self._known.call(Sift(self._partner, offered, denials), timeout=LOAD_S)
+            self._lifts = sum(status.counts.lifts for status in statuses)
+            message = Sift(self._partner, offered, self._lifts)
+            wanted = await self._known.call(message, timeout=LOAD_S)
         except ActorError:
             return offered  # they are fetched once more, then
         passed_over = len(offered) - len(wanted)
@@ -166,9 +171,15 @@ class Recovery(Actor[RecoveryApi]):
             self._tell(Told(partner=self._partner, asked=0, results={"passed over": passed_over}))
         return wanted
 
-    def _wait_for(self, digests: tuple[Digest, ...]) -> None:
-        """Put them behind those that wait, as far as there is room."""
-        new = [digest for digest in digests if digest not in self._waiting]
+    async def _wait_for(self, digests: tuple[Digest, ...]) -> None:
+        """Put them behind those that wait, as far as there is room.
+
+        In any order: those of which fetching fails, and all that is behind is given up, are others
+        each time.
+        """
+        salt = self._around.ports.entropy.token(SALT_OCTETS)
+        in_any_order = partial(shuffled, frozenset(digests) - self._waiting.keys(), salt)
+        new = await self._around.ports.compute.run(in_any_order)
         room = max(WAITING_MAX - len(self._waiting), 0)
         self._waiting.update(dict.fromkeys(new[:room]))
         self._given_up += len(new[room:])
@@ -210,7 +221,8 @@ class Recovery(Actor[RecoveryApi]):
         crash_point("recon.taken")
         if rows:
             with suppress(ActorError):  # what is not remembered is fetched once more
-                await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
+                note = Note(self._partner, tuple(rows), self._lifts)
+                await self._known.call(note, timeout=LOAD_S)
             crash_point("recon.noted")
         for digest in batch:
             self._waiting.pop(digest, None)

@@ -9,10 +9,12 @@ import anyio.to_thread
 import httpx
 
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import HttpReply, HttpRequest
+from keygrove.ports import HTTP_CONNECT_S, HttpReply, HttpRequest
 
 _HEADERS = {"accept-encoding": "identity", "connection": "close", "user-agent": "Keygrove"}
 """What is compressed could be anything: its length would say nothing."""
+_TIMEOUT = httpx.Timeout(None, connect=HTTP_CONNECT_S)
+"""All else is within the caller's deadline."""
 
 
 class HttpxClient:
@@ -29,11 +31,13 @@ class HttpxClient:
         try:
             async with (
                 self._transport(request) as transport,
-                httpx.AsyncClient(transport=transport, trust_env=False, timeout=None) as client,  # noqa: S113 - it is the caller's
+                httpx.AsyncClient(transport=transport, trust_env=False, timeout=_TIMEOUT) as client,
                 client.stream("POST", url, content=request.body, headers=headers) as response,
             ):
                 body = await _read(response, request.bytes_max)
                 return HttpReply(response.status_code, body, dict(response.headers))
+        except httpx.ConnectTimeout as error:
+            raise UnreachableError(url, f"no connection within {HTTP_CONNECT_S:g} s") from error
         except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise UnreachableError(url, str(error)) from error
         except httpx.HTTPError as error:

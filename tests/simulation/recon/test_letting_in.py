@@ -163,3 +163,22 @@ def test_partners_can_be_others_while_all_goes_on() -> None:
             assert [one.weight for one in await mesh.partners("a")] == [0, 100]
 
     run(story, seed=1)
+
+
+def test_a_guest_at_an_ipv6_address_is_named_with_brackets() -> None:
+    async def story(world: World) -> None:
+        host = "2001:db8::7"
+        settings = settings_of("a", [], allow=("2001:db8::/32",))
+        mesh = Mesh(world, {"a": settings}, others=[host])
+        async with mesh.running():
+            line = Line(await connected(mesh, host))
+            await line.shake_hands()
+
+            async def is_met() -> bool:
+                return bool(await mesh.partners("a"))
+
+            await until(is_met)
+            (status,) = await mesh.partners("a")
+            assert (status.name, status.recon) == (f"guest:[{host}]", f"[{host}]:0")
+
+    run(story, seed=1)

@@ -86,3 +86,37 @@ async def by_symbols(world: World) -> None:
 
 def test_two_nodes_tell_by_symbols_what_they_lack() -> None:
     run(by_symbols, seed=1)
+
+
+async def reweighed(world: World) -> None:
+    mesh = Mesh(
+        world,
+        {
+            "a": settings_of("a", [partner("b", weight=0)], interval_s=3_600.0),
+            "b": settings_of("b", [partner("a", weight=0)], interval_s=3_600.0),
+        },
+    )
+    async with mesh.running():
+        await mesh.add("b", CERTIFICATES[:5])
+        await mesh.begin("a", "b")
+        await mesh.until_total("a", 5)
+        (before,) = await mesh.partners("a")
+        assert before.peer is not None
+        await mesh.set_partners("a", [partner("b", weight=50)])
+        (after,) = await mesh.partners("a")
+        assert (after.weight, after.peer) == (50, before.peer)
+        assert after.next_in_s is not None
+
+        async def is_begun() -> bool:
+            (status,) = await mesh.partners("a")
+            return status.peer is not None and status.peer.rounds["we done"] > 1
+
+        await until(is_begun)
+        await mesh.set_partners("a", [partner("b", weight=50, http="b:1")])
+        (moved,) = await mesh.partners("a")
+        assert moved.peer is not None
+        assert (moved.peer.http, moved.peer.last_ours) == ("b:1", None)
+
+
+def test_a_partner_whose_weight_changes_keeps_what_is_known_of_it() -> None:
+    run(reweighed, seed=1)
