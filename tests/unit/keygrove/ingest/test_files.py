@@ -161,6 +161,7 @@ def test_a_certificate_larger_than_any_may_be_is_passed_over() -> None:
     assert [one.place.number for batch in found for one in batch.certificates] == [1, 3]
 
 
+@pytest.mark.slow
 def test_an_armored_file_of_any_size_is_read_as_its_packets() -> None:
     made_up = [made(n, "Alice", signatures=40) for n in range(1000)]
     wanted = [binary([one]) for one in made_up]
