@@ -172,6 +172,7 @@ def test_an_armored_file_of_any_size_is_read_as_its_packets() -> None:
     assert found[-1].read_bytes == len(text)
 
 
+@pytest.mark.slow
 def test_what_stands_before_damage_in_a_large_armored_file_is_given_out() -> None:
     made_up = [made(n, "Alice", signatures=40) for n in range(1000)]
     text = armored(*made_up)
