@@ -383,13 +383,16 @@ async def test_a119_the_watchdog_runs_in_a_thread(running: Running) -> None:
     class Slow(Bank):
         @on_cast(Look)
         def look(self, message: Look) -> None:
-            told.clear()  # the machine itself may have stalled before
             for _ in range(50_000_000):
-                if told:
+                if is_told():
                     break
+
+    def is_told() -> bool:
+        """Of that turn; the machine itself may have stalled in others."""
+        return any(slow.path == "bank" for slow in told)
 
     async with running(ChildSpec("bank", Slow, name="bank")) as runtime:
         with watchdog(runtime, 0.02, told.append):
             runtime.whereis("bank", BankApi).cast(Look())
             await anyio.sleep(0.1)
-            assert [slow.path for slow in told] == ["bank"]
+            assert is_told()
