@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
+from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.frames import Decoder, Verdict, encode_verdict
 from keygrove_protocols.recon.messages import (
     Config,
@@ -106,6 +107,14 @@ def partner(script: Script) -> Generator[Partner, None, None]:
 def well(line: Line) -> None:
     line.shake_hands()
     line.say(FullRequest(ROOT), Flush())
+    assert isinstance(line.hear(), Elements)
+    line.say(Done())
+
+
+def ahead(line: Line) -> None:
+    """Has a certificate that we lack, where nobody answers for it."""
+    line.shake_hands()
+    line.say(FullRequest(ROOT, (Digest(b"\1" * 16),)), Flush())
     assert isinstance(line.hear(), Elements)
     line.say(Done())
 
@@ -221,6 +230,34 @@ def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_pat
         unknown = keygrove("recon", "now", "nobody", "--data", server.data)
         assert unknown.status == 2
         assert "there is no such partner: good, bad are" in unknown.err
+
+
+def test_what_is_lacking_here_is_said_to_be_fetched_and_where_to_see_what_came_of_it(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with partner(ahead) as one:
+        server = started(servers, settings(tmp_path, one=one.port))
+        data = ("--data", server.data)
+
+        def begun() -> bool:
+            ended = keygrove("recon", "now", "one", *data)
+            if ended.status:  # another session is under way
+                return False
+            assert "one: 1 certificate lacking here, 0 there; " in ended.out
+            assert f"`keygrove recon status --data {server.data}` shows what" in ended.err
+            return True
+
+        def told() -> bool:
+            shown = keygrove("recon", "status", *data).out
+            heading, row = (line.split("\t") for line in shown.splitlines() if "\t" in line)
+            cells = dict(zip(heading, row, strict=True))
+            assert int(cells["lacking here"]) >= 1
+            assert int(cells["waiting"]) + int(cells["given up"]) >= 1
+            assert (cells["passed over"], cells["taken"], cells["not taken"]) == ("0", "0", "0")
+            return f"fetching from it: http://{HOST}:9/pks/hashquery cannot be reached" in shown
+
+        eventually(begun)
+        eventually(told)
 
 
 def test_a_session_that_cannot_begin_now_ends_the_command_with_1(

@@ -272,14 +272,14 @@ class Peer(Actor[PeerApi]):
             return self._told(began, "busy", busy.reason)
         except ActorError as error:
             return self._told(began, "failed", f"the tree is being restarted: {error}")
-        if ended.learned and self._url:
+        if ended.learned:
             self._recovery.cast(Lacking(ended.learned, self._url))
         return self._ended(began, agreed.way, ended)
 
     def _note_terms(self, agreed: Agreed, host: str) -> None:
         terms = agreed.partner
         self._program = terms.program.value
-        if self._partner.http is None and terms.http_port is not None:
+        if self._partner.http is None and terms.http_port:
             self._url = f"http://{joined(host, terms.http_port)}/pks/hashquery"
         self._note_filters(terms.filters)
 
