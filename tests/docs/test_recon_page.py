@@ -2,6 +2,7 @@
 
 from keygrove.http.hashquery import ANSWER_OCTETS_MAX
 from keygrove.http.recon import NOW_S
+from keygrove.ports import HTTP_CONNECT_S
 from keygrove.recon import comparing, conversation, peer, recovery
 from keygrove.recon.batch import FIRST as FIRST_ASKED
 from keygrove_protocols.recon import hashquery, messages
@@ -51,8 +52,12 @@ def test_the_page_has_each_deadline() -> None:
         f"else {ACCEPTOR_WAITS_S}",
         "the end of the handshake": f"{conversation.HANDSHAKE_S:,.0f}",
         "the partner's next octets in a session": f"{conversation.READ_S:,.0f}",
+        f"a partner that sends less than {conversation.LEAST_RATE} octets a second in a session": (
+            f"{conversation.SPELL_S:,.0f}, in which it may send less"
+        ),
         "the partner to take what is sent": f"{conversation.WRITE_S:,.0f}",
         "the end of a session": f"{conversation.SESSION_S:,.0f}",
+        "a connection for a hashquery of ours": f"{HTTP_CONNECT_S:,.0f}",
         "the whole answer to a hashquery of ours": f"{recovery.BATCH_S:,.0f}",
     }
 

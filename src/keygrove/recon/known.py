@@ -37,21 +37,22 @@ class KnownApi:
 class Sift(Call[KnownApi, tuple[Digest, ...]], frozen=True, tag=True):
     """Those among a partner's digests that are worth asking for.
 
-    `denials` is how many certificates are denied here now.
+    `lifts` is how many denials have been ended here by now.
     """
 
     errors: ClassVar = ()
     partner: str
     digests: tuple[Digest, ...]
-    denials: int
+    lifts: int
 
 
 class Note(Call[KnownApi, None], frozen=True, tag=True):
-    """Remember these of a partner."""
+    """Remember these of a partner; `lifts` as for `Sift`, before it was found out."""
 
     errors: ClassVar = ()
     partner: str
     rows: tuple[Row, ...]
+    lifts: int
 
 
 class Forget(Cast[KnownApi], frozen=True, tag=True):
@@ -62,11 +63,11 @@ class Forget(Cast[KnownApi], frozen=True, tag=True):
 
 
 class Recall(Call[KnownApi, Recalled], frozen=True, tag=True):
-    """What is known of a partner's set; `denials` as for `Sift`."""
+    """What is known of a partner's set; `lifts` as for `Sift`."""
 
     errors: ClassVar = ()
     partner: str
-    denials: int
+    lifts: int
 
 
 class WhoseAre(Call[KnownApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
@@ -130,7 +131,7 @@ class Known(Actor[KnownApi]):
         db = await self._opened()
         if db is None:
             return message.digests
-        await db.run(partial(knownfile.heed_denials, message.denials))
+        await db.run(partial(knownfile.heed_lifts, message.lifts))
         known_of = partial(knownfile.known_of, self._policy, self._clock.now())
         known = await db.run(partial(known_of, message.partner, message.digests))
         return tuple(digest for digest in message.digests if digest not in known)
@@ -143,8 +144,11 @@ class Known(Actor[KnownApi]):
         db = await self._opened()
         if db is None:
             return
+        rows = message.rows
+        if await db.run(knownfile.heeded) not in {None, message.lifts}:
+            rows = tuple(row for row in rows if row.why is not Why.DENIED)  # it may not be now
         note = partial(knownfile.note, self._policy, self._clock.now())
-        await db.run(partial(note, message.partner, message.rows))
+        await db.run(partial(note, message.partner, rows))
         self._written += len(message.rows)
         if self._written >= CHECKPOINT_ROWS:
             await db.run(knownfile.checkpoint)
@@ -163,7 +167,7 @@ class Known(Actor[KnownApi]):
         db = await self._existing()
         if db is None:
             return NOTHING
-        await db.run(partial(knownfile.heed_denials, message.denials))
+        await db.run(partial(knownfile.heed_lifts, message.lifts))
         recall = partial(knownfile.recall, self._policy, self._clock.now())
         return await db.run(partial(recall, message.partner))
 

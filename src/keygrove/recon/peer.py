@@ -134,6 +134,7 @@ class Peer(Actor[PeerApi]):
         self._around = around
         self._busy: set[Began] = set()
         self._known: bytes | None = None
+        self._speaks_first = False
         self._program = ""
         self._url = f"http://{partner.http}/pks/hashquery" if partner.http else ""
         self._rounds: Counter[str] = Counter()
@@ -198,7 +199,7 @@ class Peer(Actor[PeerApi]):
         host, port = divided(self._partner.recon)
         before = self._ctx.now()
         try:
-            told = await self._fetching() or await self._connect(host, port)
+            told = await self._fetching() or await self._reach(host, port)
         finally:
             self._busy.discard("we")
         self._tell(told, before, reply_to)
@@ -213,6 +214,14 @@ class Peer(Actor[PeerApi]):
             return None
         why = f"{waiting:,} certificates from earlier sessions with it wait here to be fetched"
         return self._told("we", "busy", why)
+
+    async def _reach(self, host: str, port: int) -> Round:
+        """At what was a Keygrove there may be another server by now, with filters of its own."""
+        spoke_first = self._speaks_first
+        told = await self._connect(host, port)
+        if spoke_first and told.result == "refused":
+            return await self._connect(host, port)
+        return told
 
     async def _connect(self, host: str, port: int) -> Round:
         try:
@@ -229,11 +238,12 @@ class Peer(Actor[PeerApi]):
             await stream.aclose()
 
     async def _initiate(self, stream: ByteStream, host: str) -> Round:
-        partner = self._partner
+        filters = self._partner.filters
+        pinned = self._known if self._speaks_first else None
         own = Own(
             http_port=self._around.http_port,
             identity=self._around.identity,
-            pinned=partner.filters.encode() if partner.filters is not None else None,
+            pinned=pinned if filters is None else filters.encode(),
             known=DEFAULT_FILTERS if self._known is None else self._known,
             ways=WAYS,
         )
@@ -279,6 +289,8 @@ class Peer(Actor[PeerApi]):
     def _note_terms(self, agreed: Agreed, host: str) -> None:
         terms = agreed.partner
         self._program = terms.program.value
+        # A Keygrove waits for our config, as we for its: whoever knows that need not wait.
+        self._speaks_first = terms.program is Program.KEYGROVE
         if self._partner.http is None and terms.http_port:
             self._url = f"http://{joined(host, terms.http_port)}/pks/hashquery"
         self._note_filters(terms.filters)
@@ -290,6 +302,7 @@ class Peer(Actor[PeerApi]):
             self._around.watcher.filters(self._partner.name, told)
 
     def _refused(self, began: Began, found: Refused) -> Round:
+        self._speaks_first = False
         if found.known is not None:
             self._note_filters(found.known)
         result: Result = "refused"

@@ -18,17 +18,21 @@ take half a second to be applied to a tree of a million, which is too much for e
 made anew when much has changed, because then it has little in common with the tree any more.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from itertools import chain, islice
 from typing import Final
 
 import anyio.lowlevel
 import msgspec
 
+from keygrove.ports import Entropy
 from keygrove.recon.knownfile import NOTHING, Recalled
 from keygrove.recon.members import Members
+from keygrove.recon.pace import chance
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.field import is_element
+from keygrove_protocols.recon.field import NO_ELEMENTS
 from keygrove_protocols.recon.rateless import Shown
 from keygrove_protocols.recon.session import Ending, Session
 from keygrove_protocols.recon.sketch import Sketch
@@ -108,8 +112,9 @@ class _View(msgspec.Struct, frozen=True):
 class Views:
     """Those of a node's partners."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], entropy: Entropy) -> None:
         self._now = now
+        self._entropy = entropy
         self._views: dict[str, _View] = {}
         self._bare_at: dict[str, float] = {}
 
@@ -122,7 +127,10 @@ class Views:
             self._bare_at.pop(partner, None)
             return Shows(members.show())
         now = self._now()
-        if now >= self._bare_at.setdefault(partner, now + BARE_EVERY_S):
+        if partner not in self._bare_at:
+            # At any time of a day: a node that is started each day has one a day, too, on average.
+            self._bare_at[partner] = now + BARE_EVERY_S * chance(self._entropy)
+        if now >= self._bare_at[partner]:
             self._bare_at[partner] = now + BARE_EVERY_S
             return Shows(members.show(), due=recalled.all)
         return await self._overlaid(partner, recalled, members, is_keygrove=is_keygrove)
@@ -192,11 +200,14 @@ async def _planned(
     held = ((last.held & aliases) - unsure) | await _present(base, unsure)
     told = held if is_keygrove else held & recalled.settled
     theirs = {ours: recalled.aliases[ours] for ours in told}
+    await anyio.lowlevel.checkpoint()  # of tens of thousands each line takes some milliseconds
+    added = recalled.shadows.union(theirs.values()) - NO_ELEMENTS
+    await anyio.lowlevel.checkpoint()
     return _Plan(
         recalled=recalled,
         is_keygrove=is_keygrove,
         held=held,
-        added=frozenset(filter(is_element, recalled.shadows.union(theirs.values()))),
+        added=added,
         replaced={} if is_keygrove else theirs,
     )
 
@@ -205,24 +216,31 @@ async def _present(tree: Tree, digests: Iterable[Digest]) -> set[Digest]:
     """Those that are in a tree."""
     found = set[Digest]()
     for some in _slices(digests):
-        found |= some - tree.lacks(some)
         await anyio.lowlevel.checkpoint()
+        found |= some - tree.lacks(some)
     return found
 
 
 async def _bring_up(view: _View, digests: Iterable[Digest]) -> None:
     """Have those in the view that are to be, of all that may have changed."""
+    await anyio.lowlevel.checkpoint()
     for some in _slices(digests):
+        await anyio.lowlevel.checkpoint()
         held = some - view.base.lacks(some)
         wanted = (held - view.plan.replaced.keys()) | (some & view.plan.added)
         there = some - view.tree.lacks(some)
         view.tree.apply(added=wanted - there, removed=there - wanted)
         view.sketch.apply(added=wanted - there, removed=there - wanted)
-        await anyio.lowlevel.checkpoint()
 
 
-def _slices(digests: Iterable[Digest]) -> Iterable[set[Digest]]:
-    """In ascending order: neighbours share the way from the root."""
-    ordered = sorted(digests)
-    for at in range(0, len(ordered), SLICE):
-        yield set(ordered[at : at + SLICE])
+def _slices(digests: Iterable[Digest]) -> Iterator[set[Digest]]:
+    """In ascending order: neighbours share the way from the root.
+
+    They are brought into it bit by bit, because to sort tens of thousands takes too long at once.
+    """
+    by_octet = defaultdict[int, list[Digest]](list)
+    for digest in digests:
+        by_octet[digest[0]].append(digest)
+    ordered = chain.from_iterable(sorted(by_octet[octet]) for octet in sorted(by_octet))
+    while some := set(islice(ordered, SLICE)):
+        yield some

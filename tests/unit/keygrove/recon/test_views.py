@@ -4,12 +4,14 @@ import random
 from collections.abc import Iterable
 
 import pytest
+import trio
 
 from keygrove.recon import views
 from keygrove.recon.knownfile import NOTHING, Recalled
 from keygrove.recon.members import Members
-from keygrove.recon.views import BARE_EVERY_S, VIEWS_MAX, Shows, Views
+from keygrove.recon.views import BARE_EVERY_S, SLICE, VIEWS_MAX, Shows, Views
 from keygrove.storage.steps import Step
+from keygrove_chaos.entropy import SeededEntropy
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.initiator import Initiator
@@ -25,6 +27,7 @@ HELD = [Digest(DRAWN.randbytes(16)) for _ in range(400)]
 THEIRS = [Digest(DRAWN.randbytes(16)) for _ in range(40)]
 MORE = [Digest(DRAWN.randbytes(16)) for _ in range(40)]
 POINT = Digest(bytes(16))
+ENTROPY = SeededEntropy(random.Random(3))
 
 
 class Site:
@@ -34,7 +37,7 @@ class Site:
         self.now = 0.0
         self.members = Members()
         self.members.add(sorted(HELD))
-        self.views = Views(lambda: self.now)
+        self.views = Views(lambda: self.now, ENTROPY)
 
     def change(self, *, removed: Iterable[Digest] = (), added: Iterable[Digest] = ()) -> None:
         name = Fingerprint(bytes(20))
@@ -134,6 +137,25 @@ async def test_what_a_session_has_does_not_change_with_the_next() -> None:
     assert digests(first) == {*HELD, *THEIRS[:5]}
 
 
+async def test_others_have_their_turn_while_a_large_view_is_made() -> None:
+    site, turns = Site(), 0
+    many = [Digest(DRAWN.randbytes(16)) for _ in range(10 * SLICE)]
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        aliased = dict(zip(many, reversed(many), strict=True))
+        shows = await site.shows(Recalled(shadows=frozenset(many), aliases=aliased))
+        nursery.cancel_scope.cancel()
+    assert digests(shows) == {*HELD, *many}
+    assert turns >= 20, "ten while it is seen which are held, ten while they are put in"
+
+
 async def test_of_more_partners_views_are_made_anew() -> None:
     site = Site()
     for _ in range(2):
@@ -181,3 +203,13 @@ async def test_once_a_day_a_partner_is_shown_what_is_held_alone() -> None:
     assert told(shows, [*HELD, THEIRS[4]]) == {THEIRS[0], THEIRS[3], THEIRS[5]}
     assert told(shows, [*HELD, THEIRS[4]], is_done=False) == set()
     assert digests(await site.shows(known)) == {*HELD, *THEIRS[3:6]}
+
+
+async def test_a_node_that_is_started_again_and_again_shows_it_as_often() -> None:
+    known = Recalled(shadows=frozenset(THEIRS[:1]))
+    lives, bare = 400, 0
+    for _ in range(lives):
+        site = Site()
+        for site.now in (0.0, BARE_EVERY_S / 4):
+            bare += THEIRS[0] not in digests(await site.shows(known))
+    assert lives / 6 < bare < lives / 3
