@@ -87,7 +87,7 @@ async def says_what_only_an_acceptor_says(line: Line) -> None:
     await line.say(FullRequest(ROOT), Flush())
 
 
-WITHIN = {
+WITHIN: dict[Script, float] = {
     says_garbage: 0.0,
     says_nothing: HANDSHAKE_S,
     announces_a_config_of_two_gigabytes: 0.0,
