@@ -147,7 +147,7 @@ def test_whoever_closes_after_a_message_leaves_what_was_learned_until_then(role:
         session.closed()
         assert ending(session) is Ending.CLOSED
         assert before <= session.learned <= wanted
-        before = session.learned
+        before = set(session.learned)
     session = MAKERS[role]()
     feed(session, whole)
     assert ending(session) is Ending.DONE

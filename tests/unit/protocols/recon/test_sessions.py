@@ -23,7 +23,8 @@ from keygrove_protocols.recon.messages import (
     encode,
 )
 from keygrove_protocols.recon.prefix import ROOT
-from keygrove_protocols.recon.session import Ending, SessionLimits
+from keygrove_protocols.recon.session import PIECE, Ending, SessionLimits
+from keygrove_protocols.recon.session import Session as AnySession
 from keygrove_protocols.recon.tree import Tree
 from tests.unit.protocols.recon.model import (
     acceptor,
@@ -281,15 +282,44 @@ def test_replies_are_given_out_at_once_and_not_before_the_flush() -> None:
     assert feed(answers, encode(Flush())) == b""
 
 
-def test_what_is_learned_and_was_got_otherwise_meanwhile_is_no_longer_lacking() -> None:
-    mine, theirs = drawn(20, seed=1), drawn(3, seed=2)
-    tree = Tree(mine)
-    answers = Initiator(tree, connection())
-    feed(answers, encode(FullRequest(ROOT, tuple(theirs | mine))))
-    assert answers.learned == theirs
-    got = min(theirs)
-    tree.apply(added=[got])
-    assert answers.learned == theirs - {got}
+def test_much_that_is_told_is_taken_in_piece_by_piece_and_then_it_goes_on() -> None:
+    mine, theirs = drawn(20, seed=1), drawn(3 * PIECE + 1, seed=2)
+    asks = acceptor(mine)
+    asks.take()
+    asks.receive(encode(Elements(tuple(mine | theirs))))
+    steps = 0
+    while asks.end is None:
+        assert asks.take() == b""
+        assert len(asks.learned) <= steps * PIECE
+        asks.advance()
+        steps += 1
+    assert steps == 1 + 4, "the message, and its pieces"
+    assert asks.learned == theirs
+    assert said_of(asks.take()) == [Done()]
+
+
+@pytest.mark.parametrize("kind", [FullRequest, FullElements])
+def test_who_lists_more_below_a_node_than_any_server_would_is_left(
+    kind: type[FullRequest | FullElements],
+) -> None:
+    limits = SessionLimits(listed_max=9)
+    one, other = drawn(9, seed=1), drawn(10, seed=2)
+
+    def told(digests: set[Digest]) -> AnySession:
+        if kind is FullRequest:
+            session: AnySession = initiator((), limits)
+            feed(session, encode(FullRequest(ROOT, tuple(digests))))
+        else:
+            session = acceptor(drawn(200, seed=3), limits)
+            feed(session, encode(FullElements(tuple(digests))))
+        return session
+
+    well, badly = told(one), told(other)
+    assert well.learned == one
+    assert badly.learned == set()
+    assert badly.end is not None
+    assert badly.end.ending is Ending.LIMIT
+    assert "more than 9 digests below one node" in badly.end.text
 
 
 def test_a_request_below_a_leaf_is_answered_from_what_the_leaf_has_of_it() -> None:
