@@ -33,6 +33,8 @@ from tests.unit.protocols.recon.model import (
     drawn,
     feed,
     initiator,
+    said_of,
+    sets,
 )
 from tests.unit.protocols.recon.recorded import (
     PolyCase,
@@ -40,7 +42,6 @@ from tests.unit.protocols.recon.recorded import (
     Session,
     conversation,
     digests,
-    messages_of,
     recorded,
 )
 
@@ -48,14 +49,6 @@ SESSIONS = recorded().sessions
 HOCKEYPUCK_ASKS_POLY_FROM = 5
 ANSWERS_FULL = {"sks-sks-fullelements", "sks-initiates-to-hockeypuck-lost-elements"}
 """Where a real initiator answered FullElements, which we never do."""
-
-
-def said_of(octets: bytes) -> list[Message]:
-    decoder = connection()
-    decoder.feed(octets)
-    found = messages_of(decoder)
-    assert decoder.held == 0
-    return found
 
 
 def unordered(messages: Iterable[Message]) -> list[object]:
@@ -141,14 +134,6 @@ def test_a_session_begins_with_what_came_with_the_end_of_the_handshake(session: 
 
 
 SIZES = st.sampled_from([0, 1, 2, 5, 6, 49, 50, 51, 149, 150, 151, 200, 420])
-
-
-def sets(shared: int, only_one: int, only_other: int, seed: int) -> tuple[set[Digest], set[Digest]]:
-    everything = sorted(drawn(shared + only_one + only_other, seed))
-    Random(seed).shuffle(everything)
-    return set(everything[: shared + only_one]), set(everything[:shared]) | set(
-        everything[shared + only_one :]
-    )
 
 
 @settings(max_examples=40)
