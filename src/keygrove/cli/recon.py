@@ -141,7 +141,10 @@ def _troubles(partner: PartnerStatus) -> list[str]:
     peer = partner.peer
     if peer is None:
         return []
-    told = {"our last session": peer.error_ours, "its last session": peer.error_theirs}
+    told = {
+        "our last session": f"busy: {peer.busy_ours}" if peer.busy_ours else peer.error_ours,
+        "its last session": f"busy: {peer.busy_theirs}" if peer.busy_theirs else peer.error_theirs,
+    }
     if peer.recovery is not None:
         results = peer.recovery.results
         which = (f"{results[name]:,} {name}" for name in _NOT_TAKEN if results.get(name))
