@@ -229,7 +229,7 @@ def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_pat
         assert (ended.status, "bad: " in ended.err) == (1, True)
         unknown = keygrove("recon", "now", "nobody", "--data", server.data)
         assert unknown.status == 2
-        assert "there is no such partner: good, bad are" in unknown.err
+        assert "there is no partner 'nobody' in the settings, but good, bad" in unknown.err
 
 
 def test_what_is_lacking_here_is_said_to_be_fetched_and_where_to_see_what_came_of_it(
@@ -327,4 +327,7 @@ def test_who_may_connect_without_being_a_partner_is_asked_as_one(
     eventually(lambda: rounds(server, "guest", "done") == 1)
     status = json.loads(keygrove("recon", "status", "--json", "--data", server.data).out)
     assert [one["name"] for one in status["partners"]] == [f"guest:{HOST}"]
+    begun = keygrove("recon", "now", f"guest:{HOST}", "--data", server.data)
+    assert begun.status == 2
+    assert f"there is no partner 'guest:{HOST}' in the settings, but none" in begun.err
     assert server.http.get("/pks/stats", params={"options": "json"}).json()["peers"] == []

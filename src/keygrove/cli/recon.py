@@ -4,21 +4,18 @@ from pathlib import Path
 
 import anyio
 import click
-import httpx
 import msgspec
 
 from keygrove.cli.console import counted, err, out, print_columns, utc
-from keygrove.cli.control import connected
+from keygrove.cli.control import body_of, connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.recon_diff import diff
 from keygrove.cli.words import Word
-from keygrove.errors import UnavailableError
 from keygrove.http.recon import NOW_S, ReconStatus
 from keygrove.recon.gossip import PartnerStatus
 from keygrove.telemetry.partners import Round
 
-REFUSED = 409
 ASKED_S = NOW_S + 30.0
 """The server has its own deadline, and says what is at it."""
 _BEHIND = (
@@ -77,15 +74,8 @@ def _root(config: Path | None, data: Path | None) -> Path:
 async def _ask(root: Path, method: str, path: str, partner: str = "") -> bytes:
     async with connected(root) as client:
         params = {"partner": partner}
-        return _body(await client.request(method, path, params=params, timeout=ASKED_S))
-
-
-def _body(response: httpx.Response) -> bytes:
-    if response.status_code == REFUSED:
-        raise WrongUse(response.text.strip())
-    if response.status_code != 200:
-        raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
-    return response.content
+        response = await client.request(method, path, params=params, timeout=ASKED_S)
+        return body_of(response, WrongUse)
 
 
 def _words(told: Round) -> str:
@@ -151,7 +141,10 @@ def _troubles(partner: PartnerStatus) -> list[str]:
     peer = partner.peer
     if peer is None:
         return []
-    told = {"our last session": peer.error_ours, "its last session": peer.error_theirs}
+    told = {
+        "our last session": f"busy: {peer.busy_ours}" if peer.busy_ours else peer.error_ours,
+        "its last session": f"busy: {peer.busy_theirs}" if peer.busy_theirs else peer.error_theirs,
+    }
     if peer.recovery is not None:
         results = peer.recovery.results
         which = (f"{results[name]:,} {name}" for name in _NOT_TAKEN if results.get(name))

@@ -47,6 +47,9 @@ PARTNERS: Final = "partners"
 SESSION_S: Final = 4_000.0
 """Longer than a session can take, with all that is before it."""
 ASK_S: Final = 10.0
+"""For a partner's actor to say how it stands, with its recovery."""
+ANSWER_S: Final = ASK_S + 2.0
+"""For all of them: `GetPartners` tells of the others though one hangs."""
 GUESTS_MAX: Final = 16
 BACKOFF: Final = Backoff(base=1.0, cap=60.0, jitter=Jitter.EQUAL, reset_after=120.0)
 """A bug of ours that a partner meets harms nobody else, and is met again when it comes again."""
@@ -146,8 +149,8 @@ class Gossip(Actor[GossipApi]):
     def begin(self, message: Begin) -> Round | NoPartner | Defer:
         """At once, however long the partner is to be left alone."""
         turn = self._turns.get(message.partner)
-        if turn is None:
-            return NoPartner(tuple(self._turns))
+        if turn is None or message.partner.startswith(GUEST):  # who has no port to connect to
+            return NoPartner(tuple(one.name for one in self._around.roster.partners))
         if turn.pace.is_trying:
             return Round(partner=message.partner, began="we", result="busy", why=UNDER_WAY)
         self._ctx.start_soon(self._answer, turn, self._ctx.reply_to)

@@ -106,8 +106,11 @@ class PeerStatus(msgspec.Struct, frozen=True, tag=True):
     """When the last session that we began ended well."""
     last_theirs: int | None
     error_ours: str
-    """Of the last session that we began; empty if that went well."""
+    """Of the last session that we began and that was not busy; empty if that went well."""
     error_theirs: str
+    busy_ours: str
+    """Why the last session that we began did not come about, if somebody was busy; else empty."""
+    busy_theirs: str
     is_busy: bool
     recovery: RecoveryStatus | None
 
@@ -141,6 +144,7 @@ class Peer(Actor[PeerApi]):
         self._lacking_here = self._lacking_there = 0
         self._last: dict[Began, int] = {}
         self._errors: dict[Began, str] = {}
+        self._waits: dict[Began, str] = {}
 
     def init(self, ctx: Ctx) -> None:
         """Find the others."""
@@ -191,6 +195,8 @@ class Peer(Actor[PeerApi]):
             last_theirs=self._last.get("partner"),
             error_ours=self._errors.get("we", ""),
             error_theirs=self._errors.get("partner", ""),
+            busy_ours=self._waits.get("we", ""),
+            busy_theirs=self._waits.get("partner", ""),
             is_busy=bool(self._busy),
             recovery=recovery,
         )
@@ -339,7 +345,9 @@ class Peer(Actor[PeerApi]):
         self._rounds[f"{told.began} {told.result}"] += 1
         self._lacking_here += told.lacking_here
         self._lacking_there += told.lacking_there
-        self._errors[told.began] = "" if told.result == "done" else told.why
+        self._waits[told.began] = told.why if told.result == "busy" else ""
+        if told.result != "busy":
+            self._errors[told.began] = "" if told.result == "done" else told.why
         if told.result == "done":
             self._last[told.began] = self._around.ports.clock.now()
         self._around.watcher.round(told)
