@@ -204,7 +204,9 @@ async def tell(world: World, point: str, visit: int, fault: DiskFault) -> Story:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-@pytest.mark.parametrize("visit", VISITS)
+@pytest.mark.parametrize(
+    "visit", [1, *(pytest.param(visit, marks=pytest.mark.slow) for visit in VISITS[1:])]
+)
 @pytest.mark.parametrize("point", sorted(CRASHES))
 def test_what_was_acknowledged_is_there_and_the_node_heals(
     point: str, visit: int, name: str

@@ -85,7 +85,7 @@ def _total(verdicts: Iterable[Verdict]) -> tuple[list[tuple[int, str]], Counter[
 
 
 @pytest.mark.slow
-def test_c022_the_first_standard_seeds_hold_and_no_kind_of_fault_is_without_effect() -> None:
+def test_c022_c023_the_first_standard_seeds_hold_and_no_fault_is_without_effect() -> None:
     found, counts = _total(simulate(SKELETON, range(STANDARD), jobs=2))
     assert found == []
     assert reach(counts, STANDARD).inert == ()

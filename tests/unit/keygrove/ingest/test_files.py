@@ -161,6 +161,7 @@ def test_a_certificate_larger_than_any_may_be_is_passed_over() -> None:
     assert [one.place.number for batch in found for one in batch.certificates] == [1, 3]
 
 
+@pytest.mark.slow
 def test_an_armored_file_of_any_size_is_read_as_its_packets() -> None:
     made_up = [made(n, "Alice", signatures=40) for n in range(1000)]
     wanted = [binary([one]) for one in made_up]
@@ -171,6 +172,7 @@ def test_an_armored_file_of_any_size_is_read_as_its_packets() -> None:
     assert found[-1].read_bytes == len(text)
 
 
+@pytest.mark.slow
 def test_what_stands_before_damage_in_a_large_armored_file_is_given_out() -> None:
     made_up = [made(n, "Alice", signatures=40) for n in range(1000)]
     text = armored(*made_up)

@@ -506,6 +506,7 @@ def with_direct(certificate: Certificate, *signatures: Packet) -> Certificate:
 TOO_MUCH = laborious(1, COST_US_MAX)
 
 
+@pytest.mark.slow
 async def test_the_revocation_in_what_takes_too_long_is_taken_where_its_key_is_held(
     subject: AbstractAsyncContextManager[Subject],
 ) -> None:

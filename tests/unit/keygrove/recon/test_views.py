@@ -205,6 +205,7 @@ async def test_once_a_day_a_partner_is_shown_what_is_held_alone() -> None:
     assert digests(await site.shows(known)) == {*HELD, *THEIRS[3:6]}
 
 
+@pytest.mark.slow
 async def test_a_node_that_is_started_again_and_again_shows_it_as_often() -> None:
     known = Recalled(shadows=frozenset(THEIRS[:1]))
     lives, bare = 400, 0

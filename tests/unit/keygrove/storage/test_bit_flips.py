@@ -14,7 +14,13 @@ FLIPS = 12
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "ended in its work"])
+@pytest.mark.parametrize(
+    "is_stopped",
+    [
+        pytest.param(True, marks=pytest.mark.slow, id="stopped"),
+        pytest.param(False, id="ended in its work"),
+    ],
+)
 async def test_every_flip_is_found_or_harmless(tmp_path: Path, *, is_stopped: bool) -> None:
     base = tmp_path / "base"
     base.mkdir()

@@ -216,6 +216,7 @@ async def test_small_certificates_are_coded_by_what_they_have_in_common(
         assert db.execute("SELECT count(*) FROM dict").fetchone() == (1,)
 
 
+@pytest.mark.slow
 async def test_small_certificates_change_their_dictionary_when_they_become_others(
     files: WatchedDatabases, heap: Path
 ) -> None:

@@ -416,6 +416,7 @@ def test_no_flood_is_always_what_is_learned() -> None:
     assert answered > OTHERS
 
 
+@pytest.mark.slow
 def test_no_flood_is_always_what_is_given() -> None:
     given = set[Digest]()
     for number in range(50):
