@@ -64,7 +64,7 @@ class Acceptor(Session):
         request = self._asked.popleft()
         match message:
             case Elements(digests):
-                self._learn(set(digests))
+                self._learn(digests)
             case SyncFail() if isinstance(request, PolyRequest):
                 self._todo += request.prefix.children()
             case FullElements(digests) if isinstance(request, PolyRequest):
@@ -73,7 +73,9 @@ class Acceptor(Session):
                 self._learn(theirs)
             case _:
                 self._unexpected(message)
-        if not self._asked and self.end is None:
+
+    def _go_on(self) -> None:
+        if not self._asked:
             self._ask()
 
     def _ask(self) -> None:

@@ -50,6 +50,8 @@ class Failover:
             self._mark = None
             return Look(is_failing=True)
         has = None
+        if self._mark is not None and self._mark.as_of > now:
+            self._mark = None  # the clock was ahead
         if self._mark is not None and self._has_passed(found, self._mark.as_of):
             has, self._mark = self._mark, None
         if self._mark is None:
