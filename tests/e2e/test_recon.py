@@ -202,11 +202,18 @@ def test_partners_are_read_again_on_a_hangup(servers: Servers, tmp_path: Path) -
         eventually(lambda: rounds(server, "second", "done") >= 1)
         status = json.loads(keygrove("recon", "status", "--json", "--data", server.data).out)
         assert [one["name"] for one in status["partners"]] == ["second"]
+
+        def refusals() -> list[object]:
+            events = server.events()
+            return [one["why"] for one in events if one["event"] == "settings not read again"]
+
+        file.write_text(f'{file.read_text()}[[push]]\nto = "hkp://{HOST}:9"\n')
+        server.send_signal(signal.SIGHUP)
+        late = "there was no push at the start: start the server anew"
+        eventually(lambda: refusals() == [late])
         file.write_text("nonsense")
         server.send_signal(signal.SIGHUP)
-        eventually(
-            lambda: [one for one in server.events() if one["event"] == "settings not read again"]
-        )
+        eventually(lambda: len(refusals()) == 2)
         before = rounds(server, "second", "done")
         eventually(lambda: rounds(server, "second", "done") > before)
 

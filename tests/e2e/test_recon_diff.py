@@ -1,6 +1,7 @@
 """`keygrove recon diff`, by scripted servers on real sockets."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,6 +106,16 @@ def test_who_has_more_than_a_session_tells_is_told_so(dump: Path) -> None:
     assert len([line for line in ended.out.splitlines() if line.startswith("theirs")]) == 20_000
     assert "at least 20,000 certificates lacking here" in ended.err
     assert "take those in first" in ended.err
+
+
+def test_what_lies_beside_a_dump_is_named(dump: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(dump, folder / "one.pgp")
+    (folder / "readme.txt").touch()
+    ended = diff(claiming(()), "--dump", folder)
+    assert ended.status == 0, ended.err
+    assert "left out: 1 file beside a dump: readme.txt\n" in ended.err
 
 
 def test_a_server_that_knows_partners_only_closes_without_a_word(dump: Path) -> None:

@@ -1,5 +1,6 @@
 """`keygrove recon`: how it stands with partners, asked of the running server."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -55,7 +56,7 @@ def now(
 ) -> None:
     """Begin a session with PARTNER now, and say how it ended."""
     with errors_worded(debug=debug):
-        body = anyio.run(_ask, _root(config, data), "POST", "/recon/now", partner)
+        body = anyio.run(_ask, _root(config, data), "POST", "/recon/now", {"partner": partner})
         told = msgspec.json.decode(body, type=Round)
         if as_json:
             click.echo(body)
@@ -71,10 +72,11 @@ def _root(config: Path | None, data: Path | None) -> Path:
     return Path(configure(config, data).settings.data_dir)
 
 
-async def _ask(root: Path, method: str, path: str, partner: str = "") -> bytes:
+async def _ask(
+    root: Path, method: str, path: str, fields: Mapping[str, str] | None = None
+) -> bytes:
     async with connected(root) as client:
-        params = {"partner": partner}
-        response = await client.request(method, path, params=params, timeout=ASKED_S)
+        response = await client.request(method, path, params=fields, timeout=ASKED_S)
         return body_of(response, WrongUse)
 
 

@@ -13,7 +13,7 @@ import msgspec
 from rich.progress import Progress
 
 from keygrove.cli.console import counted, err, step_progress
-from keygrove.cli.inputs import Input, find
+from keygrove.cli.inputs import Input, find, left_out_words
 from keygrove.cli.options import (
     CouldNotRun,
     FoundProblems,
@@ -170,7 +170,9 @@ async def _stored(root: Path, progress: Progress) -> Ours:
 
 
 async def _dumped(dumps: Sequence[Path], progress: Progress) -> Ours:
-    inputs, _ = find(dumps)
+    inputs, beside = find(dumps)
+    if beside:
+        err().print(left_out_words(beside))
     task = progress.add_task("reading the dump", total=len(inputs))
     ours = Ours()
     left_out = 0
