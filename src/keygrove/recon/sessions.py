@@ -32,8 +32,6 @@ from keygrove_protocols.recon.terms import PLAIN
 SESSIONS_MAX: Final = 64
 IDLE_S: Final = 300.0
 """As Hockeypuck's deadline for a read: nobody feeds a session that was forgotten."""
-SESSION_S: Final = 3600.0
-"""As SKS's alarm."""
 SALT_OCTETS: Final = 16
 
 
@@ -46,11 +44,12 @@ class Forgets(Protocol):
 
 
 class _Hosted:
-    def __init__(self, session: Session, partner: str, shows: Shows, now: float) -> None:
+    def __init__(self, session: Session, opening: OpenSession, shows: Shows, now: float) -> None:
         self.session = session
-        self.partner = partner
+        self.partner = opening.partner
+        self.learned_max = opening.limits.learned_max
         self.shows = shows
-        self.begun = self.fed = now
+        self.fed = now
         self.turn = anyio.Lock()
 
 
@@ -92,7 +91,7 @@ class Sessions:
         else:
             session = session_of(role, opening.way, shows.shown, decoder, limits)
         number = next(self._numbers)
-        self._hosted[number] = _Hosted(session, opening.partner, shows, self._now())
+        self._hosted[number] = _Hosted(session, opening, shows, self._now())
         return Opened(number, session.take())
 
     async def feed(self, number: int, octets: bytes) -> Stepped:
@@ -126,10 +125,10 @@ class Sessions:
         return self._ended(hosted)
 
     def expire(self) -> None:
-        """Forget those that nobody feeds, or that take too long."""
+        """Forget those that nobody feeds. How long one may take is for whoever does."""
         now = self._now()
         for number, one in list(self._hosted.items()):
-            if now - one.fed > IDLE_S or now - one.begun > SESSION_S:
+            if now - one.fed > IDLE_S:
                 del self._hosted[number]
 
     def _of(self, number: int) -> _Hosted:
@@ -145,8 +144,10 @@ class Sessions:
         gone = hosted.shows.gone(session)
         if gone:
             self._forget(hosted.partner, gone)
-        return Ended(session.end, self._learned(session), copy(session.statistics))
-
-    def _learned(self, session: Session) -> tuple[Digest, ...]:
-        """Less what came in meanwhile."""
-        return in_order(self._current().tree.lacks(session.learned))
+        learned = session.learned
+        return Ended(
+            end=session.end,
+            learned=in_order(self._current().tree.lacks(learned)),
+            is_enough=len(learned) >= hosted.learned_max,
+            statistics=copy(session.statistics),
+        )
