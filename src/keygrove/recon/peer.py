@@ -57,6 +57,8 @@ LIMITS: Final = SessionLimits(learned_max=100_000)
 """More than is fetched after one: what brought nothing before is among it, and must not hide what
 is new."""
 ASK_S: Final = 5.0
+TAKES_S: Final = 4_000.0
+"""Longer than a session can take, with all that is before it: for whoever waits for its end."""
 UNDER_WAY: Final = "another session with it is under way"
 
 
@@ -83,8 +85,6 @@ class Meet(Call[PeerApi, Round], frozen=True):
     agreed: Agreed
     octets: bytes
     """That came behind the handshake."""
-    address: str
-    """That it comes from."""
 
 
 class PeerStatus(msgspec.Struct, frozen=True, tag=True):
@@ -355,6 +355,5 @@ class Peer(Actor[PeerApi]):
 
 def _result_of(ended: Ended) -> Result:
     """To have found as much as is looked for is an end as it should be."""
-    is_much = len(ended.learned) >= LIMITS.learned_max
     ending = ended.end.ending if ended.end is not None else Ending.CLOSED
-    return "done" if is_much or ending is Ending.DONE else "failed"
+    return "done" if ended.is_enough or ending is Ending.DONE else "failed"

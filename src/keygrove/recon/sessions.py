@@ -32,8 +32,6 @@ from keygrove_protocols.recon.terms import PLAIN
 SESSIONS_MAX: Final = 64
 IDLE_S: Final = 300.0
 """As Hockeypuck's deadline for a read: nobody feeds a session that was forgotten."""
-SESSION_S: Final = 3600.0
-"""As SKS's alarm."""
 SALT_OCTETS: Final = 16
 SLICE: Final = 1_000
 """Digests at once: some milliseconds."""
@@ -48,11 +46,12 @@ class Forgets(Protocol):
 
 
 class _Hosted:
-    def __init__(self, session: Session, partner: str, shows: Shows, now: float) -> None:
+    def __init__(self, session: Session, opening: OpenSession, shows: Shows, now: float) -> None:
         self.session = session
-        self.partner = partner
+        self.partner = opening.partner
+        self.learned_max = opening.limits.learned_max
         self.shows = shows
-        self.begun = self.fed = now
+        self.fed = now
         self.turn = anyio.Lock()
 
 
@@ -94,7 +93,7 @@ class Sessions:
         else:
             session = session_of(role, opening.way, shows.shown, decoder, limits)
         number = next(self._numbers)
-        self._hosted[number] = _Hosted(session, opening.partner, shows, self._now())
+        self._hosted[number] = _Hosted(session, opening, shows, self._now())
         return Opened(number, session.take())
 
     async def feed(self, number: int, octets: bytes) -> Stepped:
@@ -128,10 +127,10 @@ class Sessions:
         return await self._ended(hosted)
 
     def expire(self) -> None:
-        """Forget those that nobody feeds, or that take too long."""
+        """Forget those that nobody feeds. How long one may take is for whoever does."""
         now = self._now()
         for number, one in list(self._hosted.items()):
-            if now - one.fed > IDLE_S or now - one.begun > SESSION_S:
+            if now - one.fed > IDLE_S:
                 del self._hosted[number]
 
     def _of(self, number: int) -> _Hosted:
@@ -147,7 +146,12 @@ class Sessions:
         gone = hosted.shows.gone(session)
         if gone:
             self._forget(hosted.partner, gone)
-        return Ended(session.end, await self._lacking(session), copy(session.statistics))
+        return Ended(
+            end=session.end,
+            learned=await self._lacking(session),
+            is_enough=len(session.learned) >= hosted.learned_max,
+            statistics=copy(session.statistics),
+        )
 
     async def _lacking(self, session: Session) -> tuple[Digest, ...]:
         """What it learned, less what came in meanwhile."""
