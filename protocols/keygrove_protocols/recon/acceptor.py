@@ -64,7 +64,7 @@ class Acceptor(Session):
         request = self._asked.popleft()
         match message:
             case Elements(digests):
-                self._learn(set(digests))
+                self._learn(digests)
             case SyncFail() if isinstance(request, PolyRequest):
                 self._todo += request.prefix.children()
             case FullElements(digests) if isinstance(request, PolyRequest):

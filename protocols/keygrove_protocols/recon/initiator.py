@@ -42,7 +42,7 @@ class Initiator(Session):
             case PolyRequest() | FullRequest():
                 self._answer(message)
             case Elements(digests):
-                self._learn(set(digests))
+                self._learn(digests)
             case Flush():
                 self.statistics.rounds += 1
                 self._flush()

@@ -135,7 +135,7 @@ class RatelessAcceptor(Acceptor):
             return
         match message:
             case Elements(digests):
-                self._learn(set(digests))
+                self._learn(digests)
                 if self.end is None:
                     self._say_done(Ending.DONE)
             case SyncFail():

@@ -11,9 +11,11 @@ is learned or given is no fault of anybody: the rest comes in later sessions.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
@@ -32,6 +34,9 @@ from keygrove_protocols.recon.messages import (
 )
 from keygrove_protocols.recon.prefix import Prefix
 from keygrove_protocols.recon.view import View
+
+AT_ONCE: Final = 10_000
+"""Digests that are looked for in the tree between two turns of others: some tens of milliseconds."""
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +60,9 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     octets_max: int = 256 << 20
     """That come in."""
+
+    listed_max: int = 20_000
+    """Digests in one list of all that is below a node. SKS and we ourselves list fewer than 150."""
 
     salt: bytes = b""
     """Decides which digests are left to later sessions where there are too many. Octets that
@@ -119,6 +127,8 @@ class Session(ABC):
         self._decoder = decoder
         self._limits = limits
         self._learned: set[Digest] = set()
+        self._told: list[Sequence[Digest]] = []
+        """What was told and not looked at yet, some at once."""
         self._outgoing = bytearray()
         self._handshake_octets = decoder.fed - decoder.held
 
@@ -139,7 +149,13 @@ class Session(ABC):
         return octets
 
     def advance(self) -> bool:
-        """Act on the next message, if it is there. Call it again as long as this is true."""
+        """Act on the next message, if it is there. Call it again as long as this is true.
+
+        Much of what one message tells is looked at bit by bit, also after the end.
+        """
+        if self._told:
+            self._look_at(self._told.pop())
+            return bool(self._told) or self.end is None
         if self.end is not None:
             return False
         try:
@@ -151,7 +167,7 @@ class Session(ABC):
         except ProtocolError as error:
             self._break_off(Ending.VIOLATION, str(error))
         else:
-            return message is not None and self.end is None
+            return bool(self._told) or (message is not None and self.end is None)
         return False
 
     def closed(self) -> None:
@@ -172,6 +188,11 @@ class Session(ABC):
         else:
             if isinstance(message, Elements | FullElements | FullRequest):
                 statistics.left_out += message.left_out
+            if isinstance(message, FullElements | FullRequest) and (
+                len(message.digests) > limits.listed_max
+            ):
+                self._break_off(Ending.LIMIT, f"it listed more than {limits.listed_max} digests")
+                return
             self._on(message)
 
     @abstractmethod
@@ -193,14 +214,24 @@ class Session(ABC):
     def _unexpected(self, message: Message) -> None:
         self._break_off(Ending.VIOLATION, f"unexpected message: {type(message).__name__}")
 
-    def _learn(self, digests: AbstractSet[Digest]) -> None:
+    def _learn(self, digests: Collection[Digest]) -> None:
         """What is held here already is passed over: Hockeypuck tells it, too."""
-        lacking = self._view.lacks(digests) - self._learned
+        if len(digests) <= AT_ONCE:
+            self._look_at(digests)
+            return
+        # No part is of one kind more than another, whatever the order that it was told in.
+        every, several = -(-len(digests) // AT_ONCE), tuple(digests)
+        self._told += [several[start::every] for start in range(every)]
+
+    def _look_at(self, digests: Collection[Digest]) -> None:
+        lacking = self._view.lacks(set(digests)) - self._learned
         room = self._limits.learned_max - len(self._learned)
         if len(lacking) <= room:
             self._learned |= lacking
-        else:
-            self._learned.update(shuffled(lacking, self._limits.salt)[:room])
+            return
+        self._learned.update(shuffled(lacking, self._limits.salt)[:room])
+        self._told.clear()
+        if self.end is None:
             self._stop(f"more than {self._limits.learned_max} certificates are lacking here")
 
     @abstractmethod

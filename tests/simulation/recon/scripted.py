@@ -26,6 +26,7 @@ from keygrove_protocols.recon.messages import (
     in_order,
 )
 from keygrove_protocols.recon.prefix import ROOT
+from keygrove_protocols.recon.session import SessionLimits
 from keygrove_protocols.recon.terms import DEFAULT_FILTERS, config_of
 
 Script: TypeAlias = Callable[["Line"], Awaitable[None]]
@@ -77,12 +78,13 @@ class Line:
 
 
 def claiming(digests: Iterable[Digest]) -> Script:
-    """Says that it has these, of all that there are."""
+    """Says that it has these, of all that there are, in two messages if they are too many."""
     claimed = in_order(set(digests))
+    listed = claimed[: SessionLimits().listed_max]
 
     async def script(line: Line) -> None:
         await line.shake_hands()
-        await line.say(FullRequest(ROOT, claimed), Flush())
+        await line.say(FullRequest(ROOT, listed), Elements(claimed[len(listed) :]), Flush())
         assert isinstance(await line.hear(), Elements)
         await line.say(Done())
 

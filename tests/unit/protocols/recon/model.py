@@ -22,6 +22,8 @@ class Model:
 
     def __init__(self, digests: Iterable[Digest] = ()) -> None:
         self.all = set(digests)
+        self.most = 0
+        """Digests that were looked for at once."""
 
     def node(self, prefix: Prefix) -> Node:
         below = self.digests(prefix)
@@ -36,6 +38,7 @@ class Model:
         return {digest for digest in self.all if prefix.covers(digest)}
 
     def lacks(self, digests: AbstractSet[Digest]) -> set[Digest]:
+        self.most = max(self.most, len(digests))
         return set(digests) - self.all
 
 
