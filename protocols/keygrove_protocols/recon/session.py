@@ -36,7 +36,7 @@ from keygrove_protocols.recon.prefix import Prefix
 from keygrove_protocols.recon.view import View
 
 AT_ONCE: Final = 10_000
-"""Digests that are looked for in the tree between two turns of others: some tens of milliseconds."""
+"""Digests that are looked for in the tree between two turns of others: tens of milliseconds."""
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
