@@ -23,8 +23,8 @@ from keygrove_chaos.stream import Stream
 PART_BYTES = 16_384
 """The largest piece of a body that is one frame."""
 FRAME_BYTES_MAX = 1_048_576
-SESSION = "x-session"
-"""A header in which a client may say who asks; see `WebServers.sessions`."""
+OPERATION = "x-operation"
+"""A header in which a client may name what it asks for; see `WebServers.operations`."""
 BACKLOG_MAX = 128
 """Streams that wait for a server; as in a listening socket's backlog, more are reset."""
 
@@ -43,9 +43,9 @@ class _Request(msgspec.Struct, frozen=True, tag="request"):
     has_body: bool
 
     @property
-    def session(self) -> str:
-        """Who asks, if it is said."""
-        return dict(self.headers).get(SESSION.encode(), b"").decode()
+    def operation(self) -> str:
+        """What the client calls it, if it says so."""
+        return dict(self.headers).get(OPERATION.encode(), b"").decode()
 
 
 class _Start(msgspec.Struct, frozen=True, tag="start"):
@@ -119,12 +119,14 @@ async def ask(  # noqa: PLR0913, PLR0917 - a request has that many properties
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - as HTTP clients have it
+    connect_s: float | None = None,
 ) -> Reply:
     """Make a request and return the answer to it.
 
     Args:
         target: path and query, as they stand in a request line.
         timeout: virtual seconds for all of it.
+        connect_s: those of them for the connection.
 
     Raises:
         TimeoutError: the time is over, or the host cannot be reached.
@@ -135,7 +137,8 @@ async def ask(  # noqa: PLR0913, PLR0917 - a request has that many properties
     raw = target if isinstance(target, bytes) else target.encode()
     pairs = [(name.lower().encode(), value.encode()) for name, value in given.items()]
     with anyio.fail_after(timeout):
-        stream = await network.connect(from_host, to_host, port)
+        with anyio.fail_after(connect_s):
+            stream = await network.connect(from_host, to_host, port)
         frames = _Frames(stream)
         try:
             return await _exchange(frames, _Request(method, raw, pairs, bool(body)), body)
@@ -233,8 +236,8 @@ class WebServers:
         """By address: a way to the app past the network, for who looks at a node from outside."""
         self._inside: dict[int, str] = {}
 
-    def sessions(self) -> tuple[str, ...]:
-        """Of requests that an app has taken and not answered yet: who asks, by `SESSION`."""
+    def operations(self) -> tuple[str, ...]:
+        """Of requests whose streams are not over yet: what they are called, by `OPERATION`."""
         return tuple(filter(None, self._inside.values()))
 
     @asynccontextmanager
@@ -265,7 +268,7 @@ class WebServers:
         try:
             request = await frames.receive()
             if isinstance(request, _Request):
-                self._inside[stream.flow] = request.session
+                self._inside[stream.flow] = request.operation
                 await _Visit(frames, request).answer(app)
                 await stream.send_eof()
                 # Closing with octets unread would reset the stream, and the answer with it.

@@ -135,7 +135,7 @@ def _recon(
     """The supervisor of recon, where there is anybody to reconcile with."""
     if not settings.recon.is_on:
         return ()
-    start = partial(Prefix, settings.storage.shards, ports.databases, watcher)
+    start = partial(Prefix, settings.storage.shards, ports.databases, ports.entropy, watcher)
     prefix = ChildSpec("prefix", start, name=PREFIX, shutdown=PREFIX_STOP_S)
     return (ChildSpec(RECON, SupSpec(children=tuple(map(_tenacious, (prefix, *partners))))),)
 

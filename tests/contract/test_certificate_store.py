@@ -276,11 +276,11 @@ async def test_what_is_denied_is_told_with_reason_time_and_digests(
         await fill(store, denials, is_flushed=is_flushed)
         names = [unknown.fingerprint, put(2).fingerprint, held.fingerprint]
         assert await store.denials_of(names) == [denials[1], None, denials[0]]
-        assert store.counts().denials == 2
+        assert (store.counts().denials, store.counts().lifts) == (2, 0)
         again = denial(held, "another reason", CREATED + 5)
         await fill(store, [again], is_flushed=is_flushed)
         assert await store.denials_of(names) == [denials[1], None, again]
-        assert store.counts().denials == 2
+        assert (store.counts().denials, store.counts().lifts) == (2, 0)
 
 
 async def test_a_denial_that_is_lifted_lets_the_certificate_come_again(
@@ -293,6 +293,7 @@ async def test_a_denial_that_is_lifted_lets_the_certificate_come_again(
         assert await store.denials_of([one.fingerprint]) == [None]
         assert await store.get([one.fingerprint]) == [None]
         assert (store.counts().certificates, store.counts().denials) == (0, 0)
+        assert store.counts().lifts == 1
         change = await fill(store, [one], is_flushed=is_flushed)
         assert await store.get([one.fingerprint]) == [version(one, change)]
         assert await words(store, "alice") == {one.fingerprint}

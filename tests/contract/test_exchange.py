@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from itertools import count
+from socket import create_server, socket
 from typing import Any, TypeAlias
 
 import anyio
@@ -11,7 +12,16 @@ import msgspec
 import pytest
 
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import AsgiApp, ByteStream, Endpoint, HttpClient, HttpServers, Streams
+from keygrove.ports import (
+    HTTP_CONNECT_S,
+    AsgiApp,
+    ByteStream,
+    Endpoint,
+    HttpClient,
+    HttpRequest,
+    HttpServers,
+    Streams,
+)
 from keygrove.system.outbound import HttpxClient
 from keygrove.system.server import UvicornServers
 from keygrove.system.sockets import listen
@@ -21,6 +31,7 @@ from keygrove_chaos.outbound import SimulatedClient, SimulatedStreams
 from keygrove_chaos.running import run
 from keygrove_chaos.web import WebEndpoint, WebServers
 from keygrove_chaos.world import World
+from tests.loops import run_on_trio
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -151,7 +162,7 @@ async def test_where_nobody_listens_nobody_is_reached(site: Site) -> None:
     with pytest.raises(UnreachableError):
         await site.streams.connect(site.host, port)
     with pytest.raises(UnreachableError):
-        await site.client.post(f"http://{site.host}:{port}/", b"", "text/plain", bytes_max=1)
+        await site.client.post(HttpRequest(f"http://{site.host}:{port}/", b"", "text/plain", 1))
 
 
 @on_both
@@ -186,7 +197,7 @@ async def serving(site: Site, app: AsgiApp) -> AsyncGenerator[str, None]:
 @on_both
 async def test_a_body_is_posted_and_the_answer_is_read(site: Site) -> None:
     async with serving(site, answering(418, b"!")) as url:
-        reply = await site.client.post(url, b"body", "text/plain", bytes_max=5)
+        reply = await site.client.post(HttpRequest(url, b"body", "text/plain", bytes_max=5))
     assert (reply.status, reply.body) == (418, b"body!")
 
 
@@ -194,7 +205,7 @@ async def test_a_body_is_posted_and_the_answer_is_read(site: Site) -> None:
 async def test_headers_are_sent_and_read(site: Site) -> None:
     async with serving(site, answering(503, b"")) as url:
         headers = {"X-Word": "word"}
-        reply = await site.client.post(url, b"", "text/plain", bytes_max=9, headers=headers)
+        reply = await site.client.post(HttpRequest(url, b"", "text/plain", 9, headers=headers))
     assert (reply.body, reply.headers["retry-after"]) == (b"word", "7")
 
 
@@ -202,4 +213,26 @@ async def test_headers_are_sent_and_read(site: Site) -> None:
 async def test_an_answer_that_is_too_long_is_not_read(site: Site) -> None:
     async with serving(site, answering(200, b"!")) as url:
         with pytest.raises(TooLongError):
-            await site.client.post(url, b"body", "text/plain", bytes_max=4)
+            await site.client.post(HttpRequest(url, b"body", "text/plain", bytes_max=4))
+
+
+async def _is_given_up(client: HttpClient, url: str) -> None:
+    before = anyio.current_time()
+    with anyio.fail_after(10 * HTTP_CONNECT_S), pytest.raises(UnreachableError, match="15 s"):
+        await client.post(HttpRequest(url, b"", "text/plain", bytes_max=1))
+    assert anyio.current_time() - before == pytest.approx(HTTP_CONNECT_S)
+
+
+def test_a_socket_that_takes_no_connection_is_given_up_soon() -> None:
+    with create_server(("127.0.0.1", 0), backlog=0) as full, socket() as waiting:
+        waiting.connect(full.getsockname())  # it fills the queue, and further packets are dropped
+        run_on_trio(_is_given_up, HttpxClient(), f"http://127.0.0.1:{full.getsockname()[1]}/")
+
+
+def test_a_host_that_says_nothing_is_given_up_soon() -> None:
+    async def story(world: World) -> None:
+        network = Network(world, ["here", "there"])
+        network.pause_host("there")
+        await _is_given_up(SimulatedClient(network, "here"), "http://there/")
+
+    run(story, seed=1)

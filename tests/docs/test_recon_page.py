@@ -1,7 +1,8 @@
 """`docs/reference/recon.md` has the limits, messages, refusals and endings that the code has."""
 
-from keygrove.http.hashquery import ANSWER_OCTETS_MAX
+from keygrove.http import hashquery as asked
 from keygrove.http.recon import NOW_S
+from keygrove.ports import HTTP_CONNECT_S
 from keygrove.recon import comparing, conversation, peer, recovery
 from keygrove.recon.batch import FIRST as FIRST_ASKED
 from keygrove_protocols.recon import hashquery, messages
@@ -52,8 +53,12 @@ def test_the_page_has_each_deadline() -> None:
         f"else {ACCEPTOR_WAITS_S}",
         "the end of the handshake": f"{conversation.HANDSHAKE_S:,.0f}",
         "the partner's next octets in a session": f"{conversation.READ_S:,.0f}",
+        f"a partner that sends less than {conversation.LEAST_RATE} octets a second in a session": (
+            f"{conversation.SPELL_S:,.0f}, in which it may send less"
+        ),
         "the partner to take what is sent": f"{conversation.WRITE_S:,.0f}",
         "the end of a session": f"{conversation.SESSION_S:,.0f}",
+        "a connection for a hashquery of ours": f"{HTTP_CONNECT_S:,.0f}",
         "the whole answer to a hashquery of ours": f"{recovery.BATCH_S:,.0f}",
     }
 
@@ -77,11 +82,19 @@ def test_the_page_has_each_limit_of_fetching() -> None:
         "one certificate": f"{recovery.CERTIFICATE_BYTES_MAX:,} octets",
         "response to several digests": f"{recovery.BATCH_BYTES_MAX:,} octets",
         "response to one digest": f"{recovery.ONE_BYTES_MAX:,} octets",
-        "response of ours": f"{ANSWER_OCTETS_MAX:,} octets",
+        "response of ours": f"{asked.ANSWER_OCTETS_MAX:,} octets",
     }
     assert f"at most {hashquery.BATCH} digests; it begins with {FIRST_ASKED}" in page("recon")
     assert recovery.FAILURES_MAX == 10
     assert "After ten failures in a row" in page("recon")
+
+
+def test_the_page_of_http_has_what_one_address_may_ask_for() -> None:
+    text = " ".join(page("http").split())
+    assert f"One address may ask for {asked.DIGESTS_AT_FIRST:,} digests" in text
+    assert f"for {asked.DIGESTS_A_SECOND:,} more each second" in text
+    assert asked.OF_ONE_AT_ONCE == 8
+    assert "eight requests of it are answered or wait" in text
 
 
 def test_the_page_has_each_refusal_and_whether_it_goes_away() -> None:

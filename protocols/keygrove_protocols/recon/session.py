@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from enum import Enum
+from hashlib import blake2b
 from typing import Final, TypeAlias
 
 import msgspec
@@ -62,6 +63,11 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     octets_max: int = 256 << 20
     """That come in."""
+
+    salt: bytes = b""
+    """Decides which digests are left to later sessions where there are too many. Octets that
+    nobody can guess, others in each session: else whoever makes certificates could have a flood
+    of his own always among those that are taken, and all others never."""
 
 
 Full: TypeAlias = FullRequest | FullElements
@@ -236,8 +242,10 @@ class Session(ABC):
         """What is held here already is passed over: Hockeypuck tells it, too."""
         lacking = self._view.lacks(set(digests)) - self._learned
         room = self._limits.learned_max - len(self._learned)
-        self._learned |= lacking if len(lacking) <= room else set(in_order(lacking)[:room])
-        if len(lacking) > room:
+        if len(lacking) <= room:
+            self._learned |= lacking
+        else:
+            self._learned.update(shuffled(lacking, self._limits.salt)[:room])
             self._stop(f"more than {self._limits.learned_max} certificates are lacking here")
 
     @abstractmethod
@@ -249,17 +257,29 @@ class Session(ABC):
         room = self._limits.given_max - self.statistics.given
         if not room:
             return ()
-        return self._give(some_below(self._view, prefix, room + len(theirs)) - theirs)
+        salt = self._limits.salt
+        return self._give(some_below(self._view, prefix, room + len(theirs), salt) - theirs)
 
     def _give(self, digests: AbstractSet[Digest]) -> tuple[Digest, ...]:
         room = self._limits.given_max - self.statistics.given
-        given = in_order(digests)[:room]
+        if len(digests) > room:
+            digests = set(shuffled(digests, self._limits.salt)[:room])
+        given = in_order(digests)
         self.given.update(given)
         self.statistics.given += len(given)
         return given
 
 
-def some_below(view: View, prefix: Prefix, enough: int) -> set[Digest]:
+def shuffled(digests: AbstractSet[Digest], salt: bytes) -> list[Digest]:
+    """In an order that only who has the salt can tell, of 64 octets at most."""
+    return sorted(digests, key=lambda digest: _shuffling(digest, salt))
+
+
+def _shuffling(octets: bytes, salt: bytes) -> bytes:
+    return blake2b(octets, digest_size=8, key=salt).digest()
+
+
+def some_below(view: View, prefix: Prefix, enough: int, salt: bytes) -> set[Digest]:
     """All digests below a node; or a few more than are enough, if it has many more."""
     found = set[Digest]()
     todo = [prefix]
@@ -268,5 +288,5 @@ def some_below(view: View, prefix: Prefix, enough: int) -> set[Digest]:
         if node.is_leaf or node.size <= enough - len(found):
             found |= view.digests(node.prefix)
         else:
-            todo += reversed(node.prefix.children())
+            todo += sorted(node.prefix.children(), key=lambda one: _shuffling(one.octets, salt))
     return found

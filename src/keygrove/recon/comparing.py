@@ -13,7 +13,7 @@ import msgspec
 
 from keygrove.errors import ConnectionLostError, ExchangeError, NotComparedError
 from keygrove.ports import ByteStream, Streams
-from keygrove.recon.conversation import READ_S, SESSION_S, receive, send, shake_hands
+from keygrove.recon.conversation import SESSION_S, Patience, send, shake_hands
 from keygrove.recon.hosts import joined
 from keygrove.recon.peer import CONNECT_S
 from keygrove_protocols.openpgp.keys import Digest
@@ -141,7 +141,8 @@ async def _talk(stream: ByteStream, agreed: Agreed, view: View, octets: bytes) -
 
 async def _answer(stream: ByteStream, session: Comparer, octets: bytes) -> End:
     """Until either is done."""
-    read: bytes | None = octets or await receive(stream, anyio.current_time() + READ_S)
+    patience = Patience()
+    read = octets or await patience.receive(stream)
     while read is not None:
         session.receive(read)
         while session.advance():
@@ -151,8 +152,8 @@ async def _answer(stream: ByteStream, session: Comparer, octets: bytes) -> End:
         await send(stream, session.take())
         if session.end is not None:
             return session.end
-        read = await receive(stream, anyio.current_time() + READ_S)
-    return End(Ending.CLOSED, f"it said nothing for {READ_S:g} s")
+        read = await patience.receive(stream)
+    return End(Ending.CLOSED, patience.lost)
 
 
 def _compared(agreed: Agreed, session: Comparer, end: End) -> Compared:

@@ -22,6 +22,10 @@ HANDSHAKE_S: Final = 45.0
 READ_S: Final = 30.0
 """SKS answers a batch when it has solved all of it: seconds. Who says nothing for so long is gone,
 and is not to keep us from the next session."""
+SPELL_S: Final = 120.0
+LEAST_RATE: Final = 100
+"""Octets a second that a partner has to send while it is waited for, but for a spell in which it
+computes, or its line fails: else an octet now and then would hold a session until its end."""
 WRITE_S: Final = 60.0
 """For whoever takes nothing of what is sent."""
 SESSION_S: Final = 3_600.0
@@ -85,7 +89,8 @@ async def hold_session(
 
 async def _talk(stream: ByteStream, prefix: Ref[PrefixApi], opened: Opened, octets: bytes) -> Ended:
     await send(stream, opened.octets)
-    read: bytes | None = octets or await receive(stream, anyio.current_time() + READ_S)
+    patience = Patience()
+    read = octets or await patience.receive(stream)
     while read is not None:
         step = await prefix.call(Feed(opened.session, read), timeout=STEP_S)
         if step.ended is not None:
@@ -93,14 +98,40 @@ async def _talk(stream: ByteStream, prefix: Ref[PrefixApi], opened: Opened, octe
                 await send(stream, step.octets)
             return step.ended
         await send(stream, step.octets)
-        read = await receive(stream, anyio.current_time() + READ_S)
-    return await _leave(prefix, opened, End(Ending.CLOSED, f"it said nothing for {READ_S:g} s"))
+        read = await patience.receive(stream)
+    return await _leave(prefix, opened, End(Ending.CLOSED, patience.lost))
 
 
 async def _leave(prefix: Ref[PrefixApi], opened: Opened, end: End) -> Ended:
     """Break it off, for a reason that the owner of the tree does not know."""
     ended = await prefix.call(CloseSession(opened.session), timeout=STEP_S)
     return msgspec.structs.replace(ended, end=end)
+
+
+class Patience:
+    """How long a partner is waited for within one session."""
+
+    def __init__(self) -> None:
+        self._left_s = SPELL_S
+        self.lost = ""
+        """Why it is not waited for any more; empty as long as it is."""
+
+    async def receive(self, stream: ByteStream) -> bytes | None:
+        """What comes next; None: it is not waited for any more.
+
+        Raises:
+            ConnectionLostError: it is broken.
+        """
+        begun = anyio.current_time()
+        octets = await receive(stream, begun + min(READ_S, self._left_s))
+        if octets is not None:
+            waited_s = anyio.current_time() - begun
+            self._left_s = min(self._left_s - waited_s + len(octets) / LEAST_RATE, SPELL_S)
+        elif self._left_s < READ_S:
+            self.lost = f"it said less than {LEAST_RATE} octets a second for {SPELL_S:g} s"
+        else:
+            self.lost = f"it said nothing for {READ_S:g} s"
+        return octets
 
 
 async def send(stream: ByteStream, octets: bytes) -> None:

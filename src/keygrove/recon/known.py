@@ -20,6 +20,7 @@ from blake3 import blake3
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import Clock, Databases, SqlDatabase
 from keygrove.recon import knownfile
+from keygrove.recon.around import Watcher
 from keygrove.recon.knownfile import FILE, NOTHING, Recalled, Row, Why
 from keygrove_actors import Actor, Call, Cast, Ctx, Normal, Reason, Shutdown, on, on_cast
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
@@ -36,21 +37,22 @@ class KnownApi:
 class Sift(Call[KnownApi, tuple[Digest, ...]], frozen=True, tag=True):
     """Those among a partner's digests that are worth asking for.
 
-    `denials` is how many certificates are denied here now.
+    `lifts` is how many denials have been ended here by now.
     """
 
     errors: ClassVar = ()
     partner: str
     digests: tuple[Digest, ...]
-    denials: int
+    lifts: int
 
 
 class Note(Call[KnownApi, None], frozen=True, tag=True):
-    """Remember these of a partner."""
+    """Remember these of a partner; `lifts` as for `Sift`, before it was found out."""
 
     errors: ClassVar = ()
     partner: str
     rows: tuple[Row, ...]
+    lifts: int
 
 
 class Forget(Cast[KnownApi], frozen=True, tag=True):
@@ -61,11 +63,11 @@ class Forget(Cast[KnownApi], frozen=True, tag=True):
 
 
 class Recall(Call[KnownApi, Recalled], frozen=True, tag=True):
-    """What is known of a partner's set; `denials` as for `Sift`."""
+    """What is known of a partner's set; `lifts` as for `Sift`."""
 
     errors: ClassVar = ()
     partner: str
-    denials: int
+    lifts: int
 
 
 class WhoseAre(Call[KnownApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
@@ -97,10 +99,11 @@ class Known(Actor[KnownApi]):
     _ctx: Ctx
     _file: SqlDatabase | None
 
-    def __init__(self, databases: Databases, clock: Clock, policy: bytes) -> None:
+    def __init__(self, databases: Databases, clock: Clock, policy: bytes, watcher: Watcher) -> None:
         """Remember what is so under a policy, which `policy` is the octets of."""
         self._databases = databases
         self._clock = clock
+        self._watcher = watcher
         self._policy = blake3(policy).digest(16)
         self._written = 0
 
@@ -128,7 +131,7 @@ class Known(Actor[KnownApi]):
         db = await self._opened()
         if db is None:
             return message.digests
-        await db.run(partial(knownfile.heed_denials, message.denials))
+        await db.run(partial(knownfile.heed_lifts, message.lifts))
         known_of = partial(knownfile.known_of, self._policy, self._clock.now())
         known = await db.run(partial(known_of, message.partner, message.digests))
         return tuple(digest for digest in message.digests if digest not in known)
@@ -141,8 +144,11 @@ class Known(Actor[KnownApi]):
         db = await self._opened()
         if db is None:
             return
+        rows = message.rows
+        if await db.run(knownfile.heeded) not in {None, message.lifts}:
+            rows = tuple(row for row in rows if row.why is not Why.DENIED)  # it may not be now
         note = partial(knownfile.note, self._policy, self._clock.now())
-        await db.run(partial(note, message.partner, message.rows))
+        await db.run(partial(note, message.partner, rows))
         self._written += len(message.rows)
         if self._written >= CHECKPOINT_ROWS:
             await db.run(knownfile.checkpoint)
@@ -161,7 +167,7 @@ class Known(Actor[KnownApi]):
         db = await self._existing()
         if db is None:
             return NOTHING
-        await db.run(partial(knownfile.heed_denials, message.denials))
+        await db.run(partial(knownfile.heed_lifts, message.lifts))
         recall = partial(knownfile.recall, self._policy, self._clock.now())
         return await db.run(partial(recall, message.partner))
 
@@ -198,7 +204,8 @@ class Known(Actor[KnownApi]):
     async def _open(self) -> SqlDatabase:
         try:
             return await self._ctx.enter(_prepared(self._databases))
-        except StoreError:
+        except StoreError as error:
+            self._watcher.memory_lost(str(error))
             await self._databases.remove(FILE)
             return await self._ctx.enter(_prepared(self._databases))
 

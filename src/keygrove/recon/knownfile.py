@@ -4,12 +4,11 @@ It is derived: without it, or where it is damaged, all of that is fetched once m
 
     known   partner ‖ digest → why, fingerprint, policy, since when, how often, until when (UTC),
             our digest, how often it was found lacking afterwards
-    facts   denials: how many there were. Fewer since then: what was denied may not be any more
+    facts   lifts: denials that had been ended. Others since then: what was denied may not be now
 """
 
 from collections.abc import Sequence
 from enum import IntEnum
-from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -43,6 +42,14 @@ class Why(IntEnum):
     REFUSED = 3
     ABSENT = 4
     """It did not come."""
+
+
+_COUNTS: Final = (
+    f"until > ? AND until <= ? + CASE why WHEN {int(Why.ABSENT)} THEN {ABSENT_MAX_S} "
+    f"ELSE {KEPT_S} END"
+)
+"""That a row counts now, which is to be given twice. What is remembered for longer than anything is
+was written while the clock was ahead."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -119,9 +126,9 @@ def known_of(
         some = digests[at : at + AT_ONCE]
         marks = ", ".join("?" * len(some))
         rows = db.execute(
-            "SELECT digest, why, offered FROM known WHERE partner = ? AND policy = ? AND until > ? "
-            f"AND digest IN ({marks})",
-            (partner, policy, now, *some),
+            "SELECT digest, why, offered FROM known WHERE partner = ? AND policy = ? "
+            f"AND {_COUNTS} AND digest IN ({marks})",
+            (partner, policy, now, now, *some),
         ).fetchall()
         found |= {Digest(digest) for digest, _, _ in rows}
         again = [one for one, why, times in rows if why == Why.ALIAS and times < SETTLED]
@@ -149,16 +156,19 @@ def forget(partner: str, digests: Sequence[Digest], db: SqlSession) -> None:
 
 
 def recall(policy: bytes, now: int, partner: str, db: SqlSession) -> Recalled:
-    """What stands between a partner's set and ours: of too many, always the same."""
+    """What stands between a partner's set and ours: of too many, those that do for longest.
+
+    So what comes later takes nobody's place, however many they are, and whatever their digests.
+    """
     rows = db.execute(
-        "SELECT digest, ours, offered, since FROM known WHERE partner = ? AND policy = ? "
-        "AND until > ? AND why != ? ORDER BY digest LIMIT ?",
-        (partner, policy, now, int(Why.ABSENT), SHOWN_MAX),
+        f"SELECT digest, ours, offered FROM known WHERE partner = ? AND policy = ? AND {_COUNTS} "
+        "AND why != ? ORDER BY since, digest LIMIT ?",
+        (partner, policy, now, now, int(Why.ABSENT), SHOWN_MAX),
     ).fetchall()
-    rows.sort(key=itemgetter(3))  # of several for one certificate it has the newest
-    aliases = {Digest(ours): (Digest(digest), offered) for digest, ours, offered, _ in rows if ours}
+    # Of several for one certificate it has the newest, which is the last.
+    aliases = {Digest(ours): (Digest(digest), offered) for digest, ours, offered in rows if ours}
     return Recalled(
-        shadows=frozenset(Digest(digest) for digest, ours, _, _ in rows if not ours),
+        shadows=frozenset(Digest(digest) for digest, ours, _ in rows if not ours),
         aliases={ours: digest for ours, (digest, _) in aliases.items()},
         settled=frozenset(ours for ours, (_, times) in aliases.items() if times >= SETTLED),
     )
@@ -173,24 +183,30 @@ def whose(
         some = digests[at : at + AT_ONCE]
         marks = ", ".join("?" * len(some))
         rows = db.execute(
-            "SELECT fingerprint FROM known WHERE why = 1 AND policy = ? AND until > ? "
+            f"SELECT fingerprint FROM known WHERE why = 1 AND policy = ? AND {_COUNTS} "
             f"AND digest IN ({marks})",
-            (policy, now, *some),
+            (policy, now, now, *some),
         ).fetchall()
         found.update(dict.fromkeys(Fingerprint(name) for (name,) in rows if name))
     return tuple(found)
 
 
-def heed_denials(denials: int, db: SqlSession) -> None:
-    """Forget what was denied if less is denied by now."""
-    before = db.execute("SELECT number FROM facts WHERE name = 'denials'").fetchone()
-    if before == (denials,):
+def heed_lifts(lifts: int, db: SqlSession) -> None:
+    """Forget what was denied if denials were ended since."""
+    before = heeded(db)
+    if before == lifts:
         return
     db.execute("BEGIN IMMEDIATE")
-    if before is not None and denials < before[0]:
+    if before is not None:
         db.execute("DELETE FROM known WHERE why = ?", (Why.DENIED,))
-    db.execute("INSERT OR REPLACE INTO facts VALUES ('denials', ?)", (denials,))
+    db.execute("INSERT OR REPLACE INTO facts VALUES ('lifts', ?)", (lifts,))
     db.execute("COMMIT")
+
+
+def heeded(db: SqlSession) -> int | None:
+    """The lifts that were heeded last; None if none were."""
+    row = db.execute("SELECT number FROM facts WHERE name = 'lifts'").fetchone()
+    return None if row is None else row[0]
 
 
 def note(policy: bytes, now: int, partner: str, noted: Sequence[Row], db: SqlSession) -> None:
@@ -202,7 +218,10 @@ def note(policy: bytes, now: int, partner: str, noted: Sequence[Row], db: SqlSes
         until = now + (_absent_s(times + 1) if row.why is Why.ABSENT else KEPT_S)
         values = (*key, int(row.why), row.fingerprint, policy, since, times + 1, until, row.ours, 0)
         db.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-    db.execute("DELETE FROM known WHERE partner = ? AND until <= ?", (partner, now - DAY_S))
+    db.execute(
+        "DELETE FROM known WHERE partner = ?1 AND (until <= ?2 OR until > ?3)",
+        (partner, now - DAY_S, now + KEPT_S),
+    )
     (held,) = db.execute("SELECT count(*) FROM known WHERE partner = ?", (partner,)).fetchone()
     if held > ROWS_MAX:
         db.execute(

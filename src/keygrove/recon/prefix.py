@@ -13,7 +13,7 @@ import anyio
 from keygrove.cluster.router import Router
 from keygrove.errors import DiskFullError, OutOfStepError, StoreError
 from keygrove.points import sometimes
-from keygrove.ports import Databases
+from keygrove.ports import Databases, Entropy
 from keygrove.recon.known import KNOWN, Forget, KnownApi, Recall
 from keygrove.recon.knownfile import NOTHING, Recalled
 from keygrove.recon.messages import (
@@ -69,8 +69,11 @@ class Prefix(Actor[PrefixApi]):
     _views: Views
     _sessions: Sessions
 
-    def __init__(self, shards: int, databases: Databases, watcher: Watcher) -> None:
+    def __init__(
+        self, shards: int, databases: Databases, entropy: Entropy, watcher: Watcher
+    ) -> None:
         self._shards = shards
+        self._entropy = entropy
         self._databases = databases
         self._file = TreeFile(databases)
         self._watcher = watcher
@@ -90,15 +93,18 @@ class Prefix(Actor[PrefixApi]):
         self._router = Router(ctx.whereis, self._shards)
         self._known = ctx.whereis(KNOWN, KnownApi)
         self._upkeep = Upkeep(self._router, self._shards, self._superseded)
-        self._views = Views(ctx.now)
-        self._sessions = Sessions(ctx.now, lambda: self._upkeep.members, self._forget)
+        self._views = Views(ctx.now, self._entropy)
+        self._sessions = Sessions(
+            ctx.now, self._entropy, lambda: self._upkeep.members, self._forget
+        )
         ctx.start_soon(self._keep)
 
     async def terminate(self, reason: Reason) -> None:
-        """At an orderly end, write down what is not yet."""
+        """At an orderly end, write down what is not yet, and leave no log."""
         if isinstance(reason, Normal | Shutdown):
             with anyio.move_on_after(DUMP_STOP_S):
                 await self._dump()
+                await self._file.settle()
 
     @on(GetPrefixStatus)
     def get_status(self, _: GetPrefixStatus) -> PrefixStatus:
@@ -156,8 +162,8 @@ class Prefix(Actor[PrefixApi]):
             return NOTHING
         try:
             statuses = await self._router.status()
-            denials = sum(status.counts.denials for status in statuses)
-            return await self._known.call(Recall(partner, denials), timeout=RECALL_S)
+            lifts = sum(status.counts.lifts for status in statuses)
+            return await self._known.call(Recall(partner, lifts), timeout=RECALL_S)
         except ActorError:
             return NOTHING
 

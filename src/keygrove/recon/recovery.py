@@ -19,18 +19,21 @@ from keygrove.cluster.router import Router
 from keygrove.errors import ExchangeError, UnreachableError
 from keygrove.ingest.messages import INGEST, Fate, IngestApi, Load, Result, Submitted
 from keygrove.points import at_once, crash_point, sometimes
+from keygrove.ports import HttpRequest
 from keygrove.recon.around import Around
 from keygrove.recon.batch import Received, Size, read_response
 from keygrove.recon.hosts import host_of
 from keygrove.recon.known import KNOWN, KnownApi, Note, Sift
 from keygrove.recon.knownfile import Row, Why
 from keygrove.recon.members import shown
+from keygrove.recon.sessions import SALT_OCTETS
 from keygrove.storage.write import Cause
 from keygrove.telemetry.partners import Recovery as Told
 from keygrove_actors import Actor, ActorError, Call, Cast, Ctx, on, on_cast
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.hashquery import REQUEST_TYPE, encode_request
+from keygrove_protocols.recon.session import shuffled
 
 WAITING_MAX: Final = 40_000
 """Digests; of more the rest comes in later sessions."""
@@ -48,6 +51,7 @@ PAUSE_S: Final = 1.0
 """Twice as long after each failure in a row."""
 PAUSE_MAX_S: Final = 60.0
 OK: Final = 200
+NOWHERE: Final = "it does not say where it serves certificates: set `http` of the partner"
 
 
 def recovery_name(partner: str) -> str:
@@ -64,6 +68,7 @@ class Lacking(Cast[RecoveryApi], frozen=True, tag=True):
 
     digests: tuple[Digest, ...]
     url: str
+    """Empty: nobody knows where."""
 
 
 class RecoveryStatus(msgspec.Struct, frozen=True, tag=True):
@@ -99,6 +104,8 @@ class Recovery(Actor[RecoveryApi]):
         self._offered: tuple[Digest, ...] = ()
         self._waiting: dict[Digest, None] = {}
         self._url = ""
+        self._lifts = 0
+        """Denials that had been ended here before what waits was found to be wanted."""
         self._size = Size()
         self._in_a_row = 0
         self._results: Counter[str] = Counter()
@@ -118,6 +125,10 @@ class Recovery(Actor[RecoveryApi]):
     @on_cast(Lacking)
     def lacking(self, message: Lacking) -> None:
         """The newest session knows best."""
+        if not message.url:
+            self._given_up += len(message.digests)
+            self._account_for(Told(partner=self._partner, asked=0, failure=NOWHERE))
+            return
         self._url = message.url
         sometimes("recon.learned")
         crash_point("recon.learned")
@@ -142,7 +153,7 @@ class Recovery(Actor[RecoveryApi]):
         while True:
             if self._offered:
                 offered = self._offered
-                self._wait_for(await self._wanted(offered))
+                await self._wait_for(await self._wanted(offered))
                 if self._offered is offered:
                     self._offered = ()
             elif self._waiting:
@@ -155,8 +166,9 @@ class Recovery(Actor[RecoveryApi]):
         """Those that did not bring nothing before."""
         try:
             statuses = await self._router.status()
-            denials = sum(status.counts.denials for status in statuses)
-            wanted = await self._known.call(Sift(self._partner, offered, denials), timeout=LOAD_S)
+            self._lifts = sum(status.counts.lifts for status in statuses)
+            message = Sift(self._partner, offered, self._lifts)
+            wanted = await self._known.call(message, timeout=LOAD_S)
         except ActorError:
             return offered  # they are fetched once more, then
         passed_over = len(offered) - len(wanted)
@@ -165,9 +177,15 @@ class Recovery(Actor[RecoveryApi]):
             self._tell(Told(partner=self._partner, asked=0, results={"passed over": passed_over}))
         return wanted
 
-    def _wait_for(self, digests: tuple[Digest, ...]) -> None:
-        """Put them behind those that wait, as far as there is room."""
-        new = [digest for digest in digests if digest not in self._waiting]
+    async def _wait_for(self, digests: tuple[Digest, ...]) -> None:
+        """Put them behind those that wait, as far as there is room.
+
+        In any order: those of which fetching fails, and all that is behind is given up, are others
+        each time.
+        """
+        salt = self._around.ports.entropy.token(SALT_OCTETS)
+        in_any_order = partial(shuffled, frozenset(digests) - self._waiting.keys(), salt)
+        new = await self._around.ports.compute.run(in_any_order)
         room = max(WAITING_MAX - len(self._waiting), 0)
         self._waiting.update(dict.fromkeys(new[:room]))
         self._given_up += len(new[room:])
@@ -191,16 +209,15 @@ class Recovery(Actor[RecoveryApi]):
             await anyio.sleep(min(PAUSE_S * 2**self._in_a_row, PAUSE_MAX_S))
 
     async def _fetch(self, batch: Sequence[Digest]) -> Told:
-        is_one = len(batch) == 1
-        bytes_max = ONE_BYTES_MAX if is_one else BATCH_BYTES_MAX
         url = self._url
-        reply = await self._around.ports.client.post(
+        request = HttpRequest(
             url,
             encode_request(batch),
             REQUEST_TYPE,
-            bytes_max=bytes_max,
+            bytes_max=ONE_BYTES_MAX if len(batch) == 1 else BATCH_BYTES_MAX,
             bind=self._around.bind(host_of(url)),
         )
+        reply = await self._around.ports.client.post(request)
         if reply.status != OK:
             raise _NotTakenError(f"{url} answered with status {reply.status}")
         work = partial(read_response, batch, reply.body, CERTIFICATE_BYTES_MAX)
@@ -210,7 +227,8 @@ class Recovery(Actor[RecoveryApi]):
         crash_point("recon.taken")
         if rows:
             with suppress(ActorError):  # what is not remembered is fetched once more
-                await self._known.call(Note(self._partner, tuple(rows)), timeout=LOAD_S)
+                note = Note(self._partner, tuple(rows), self._lifts)
+                await self._known.call(note, timeout=LOAD_S)
             crash_point("recon.noted")
         for digest in batch:
             self._waiting.pop(digest, None)

@@ -13,8 +13,10 @@ from typing import Final, Protocol
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from keygrove.points import buggify, sometimes
+from keygrove.ports import Entropy
 from keygrove.recon.members import Members
 from keygrove.recon.messages import Ended, NoSession, NotReady, Opened, OpenSession, Stepped
 from keygrove.recon.slices import slices
@@ -32,6 +34,7 @@ IDLE_S: Final = 300.0
 """As Hockeypuck's deadline for a read: nobody feeds a session that was forgotten."""
 SESSION_S: Final = 3600.0
 """As SKS's alarm."""
+SALT_OCTETS: Final = 16
 SLICE: Final = 1_000
 """Digests at once: some milliseconds."""
 
@@ -57,9 +60,14 @@ class Sessions:
     """Those under way."""
 
     def __init__(
-        self, now: Callable[[], float], current: Callable[[], Members], forget: Forgets
+        self,
+        now: Callable[[], float],
+        entropy: Entropy,
+        current: Callable[[], Members],
+        forget: Forgets,
     ) -> None:
         self._now = now
+        self._entropy = entropy
         self._current = current
         self._forget = forget
         self._hosted: dict[int, _Hosted] = {}
@@ -78,11 +86,13 @@ class Sessions:
             raise NotReady(f"{SESSIONS_MAX} sessions are under way").error()
         decoder = Decoder()
         decoder.admit_all()
+        salt = self._entropy.token(SALT_OCTETS)
+        limits = msgspec.structs.replace(opening.limits, salt=salt)
         role = Role(opening.role)
         if role is Role.ACCEPTOR and opening.way == PLAIN and buggify("recon.samples"):
-            session: Session = Acceptor(shows.shown.view, decoder, opening.limits, full_below=0)
+            session: Session = Acceptor(shows.shown.view, decoder, limits, full_below=0)
         else:
-            session = session_of(role, opening.way, shows.shown, decoder, opening.limits)
+            session = session_of(role, opening.way, shows.shown, decoder, limits)
         number = next(self._numbers)
         self._hosted[number] = _Hosted(session, opening.partner, shows, self._now())
         return Opened(number, session.take())

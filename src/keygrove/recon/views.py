@@ -25,8 +25,10 @@ from typing import Final
 import anyio.lowlevel
 import msgspec
 
+from keygrove.ports import Entropy
 from keygrove.recon.knownfile import NOTHING, Recalled
 from keygrove.recon.members import Members
+from keygrove.recon.pace import chance
 from keygrove.recon.slices import slices
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.field import NO_ELEMENTS
@@ -109,8 +111,9 @@ class _View(msgspec.Struct, frozen=True):
 class Views:
     """Those of a node's partners."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], entropy: Entropy) -> None:
         self._now = now
+        self._entropy = entropy
         self._views: dict[str, _View] = {}
         self._bare_at: dict[str, float] = {}
 
@@ -123,7 +126,10 @@ class Views:
             self._bare_at.pop(partner, None)
             return Shows(members.show())
         now = self._now()
-        if now >= self._bare_at.setdefault(partner, now + BARE_EVERY_S):
+        if partner not in self._bare_at:
+            # At any time of a day: a node that is started each day has one a day, too, on average.
+            self._bare_at[partner] = now + BARE_EVERY_S * chance(self._entropy)
+        if now >= self._bare_at[partner]:
             self._bare_at[partner] = now + BARE_EVERY_S
             return Shows(members.show(), due=recalled.all)
         return await self._overlaid(partner, recalled, members, is_keygrove=is_keygrove)

@@ -36,7 +36,7 @@ from keygrove.storage.term import Term
 from keygrove.storage.values import form, plain
 from keygrove_protocols.openpgp.keys import Fingerprint
 
-FORMAT = 5
+FORMAT = 6
 """To be raised with every change of this layout, or of what terms and words mean."""
 
 POSTINGS_MAX = 200_000
@@ -57,7 +57,8 @@ _SCHEMA = (
     "CREATE TABLE scrub (seq INTEGER NOT NULL)",
     "INSERT INTO done VALUES (0, 0)",
     "INSERT INTO scrub VALUES (0)",
-    "INSERT INTO stat VALUES ('certificates', 0), ('packet_bytes', 0), ('denials', 0)",
+    "INSERT INTO stat VALUES"
+    " ('certificates', 0), ('packet_bytes', 0), ('denials', 0), ('lifts', 0)",
 )
 
 _STAGES = (
@@ -134,7 +135,7 @@ def read_tally(db: SqlSession, schema: str) -> tuple[int, Tally]:
     db.execute("BEGIN")
     stats = dict(db.execute(f"SELECT name, value FROM {schema}.stat").fetchall())
     hours = db.execute(f"SELECT start, inserted, updated FROM {schema}.hour ORDER BY start")
-    tally = Tally(stats["certificates"], stats["packet_bytes"], stats["denials"])
+    tally = Tally(stats["certificates"], stats["packet_bytes"], stats["denials"], stats["lifts"])
     for start, inserted, updated in hours.fetchall():
         tally.hours[start] = Hour(start, inserted, updated)
     done = db.execute(f"SELECT seq FROM {schema}.done").fetchone()[0]
@@ -267,6 +268,7 @@ def finish(db: SqlSession, done: int, change: Tally) -> None:
             (change.certificates, "certificates"),
             (change.packet_bytes, "packet_bytes"),
             (change.denials, "denials"),
+            (change.lifts, "lifts"),
         ],
     )
     db.executemany(

@@ -39,6 +39,9 @@ class Counts(msgspec.Struct, frozen=True):
     change: int
     hours: tuple[Hour, ...] = ()
     denials: int = 0
+    lifts: int = 0
+    """Denials that were ended, as far as the history tells. Another number than before says that
+    something may not be denied any more which was."""
 
 
 class Savings(msgspec.Struct, frozen=True):

@@ -20,10 +20,14 @@ class Standing(msgspec.Struct, frozen=True):
 class Tally:
     """How much there is, or by how much it changed."""
 
-    def __init__(self, certificates: int = 0, packet_bytes: int = 0, denials: int = 0) -> None:
+    def __init__(
+        self, certificates: int = 0, packet_bytes: int = 0, denials: int = 0, lifts: int = 0
+    ) -> None:
         self.certificates = certificates
         self.packet_bytes = packet_bytes
         self.denials = denials
+        self.lifts = lifts
+        """Denials that were ended."""
         self.hours: dict[int, Hour] = {}
 
     def count(self, before: Standing, after: Standing) -> None:
@@ -31,6 +35,7 @@ class Tally:
         self.certificates += bool(after.size) - bool(before.size)
         self.packet_bytes += after.size - before.size
         self.denials += after.is_denied - before.is_denied
+        self.lifts += before.is_denied and not after.is_denied
 
     def count_put(self, *, is_first: bool, at: int) -> None:
         """Count one put among those of its hour; it was made at `at` seconds UTC."""
@@ -42,13 +47,14 @@ class Tally:
         self.certificates += other.certificates
         self.packet_bytes += other.packet_bytes
         self.denials += other.denials
+        self.lifts += other.lifts
         for hour in other.hours.values():
             self._add(hour)
 
     def counts(self, change: int) -> Counts:
         """The totals as of that change number."""
         hours = tuple(self.hours[start] for start in sorted(self.hours))
-        return Counts(self.certificates, self.packet_bytes, change, hours, self.denials)
+        return Counts(self.certificates, self.packet_bytes, change, hours, self.denials, self.lifts)
 
     def _add(self, hour: Hour) -> None:
         known = self.hours.get(hour.start)

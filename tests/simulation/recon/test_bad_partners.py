@@ -7,7 +7,7 @@ import pytest
 
 from keygrove.cluster.router import Router
 from keygrove.http.recon import NOW_S
-from keygrove.recon.conversation import HANDSHAKE_S, READ_S
+from keygrove.recon.conversation import HANDSHAKE_S, LEAST_RATE, READ_S, SPELL_S
 from keygrove.recon.gossip import PartnerStatus
 from keygrove.recon.pace import OPEN_AFTER
 from keygrove.recon.peer import CONNECT_S
@@ -21,7 +21,7 @@ from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.packets import split
 from keygrove_protocols.recon.hashquery import encode_response
-from keygrove_protocols.recon.messages import Flush, FullRequest, PolyRequest
+from keygrove_protocols.recon.messages import Done, Flush, FullRequest, PolyRequest, encode
 from keygrove_protocols.recon.prefix import ROOT
 from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of, until
 from tests.simulation.recon.scripted import (
@@ -78,9 +78,18 @@ async def reads_nothing(line: Line) -> None:
 
 async def trickles(line: Line) -> None:
     await line.shake_hands()
+    await line.stream.send((1 << 20).to_bytes(4))
     while True:
         await line.stream.send(b"\x00")
-        await anyio.sleep(READ_S - 5)
+        await anyio.sleep(READ_S - 1)
+
+
+async def says_little_at_a_time(line: Line) -> None:
+    """Whole messages, of which none is of any use."""
+    await line.shake_hands()
+    while True:
+        await line.say(Flush())
+        await anyio.sleep(READ_S - 1)
 
 
 SILENT = "no whole answer came"
@@ -93,6 +102,7 @@ SCRIPTS = [
     asks_without_end,
     reads_nothing,
     trickles,
+    says_little_at_a_time,
 ]
 
 
@@ -153,6 +163,44 @@ def test_who_falls_silent_after_the_handshake_is_left_before_whoever_asked_gives
     play(story)
     assert READ_S == 30
     assert CONNECT_S + HANDSHAKE_S + READ_S < NOW_S
+
+
+@pytest.mark.parametrize("script", [trickles, says_little_at_a_time])
+def test_who_says_next_to_nothing_is_left_long_before_the_end_of_a_session(script: Script) -> None:
+    async def story(world: World) -> None:
+        mesh = mesh_with(world, "bad")
+        async with mesh.running(), scripted(mesh.network, "bad", script):
+            ended = await mesh.begin("a", "bad")
+            why = f"it said less than {LEAST_RATE} octets a second for {SPELL_S:g} s"
+            assert (ended.result, ended.why) == ("failed", why)
+            assert SPELL_S <= ended.duration_s < SPELL_S + READ_S
+
+    play(story)
+
+
+def test_a_slow_line_is_no_fault() -> None:
+    """A message takes longer than a spell, and some of it comes all the time."""
+    many = [Digest(number.to_bytes(16)) for number in range(1 << 64, (1 << 64) + 1_000)]
+    octets = encode(FullRequest(ROOT, tuple(many))) + encode(Flush())
+    starts = range(0, len(octets), LEAST_RATE)
+    assert len(starts) > SPELL_S
+
+    async def slowly(line: Line) -> None:
+        await line.shake_hands()
+        for at in starts:
+            await line.stream.send(octets[at : at + LEAST_RATE])
+            await anyio.sleep(1.0)
+        await line.hear()
+        await line.say(Done())
+
+    async def story(world: World) -> None:
+        mesh = mesh_with(world, "bad")
+        async with mesh.running(), scripted(mesh.network, "bad", slowly):
+            ended = await mesh.begin("a", "bad")
+            assert (ended.result, ended.lacking_here) == ("done", len(many))
+            assert ended.duration_s > SPELL_S
+
+    play(story)
 
 
 def told(status: PartnerStatus) -> dict[str, int]:

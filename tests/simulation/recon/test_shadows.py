@@ -3,10 +3,13 @@
 import msgspec
 import pytest
 
+from keygrove.cluster.rollbacks import Rollbacks, Selection
 from keygrove.cluster.router import Router
 from keygrove.recon.knownfile import SETTLED
 from keygrove.settings import PolicySettings, Settings
 from keygrove.storage.messages import Order
+from keygrove.storage.rollback import Stage
+from keygrove.storage.write import Cause
 from keygrove_chaos.certificates import digest_of, made
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
@@ -55,6 +58,12 @@ async def deny(mesh: Mesh, name: str, certificate: Certificate) -> None:
 
 async def allow(mesh: Mesh, name: str, certificate: Certificate) -> None:
     await router(mesh, name).allow(fingerprint(certificate), Order(None, "", b"allow"))
+
+
+async def holds(mesh: Mesh, name: str, certificate: Certificate) -> bool:
+    digits = fingerprint(certificate).hex()
+    reply = await mesh.machines[name].door.ask("GET", f"/pks/lookup?op=get&search=0x{digits}")
+    return reply.status == 200
 
 
 async def until_results(mesh: Mesh, name: str, word: str, count: int) -> None:
@@ -123,6 +132,70 @@ async def lifted(world: World) -> None:
 
 def test_a_denial_that_is_lifted_lets_the_partner_s_come_in() -> None:
     run(lifted, seed=1)
+
+
+async def swapped(world: World) -> None:
+    """One denial is lifted and another is made: there are as many as before."""
+    mesh = Mesh(world, {"a": alone("a", "b"), "b": alone("b", "a")})
+    async with mesh.running():
+        for one in DENIED:
+            await deny(mesh, "a", one)
+        await mesh.add("b", ALL)
+        await mesh.begin("a", "b")
+        await until_results(mesh, "a", "denied", len(DENIED))
+        assert await finds(mesh, "a", "b") == (0, 0, 1)
+        await allow(mesh, "a", DENIED[0])
+        await deny(mesh, "a", ALL[-1])
+        await mesh.begin("a", "b")
+        await until_results(mesh, "a", "denied", 2 * len(DENIED))
+        assert await holds(mesh, "a", DENIED[0])
+        assert not await holds(mesh, "a", ALL[-1])
+        assert await finds(mesh, "a", "b") == (0, 0, 1)
+
+
+def test_a_denial_that_is_lifted_as_another_is_made_is_noticed() -> None:
+    run(swapped, seed=1)
+
+
+async def undone(world: World) -> None:
+    mesh = Mesh(world, {"a": alone("a", "b", "c"), "b": alone("b", "a"), "c": alone("c", "a")})
+    at = 1_800_000_000
+    async with mesh.running():
+        await mesh.add("b", ALL)
+        await mesh.begin("a", "b")
+        await mesh.until_total("a", len(ALL))
+        rollbacks = router(mesh, "a").rollbacks
+        selection = Selection(causes=frozenset({Cause.RECON}), origins=frozenset({"b"}))
+        await rollbacks.begin("flood", selection, "", at)
+        await until_stage(rollbacks, Stage.DONE)
+        assert await finds(mesh, "a", "b") == (len(ALL), 0, 1)
+        await until_results(mesh, "a", "denied", len(ALL))
+        # What is denied changes at the partner meanwhile: that is denied, too.
+        await mesh.add("b", [made(1, "User 1 <u1@x.example>", "Another")])
+        assert await finds(mesh, "a", "b") == (1, 1, 1), "b is told of what it had once more"
+        await until_results(mesh, "a", "denied", len(ALL) + 1)
+        assert await mesh.total("a") == 0
+        await rollbacks.undo("flood", at)
+        await until_stage(rollbacks, Stage.UNDONE)
+        assert await mesh.total("a") == len(ALL)
+        lacking_here, _, _ = await finds(mesh, "a", "b")
+        assert lacking_here == 1
+        await until_results(mesh, "a", "updated", 1)
+        for name, other in (("a", "b"), ("b", "a")) * 3:
+            assert await finds(mesh, name, other) == (0, 0, 1)
+        assert await finds(mesh, "c", "a") == (len(ALL), 0, 1)
+        await mesh.until_total("c", len(ALL))
+
+
+async def until_stage(rollbacks: Rollbacks, stage: Stage) -> None:
+    async def is_so() -> bool:
+        return (await rollbacks.one("flood")).stage is stage
+
+    await until(is_so)
+
+
+def test_what_is_taken_back_and_then_not_is_held_by_both_again() -> None:
+    run(undone, seed=1)
 
 
 async def changed(world: World) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
+from random import Random
 
 import anyio
 
@@ -25,6 +26,7 @@ from keygrove.storage.write import Cause
 from keygrove_actors import ChildSpec, Ref, Runtime, SupSpec, run
 from keygrove_chaos.certificates import candidate_of
 from keygrove_chaos.disk import Disk
+from keygrove_chaos.entropy import SeededEntropy
 from keygrove_chaos.node import InlineCompute, LoopClock
 from keygrove_chaos.sqlite import SimulatedDatabases
 from keygrove_chaos.stores import Hook, HookedOpening, Notes
@@ -148,7 +150,7 @@ async def running(machine: Machine, *, has_prefix: bool = True) -> AsyncGenerato
         )
         for number, opener in enumerate(machine.openers)
     ]
-    start = partial(Prefix, len(machine.stores), databases, told)
+    start = partial(Prefix, len(machine.stores), databases, SeededEntropy(Random(0)), told)
     if has_prefix:
         children.append(ChildSpec(PREFIX, start, name=PREFIX, shutdown=5.0))
     try:

@@ -11,6 +11,7 @@ from keygrove.recon.knownfile import NOTHING, Recalled
 from keygrove.recon.members import Members
 from keygrove.recon.views import BARE_EVERY_S, SLICE, VIEWS_MAX, Shows, Views
 from keygrove.storage.steps import Step
+from keygrove_chaos.entropy import SeededEntropy
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.initiator import Initiator
@@ -26,6 +27,7 @@ HELD = [Digest(DRAWN.randbytes(16)) for _ in range(400)]
 THEIRS = [Digest(DRAWN.randbytes(16)) for _ in range(40)]
 MORE = [Digest(DRAWN.randbytes(16)) for _ in range(40)]
 POINT = Digest(bytes(16))
+ENTROPY = SeededEntropy(random.Random(3))
 
 
 class Site:
@@ -35,7 +37,7 @@ class Site:
         self.now = 0.0
         self.members = Members()
         self.members.add(sorted(HELD))
-        self.views = Views(lambda: self.now)
+        self.views = Views(lambda: self.now, ENTROPY)
 
     def change(self, *, removed: Iterable[Digest] = (), added: Iterable[Digest] = ()) -> None:
         name = Fingerprint(bytes(20))
@@ -201,3 +203,13 @@ async def test_once_a_day_a_partner_is_shown_what_is_held_alone() -> None:
     assert told(shows, [*HELD, THEIRS[4]]) == {THEIRS[0], THEIRS[3], THEIRS[5]}
     assert told(shows, [*HELD, THEIRS[4]], is_done=False) == set()
     assert digests(await site.shows(known)) == {*HELD, *THEIRS[3:6]}
+
+
+async def test_a_node_that_is_started_again_and_again_shows_it_as_often() -> None:
+    known = Recalled(shadows=frozenset(THEIRS[:1]))
+    lives, bare = 400, 0
+    for _ in range(lives):
+        site = Site()
+        for site.now in (0.0, BARE_EVERY_S / 4):
+            bare += THEIRS[0] not in digests(await site.shows(known))
+    assert lives / 6 < bare < lives / 3

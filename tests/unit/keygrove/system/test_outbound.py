@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from keygrove.ports import ByteStream
+from keygrove.ports import ByteStream, HttpRequest
 from keygrove.system.outbound import HttpxClient
 from keygrove.system.server import UvicornServers
 from keygrove.system.sockets import listen
@@ -46,7 +46,8 @@ def test_t15_so_does_a_hashquery(address: str) -> None:
         port = int(endpoint.address.rpartition(":")[2])
         async with UvicornServers(10).serving(app, endpoint):
             url = f"http://127.0.0.1:{port}/pks/hashquery"
-            reply = await HttpxClient().post(url, b"", "sks/hashquery", bytes_max=100, bind=address)
+            request = HttpRequest(url, b"", "sks/hashquery", bytes_max=100, bind=address)
+            reply = await HttpxClient().post(request)
         endpoint.close()
         assert reply.body.decode() == address
 

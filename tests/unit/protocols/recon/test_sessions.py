@@ -21,6 +21,7 @@ from keygrove_protocols.recon.messages import (
     PolyRequest,
     SyncFail,
     encode,
+    in_order,
 )
 from keygrove_protocols.recon.prefix import ROOT
 from keygrove_protocols.recon.session import PIECE, Ending, SessionLimits
@@ -402,3 +403,36 @@ def test_full_elements_are_paid_for_within_the_same_bound() -> None:
     assert isinstance(owed, Elements)
     assert len(owed.digests) == 200
     assert done == Done()
+
+
+FLOOD = {Digest(number.to_bytes(16)) for number in range(1 << 64, (1 << 64) + 500)}
+"""Digests made so that they are the first in each order that others know."""
+OTHERS = drawn(60, seed=3)
+
+
+def salted(number: int) -> SessionLimits:
+    return SessionLimits(learned_max=100, given_max=100, salt=bytes([number]))
+
+
+def test_no_flood_is_always_what_is_learned() -> None:
+    asked, answered = set[Digest](), set[Digest]()
+    for number in range(50):
+        asks, answers = acceptor((), salted(number)), initiator((), salted(number))
+        feed(asks, encode(Elements(in_order(FLOOD | OTHERS))))
+        feed(answers, encode(FullRequest(ROOT, in_order(FLOOD | OTHERS))))
+        assert len(asks.learned) == len(answers.learned) == 100
+        asked |= asks.learned
+        answered |= answers.learned
+    assert asked > OTHERS
+    assert answered > OTHERS
+
+
+def test_no_flood_is_always_what_is_given() -> None:
+    given = set[Digest]()
+    for number in range(50):
+        answers = initiator(FLOOD | OTHERS, salted(number))
+        (answer,) = said_of(feed(answers, encode(FullRequest(ROOT)) + encode(Flush())))
+        assert isinstance(answer, Elements)
+        assert len(answer.digests) == 100
+        given |= set(answer.digests)
+    assert given > OTHERS
