@@ -34,7 +34,7 @@ class Comparer(Initiator):
         solved = self.statistics.solved
         super()._answer(request)
         is_told = isinstance(request, FullRequest) or self.statistics.solved > solved
-        if request.prefix in self._untold and self.end is None:
+        if request.prefix in self._untold:
             self._untold.remove(request.prefix)
             self._untold.update(() if is_told else request.prefix.children())
 

@@ -26,7 +26,7 @@ from keygrove_protocols.recon.messages import (
     SyncFail,
     encode,
 )
-from keygrove_protocols.recon.peeling import AT_ONCE
+from keygrove_protocols.recon.peeling import AT_ONCE, Peeling
 from keygrove_protocols.recon.prefix import ROOT
 from keygrove_protocols.recon.rateless import (
     FIRST,
@@ -232,6 +232,14 @@ def test_symbols_that_lie_end_as_plain_recon_after_bounded_octets_and_rounds(
     said = said_of(feed(answers, encode(FullRequest(ROOT, tuple(theirs))) + encode(Flush())))
     assert [type(one) for one in said] == [Elements]
     assert answers.learned == theirs, "it goes on in the plain way"
+
+
+def test_no_more_symbols_are_wanted_than_are_kept() -> None:
+    other = Sketch(drawn(11_800, seed=1))
+    peeling = Peeling(Sketch(), Tree())
+    peeling.extend(other.octets(0, SYMBOLS - 1_000))
+    assert 10_000 < peeling.estimate < 14_000
+    assert peeling.wanted == SYMBOLS
 
 
 def test_symbols_at_random_are_given_up_at_once() -> None:

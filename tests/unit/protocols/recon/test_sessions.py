@@ -385,6 +385,17 @@ def test_what_is_given_is_bounded_and_the_rest_comes_later() -> None:
     assert one == other
 
 
+def test_as_much_is_given_as_may_be_though_the_partner_lists_some_of_it() -> None:
+    held = drawn(400, seed=1)
+    listed = {one for one in held if ROOT.child(0).covers(one)}
+    answers = initiator(held, SessionLimits(given_max=5))
+    request = encode(FullRequest(ROOT, tuple(listed)))
+    (answer,) = said_of(feed(answers, request + encode(Flush())))
+    assert isinstance(answer, Elements)
+    assert len(answer.digests) == 5
+    assert not set(answer.digests) & listed
+
+
 def test_full_elements_are_paid_for_within_the_same_bound() -> None:
     asks = acceptor(drawn(700, seed=2), SessionLimits(given_max=200))
     asks.take()
