@@ -11,7 +11,7 @@ is learned or given is no fault of anybody: the rest comes in later sessions.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from hashlib import blake2b
@@ -130,7 +130,7 @@ class Session(ABC):
         self._view = view
         self._decoder = decoder
         self._limits = limits
-        self._told: list[Digest] = []
+        self._told: list[Sequence[Digest]] = []
         """What the partner said last that it has, as far as it is still to be looked for here."""
         self._learned: set[Digest] = set()
         self._outgoing = bytearray()
@@ -163,9 +163,7 @@ class Session(ABC):
         if self.end is not None:
             return False
         if self._told:
-            some = self._told[-PIECE:]
-            del self._told[-PIECE:]
-            self._look_for(some)
+            self._look_for(self._told.pop())
         elif not self._act_on_next():
             return False
         return self._is_to_go_on()
@@ -235,8 +233,15 @@ class Session(ABC):
         self._break_off(Ending.VIOLATION, f"unexpected message: {type(message).__name__}")
 
     def _learn(self, digests: Iterable[Digest]) -> None:
-        """The partner has these; they are taken in piece by piece, before the next message."""
-        self._told += digests
+        """The partner has these; they are taken in piece by piece, before the next message.
+
+        Each piece is of them all, and which is the first only who has the salt can tell: their
+        order does not say which are taken where not all can be.
+        """
+        several = tuple(digests)
+        pieces = -(-len(several) // PIECE)
+        starts = sorted(range(pieces), key=lambda at: _shuffling(at.to_bytes(4), self._limits.salt))
+        self._told += [several[start::pieces] for start in starts]
 
     def _look_for(self, digests: Iterable[Digest]) -> None:
         """What is held here already is passed over: Hockeypuck tells it, too."""

@@ -427,6 +427,18 @@ def test_no_flood_is_always_what_is_learned() -> None:
     assert answered > OTHERS
 
 
+def test_a_flood_of_many_pieces_is_not_always_what_is_learned_either() -> None:
+    flood = {Digest(number.to_bytes(16)) for number in range(1 << 64, (1 << 64) + 5 * PIECE)}
+    said = encode(FullRequest(ROOT, in_order(flood | OTHERS)))
+    learned = set[Digest]()
+    for number in range(50):
+        answers = initiator((), SessionLimits(learned_max=2 * PIECE, salt=bytes([number])))
+        feed(answers, said)
+        assert len(answers.learned) == 2 * PIECE
+        learned |= answers.learned
+    assert learned > OTHERS
+
+
 @pytest.mark.slow
 def test_no_flood_is_always_what_is_given() -> None:
     given = set[Digest]()
