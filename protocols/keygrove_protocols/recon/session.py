@@ -11,7 +11,7 @@ is learned or given is no fault of anybody: the rest comes in later sessions.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from hashlib import blake2b
@@ -130,8 +130,8 @@ class Session(ABC):
         self._view = view
         self._decoder = decoder
         self._limits = limits
-        self._told: list[Digest] = []
-        """What the partner said last that it has, as far as it is still to be looked for here."""
+        self._told: list[Sequence[Digest]] = []
+        """What the partner said last that it has, in pieces that are still to be looked for."""
         self._learned: set[Digest] = set()
         self._outgoing = bytearray()
         self._handshake_octets = decoder.fed - decoder.held
@@ -163,9 +163,7 @@ class Session(ABC):
         if self.end is not None:
             return False
         if self._told:
-            some = self._told[-PIECE:]
-            del self._told[-PIECE:]
-            self._look_for(some)
+            self._look_for(self._told.pop())
         elif not self._act_on_next():
             return False
         return self._is_to_go_on()
@@ -234,11 +232,16 @@ class Session(ABC):
     def _unexpected(self, message: Message) -> None:
         self._break_off(Ending.VIOLATION, f"unexpected message: {type(message).__name__}")
 
-    def _learn(self, digests: Iterable[Digest]) -> None:
-        """The partner has these; they are taken in piece by piece, before the next message."""
-        self._told += digests
+    def _learn(self, digests: Sequence[Digest]) -> None:
+        """The partner has these; they are taken in piece by piece, before the next message.
 
-    def _look_for(self, digests: Iterable[Digest]) -> None:
+        Of too many some pieces are left to later sessions, and nobody can tell which.
+        """
+        starts = range(0, len(digests), PIECE)
+        self._told = [digests[at : at + PIECE] for at in starts]
+        self._told.sort(key=lambda piece: _shuffling(piece[0], self._limits.salt))
+
+    def _look_for(self, digests: Sequence[Digest]) -> None:
         """What is held here already is passed over: Hockeypuck tells it, too."""
         lacking = self._view.lacks(set(digests)) - self._learned
         room = self._limits.learned_max - len(self._learned)

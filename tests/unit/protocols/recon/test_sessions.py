@@ -284,6 +284,19 @@ def test_much_that_is_told_is_taken_in_piece_by_piece_and_then_it_goes_on() -> N
     assert said_of(asks.take()) == [Done()]
 
 
+def test_of_too_many_pieces_nobody_can_tell_which_are_left_to_later_sessions() -> None:
+    theirs = in_order(drawn(9 * PIECE, seed=1))
+    found = set[Digest]()
+    for number in range(30):
+        limits = SessionLimits(learned_max=PIECE, salt=bytes([number]))
+        asks = acceptor((), limits)
+        asks.take()
+        feed(asks, encode(Elements(theirs)))
+        assert len(asks.learned) == PIECE
+        found |= asks.learned
+    assert len(found) > 8 * PIECE, "whatever their order is, each has its turn"
+
+
 @pytest.mark.parametrize("kind", [FullRequest, FullElements])
 def test_who_lists_more_below_a_node_than_any_server_would_is_left(
     kind: type[FullRequest | FullElements],
