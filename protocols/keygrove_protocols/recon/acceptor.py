@@ -70,7 +70,7 @@ class Acceptor(Session):
             case FullElements(digests) if isinstance(request, PolyRequest):
                 theirs = set(digests)
                 self._owed += encode(Elements(self._lacking(request.prefix, theirs)))
-                self._learn(theirs)
+                self._learn(digests)
             case _:
                 self._unexpected(message)
 

@@ -27,6 +27,7 @@ from keygrove_protocols.recon.messages import (
     MoreSymbols,
     Symbols,
     SyncFail,
+    in_order,
 )
 from keygrove_protocols.recon.peeling import AT_ONCE, Peeling, least_wanted
 from keygrove_protocols.recon.prefix import ROOT
@@ -107,7 +108,7 @@ class RatelessInitiator(Initiator):
     def _tell(self, difference: Difference) -> None:
         self._peeling = None
         self._say(Elements(self._give(difference.local_only)))
-        self._learn(difference.remote_only)
+        self._learn(in_order(difference.remote_only))
 
     def _give_up(self, why: str) -> None:
         self._peeling = None

@@ -11,7 +11,7 @@ is learned or given is no fault of anybody: the rest comes in later sessions.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from hashlib import blake2b
@@ -131,7 +131,7 @@ class Session(ABC):
         self._decoder = decoder
         self._limits = limits
         self._told: list[Sequence[Digest]] = []
-        """What the partner said last that it has, as far as it is still to be looked for here."""
+        """What the partner said last that it has, in pieces that are still to be looked for."""
         self._learned: set[Digest] = set()
         self._outgoing = bytearray()
         self._handshake_octets = decoder.fed - decoder.held
@@ -232,18 +232,16 @@ class Session(ABC):
     def _unexpected(self, message: Message) -> None:
         self._break_off(Ending.VIOLATION, f"unexpected message: {type(message).__name__}")
 
-    def _learn(self, digests: Iterable[Digest]) -> None:
+    def _learn(self, digests: Sequence[Digest]) -> None:
         """The partner has these; they are taken in piece by piece, before the next message.
 
-        Each piece is of them all, and which is the first only who has the salt can tell: their
-        order does not say which are taken where not all can be.
+        Of too many some pieces are left to later sessions, and nobody can tell which.
         """
-        several = tuple(digests)
-        pieces = -(-len(several) // PIECE)
-        starts = sorted(range(pieces), key=lambda at: _shuffling(at.to_bytes(4), self._limits.salt))
-        self._told += [several[start::pieces] for start in starts]
+        starts = range(0, len(digests), PIECE)
+        self._told = [digests[at : at + PIECE] for at in starts]
+        self._told.sort(key=lambda piece: _shuffling(piece[0], self._limits.salt))
 
-    def _look_for(self, digests: Iterable[Digest]) -> None:
+    def _look_for(self, digests: Sequence[Digest]) -> None:
         """What is held here already is passed over: Hockeypuck tells it, too."""
         lacking = self._view.lacks(set(digests)) - self._learned
         room = self._limits.learned_max - len(self._learned)
