@@ -28,6 +28,7 @@ from keygrove.storage.write import Redaction, Write
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_actors import ChildSpec, SupSpec
 from keygrove_actors import run as run_tree
+from keygrove_chaos.endings import comes_about
 from keygrove_chaos.node import InlineCompute, LoopClock
 from keygrove_chaos.shardwork import Client
 from keygrove_chaos.stores import HookedOpening, HookedStore, Notes
@@ -46,9 +47,7 @@ class Kill:
         self._point, self._left = point, visit
 
     def fires(self, name: str) -> bool:
-        if name == "compaction.soon":
-            return self._point == "compaction"
-        return name != "index.distrusted" and self._chance.random() < 0.5
+        return comes_about(name, self._point, self._chance)
 
     def crash(self, name: str) -> None:
         self._left -= name == self._point

@@ -52,9 +52,10 @@ def measure_actors(*, as_json: bool, only: str, quick: bool) -> None:
 
 @main.command("arithmetic")
 @as_json
-def measure_arithmetic(*, as_json: bool) -> None:
+@click.option("--quick", is_flag=True, help="One round: to see that it runs.")
+def measure_arithmetic(*, as_json: bool, quick: bool) -> None:
     """Verifications of signatures, by algorithm."""
-    _print(arithmetic.measure(), as_json=as_json)
+    _print(arithmetic.measure(quick=quick), as_json=as_json)
 
 
 @main.command("ingest")
@@ -172,7 +173,19 @@ def measure_stuck_readers(*, as_json: bool, seconds: int, folder: Path | None) -
     _conclude(stuck.measure(seconds, folder), as_json=as_json)
 
 
-_campaign("mutants", campaign.mutants, 200, "How many seeds does each planted bug take?")
+@campaigns.command("mutants")
+@as_json
+@click.option("--only", default="", metavar="M-01,M-02", help="These bugs only.")
+@click.option("--seeds", type=click.IntRange(1), default=200, help="How many for each.")
+@first_seed
+def hunt_mutants(*, as_json: bool, only: str, seeds: int, first_seed: int) -> None:
+    """How many seeds does each planted bug take?"""
+    names = [word for word in only.split(",") if word]
+    try:
+        found = campaign.mutants(range(first_seed, first_seed + seeds), names)
+    except campaign.UnknownMutantError as error:
+        raise click.UsageError(str(error)) from error
+    _conclude(found, as_json=as_json)
 
 
 def _print(found: Report, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, median
@@ -36,6 +37,10 @@ FEDERATION_CPU_S: Final = 300.0
 SHARD_ENDINGS: Final = "keygrove_chaos.endings:scenario"
 MUTANTS: Final = Path(__file__).parents[2] / "tests/simulation/mutants"
 MEDIAN_SEEDS: Final = 20
+
+
+class UnknownMutantError(Exception):
+    """A mutant was asked for that there is not."""
 
 
 def determinism(seeds: range) -> Report:
@@ -129,10 +134,17 @@ def endings(seeds: range) -> Report:
     return _report("endings", results, load)
 
 
-def mutants(seeds: range) -> Report:
-    """Hunt all planted bugs, each within so many seeds from the first."""
+def mutants(seeds: range, only: Collection[str] = ()) -> Report:
+    """Hunt all planted bugs, or `only` those named, each within so many seeds from the first.
+
+    Raises:
+        UnknownMutantError: one of them is not known.
+    """
     load, results, took = load_average(), list[Row](), list[float]()
-    for mutant in read_mutants(MUTANTS):
+    known = {mutant.id: mutant for mutant in read_mutants(MUTANTS)}
+    if unknown := [name for name in only if name not in known]:
+        raise UnknownMutantError(f"no mutant {', '.join(unknown)}: there are {', '.join(known)}")
+    for mutant in [known[name] for name in only or known]:
         found = hunt(replace(mutant, first_seed=seeds.start, seeds=len(seeds)))
         if found.is_killed:
             took.append(found.seeds)

@@ -45,9 +45,9 @@ class GracefulShutdown(Passive):
         match event.function:
             case Function.DRAIN:
                 self._drains[event.node] = event
-                waiting = self._open.get(event.node, {})
-                accepted = [session for session in event.values if session in waiting]
-                self._accepted |= {session: waiting[session] for session in accepted}
+                waiting = self._open.get(event.node, {}).values()
+                accepted = [begun for begun in waiting if str(begun.index) in event.values]
+                self._accepted |= {begun.session: begun for begun in accepted}
             case Function.EXIT:
                 return self._exit(event)
             case _:

@@ -41,26 +41,26 @@ class Hkp:
     def __init__(self, asking: Asking) -> None:
         self._ask = asking
 
-    async def put(self, keytext: bytes, session: str = "") -> Reply:
+    async def put(self, keytext: bytes, operation: str = "") -> Reply:
         """Submit something armored."""
         body = b"keytext=" + quote(keytext).encode()
-        return await self._ask("POST", "/pks/add", body, FORM | named(session))
+        return await self._ask("POST", "/pks/add", body, FORM | named(operation))
 
-    async def administer(self, text: bytes, signature: bytes, session: str = "") -> Reply:
+    async def administer(self, text: bytes, signature: bytes, operation: str = "") -> Reply:
         """Ask for what an administrator signed."""
         fields = {"request": text, "signature": signature}
         body = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
-        return await self._ask("POST", "/pks/admin", body.encode(), FORM | named(session))
+        return await self._ask("POST", "/pks/admin", body.encode(), FORM | named(operation))
 
-    async def get(self, key: str, session: str = "") -> Reply:
+    async def get(self, key: str, operation: str = "") -> Reply:
         """Ask for the key of this fingerprint, in hex."""
         target = f"/pks/lookup?op=get&options=mr&search=0x{key}"
-        return await self._ask("GET", target, b"", named(session))
+        return await self._ask("GET", target, b"", named(operation))
 
-    async def search(self, text: str, session: str = "") -> Reply:
+    async def search(self, text: str, operation: str = "") -> Reply:
         """Ask which keys there are for this text."""
         target = f"/pks/lookup?op=index&options=mr&search={quote(text)}"
-        return await self._ask("GET", target, b"", named(session))
+        return await self._ask("GET", target, b"", named(operation))
 
 
 def found_certificate(reply: Reply) -> Certificate | None:
@@ -160,11 +160,11 @@ class Client:
     async def _answer(
         self, event: Event, shard: str | None, request: Callable[[str], Awaitable[Reply]]
     ) -> None:
-        """Ask in the event's session, and close it with what came of it."""
+        """Ask under the event's number, and close it with what came of it."""
         is_read = event.function in {Function.GET, Function.SEARCH, Function.PAST}
         unknown = Phase.FAIL if is_read else Phase.INFO
         try:
-            reply = await request(event.session)
+            reply = await request(str(event.index))
         except ConnectionRefusedError:
             self._record.close(event, Phase.FAIL, detail=Detail(shard=shard))
             return

@@ -15,7 +15,7 @@ from keygrove.ingest.verdicts import Rejected
 from keygrove.storage.messages import Failed, NoSpace
 from keygrove_chaos.crdt import facts
 from keygrove_chaos.servers import Reply
-from keygrove_chaos.web import SESSION
+from keygrove_chaos.web import OPERATION
 from keygrove_protocols.limits import OWN
 from keygrove_protocols.openpgp.certificate import Certificate, group
 from keygrove_protocols.openpgp.packets import split
@@ -40,7 +40,7 @@ class Partners(Protocol):
     """Those from whom nodes take certificates by reconciliation."""
 
     def __call__(
-        self, node: str, partner: str, certificate: bytes, session: str, /
+        self, node: str, partner: str, certificate: bytes, operation: str, /
     ) -> Awaitable[Reply]:
         """Have one bring a certificate to a node; see `Machine.offer`."""
         ...
@@ -52,20 +52,20 @@ class Control:
     def __init__(self, asking: Asking) -> None:
         self._ask = asking
 
-    async def load(self, certificate: bytes, session: str = "") -> Reply:
+    async def load(self, certificate: bytes, operation: str = "") -> Reply:
         """Have one certificate of a dump taken in; the status is as if it had been submitted."""
         body = msgspec.msgpack.encode((certificate,))
-        reply = await self._ask("POST", "/load", body, named(session))
+        reply = await self._ask("POST", "/load", body, named(operation))
         return reply if reply.status != OK else replied(msgspec.json.decode(reply.body, type=Taken))
 
-    async def take_snapshot(self, name: str, session: str = "") -> Reply:
+    async def take_snapshot(self, name: str, operation: str = "") -> Reply:
         """Take a snapshot."""
-        return await self._ask("POST", _target("/snapshots", name=name), b"", named(session))
+        return await self._ask("POST", _target("/snapshots", name=name), b"", named(operation))
 
-    async def look_back(self, name: str, key: str, session: str = "") -> Reply:
+    async def look_back(self, name: str, key: str, operation: str = "") -> Reply:
         """Ask for the packets of a certificate as a snapshot has them; see `shown_then`."""
         target = _target("/snapshots/show", at=name, fingerprint=key)
-        return await self._ask("GET", target, b"", named(session))
+        return await self._ask("GET", target, b"", named(operation))
 
     async def rollbacks(self) -> Reply:
         """Ask for all rollbacks; see `listed`."""
@@ -125,9 +125,9 @@ def _status(taken: Taken) -> int:
             assert_never(taken)
 
 
-def named(session: str) -> dict[str, str]:
-    """The header that names the session of a request."""
-    return {SESSION: session} if session else {}
+def named(operation: str) -> dict[str, str]:
+    """The header that names a request."""
+    return {OPERATION: operation} if operation else {}
 
 
 def _target(path: str, **fields: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import product
+from random import Random
 from typing import Final, get_args
 
 import anyio
@@ -57,6 +58,16 @@ RARELY: Final = 0.3
 COMPACTION: Final = "compaction"
 SOON: Final = "compaction.soon"
 _DEATHS: Final = (ActorError, KeygroveError, NodeDeadError, PowerCutError)
+
+
+def comes_about(name: str, point: str, chance: Random) -> bool:
+    """Whether something rare happens where a life is to end at `point`: half of it does.
+
+    History is compacted soon where that is the end, and an index is never taken for another's.
+    """
+    if name == SOON:
+        return point == COMPACTION
+    return name != "index.distrusted" and chance.random() < 0.5
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -102,9 +113,7 @@ class _Strike:
 
     def fires(self, name: str) -> bool:
         """See `points.Points`."""
-        if name == SOON:
-            return self._ending.point == COMPACTION
-        return name != "index.distrusted" and self._chance.random() < 0.5
+        return comes_about(name, self.point, self._chance)
 
     def crash(self, name: str) -> None:
         """See `points.Points`."""

@@ -7,13 +7,12 @@ fence before it, and the fence closes first.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
 from keygrove.ports import (
-    NO_HEADERS,
     AsgiApp,
     ByteStream,
     Compute,
@@ -24,6 +23,7 @@ from keygrove.ports import (
     Files,
     HttpClient,
     HttpReply,
+    HttpRequest,
     HttpServers,
     Ports,
     Room,
@@ -240,18 +240,7 @@ class _Client:
         self._fence = fence
         self._client = client
 
-    async def post(  # noqa: PLR0913 - a request has that many properties
-        self,
-        url: str,
-        body: bytes,
-        content_type: str,
-        *,
-        bytes_max: int,
-        bind: str = "",
-        headers: Mapping[str, str] = NO_HEADERS,
-    ) -> HttpReply:
+    async def post(self, request: HttpRequest) -> HttpReply:
         """See `ports.HttpClient`."""
         self._fence.check()
-        return await self._client.post(
-            url, body, content_type, bytes_max=bytes_max, bind=bind, headers=headers
-        )
+        return await self._client.post(request)

@@ -12,7 +12,7 @@
     f   what was asked for, see `Function`
     k   the fingerprint, in hex, or what was searched for
     v   packet hashes: put with `invoke`, found by a get with `ok`; fingerprints of a search;
-        sessions whose requests a node has taken when it drains
+        numbers of the operations that a node has taken when it drains
     x   see `Detail`
 
 Order is the order of lines and nothing else: in virtual time, much happens at one moment.
@@ -77,7 +77,7 @@ class Function(enum.Enum):
     START = "start"
     """The node's process begins."""
     DRAIN = "drain"
-    """The node was asked to stop in order; `v` are the sessions whose requests it has taken."""
+    """The node was asked to stop in order; `v` are the operations that it has taken."""
     EXIT = "exit"
     """The node's process ended; `Detail.code` says how."""
     FAULT = "fault"

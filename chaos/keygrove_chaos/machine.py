@@ -214,7 +214,7 @@ class Machine:
         if self.runtime is None:
             return False
         self._world.note("stop", self.name)
-        self._record.befall(About(self.name, Function.DRAIN, values=self._servers.sessions()))
+        self._record.befall(About(self.name, Function.DRAIN, values=self._servers.operations()))
         await self.runtime.stop()
         await self._ended.wait()
         return True

@@ -5,7 +5,7 @@ Hosts are known by their names, which are their addresses, too.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn, cast
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import HTTP_CONNECT_S, NO_HEADERS, ByteStream, Converse, Endpoint, HttpReply
+from keygrove.ports import HTTP_CONNECT_S, ByteStream, Converse, Endpoint, HttpReply, HttpRequest
 from keygrove_chaos.network import Network
 from keygrove_chaos.servers import NoReplyError
 from keygrove_chaos.stream import Stream
@@ -106,22 +106,13 @@ class SimulatedClient:
         self._network = network
         self._host = host
 
-    async def post(  # noqa: PLR0913 - a request has that many properties
-        self,
-        url: str,
-        body: bytes,
-        content_type: str,
-        *,
-        bytes_max: int,
-        bind: str = "",
-        headers: Mapping[str, str] = NO_HEADERS,
-    ) -> HttpReply:
+    async def post(self, request: HttpRequest) -> HttpReply:
         """See `ports.HttpClient`."""
-        target = urlsplit(url)
+        url, target = request.url, urlsplit(request.url)
         host, port = target.hostname or "", target.port or 80
         if host not in self._network.hosts():
             raise UnreachableError(url, "no such host")
-        given = {"content-type": content_type, **headers}
+        headers = {"content-type": request.content_type, **request.headers}
         try:
             reply = await ask(
                 self._network,
@@ -130,8 +121,8 @@ class SimulatedClient:
                 port,
                 "POST",
                 target.path,
-                body,
-                given,
+                request.body,
+                headers,
                 connect_s=HTTP_CONNECT_S,
             )
         except TimeoutError as error:
@@ -140,8 +131,8 @@ class SimulatedClient:
             raise UnreachableError(url, str(error)) from error
         except (CutError, NoReplyError) as error:
             raise ConnectionLostError(str(error)) from error
-        if len(reply.body) > bytes_max:
-            raise TooLongError(bytes_max)
+        if len(reply.body) > request.bytes_max:
+            raise TooLongError(request.bytes_max)
         return HttpReply(reply.status, reply.body, dict(reply.headers))
 
 
@@ -155,23 +146,12 @@ class WatchedClient:
         self._client = client
         self._answered = answered
 
-    async def post(  # noqa: PLR0913 - as the port has it
-        self,
-        url: str,
-        body: bytes,
-        content_type: str,
-        *,
-        bytes_max: int,
-        bind: str = "",
-        headers: Mapping[str, str] = NO_HEADERS,
-    ) -> HttpReply:
+    async def post(self, request: HttpRequest) -> HttpReply:
         """See `ports.HttpClient`."""
-        reply = await self._client.post(
-            url, body, content_type, bytes_max=bytes_max, bind=bind, headers=headers
-        )
-        target = urlsplit(url)
+        reply = await self._client.post(request)
+        target = urlsplit(request.url)
         if target.path == hashquery.PATH and reply.status == OK:
-            self._answered(target.hostname or "", hashquery.decode_request(body))
+            self._answered(target.hostname or "", hashquery.decode_request(request.body))
         return reply
 
 
@@ -195,18 +175,9 @@ class NoStreams:
 class NoClient:
     """See `ports.HttpClient`: there is none."""
 
-    async def post(  # noqa: PLR0913 - a request has that many properties
-        self,
-        url: str,
-        body: bytes,
-        content_type: str,
-        *,
-        bytes_max: int,
-        bind: str = "",
-        headers: Mapping[str, str] = NO_HEADERS,
-    ) -> HttpReply:
+    async def post(self, request: HttpRequest) -> HttpReply:
         """See `ports.HttpClient`."""
-        _alone(url)
+        _alone(request.url)
 
 
 def _alone(address: str) -> NoReturn:

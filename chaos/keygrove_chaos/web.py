@@ -23,8 +23,8 @@ from keygrove_chaos.stream import Stream
 PART_BYTES = 16_384
 """The largest piece of a body that is one frame."""
 FRAME_BYTES_MAX = 1_048_576
-SESSION = "x-session"
-"""A header in which a client may say who asks; see `WebServers.sessions`."""
+OPERATION = "x-operation"
+"""A header in which a client may name what it asks for; see `WebServers.operations`."""
 BACKLOG_MAX = 128
 """Streams that wait for a server; as in a listening socket's backlog, more are reset."""
 
@@ -43,9 +43,9 @@ class _Request(msgspec.Struct, frozen=True, tag="request"):
     has_body: bool
 
     @property
-    def session(self) -> str:
-        """Who asks, if it is said."""
-        return dict(self.headers).get(SESSION.encode(), b"").decode()
+    def operation(self) -> str:
+        """What the client calls it, if it says so."""
+        return dict(self.headers).get(OPERATION.encode(), b"").decode()
 
 
 class _Start(msgspec.Struct, frozen=True, tag="start"):
@@ -236,8 +236,8 @@ class WebServers:
         """By address: a way to the app past the network, for who looks at a node from outside."""
         self._inside: dict[int, str] = {}
 
-    def sessions(self) -> tuple[str, ...]:
-        """Of requests that an app has taken and not answered yet: who asks, by `SESSION`."""
+    def operations(self) -> tuple[str, ...]:
+        """Of requests whose streams are not over yet: what they are called, by `OPERATION`."""
         return tuple(filter(None, self._inside.values()))
 
     @asynccontextmanager
@@ -268,7 +268,7 @@ class WebServers:
         try:
             request = await frames.receive()
             if isinstance(request, _Request):
-                self._inside[stream.flow] = request.session
+                self._inside[stream.flow] = request.operation
                 await _Visit(frames, request).answer(app)
                 await stream.send_eof()
                 # Closing with octets unread would reset the stream, and the answer with it.

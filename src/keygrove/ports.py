@@ -6,9 +6,8 @@ real ones. Code above may use anyio for tasks, events and sleeping: those belong
 loop, which simulation replaces as a whole.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -349,26 +348,32 @@ class HttpReply(msgspec.Struct, frozen=True):
 
 HTTP_CONNECT_S: Final = 15.0
 """So long an `HttpClient` tries to connect: whom four packets of TCP do not reach is not there."""
-NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    """What is posted to a server of others.
+
+    Args:
+        bytes_max: of the answer's body.
+        bind: the address to ask from; empty: whichever the system takes.
+        headers: beside the client's own.
+    """
+
+    url: str
+    body: bytes
+    content_type: str
+    bytes_max: int
+    bind: str = ""
+    headers: dict[str, str] = {}
 
 
 class HttpClient(Protocol):
     """Requests to servers of others. Their redirections are not followed."""
 
-    async def post(  # noqa: PLR0913 - a request has that many properties
-        self,
-        url: str,
-        body: bytes,
-        content_type: str,
-        *,
-        bytes_max: int,
-        bind: str = "",
-        headers: Mapping[str, str] = NO_HEADERS,
-    ) -> HttpReply:
-        """Post `body`, and read the answer, from the address `bind` if it is given.
+    async def post(self, request: HttpRequest) -> HttpReply:
+        """Post it, and read the answer. The deadline is the caller's.
 
-        `headers` are sent beside our own. The deadline of it all is the caller's. It is no error
-        that the server says it is one.
+        No answer of the server's is an error of ours, whatever its status.
 
         Raises:
             UnreachableError: nobody answers there, within `HTTP_CONNECT_S`.

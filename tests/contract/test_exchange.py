@@ -18,6 +18,7 @@ from keygrove.ports import (
     ByteStream,
     Endpoint,
     HttpClient,
+    HttpRequest,
     HttpServers,
     Streams,
 )
@@ -161,7 +162,7 @@ async def test_where_nobody_listens_nobody_is_reached(site: Site) -> None:
     with pytest.raises(UnreachableError):
         await site.streams.connect(site.host, port)
     with pytest.raises(UnreachableError):
-        await site.client.post(f"http://{site.host}:{port}/", b"", "text/plain", bytes_max=1)
+        await site.client.post(HttpRequest(f"http://{site.host}:{port}/", b"", "text/plain", 1))
 
 
 @on_both
@@ -196,7 +197,7 @@ async def serving(site: Site, app: AsgiApp) -> AsyncGenerator[str, None]:
 @on_both
 async def test_a_body_is_posted_and_the_answer_is_read(site: Site) -> None:
     async with serving(site, answering(418, b"!")) as url:
-        reply = await site.client.post(url, b"body", "text/plain", bytes_max=5)
+        reply = await site.client.post(HttpRequest(url, b"body", "text/plain", bytes_max=5))
     assert (reply.status, reply.body) == (418, b"body!")
 
 
@@ -204,7 +205,7 @@ async def test_a_body_is_posted_and_the_answer_is_read(site: Site) -> None:
 async def test_headers_are_sent_and_read(site: Site) -> None:
     async with serving(site, answering(503, b"")) as url:
         headers = {"X-Word": "word"}
-        reply = await site.client.post(url, b"", "text/plain", bytes_max=9, headers=headers)
+        reply = await site.client.post(HttpRequest(url, b"", "text/plain", 9, headers=headers))
     assert (reply.body, reply.headers["retry-after"]) == (b"word", "7")
 
 
@@ -212,13 +213,13 @@ async def test_headers_are_sent_and_read(site: Site) -> None:
 async def test_an_answer_that_is_too_long_is_not_read(site: Site) -> None:
     async with serving(site, answering(200, b"!")) as url:
         with pytest.raises(TooLongError):
-            await site.client.post(url, b"body", "text/plain", bytes_max=4)
+            await site.client.post(HttpRequest(url, b"body", "text/plain", bytes_max=4))
 
 
 async def _is_given_up(client: HttpClient, url: str) -> None:
     before = anyio.current_time()
     with anyio.fail_after(10 * HTTP_CONNECT_S), pytest.raises(UnreachableError, match="15 s"):
-        await client.post(url, b"", "text/plain", bytes_max=1)
+        await client.post(HttpRequest(url, b"", "text/plain", bytes_max=1))
     assert anyio.current_time() - before == pytest.approx(HTTP_CONNECT_S)
 
 

@@ -34,7 +34,7 @@ def test_the_page_has_each_limit() -> None:
         "digests learned in a session": f"{peer.LIMITS.learned_max:,}; of `keygrove recon diff` "
         f"{comparing.LIMITS.learned_max:,}",
         "digests given in a session": f"{SESSION.given_max:,}",
-        "digests in a ReconRqstFull, or in FullElements": f"{SESSION.listed_max:,}",
+        "digests that a partner lists below one node": f"{SESSION.listed_max:,}",
         "messages of a partner in a session": f"{SESSION.messages_max:,}",
         "octets of a partner in a session": f"{SESSION.octets_max:,}",
         "symbols of a set": f"{SYMBOLS:,}",

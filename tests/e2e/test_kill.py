@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.conftest import Made, Server, Servers, armor, make_certificate, split
 from tests.processes import PATIENCE_S
 
-KILLS = 50
+KILLS = 20
 KEYS = 30
 CLIENTS = 3
 ACKNOWLEDGED_MAX = 12
@@ -71,7 +71,7 @@ def _missing(server: Server, acknowledged: Acknowledged) -> dict[str, set[bytes]
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost_by_fifty_kills(servers: Servers) -> None:
+def test_nothing_acknowledged_is_lost_by_twenty_kills(servers: Servers) -> None:
     server = servers.start()
     random, numbers = Random(9), count()
     acknowledged = Acknowledged()

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
+from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.frames import Decoder, Verdict, encode_verdict
 from keygrove_protocols.recon.messages import (
     Config,
@@ -106,6 +107,14 @@ def partner(script: Script) -> Generator[Partner, None, None]:
 def well(line: Line) -> None:
     line.shake_hands()
     line.say(FullRequest(ROOT), Flush())
+    assert isinstance(line.hear(), Elements)
+    line.say(Done())
+
+
+def ahead(line: Line) -> None:
+    """Has a certificate that we lack, where nobody answers for it."""
+    line.shake_hands()
+    line.say(FullRequest(ROOT, (Digest(b"\1" * 16),)), Flush())
     assert isinstance(line.hear(), Elements)
     line.say(Done())
 
@@ -220,7 +229,35 @@ def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_pat
         assert (ended.status, "bad: " in ended.err) == (1, True)
         unknown = keygrove("recon", "now", "nobody", "--data", server.data)
         assert unknown.status == 2
-        assert "there is no such partner: good, bad are" in unknown.err
+        assert "there is no partner 'nobody' in the settings, but good, bad" in unknown.err
+
+
+def test_what_is_lacking_here_is_said_to_be_fetched_and_where_to_see_what_came_of_it(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with partner(ahead) as one:
+        server = started(servers, settings(tmp_path, one=one.port))
+        data = ("--data", server.data)
+
+        def begun() -> bool:
+            ended = keygrove("recon", "now", "one", *data)
+            if ended.status:  # another session is under way
+                return False
+            assert "one: 1 certificate lacking here, 0 there; " in ended.out
+            assert f"`keygrove recon status --data {server.data}` shows what" in ended.err
+            return True
+
+        def told() -> bool:
+            shown = keygrove("recon", "status", *data).out
+            heading, row = (line.split("\t") for line in shown.splitlines() if "\t" in line)
+            cells = dict(zip(heading, row, strict=True))
+            assert int(cells["lacking here"]) >= 1
+            assert int(cells["waiting"]) + int(cells["given up"]) >= 1
+            assert (cells["passed over"], cells["taken"], cells["not taken"]) == ("0", "0", "0")
+            return f"fetching from it: http://{HOST}:9/pks/hashquery cannot be reached" in shown
+
+        eventually(begun)
+        eventually(told)
 
 
 def test_a_session_that_cannot_begin_now_ends_the_command_with_1(
@@ -241,7 +278,9 @@ def test_statistics_show_partners_as_hockeypuck_does(servers: Servers, tmp_path:
         peers = {peer["name"]: peer for peer in stats["peers"]}
         assert peers["good"]["reconStatus"] == "OK"
         assert peers["good"]["httpAddr"] == f"{HOST}:9"
+        assert peers["good"]["statsPath"] == "/pks/lookup?op=stats"
         assert peers["good"]["lastOutgoingError"] == "%!q(<nil>)"
+        assert json.loads(peers["bad"]["lastOutgoingError"])
         assert peers["good"]["lastOutgoingRecon"].startswith("20")
         assert peers["bad"]["reconStatus"] == "Error"
         assert peers["bad"]["lastIncomingRecon"] == "0001-01-01T00:00:00Z"
@@ -288,4 +327,7 @@ def test_who_may_connect_without_being_a_partner_is_asked_as_one(
     eventually(lambda: rounds(server, "guest", "done") == 1)
     status = json.loads(keygrove("recon", "status", "--json", "--data", server.data).out)
     assert [one["name"] for one in status["partners"]] == [f"guest:{HOST}"]
+    begun = keygrove("recon", "now", f"guest:{HOST}", "--data", server.data)
+    assert begun.status == 2
+    assert f"there is no partner 'guest:{HOST}' in the settings, but none" in begun.err
     assert server.http.get("/pks/stats", params={"options": "json"}).json()["peers"] == []

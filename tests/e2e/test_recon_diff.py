@@ -117,6 +117,9 @@ def test_a_server_that_knows_partners_only_closes_without_a_word(dump: Path) -> 
     ("partner", "status", "says"),
     [
         ("nobody", 2, "'nobody' is no partner of the settings: name one, or HOST:PORT"),
+        ("", 2, "it is empty"),
+        ("127.0.0.1:0", 2, "127.0.0.1:0 will not do: no server has the TCP port 0"),
+        ("999.1.1.1:11370", 2, "999.1.1.1 is no IP address"),
         ("127.0.0.1:1", 3, "see whether its address is right"),
         ("nowhere.invalid:11370", 3, "see whether its address is right"),
     ],

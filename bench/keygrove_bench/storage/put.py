@@ -39,11 +39,13 @@ from keygrove_protocols.openpgp.policy import VERIFIED
 
 KEYS: Final = 100_000
 FEW: Final = 2_000
-"""Keys where each is a transaction, and in a quick run."""
+"""Keys where each is a transaction."""
 SOME: Final = 20_480
 """Keys for peers that take a millisecond for each."""
 OCTETS: Final = 2_048
 BATCH: Final = 256
+QUICK: Final = 2 * BATCH
+"""Keys in a quick run."""
 ROUNDS: Final = 3
 WRITERS: Final = 64
 SYNCS: Final = 50
@@ -53,7 +55,7 @@ Side: TypeAlias = Callable[[Path], Figures]
 
 def rows(folder: Path, *, quick: bool = False) -> list[Row]:
     """Measure, on the disk of `folder`."""
-    many, some = (FEW, FEW) if quick else (KEYS, SOME)
+    many, some = (QUICK, QUICK) if quick else (KEYS, SOME)
     found = _in_turns(_sides(many, some), folder, 1 if quick else ROUNDS)
     return [*_costs(found), *_latencies(found, folder, quick=quick), *_syncs(folder, quick=quick)]
 
@@ -256,7 +258,7 @@ def _syncs(folder: Path, *, quick: bool) -> list[Row]:
     what = ("S-07", "synchronisations for each key, batches of 256, all-in")
     if shutil.which("strace") is None:
         return [row(what, "strace is not installed: apt-get install strace", "syncs", {})]
-    keys = FEW if quick else SOME
+    keys = QUICK if quick else SOME
     ours = _counted(folder, keys, partial(worker.run, commits, keys, BATCH, "bare"))
     few = min(keys, FEW)
     plain = _counted(folder, few, partial(worker.run, peers.sqlite, few, 1, OCTETS))

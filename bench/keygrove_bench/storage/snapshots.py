@@ -28,6 +28,7 @@ from keygrove_bench.storage.put import BATCH
 from keygrove_bench.storage.worker import Figures, quantile
 
 SIZES: Final = (1_000, 100_000, 1_000_000)
+QUICK: Final = (500, 1_000)
 SNAPSHOTS: Final = 300
 FEW: Final = 10
 MANY: Final = 10_000
@@ -37,7 +38,7 @@ OCTETS: Final = 100
 
 def rows(folder: Path, *, quick: bool = False) -> list[Row]:
     """Measure, on the disk of `folder`."""
-    sizes = SIZES[:2] if quick else SIZES
+    sizes = QUICK if quick else SIZES
     found = {size: worker.run(lives, size, folder / f"{size}") for size in sizes}
     most = found[sizes[-1]]
     size = f"{sizes[-1]:,} keys"

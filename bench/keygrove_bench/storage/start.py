@@ -19,7 +19,7 @@ from keygrove_chaos.certificates import made, put_of
 KEYS: Final = 1_000_000
 REAL: Final = 100_000
 """Certificates that are real, for an index that is made from what they say."""
-FEW: Final = 5_000
+FEW: Final = 1_024
 OCTETS: Final = 300
 ROUNDS: Final = 3
 BATCH: Final = 1_024

@@ -73,7 +73,9 @@ class Acceptor(Session):
                 self._learn(theirs)
             case _:
                 self._unexpected(message)
-        if not self._asked and self.end is None:
+
+    def _go_on(self) -> None:
+        if not self._asked:
             self._ask()
 
     def _ask(self) -> None:

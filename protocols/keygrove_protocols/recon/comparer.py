@@ -13,7 +13,7 @@ from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.initiator import Initiator
 from keygrove_protocols.recon.messages import FullRequest, PolyRequest
 from keygrove_protocols.recon.prefix import ROOT
-from keygrove_protocols.recon.session import SessionLimits
+from keygrove_protocols.recon.session import Ending, SessionLimits
 from keygrove_protocols.recon.view import View
 
 
@@ -27,7 +27,8 @@ class Comparer(Initiator):
     @property
     def is_whole(self) -> bool:
         """Whether each part of the set was asked about, in a way that tells what differs."""
-        return not self._untold
+        is_cut = self.end is not None and self.end.ending is Ending.LIMIT
+        return not self._untold and not is_cut
 
     def _answer(self, request: PolyRequest | FullRequest) -> None:
         solved = self.statistics.solved

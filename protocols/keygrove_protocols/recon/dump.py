@@ -25,8 +25,8 @@ from typing import Final, NoReturn
 import msgspec
 
 from keygrove_protocols.errors import BadTreeDumpError
-from keygrove_protocols.recon.field import DIGEST_BYTES
-from keygrove_protocols.recon.prefix import BITQUANTUM, DIGEST_BITS, FANOUT
+from keygrove_protocols.recon.field import DIGEST_BITS, DIGEST_BYTES
+from keygrove_protocols.recon.prefix import BITQUANTUM, FANOUT
 from keygrove_protocols.recon.samples import PACKED_BYTES
 from keygrove_protocols.recon.tree import SPLIT, Inner, Leaf, Tree
 

@@ -16,6 +16,7 @@ from keygrove_protocols.openpgp.keys import Digest
 
 P: Final = 530512889551602322505127520352579437339
 DIGEST_BYTES: Final = 16
+DIGEST_BITS: Final = 8 * DIGEST_BYTES
 ELEMENT_BYTES: Final = 17
 
 MBAR: Final = 5
@@ -26,10 +27,15 @@ SHIFTS: Final = (0, -1, 1, -2, 2, -3)
 
 POINTS: Final = tuple(shift % P for shift in SHIFTS)
 
+NO_ELEMENTS: Final = frozenset(
+    Digest(point.to_bytes(DIGEST_BYTES, "little")) for point in POINTS if not point >> DIGEST_BITS
+)
+"""The digests that equal a sample point, which no set may have: a value would be 0 for good."""
+
 
 def is_element(digest: Digest) -> bool:
-    """Whether a set may have it: one that equals a sample point makes a value 0 for good."""
-    return int.from_bytes(digest, "little") not in POINTS
+    """Whether a set may have it: it is none of `NO_ELEMENTS`."""
+    return digest not in NO_ELEMENTS
 
 
 def element(digest: Digest) -> int:
@@ -39,10 +45,9 @@ def element(digest: Digest) -> int:
         BadElementError: it equals a sample point.
     """
     assert len(digest) == DIGEST_BYTES
-    number = int.from_bytes(digest, "little")
-    if number in POINTS:
+    if not is_element(digest):
         raise BadElementError(f"{digest.hex()} is a sample point of recon: leave it out of the set")
-    return number
+    return int.from_bytes(digest, "little")
 
 
 def digest(element: int) -> Digest:
@@ -51,7 +56,7 @@ def digest(element: int) -> Digest:
     Raises:
         BadElementError: it stands for none, being a sample point or longer than a digest.
     """
-    if not 0 <= element < 1 << 8 * DIGEST_BYTES or element in POINTS:
+    if not 0 <= element < 1 << DIGEST_BITS or element in POINTS:
         raise BadElementError("no digest has this number: take nothing of what came with it")
     return Digest(element.to_bytes(DIGEST_BYTES, "little"))
 

@@ -4,7 +4,8 @@ Each side sends its config, reads that of the other, sends what it thinks of it,
 other thinks. SKS and Hockeypuck refuse whoever does not present their own filters, and send
 their config without waiting for ours: so the partner's is read first, and its filters are sent
 back to it octet by octet. Two that do so would wait for each other, wherefore one waits for a
-bounded time only, and then presents what it last saw of this partner.
+bounded time only, and then presents what it last saw of this partner. Who knows that the partner
+is such a one begins at once.
 
 This has no clock: whoever drives it says when the time is over, and when the connection is.
 Source: sks-keyserver, reconComm.ml; Hockeypuck, conflux/recon/peer.go.
@@ -51,7 +52,8 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         http_port: where we answer /pks/hashquery.
         identity: octets that no other server has, to know ourselves by.
-        pinned: the filters that the operator wants it to see; they are sent at once.
+        pinned: filters that are sent at once, and the partner's are not waited for: the operator
+            wants it to see them, or it waits for ours, and presented them last.
         known: the filters that are presented to it if it waits for ours: what it presented last.
         ways: of recon, beside the plain one, the best first.
     """

@@ -25,9 +25,16 @@ import msgspec
 
 from keygrove_protocols.errors import FramingError, TooLargeError
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.field import DIGEST_BYTES, ELEMENT_BYTES, POINTS, P
+from keygrove_protocols.recon.field import (
+    DIGEST_BITS,
+    DIGEST_BYTES,
+    ELEMENT_BYTES,
+    NO_ELEMENTS,
+    POINTS,
+    P,
+)
 from keygrove_protocols.recon.field import encode as encode_value
-from keygrove_protocols.recon.prefix import BITQUANTUM, DIGEST_BITS, Prefix
+from keygrove_protocols.recon.prefix import BITQUANTUM, Prefix
 from keygrove_protocols.recon.sketch import SYMBOL_BYTES
 
 NUMBERS_END: Final = 1 << 31
@@ -157,9 +164,6 @@ Message: TypeAlias = (
 CONFIG_TYPE: Final = 10
 SYMBOLS_TYPE: Final = 64
 MORE_SYMBOLS_TYPE: Final = 65
-_SAMPLE_POINTS: Final = frozenset(
-    point.to_bytes(DIGEST_BYTES, "little") for point in POINTS if point < 1 << 8 * DIGEST_BYTES
-)
 
 
 def printable(text: bytes, *, chars_max: int = 200) -> str:
@@ -326,7 +330,7 @@ class _Reader:
             end = at + DIGEST_BYTES
             if octets[end] == 0:
                 digest = Digest(octets[at:end])
-                digests += () if digest in _SAMPLE_POINTS else (digest,)
+                digests += () if digest in NO_ELEMENTS else (digest,)
             elif int.from_bytes(octets[at : end + 1], "little") >= P:
                 self._at = start + at
                 raise self.bad("an element is not below the prime")

@@ -12,7 +12,6 @@ from keygrove_protocols.openpgp.keys import Digest
 
 BITQUANTUM: Final = 2
 FANOUT: Final = 1 << BITQUANTUM
-DIGEST_BITS: Final = 128
 
 
 class Prefix(msgspec.Struct, frozen=True, order=True):
@@ -20,7 +19,7 @@ class Prefix(msgspec.Struct, frozen=True, order=True):
 
     Args:
         octets: as many as the bits need; the unused low bits of the last one are 0.
-        length: in bits, a multiple of `BITQUANTUM`, at most `DIGEST_BITS`.
+        length: in bits, a multiple of `BITQUANTUM`, at most those of a digest.
     """
 
     octets: bytes = b""

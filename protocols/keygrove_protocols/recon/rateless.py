@@ -124,6 +124,7 @@ class RatelessAcceptor(Acceptor):
     def __init__(self, shown: Shown, decoder: Decoder, limits: SessionLimits | None = None) -> None:
         self._sketch = shown.sketch
         self._is_plain = False
+        """Symbols are over: what is still to be asked is asked as others do."""
         super().__init__(shown.view, decoder, limits)
 
     def _begin(self) -> None:
@@ -136,16 +137,19 @@ class RatelessAcceptor(Acceptor):
         match message:
             case Elements(digests):
                 self._learn(digests)
-                if self.end is None:
-                    self._say_done(Ending.DONE)
-            case SyncFail():
+                self._todo.clear()
                 self._is_plain = True
+            case SyncFail():
                 self.statistics.gave_up = "the partner cannot tell what differs from symbols"
-                self._ask()
+                self._is_plain = True
             case MoreSymbols(until):
                 self._send_more(until)
             case _:
                 self._unexpected(message)
+
+    def _go_on(self) -> None:
+        if self._is_plain:
+            super()._go_on()
 
     def _send_more(self, until: int) -> None:
         sent = self.statistics.symbols

@@ -11,11 +11,11 @@ is learned or given is no fault of anybody: the rest comes in later sessions.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -35,8 +35,8 @@ from keygrove_protocols.recon.messages import (
 from keygrove_protocols.recon.prefix import Prefix
 from keygrove_protocols.recon.view import View
 
-AT_ONCE: Final = 10_000
-"""Digests that are looked for in the tree between two turns of others: tens of milliseconds."""
+PIECE: Final = 1_000
+"""Digests that are held against the set at once: some milliseconds."""
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +48,9 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
     given_max: int = 100_000
     """Digests that the partner is told to lack. A partner that says it has nothing would else be
     told all we have, in one message that Hockeypuck does not take."""
+
+    listed_max: int = 10_000
+    """Digests that the partner says it has below one node. Real servers list fewer than 150 so."""
 
     messages_max: int = 200_000
     """That come in. A walk over all of a tree of ten million digests takes that many."""
@@ -61,13 +64,14 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
     octets_max: int = 256 << 20
     """That come in."""
 
-    listed_max: int = 20_000
-    """Digests in one list of all that is below a node. SKS and we ourselves list fewer than 150."""
-
     salt: bytes = b""
     """Decides which digests are left to later sessions where there are too many. Octets that
     nobody can guess, others in each session: else whoever makes certificates could have a flood
     of his own always among those that are taken, and all others never."""
+
+
+Full: TypeAlias = FullRequest | FullElements
+"""What lists all that its sender has below a node."""
 
 
 class Ending(Enum):
@@ -126,16 +130,19 @@ class Session(ABC):
         self._view = view
         self._decoder = decoder
         self._limits = limits
+        self._told: list[Digest] = []
+        """What the partner said last that it has, as far as it is still to be looked for here."""
         self._learned: set[Digest] = set()
-        self._told: list[Sequence[Digest]] = []
-        """What was told and not looked at yet, some at once."""
         self._outgoing = bytearray()
         self._handshake_octets = decoder.fed - decoder.held
 
     @property
-    def learned(self) -> set[Digest]:
-        """What is lacking here and not there, as far as it is known: claims of the partner."""
-        return self._view.lacks(self._learned)
+    def learned(self) -> AbstractSet[Digest]:
+        """What was lacking here when the partner said that it has it: claims of the partner.
+
+        A set that changes during a session may have some of it by now.
+        """
+        return self._learned
 
     def receive(self, octets: bytes) -> None:
         """Something was read."""
@@ -149,15 +156,27 @@ class Session(ABC):
         return octets
 
     def advance(self) -> bool:
-        """Act on the next message, if it is there. Call it again as long as this is true.
+        """Act on the next message, if it is there, or go on with the one before.
 
-        Much of what one message tells is looked at bit by bit, also after the end.
+        Call it again as long as this is true.
         """
-        if self._told:
-            self._look_at(self._told.pop())
-            return bool(self._told) or self.end is None
         if self.end is not None:
             return False
+        if self._told:
+            some = self._told[-PIECE:]
+            del self._told[-PIECE:]
+            self._look_for(some)
+        elif not self._act_on_next():
+            return False
+        return self._is_to_go_on()
+
+    def _is_to_go_on(self) -> bool:
+        if self.end is None and not self._told:
+            self._go_on()
+        return self.end is None
+
+    def _act_on_next(self) -> bool:
+        """Whether there was a message."""
         try:
             message = self._decoder.message()
             if message is not None:
@@ -167,7 +186,7 @@ class Session(ABC):
         except ProtocolError as error:
             self._break_off(Ending.VIOLATION, str(error))
         else:
-            return bool(self._told) or (message is not None and self.end is None)
+            return message is not None
         return False
 
     def closed(self) -> None:
@@ -183,21 +202,22 @@ class Session(ABC):
             self._break_off(Ending.LIMIT, f"it sent more than {limits.messages_max} messages")
         elif statistics.octets_in > limits.octets_max:
             self._break_off(Ending.LIMIT, f"it sent more than {limits.octets_max} octets")
+        elif isinstance(message, Full) and len(message.digests) > limits.listed_max:
+            text = f"it listed more than {limits.listed_max} digests below one node"
+            self._break_off(Ending.LIMIT, text)
         elif isinstance(message, Error):
             self._finish(Ending.FAILED, printable(message.text))
         else:
-            if isinstance(message, Elements | FullElements | FullRequest):
+            if isinstance(message, Elements | Full):
                 statistics.left_out += message.left_out
-            if isinstance(message, FullElements | FullRequest) and (
-                len(message.digests) > limits.listed_max
-            ):
-                self._break_off(Ending.LIMIT, f"it listed more than {limits.listed_max} digests")
-                return
             self._on(message)
 
     @abstractmethod
     def _on(self, message: Message) -> None:
         """Act on a message that is no Error."""
+
+    def _go_on(self) -> None:  # noqa: B027 - who answers has nothing to do by itself
+        """A message was acted on, and what it told is taken in."""
 
     def _finish(self, ending: Ending, text: str = "") -> None:
         """The first end counts."""
@@ -214,24 +234,25 @@ class Session(ABC):
     def _unexpected(self, message: Message) -> None:
         self._break_off(Ending.VIOLATION, f"unexpected message: {type(message).__name__}")
 
-    def _learn(self, digests: Collection[Digest]) -> None:
-        """What is held here already is passed over: Hockeypuck tells it, too."""
-        if len(digests) <= AT_ONCE:
-            self._look_at(digests)
-            return
-        # No part is of one kind more than another, whatever the order that it was told in.
-        every, several = -(-len(digests) // AT_ONCE), tuple(digests)
-        self._told += [several[start::every] for start in range(every)]
+    def _learn(self, digests: Iterable[Digest]) -> None:
+        """The partner has these; they are taken in piece by piece, before the next message.
 
-    def _look_at(self, digests: Collection[Digest]) -> None:
+        There may be no room for all. So no piece has more of one kind than another, and which come
+        first the salt says.
+        """
+        told, salt = list(digests), self._limits.salt
+        pieces = -(-len(told) // PIECE)
+        for start in sorted(range(pieces), key=lambda one: _shuffling(one.to_bytes(4), salt)):
+            self._told += told[start::pieces]
+
+    def _look_for(self, digests: Iterable[Digest]) -> None:
+        """What is held here already is passed over: Hockeypuck tells it, too."""
         lacking = self._view.lacks(set(digests)) - self._learned
         room = self._limits.learned_max - len(self._learned)
         if len(lacking) <= room:
             self._learned |= lacking
-            return
-        self._learned.update(shuffled(lacking, self._limits.salt)[:room])
-        self._told.clear()
-        if self.end is None:
+        else:
+            self._learned.update(shuffled(lacking, self._limits.salt)[:room])
             self._stop(f"more than {self._limits.learned_max} certificates are lacking here")
 
     @abstractmethod
@@ -241,6 +262,8 @@ class Session(ABC):
     def _lacking(self, prefix: Prefix, theirs: AbstractSet[Digest]) -> tuple[Digest, ...]:
         """What the partner, who has these below a node, lacks there; no more than may be given."""
         room = self._limits.given_max - self.statistics.given
+        if not room:
+            return ()
         salt = self._limits.salt
         return self._give(some_below(self._view, prefix, room + len(theirs), salt) - theirs)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import click
 import rich.box
@@ -16,6 +17,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+
+FOLDED_CHARS_MIN = 12
+"""Narrower a column of words is not: a terminal that has no room for it breaks the lines."""
 
 
 def out() -> Console:
@@ -33,21 +37,33 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def print_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> None:
-    """A table with its heading; in a pipe whole lines, with tabs between.
+def utc(at: int | None) -> str:
+    """A time in seconds as RFC 3339 has it; None: never."""
+    return "never" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def print_columns(
+    heading: Sequence[str], rows: Sequence[Sequence[str]], *, words: int, is_headed: bool = True
+) -> None:
+    """A table; in a pipe whole lines, with tabs between. Nothing is cut off, however narrow it is.
 
     Args:
-        words: so many columns, from the left, are words; those behind are figures.
+        rows: each has as many cells as the heading.
+        words: so many columns, from the left, are words, which may be folded; others are figures.
+        is_headed: whether the heading is there in a pipe, too.
     """
     screen = out()
     if not screen.is_terminal:
-        for row in (heading, *rows):
+        for row in (heading, *rows) if is_headed else rows:
             click.echo("\t".join(row))
         return
     table = Table(box=rich.box.SIMPLE, pad_edge=False)
-    for number, name in enumerate(heading):
-        is_word = number < words
-        table.add_column(name, justify="left" if is_word else "right", no_wrap=not is_word)
+    for number, column in enumerate(zip(heading, *rows, strict=True)):
+        widest = max(map(len, column))
+        if number < words:
+            table.add_column(column[0], overflow="fold", min_width=min(widest, FOLDED_CHARS_MIN))
+        else:
+            table.add_column(column[0], justify="right", no_wrap=True, min_width=widest)
     for row in rows:
         table.add_row(*row)
     screen.print(table)

@@ -7,15 +7,19 @@ Hockeypuck, conflux/recon/settings.go.
 
 import re
 import tomllib
+from collections.abc import Sequence
 from ipaddress import ip_network
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
+from keygrove.forms import Table, advice, is_table
+from keygrove.recon.hosts import bracketed, normal, target_fault
 from keygrove.settings import ReconPartner, ReconSettings
 
 HOCKEYPUCK_WEIGHT = 100
 """Of a partner without one; one below zero is never begun with."""
+INTERVAL = "gossipIntervalSecs"
 NAME_CHARS = 63
 
 
@@ -29,8 +33,10 @@ class Imported(msgspec.Struct, frozen=True):
 def read_partners(text: str) -> Imported:
     """The partners in a `membership` of SKS or in settings of Hockeypuck."""
     try:
-        document: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        document: Table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        if re.search(r"^\s*\[hockeypuck\b", text, re.MULTILINE):
+            return Imported(ReconSettings(), (f"it is not TOML: {error}",))
         document = {}
     hockeypuck = _table(document, "hockeypuck")
     return _from_hockeypuck(hockeypuck) if hockeypuck else _from_membership(text)
@@ -62,18 +68,33 @@ class _Found:
         self.partners: list[ReconPartner] = []
         self.problems: list[str] = []
 
-    def add(self, where: str, table: dict[str, object]) -> None:
+    def add(self, where: str, table: Table) -> None:
         """Take one over, under a name of its own."""
-        taken = {partner.name for partner in self.partners}
-        name = str(table["name"])
-        number = 1
-        while table["name"] in taken:
-            number += 1
-            table["name"] = f"{name[: NAME_CHARS - 4]}-{number}"
         try:
-            self.partners.append(msgspec.convert(table, ReconPartner))
+            partner = msgspec.convert(table, ReconPartner)
         except msgspec.ValidationError as error:
-            self.problems.append(f"{where}: left out, it cannot be a partner: {error}")
+            self.problems.append(f"{where}: left out: {advice(error, table, 'recon.partner')}")
+            return
+        for address in (partner.recon, partner.http):
+            fault = target_fault(address) if address is not None else ""
+            if fault:
+                self.problems.append(f"{where}: left out: {address} will not do: {fault}")
+                return
+        same = (one.name for one in self.partners if normal(one.recon) == normal(partner.recon))
+        known = next(same, None)
+        if known is not None:
+            self.problems.append(f"{where}: left out: {partner.recon} is there already: {known}")
+            return
+        self.partners.append(msgspec.structs.replace(partner, name=self._free(partner.name)))
+
+    def _free(self, name: str) -> str:
+        """A name that none of them has, in whatever case: who reads them takes these for one."""
+        taken = {partner.name.lower() for partner in self.partners}
+        free, number = name, 1
+        while free.lower() in taken:
+            number += 1
+            free = f"{name[: NAME_CHARS - 4]}-{number}"
+        return free
 
 
 def _from_membership(text: str) -> Imported:
@@ -83,42 +104,46 @@ def _from_membership(text: str) -> Imported:
         if not words:
             continue
         if len(words) != 2:
-            found.problems.append(f"line {number}: left out, it is not a host and a port")
+            found.problems.append(f"line {number}: left out: it is not a host and a port")
             continue
         host, port = words
-        shown = f"[{host}]" if ":" in host else host
-        found.add(f"line {number}", {"name": _name(host), "recon": f"{shown}:{port}"})
+        found.add(
+            f"line {number}", {"name": _name(host.lower()), "recon": f"{bracketed(host)}:{port}"}
+        )
     return Imported(ReconSettings(partner=tuple(found.partners)), tuple(found.problems))
 
 
-def _from_hockeypuck(hockeypuck: dict[str, Any]) -> Imported:
+def _from_hockeypuck(hockeypuck: Table) -> Imported:
     recon = _table(_table(hockeypuck, "conflux"), "recon")
     found = _Found()
+    table: object
     for name, table in _table(recon, "partner").items():
-        if not isinstance(table, dict):
-            found.problems.append(f"partner.{name}: left out, it is no table")
+        if not is_table(table):
+            found.problems.append(f"partner.{name}: left out: it is no table")
         else:
-            _take(found, name, cast("dict[str, Any]", table))
+            _take(found, name, table)
     for address in _list(recon, "partners"):  # of old; it says nothing of HTTP
-        found.add("partners", {"name": _name(address.rpartition(":")[0]), "recon": address})
-    settings: dict[str, object] = {"partner": msgspec.to_builtins(found.partners)}
-    if "gossipIntervalSecs" in recon:
-        settings["gossip_interval"] = recon["gossipIntervalSecs"]
-    if "allowCIDRs" in recon:
-        settings["allow"] = _networks(found, recon["allowCIDRs"])
+        host = str(address).rpartition(":")[0].lower()
+        found.add("partners", {"name": _name(host), "recon": address})
+    allow = _networks(found, _list(recon, "allowCIDRs"))
+    return Imported(_timed(found, recon, allow), tuple(found.problems))
+
+
+def _timed(found: _Found, recon: Table, allow: Sequence[str]) -> ReconSettings:
+    """What was found, with the interval, if there is one that can be ours."""
+    interval = {"gossip_interval": recon[INTERVAL]} if INTERVAL in recon else {}
     try:
-        taken = msgspec.convert(settings, ReconSettings)
+        timed = msgspec.convert(interval, ReconSettings)
     except msgspec.ValidationError as error:
-        settings.pop("gossip_interval", None)
-        found.problems.append(f"gossipIntervalSecs: left out: {error}")
-        taken = msgspec.convert(settings, ReconSettings)
-    return Imported(taken, tuple(found.problems))
+        found.problems.append(f"{INTERVAL}: left out: {advice(error, interval, 'recon')}")
+        timed = ReconSettings()
+    return msgspec.structs.replace(timed, allow=tuple(allow), partner=tuple(found.partners))
 
 
-def _networks(found: _Found, values: object) -> list[str]:
+def _networks(found: _Found, values: Sequence[object]) -> list[str]:
     """As they can stand in our settings; Hockeypuck, as Go, takes `10.1.2.3/8` for `10.0.0.0/8`."""
     networks: list[str] = []
-    for value in cast("list[object]", values) if isinstance(values, list) else [values]:
+    for value in values:
         try:
             networks.append(str(ip_network(str(value), strict=False)))
         except ValueError as error:
@@ -126,29 +151,30 @@ def _networks(found: _Found, values: object) -> list[str]:
     return networks
 
 
-def _take(found: _Found, name: str, table: dict[str, Any]) -> None:
+def _take(found: _Found, name: str, table: Table) -> None:
     where = f"partner.{name}"
     if "unix" in {table.get("reconNet"), table.get("httpNet")}:
-        found.problems.append(f"{where}: left out, it is reached by a Unix socket")
+        found.problems.append(f"{where}: left out: it is reached by a Unix socket")
         return
-    partner: dict[str, object] = {"name": _name(name), "recon": table.get("reconAddr", "")}
+    weight = table.get("weight", 0) or HOCKEYPUCK_WEIGHT
+    partner: Table = {
+        "name": _name(name),
+        "recon": table.get("reconAddr", ""),
+        "weight": max(weight, 0) if isinstance(weight, int) else weight,
+    }
     if table.get("httpAddr"):
         partner["http"] = table["httpAddr"]
-    weight = table.get("weight", 0)
-    if isinstance(weight, int):
-        partner["weight"] = max(weight, 0) if weight else HOCKEYPUCK_WEIGHT
     found.add(where, partner)
 
 
-def _table(table: dict[str, Any], key: str) -> dict[str, Any]:
-    value = table.get(key)
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+def _table(table: Table, key: str) -> Table:
+    value: object = table.get(key)
+    return value if is_table(value) else {}
 
 
-def _list(table: dict[str, Any], key: str) -> list[str]:
-    value = table.get(key)
-    values = cast("list[object]", value) if isinstance(value, list) else []
-    return [one for one in values if isinstance(one, str)]
+def _list(table: Table, key: str) -> list[object]:
+    value: object = table.get(key, [])
+    return cast("list[object]", value) if isinstance(value, list) else [value]
 
 
 def _name(text: str) -> str:

@@ -1,20 +1,16 @@
 """`keygrove push`: how it stands with the servers that are sent what changes here."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import click
 import msgspec
 
-from keygrove.cli.console import out, print_columns
-from keygrove.cli.control import connected
+from keygrove.cli.console import out, print_columns, utc
+from keygrove.cli.control import body_of, connected
 from keygrove.cli.options import WrongUse, common, configure, errors_worded
-from keygrove.errors import UnavailableError
 from keygrove.push.messages import TargetStatus
-
-REFUSED = 409
 
 
 @click.group("push")
@@ -38,12 +34,7 @@ def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool
 
 async def _ask(root: Path) -> bytes:
     async with connected(root) as client:
-        response = await client.get("/push")
-    if response.status_code == REFUSED:
-        raise WrongUse(response.text.strip())
-    if response.status_code != 200:
-        raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
-    return response.content
+        return body_of(await client.get("/push"), WrongUse)
 
 
 def _show(found: Sequence[TargetStatus]) -> None:
@@ -60,7 +51,7 @@ def _show(found: Sequence[TargetStatus]) -> None:
 def _row(one: TargetStatus) -> tuple[str, ...]:
     counts = (f"{one.results.get(name, 0):,}" for name in ("taken", "refused", "failed"))
     lag = "" if one.lag is None else f"{one.lag:,}"
-    return (one.to, _state(one), lag, *counts, _time(one.last_taken))
+    return (one.to, _state(one), lag, *counts, utc(one.last_taken))
 
 
 def _state(one: TargetStatus) -> str:
@@ -69,7 +60,3 @@ def _state(one: TargetStatus) -> str:
     if one.retry_in_s is not None:
         return f"again in {one.retry_in_s:.0f} s"
     return "sending" if one.lag else "up to date"
-
-
-def _time(at: int | None) -> str:
-    return "never" if at is None else datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M:%S")

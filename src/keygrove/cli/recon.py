@@ -1,26 +1,27 @@
 """`keygrove recon`: how it stands with partners, asked of the running server."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import click
-import httpx
 import msgspec
 
-from keygrove.cli.console import counted, out, print_columns
-from keygrove.cli.control import connected
+from keygrove.cli.console import counted, err, out, print_columns, utc
+from keygrove.cli.control import body_of, connected
+from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.recon_diff import diff
 from keygrove.cli.words import Word
-from keygrove.errors import UnavailableError
 from keygrove.http.recon import NOW_S, ReconStatus
 from keygrove.recon.gossip import PartnerStatus
 from keygrove.telemetry.partners import Round
 
-REFUSED = 409
 ASKED_S = NOW_S + 30.0
 """The server has its own deadline, and says what is at it."""
+_BEHIND = (
+    "what is lacking here is fetched now, but for what brought nothing before: `keygrove recon "
+    "status` shows what comes of it"
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 
 
@@ -60,6 +61,8 @@ def now(
             click.echo(body)
         else:
             out().print(_words(told))
+            if told.lacking_here:
+                err().print(completed(_BEHIND))
         if told.result != "done":
             raise FoundProblems(f"{partner}: {told.result}: {told.why}")
 
@@ -71,15 +74,8 @@ def _root(config: Path | None, data: Path | None) -> Path:
 async def _ask(root: Path, method: str, path: str, partner: str = "") -> bytes:
     async with connected(root) as client:
         params = {"partner": partner}
-        return _body(await client.request(method, path, params=params, timeout=ASKED_S))
-
-
-def _body(response: httpx.Response) -> bytes:
-    if response.status_code == REFUSED:
-        raise WrongUse(response.text.strip())
-    if response.status_code != 200:
-        raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
-    return response.content
+        response = await client.request(method, path, params=params, timeout=ASKED_S)
+        return body_of(response, WrongUse)
 
 
 def _words(told: Round) -> str:
@@ -110,8 +106,10 @@ def _show(found: ReconStatus) -> None:
 
 _HEADING = (
     "partner", "circuit", "ours", "theirs", "lacking here", "there", "passed over", "taken",
-    "waiting", "next",
+    "not taken", "given up", "waiting", "next",
 )  # fmt: skip
+_TAKEN = ("inserted", "updated")
+_NOT_TAKEN = ("known", "denied", "refused", "absent", "unreadable")
 
 
 def _row(one: PartnerStatus) -> tuple[str, ...]:
@@ -120,32 +118,35 @@ def _row(one: PartnerStatus) -> tuple[str, ...]:
         return (one.name, "down", *[""] * (len(_HEADING) - 2))
     recovery = peer.recovery
     results = recovery.results if recovery is not None else {}
+    taken, not_taken = (
+        sum(results.get(result, 0) for result in some) for some in (_TAKEN, _NOT_TAKEN)
+    )
     return (
         one.name,
         one.circuit,
-        _time(peer.last_ours),
-        _time(peer.last_theirs),
+        utc(peer.last_ours),
+        utc(peer.last_theirs),
         f"{peer.lacking_here:,}",
         f"{peer.lacking_there:,}",
         f"{results.get('passed over', 0):,}",
-        f"{results.get('inserted', 0) + results.get('updated', 0):,}",
+        f"{taken:,}",
+        f"{not_taken:,}",
+        f"{recovery.given_up:,}" if recovery is not None else "",
         f"{recovery.waiting:,}" if recovery is not None else "",
         f"{one.next_in_s:.0f} s" if one.next_in_s is not None else "",
     )
-
-
-def _time(at: int | None) -> str:
-    return "never" if at is None else datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M:%S")
 
 
 def _troubles(partner: PartnerStatus) -> list[str]:
     peer = partner.peer
     if peer is None:
         return []
-    recovery = peer.recovery.last_error if peer.recovery is not None else ""
     told = {
-        "our last session": peer.error_ours,
-        "its last session": peer.error_theirs,
-        "fetching from it": recovery,
+        "our last session": f"busy: {peer.busy_ours}" if peer.busy_ours else peer.error_ours,
+        "its last session": f"busy: {peer.busy_theirs}" if peer.busy_theirs else peer.error_theirs,
     }
+    if peer.recovery is not None:
+        results = peer.recovery.results
+        which = (f"{results[name]:,} {name}" for name in _NOT_TAKEN if results.get(name))
+        told |= {"fetching from it": peer.recovery.last_error, "not taken": ", ".join(which)}
     return [f"{what}: {why}" for what, why in told.items() if why]

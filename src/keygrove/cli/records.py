@@ -1,17 +1,14 @@
 """`keygrove admin audit` and `keygrove admin blocked`: what administrators had done."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
 import click
 import msgspec
-import rich.box
-from rich.table import Table
 
-from keygrove.cli.console import out
+from keygrove.cli.console import print_columns, utc
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.stores import stores
 from keygrove.storage.audit import Action, Effect, Record
@@ -74,10 +71,11 @@ def audit(*, config: Path | None, data: Path | None, debug: bool, as_json: bool)
             _print_lines(entries)
         else:
             rows = [
-                (_time(one.at), one.by, one.action, one.result, one.fingerprint, one.reason)
+                (utc(one.at), one.by, one.action, one.result, one.fingerprint, one.reason)
                 for one in entries
             ]
-            _print_table(("when", "by", "action", "result", "fingerprint", "reason"), rows)
+            heading = ("when", "by", "action", "result", "fingerprint", "reason")
+            print_columns(heading, rows, words=len(heading), is_headed=False)
 
 
 @click.command("blocked", short_help="List blocked certificates.")
@@ -91,8 +89,9 @@ def blocked(*, config: Path | None, data: Path | None, debug: bool, as_json: boo
         if as_json:
             _print_lines(found)
         else:
-            rows = [(one.fingerprint, _time(one.at), one.reason) for one in found]
-            _print_table(("fingerprint", "since", "reason"), rows)
+            rows = [(one.fingerprint, utc(one.at), one.reason) for one in found]
+            heading = ("fingerprint", "since", "reason")
+            print_columns(heading, rows, words=len(heading), is_headed=False)
 
 
 async def _records(root: Path) -> list[Record]:
@@ -137,25 +136,6 @@ def _blocked(denial: Denial) -> Blocked:
     return Blocked(denial.fingerprint.hex().upper(), since, denial.reason, digests)
 
 
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _print_lines(values: Sequence[Entry] | Sequence[Blocked]) -> None:
     for value in values:
         click.echo(msgspec.json.encode(value))
-
-
-def _print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """For people; in a pipe whole lines, with tabs between."""
-    screen = out()
-    if not screen.is_terminal:
-        for row in rows:
-            click.echo("\t".join(row))
-        return
-    table = Table(box=rich.box.SIMPLE, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    screen.print(table)

@@ -4,7 +4,6 @@ The running server does it; this waits until it is done. What ends this does not
 """
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -15,16 +14,15 @@ import msgspec
 from click.core import ParameterSource
 
 from keygrove.cli.admin import parse_fingerprint
-from keygrove.cli.console import counted, out
-from keygrove.cli.control import connected
+from keygrove.cli.console import counted, out, utc
+from keygrove.cli.control import body_of, connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.words import Word
-from keygrove.errors import RollbackError, UnavailableError
+from keygrove.errors import RollbackError
 from keygrove.http.rollbacks import REASON_MAX, Ask, Line, Listing, Rehearsed, Tolled
 from keygrove.storage.mark import NOW
 
-REFUSED = 409
 LOOK_S = 0.2
 """Between two looks at how far it is."""
 SHOWN_MAX = 10
@@ -195,11 +193,7 @@ async def _carried_out(root: Path, path: str, fields: dict[str, str], body: byte
 
 
 def _read(response: httpx.Response, kind: type[T]) -> T:
-    if response.status_code == REFUSED:
-        raise RollbackError(response.text.strip())
-    if response.status_code != 200:
-        raise UnavailableError(f"the server cannot do it now: {response.text.strip()}")
-    return msgspec.json.decode(response.content, type=kind)
+    return msgspec.json.decode(body_of(response, RollbackError), type=kind)
 
 
 def _print_rehearsed(found: Rehearsed, *, as_json: bool) -> None:
@@ -247,6 +241,5 @@ def _print_all(found: Listing, *, as_json: bool) -> None:
         if as_json:
             click.echo(msgspec.json.encode(line))
             continue
-        when = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         stage = f"{line.stage}, partial" if line.is_partial else line.stage
-        click.echo("\t".join((line.name, when, stage, _worded(line.toll), line.reason)))
+        click.echo("\t".join((line.name, utc(line.at), stage, _worded(line.toll), line.reason)))

@@ -14,12 +14,10 @@ import anyio
 import click
 import httpx
 import msgspec
-import rich.box
-from rich.table import Table
 
 from keygrove.cli.admin import parse_fingerprint
-from keygrove.cli.console import counted, out
-from keygrove.cli.control import connected
+from keygrove.cli.console import counted, print_columns, utc
+from keygrove.cli.control import body_of, connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.stores import ReadShards, stores
@@ -30,7 +28,6 @@ from keygrove.http.snapshots import Differences, Kind, Line, Listing, listing, p
 from keygrove.storage.mark import NOW, check_name
 from keygrove_protocols.openpgp.armor import armor
 
-REFUSED = 409
 NOT_HELD = 404
 
 
@@ -66,21 +63,13 @@ class _Server:
 
     async def packets(self, at: str, fingerprint: str) -> bytes | None:
         response = await self._send("GET", "/snapshots/show", at=at, fingerprint=fingerprint)
-        return None if response.status_code == NOT_HELD else _body(response)
+        return None if response.status_code == NOT_HELD else body_of(response, SnapshotError)
 
     async def ask(self, method: str, path: str, **fields: str) -> bytes:
-        return _body(await self._send(method, path, **fields))
+        return body_of(await self._send(method, path, **fields), SnapshotError)
 
     async def _send(self, method: str, path: str, **fields: str) -> httpx.Response:
         return await self._client.request(method, path, params=fields)
-
-
-def _body(response: httpx.Response) -> bytes:
-    if response.status_code == REFUSED:
-        raise SnapshotError(response.text.strip())
-    if response.status_code != 200:
-        raise UnavailableError(f"the server cannot do it now: {response.text.strip()}")
-    return response.content
 
 
 class _Files:
@@ -268,22 +257,6 @@ async def _pages(source: _Source, old: str, new: str) -> AsyncIterator[Differenc
 
 
 def _print(found: tuple[Line, ...]) -> None:
-    """For people; in a pipe whole lines, with tabs between."""
-    rows = [
-        (one.name, _time(one.at), f"{one.certificates}", one.root or "partial") for one in found
-    ]
-    screen = out()
-    if not screen.is_terminal:
-        for row in rows:
-            click.echo("\t".join(row))
-        return
-    table = Table(box=rich.box.SIMPLE, pad_edge=False)
-    for column in ("snapshot", "taken", "certificates", "root"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    screen.print(table)
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    heading = ("snapshot", "taken", "certificates", "root")
+    rows = [(one.name, utc(one.at), f"{one.certificates}", one.root or "partial") for one in found]
+    print_columns(heading, rows, words=len(heading), is_headed=False)

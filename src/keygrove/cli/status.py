@@ -1,21 +1,17 @@
 """`keygrove status`."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import click
 import msgspec
-import rich.box
-from rich.table import Table
 
-from keygrove.cli.console import counted, err, out
-from keygrove.cli.control import connected
+from keygrove.cli.console import counted, err, out, print_columns
+from keygrove.cli.control import body_of, connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.treeview import COLUMNS, tree_lines
-from keygrove.errors import UnavailableError
 from keygrove.http.administrators import SUBMIT_IT
 from keygrove.http.control import Status
 from keygrove.settings import MIB
@@ -43,17 +39,15 @@ def status(
         elif tree:
             screen = out()
             root_actor = msgspec.json.decode(body, type=Status[Snapshot]).tree
-            screen.print("\n".join(tree_lines(root_actor, max(COLUMNS, screen.width))))
+            columns = max(COLUMNS, screen.width) if screen.is_terminal else None
+            screen.print("\n".join(tree_lines(root_actor, columns)))
         else:
             _show(msgspec.json.decode(body, type=Status[Node]))
 
 
 async def _ask(root: Path, path: str) -> bytes:
     async with connected(root) as client:
-        response = await client.get(path)
-        if response.status_code != 200:
-            raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
-        return response.content
+        return body_of(await client.get(path))
 
 
 def _show(status: Status[Node]) -> None:
@@ -71,7 +65,7 @@ def _show(status: Status[Node]) -> None:
         screen.print(f"root {status.root}")
     if status.verifier_key is not None:
         screen.print(f"verifier key {status.verifier_key}")
-    screen.print(_table(status.shards, is_plain=not screen.is_terminal))
+    print_columns(_SHARDS, [_shard(*one) for one in enumerate(status.shards)], words=1)
     for number, shard in enumerate(status.shards):
         if shard is not None and shard.starting is not None:
             screen.print(f"shard {number} is {shard.starting}")
@@ -103,28 +97,25 @@ def _room(space: SpaceStatus) -> str:
     return text + _LEVELS[space.level]
 
 
-def _table(shards: Sequence[ShardStatus | None], *, is_plain: bool) -> Table:
-    table = Table("shard", box=None if is_plain else rich.box.SIMPLE, pad_edge=False)
-    for name in ("certificates", "MiB", "changes", "waiting", "cached MiB", "look-ups", "hits"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for number, shard in enumerate(shards):
-        if shard is None:
-            table.add_row(str(number), "down")
-            continue
-        if shard.starting is not None:
-            table.add_row(str(number), "starting")
-            continue
-        table.add_row(
-            str(number),
-            f"{shard.counts.certificates:,}",
-            f"{shard.counts.packet_bytes / (1 << 20):.1f}",
-            f"{shard.counts.change:,}",
-            f"{shard.waiting_reads + shard.waiting_merges:,}",
-            f"{shard.cache_bytes / (1 << 20):.1f}",
-            f"{shard.cache_hits + shard.cache_misses:,}",
-            _rate(shard.cache_hits, shard.cache_misses),
-        )
-    return table
+_SHARDS = (
+    "shard", "certificates", "MiB", "changes", "waiting", "cached MiB", "look-ups", "hits",
+)  # fmt: skip
+
+
+def _shard(number: int, shard: ShardStatus | None) -> tuple[str, ...]:
+    if shard is None or shard.starting is not None:
+        state = "down" if shard is None else "starting"
+        return (str(number), state, *[""] * (len(_SHARDS) - 2))
+    return (
+        str(number),
+        f"{shard.counts.certificates:,}",
+        f"{shard.counts.packet_bytes / MIB:.1f}",
+        f"{shard.counts.change:,}",
+        f"{shard.waiting_reads + shard.waiting_merges:,}",
+        f"{shard.cache_bytes / MIB:.1f}",
+        f"{shard.cache_hits + shard.cache_misses:,}",
+        _rate(shard.cache_hits, shard.cache_misses),
+    )
 
 
 def _rate(hits: int, misses: int) -> str:

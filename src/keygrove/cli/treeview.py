@@ -11,16 +11,22 @@ ACTOR_COLUMNS_MAX = 30
 _HEADINGS = ("state", "mailbox", "restarts", "msg/s", "KiB")
 
 
-def tree_lines(root: Snapshot, columns: int = COLUMNS) -> list[str]:
-    """A heading, then every actor: state, mailbox now/at most, restarts, rate, memory, work."""
+def tree_lines(root: Snapshot, columns: int | None = COLUMNS) -> list[str]:
+    """A heading, then every actor: state, mailbox now/at most, restarts, rate, memory, work.
+
+    Args:
+        columns: what a line is cut to; None: nothing is cut.
+    """
     rows = [("actor", *_HEADINGS, "doing"), *_rows(root, "", 0)]
+    if columns is not None:
+        rows = [(_cut(actor, ACTOR_COLUMNS_MAX), *cells) for actor, *cells in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS) + 1)]
     return [_line(row, widths, columns) for row in rows]
 
 
 def _rows(node: Snapshot, parent: str, depth: int) -> Iterator[tuple[str, ...]]:
     yield (
-        _cut("  " * depth + _who(node, parent), ACTOR_COLUMNS_MAX),
+        "  " * depth + _who(node, parent),
         "suspended" if node.is_suspended else node.state.value,
         f"{node.mailbox:,}/{node.high_water:,}",
         f"{node.restarts:,}",
@@ -44,11 +50,12 @@ def _work(node: Snapshot) -> str:
     return ", ".join(part for part in (node.work(), busy) if part)
 
 
-def _line(row: tuple[str, ...], widths: list[int], columns: int) -> str:
+def _line(row: tuple[str, ...], widths: list[int], columns: int | None) -> str:
     actor, state, *figures, work = row
     cells = [actor.ljust(widths[0]), state.ljust(widths[1])]
     cells += [figure.rjust(width) for figure, width in zip(figures, widths[2:], strict=True)]
-    return _cut("  ".join([*cells, work]).rstrip(), columns)
+    line = "  ".join([*cells, work]).rstrip()
+    return line if columns is None else _cut(line, columns)
 
 
 def _cut(text: str, columns: int) -> str:

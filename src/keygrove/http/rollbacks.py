@@ -11,15 +11,16 @@ What cannot be done as it was asked is 409.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
 
 from keygrove.cluster.rollbacks import Rollbacks, Selection, Standing
-from keygrove.errors import DamagedError, DiskFullError, HistoryError, RollbackError, SnapshotError
-from keygrove.http.asgi import JSON, Handler, Request, Resource, Response, Shared
-from keygrove.http.errors import BUG, NO_SPACE, HttpError
+from keygrove.errors import RollbackError
+from keygrove.http.asgi import JSON, Request, Resource, Response, Shared
+from keygrove.http.errors import HttpError
+from keygrove.http.telling import in_full
 from keygrove.ports import Clock
 from keygrove.storage.rollback import Rehearsal
 from keygrove.storage.write import Cause
@@ -113,25 +114,11 @@ def rollback_resources(rollbacks: Rollbacks, shared: Shared) -> dict[str, Resour
         return _json(_line(await rollbacks.undo(name, clock.now())))
 
     return {
-        "/rollbacks": Resource(get=_worded(show_all), post=_worded(begin)),
-        "/rollbacks/rehearse": Resource(post=_worded(rehearse)),
-        "/rollbacks/resume": Resource(post=_worded(resume)),
-        "/rollbacks/undo": Resource(post=_worded(undo)),
+        "/rollbacks": Resource(get=in_full(show_all), post=in_full(begin)),
+        "/rollbacks/rehearse": Resource(post=in_full(rehearse)),
+        "/rollbacks/resume": Resource(post=in_full(resume)),
+        "/rollbacks/undo": Resource(post=in_full(undo)),
     }
-
-
-def _worded(handler: Callable[[Request], Awaitable[Response]]) -> Handler:
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except (RollbackError, SnapshotError, HistoryError) as error:
-            raise HttpError(409, str(error)) from error
-        except DamagedError as error:
-            raise HttpError(BUG.status, str(error)) from error
-        except DiskFullError as error:  # administrators can do something about it
-            raise HttpError(NO_SPACE.status, str(error)) from error
-
-    return handle
 
 
 async def _ask(request: Request) -> Ask:

@@ -11,15 +11,15 @@ What A and B may be says `cluster.snapshots.Snapshots.moment`. What cannot be do
 is 409, and a certificate that was not held 404.
 """
 
-from collections.abc import Awaitable, Callable
 from enum import Enum
 
 import msgspec
 
 from keygrove.cluster.snapshots import Listed, Position, Snapshots, write_moment
-from keygrove.errors import DamagedError, DiskFullError, HistoryError, SnapshotError
-from keygrove.http.asgi import JSON, Handler, Request, Resource, Response
-from keygrove.http.errors import BUG, NO_SPACE, HttpError
+from keygrove.errors import SnapshotError
+from keygrove.http.asgi import JSON, Request, Resource, Response
+from keygrove.http.errors import HttpError
+from keygrove.http.telling import in_full
 from keygrove.storage.snapshot_messages import Differing
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -130,25 +130,11 @@ def snapshot_resources(snapshots: Snapshots) -> dict[str, Resource]:
         return Response(200, found, PACKETS)
 
     return {
-        "/snapshots": Resource(get=_worded(show_all), post=_worded(create)),
-        "/snapshots/drop": Resource(post=_worded(drop)),
-        "/snapshots/diff": Resource(get=_worded(diff)),
-        "/snapshots/show": Resource(get=_worded(show)),
+        "/snapshots": Resource(get=in_full(show_all), post=in_full(create)),
+        "/snapshots/drop": Resource(post=in_full(drop)),
+        "/snapshots/diff": Resource(get=in_full(diff)),
+        "/snapshots/show": Resource(get=in_full(show)),
     }
-
-
-def _worded(handler: Callable[[Request], Awaitable[Response]]) -> Handler:
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except (SnapshotError, HistoryError) as error:
-            raise HttpError(409, str(error)) from error
-        except DamagedError as error:
-            raise HttpError(BUG.status, str(error)) from error
-        except DiskFullError as error:  # administrators can do something about it
-            raise HttpError(NO_SPACE.status, str(error)) from error
-
-    return handle
 
 
 def _json(value: object) -> Response:

@@ -17,6 +17,7 @@ import anyio
 
 from keygrove.cluster.router import Router
 from keygrove.errors import ExchangeError, OutOfStepError
+from keygrove.ports import HttpRequest
 from keygrove.push.address import Names, address_of, host_in
 from keygrove.push.around import Around
 from keygrove.push.failover import LOOK_S, Failover
@@ -244,16 +245,13 @@ class Target(Actor[TargetApi]):
         return answered
 
     async def _post(self, body: bytes) -> Answered:
-        address, client = self._address, self._around.ports.client
+        address = self._address
+        request = HttpRequest(
+            address.url, body, address.content_type, ANSWER_BYTES_MAX, headers=self._headers
+        )
         try:
             with anyio.fail_after(REQUEST_S):
-                reply = await client.post(
-                    address.url,
-                    body,
-                    address.content_type,
-                    bytes_max=ANSWER_BYTES_MAX,
-                    headers=self._headers,
-                )
+                reply = await self._around.ports.client.post(request)
         except TimeoutError:
             return Answered(Verdict.FAILED, f"no whole answer came within {REQUEST_S:g} s")
         except ExchangeError as error:

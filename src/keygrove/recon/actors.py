@@ -45,7 +45,7 @@ def partner_actors(  # noqa: PLR0913, PLR0917 - each is a part of their surround
         http_port=settings.recon.http_port or (divided(http[0])[1] if http else 0),
         identity=ports.entropy.token(IDENTITY_OCTETS),
     )
-    known = partial(Known, ports.databases, ports.clock, policy)
+    known = partial(Known, ports.databases, ports.clock, policy, watcher)
     return (
         ChildSpec("known", known, name=KNOWN),
         ChildSpec(PARTNERS, SupSpec()),

@@ -26,6 +26,10 @@ class Watcher(Protocol):
         """A partner presents other filters than before."""
         ...
 
+    def memory_lost(self, why: str) -> None:
+        """What partners have that brought nothing was remembered, and is not any more."""
+        ...
+
     def turned_away(self, address: str, why: Unwelcome) -> None:
         """A connection was closed at once."""
         ...

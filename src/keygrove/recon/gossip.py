@@ -15,7 +15,7 @@ import anyio
 import msgspec
 
 from keygrove.recon.around import Around
-from keygrove.recon.hosts import joined
+from keygrove.recon.hosts import bracketed, joined
 from keygrove.recon.messages import RECON
 from keygrove.recon.pace import Pace, chance, jittered, share
 from keygrove.recon.peer import (
@@ -51,6 +51,9 @@ GOSSIP: Final = "recon.gossip"
 PARTNERS: Final = "partners"
 """The supervisor of the partners' actors, below that of recon."""
 ASK_S: Final = 10.0
+"""For a partner's actor to say how it stands, with its recovery."""
+ANSWER_S: Final = ASK_S + 2.0
+"""For all of them: `GetPartners` tells of the others though one hangs."""
 GUESTS_MAX: Final = 16
 
 
@@ -138,7 +141,7 @@ class Gossip(Actor[GossipApi]):
 
     @on(SetPartners)
     async def set_partners(self, message: SetPartners) -> None:
-        """Those that stay as they are go on."""
+        """Those that stay as they are go on, with what is known of them."""
         self._around.roster.partners = message.partners
         await self._have(message.partners)
 
@@ -146,8 +149,8 @@ class Gossip(Actor[GossipApi]):
     def begin(self, message: Begin) -> Round | NoPartner | Defer:
         """At once, however long the partner is to be left alone."""
         turn = self._turns.get(message.partner)
-        if turn is None:
-            return NoPartner(tuple(self._turns))
+        if turn is None or message.partner.startswith(GUEST):  # who has no port to connect to
+            return NoPartner(tuple(one.name for one in self._around.roster.partners))
         if turn.pace.is_trying:
             return Round(partner=message.partner, began="we", result="busy", why=UNDER_WAY)
         self._ctx.start_soon(self._answer, turn, self._ctx.reply_to)
@@ -156,7 +159,7 @@ class Gossip(Actor[GossipApi]):
     @on(Welcome)
     async def welcome(self, message: Welcome) -> str:
         """The one that was here the longest ago makes room."""
-        name = f"{GUEST}{message.address}"
+        name = f"{GUEST}{bracketed(message.address)}"
         known = self._guests.pop(message.address, None)
         if known is None and len(self._guests) >= GUESTS_MAX:
             del self._guests[next(iter(self._guests))]
@@ -201,7 +204,7 @@ class Gossip(Actor[GossipApi]):
         changed = [
             name
             for name, turn in self._turns.items()
-            if name in wanted and wanted[name] != turn.settings
+            if name in wanted and not _is_as_before(turn.settings, wanted[name])
         ]
         children = tuple(_child(one, self._around) for one in wanted.values())
         await self._partners.replace_spec(SupSpec(children=children))
@@ -214,12 +217,15 @@ class Gossip(Actor[GossipApi]):
         self._changed.set()
 
     def _turn(self, settings: ReconPartner) -> _Turn:
-        """The one it has, or its first: at any time within its interval."""
+        """The one it has, or its first: at any time within its interval, which may be another."""
         turn = self._turns.get(settings.name)
         if turn is not None and turn.settings == settings:
             return turn
-        first_s = self._interval_s(settings) * chance(self._around.ports.entropy)
-        return _Turn(settings, self._ctx.now() + first_s)
+        due = self._ctx.now() + self._interval_s(settings) * chance(self._around.ports.entropy)
+        if turn is None or not _is_as_before(turn.settings, settings):
+            return _Turn(settings, due)
+        turn.settings, turn.due = settings, due
+        return turn
 
     def _interval_s(self, settings: ReconPartner) -> float:
         heaviest = max((one.weight for one in self._around.roster.partners), default=0)
@@ -275,6 +281,11 @@ class Gossip(Actor[GossipApi]):
 
     def _peer(self, name: str) -> Ref[PeerApi]:
         return self._ctx.whereis(peer_name(name), PeerApi)
+
+
+def _is_as_before(before: ReconPartner, now: ReconPartner) -> bool:
+    """Whether its actors can go on: how often it is begun with is no matter of theirs."""
+    return msgspec.structs.replace(before, weight=now.weight) == now
 
 
 def _child(partner: ReconPartner, around: Around) -> ChildSpec:

@@ -1,11 +1,14 @@
 """Who a partner is by its address, and from which of ours it knows us."""
 
 from collections.abc import Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
 UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
+HOST_MAX: Final = 253
+LABEL_MAX: Final = 63
+"""Octets of a name, and of what stands between two dots: RFC 1035, section 2.3.4."""
 
 
 def divided(address: str) -> tuple[str, int]:
@@ -14,9 +17,71 @@ def divided(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def bracketed(host: str) -> str:
+    """The host, an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def joined(host: str, port: int) -> str:
     """HOST:PORT, an IPv6 host in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"
+
+
+def normal(address: str) -> str:
+    """HOST:PORT as it is compared: of two that are written otherwise and mean the same, one."""
+    host, port = divided(address)
+    try:
+        return joined(str(ip_address(host)), port)
+    except ValueError:
+        return joined(host.lower().rstrip("."), port)
+
+
+def host_fault(host: str) -> str:
+    """Why nobody can have a host, as far as it shows without a look-up; empty: it does not."""
+    labels = host.removesuffix(".").split(".")
+    if ":" in host or labels[-1].isdecimal():
+        try:
+            ip_address(host)
+        except ValueError:
+            return f"{host} is no IP address"
+    elif len(host) > HOST_MAX or any(not 0 < len(label) <= LABEL_MAX for label in labels):
+        return f"{host} is no name of a host"
+    return ""
+
+
+def target_fault(address: str) -> str:
+    """Why no server can be reached at HOST:PORT, as far as it shows; empty: it does not."""
+    host, port = divided(address)
+    if host in UNSPECIFIED:
+        return f"{host} stands for all addresses of a machine, and is none of another one"
+    return host_fault(host) or ("" if port else "no server has the TCP port 0")
+
+
+def is_ours(address: str, listen: Sequence[str]) -> bool:
+    """Whether who connects to HOST:PORT meets us, as far as it shows without a look-up."""
+    host, port = divided(address)
+    return any(port == own_port and _meets(host, own) for own, own_port in map(divided, listen))
+
+
+def _meets(target: str, listened: str) -> bool:
+    """Whether it is the host that is listened on, or a loopback where all addresses are."""
+    if target.lower() == listened.lower():
+        return True
+    return any(
+        one == ours or (one.is_loopback and ours.is_unspecified and one.version == ours.version)
+        for one in _literal(target)
+        for ours in _literal(listened)
+    )
+
+
+def _literal(host: str) -> tuple[IPv4Address | IPv6Address, ...]:
+    """The addresses of a host that nobody has to be asked for."""
+    if host.lower() == "localhost":
+        return ip_address("127.0.0.1"), ip_address("::1")
+    try:
+        return (ip_address(host),)
+    except ValueError:
+        return ()
 
 
 def is_within(address: str, networks: Sequence[str]) -> bool:

@@ -19,6 +19,7 @@ from blake3 import blake3
 from keygrove.errors import DiskFullError, StoreError
 from keygrove.ports import Clock, Databases, SqlDatabase
 from keygrove.recon import knownfile
+from keygrove.recon.around import Watcher
 from keygrove.recon.knownfile import FILE, NOTHING, Recalled, Row, Why
 from keygrove_actors import Actor, Call, Cast, Ctx, Normal, Reason, Shutdown, on, on_cast
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
@@ -81,10 +82,11 @@ class Known(Actor[KnownApi]):
     _ctx: Ctx
     _file: SqlDatabase | None
 
-    def __init__(self, databases: Databases, clock: Clock, policy: bytes) -> None:
+    def __init__(self, databases: Databases, clock: Clock, policy: bytes, watcher: Watcher) -> None:
         """Remember what is so under a policy, which `policy` is the octets of."""
         self._databases = databases
         self._clock = clock
+        self._watcher = watcher
         self._policy = blake3(policy).digest(16)
         self._written = 0
 
@@ -176,7 +178,8 @@ class Known(Actor[KnownApi]):
     async def _open(self) -> SqlDatabase:
         try:
             return await self._ctx.enter(_prepared(self._databases))
-        except StoreError:
+        except StoreError as error:
+            self._watcher.memory_lost(str(error))
             await self._databases.remove(FILE)
             return await self._ctx.enter(_prepared(self._databases))
 

@@ -106,8 +106,11 @@ class PeerStatus(msgspec.Struct, frozen=True, tag=True):
     """When the last session that we began ended well."""
     last_theirs: int | None
     error_ours: str
-    """Of the last session that we began; empty if that went well."""
+    """Of the last session that we began and that was not busy; empty if that went well."""
     error_theirs: str
+    busy_ours: str
+    """Why the last session that we began did not come about, if somebody was busy; else empty."""
+    busy_theirs: str
     is_busy: bool
     recovery: RecoveryStatus | None
 
@@ -134,12 +137,14 @@ class Peer(Actor[PeerApi]):
         self._around = around
         self._busy: set[Began] = set()
         self._known: bytes | None = None
+        self._speaks_first = False
         self._program = ""
         self._url = f"http://{partner.http}/pks/hashquery" if partner.http else ""
         self._rounds: Counter[str] = Counter()
         self._lacking_here = self._lacking_there = 0
         self._last: dict[Began, int] = {}
         self._errors: dict[Began, str] = {}
+        self._waits: dict[Began, str] = {}
 
     def init(self, ctx: Ctx) -> None:
         """Find the others."""
@@ -190,6 +195,8 @@ class Peer(Actor[PeerApi]):
             last_theirs=self._last.get("partner"),
             error_ours=self._errors.get("we", ""),
             error_theirs=self._errors.get("partner", ""),
+            busy_ours=self._waits.get("we", ""),
+            busy_theirs=self._waits.get("partner", ""),
             is_busy=bool(self._busy),
             recovery=recovery,
         )
@@ -198,7 +205,7 @@ class Peer(Actor[PeerApi]):
         host, port = divided(self._partner.recon)
         before = self._ctx.now()
         try:
-            told = await self._fetching() or await self._connect(host, port)
+            told = await self._fetching() or await self._reach(host, port)
         finally:
             self._busy.discard("we")
         self._tell(told, before, reply_to)
@@ -213,6 +220,14 @@ class Peer(Actor[PeerApi]):
             return None
         why = f"{waiting:,} certificates from earlier sessions with it wait here to be fetched"
         return self._told("we", "busy", why)
+
+    async def _reach(self, host: str, port: int) -> Round:
+        """At what was a Keygrove there may be another server by now, with filters of its own."""
+        spoke_first = self._speaks_first
+        told = await self._connect(host, port)
+        if spoke_first and told.result == "refused":
+            return await self._connect(host, port)
+        return told
 
     async def _connect(self, host: str, port: int) -> Round:
         try:
@@ -229,11 +244,12 @@ class Peer(Actor[PeerApi]):
             await stream.aclose()
 
     async def _initiate(self, stream: ByteStream, host: str) -> Round:
-        partner = self._partner
+        filters = self._partner.filters
+        pinned = self._known if self._speaks_first else None
         own = Own(
             http_port=self._around.http_port,
             identity=self._around.identity,
-            pinned=partner.filters.encode() if partner.filters is not None else None,
+            pinned=pinned if filters is None else filters.encode(),
             known=DEFAULT_FILTERS if self._known is None else self._known,
             ways=WAYS,
         )
@@ -272,14 +288,16 @@ class Peer(Actor[PeerApi]):
             return self._told(began, "busy", busy.reason)
         except ActorError as error:
             return self._told(began, "failed", f"the tree is being restarted: {error}")
-        if ended.learned and self._url:
+        if ended.learned:
             self._recovery.cast(Lacking(ended.learned, self._url))
         return self._ended(began, agreed.way, ended)
 
     def _note_terms(self, agreed: Agreed, host: str) -> None:
         terms = agreed.partner
         self._program = terms.program.value
-        if self._partner.http is None and terms.http_port is not None:
+        # A Keygrove waits for our config, as we for its: whoever knows that need not wait.
+        self._speaks_first = terms.program is Program.KEYGROVE
+        if self._partner.http is None and terms.http_port:
             self._url = f"http://{joined(host, terms.http_port)}/pks/hashquery"
         self._note_filters(terms.filters)
 
@@ -290,6 +308,7 @@ class Peer(Actor[PeerApi]):
             self._around.watcher.filters(self._partner.name, told)
 
     def _refused(self, began: Began, found: Refused) -> Round:
+        self._speaks_first = False
         if found.known is not None:
             self._note_filters(found.known)
         result: Result = "refused"
@@ -326,7 +345,9 @@ class Peer(Actor[PeerApi]):
         self._rounds[f"{told.began} {told.result}"] += 1
         self._lacking_here += told.lacking_here
         self._lacking_there += told.lacking_there
-        self._errors[told.began] = "" if told.result == "done" else told.why
+        self._waits[told.began] = told.why if told.result == "busy" else ""
+        if told.result != "busy":
+            self._errors[told.began] = "" if told.result == "done" else told.why
         if told.result == "done":
             self._last[told.began] = self._around.ports.clock.now()
         self._around.watcher.round(told)

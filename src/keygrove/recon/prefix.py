@@ -100,10 +100,11 @@ class Prefix(Actor[PrefixApi]):
         ctx.start_soon(self._keep)
 
     async def terminate(self, reason: Reason) -> None:
-        """At an orderly end, write down what is not yet."""
+        """At an orderly end, write down what is not yet, and leave no log."""
         if isinstance(reason, Normal | Shutdown):
             with anyio.move_on_after(DUMP_STOP_S):
                 await self._dump()
+                await self._file.settle()
 
     @on(GetPrefixStatus)
     def get_status(self, _: GetPrefixStatus) -> PrefixStatus:
@@ -151,9 +152,9 @@ class Prefix(Actor[PrefixApi]):
         return await self._sessions.feed(message.session, message.octets)
 
     @on(CloseSession)
-    def close_session(self, message: CloseSession) -> Ended:
-        """At once."""
-        return self._sessions.close(message.session)
+    async def close_session(self, message: CloseSession) -> Ended:
+        """When what it learned is held against the tree as it is by now."""
+        return await self._sessions.close(message.session)
 
     async def _recalled(self, partner: str) -> Recalled:
         """What is known of a partner's set; nothing, if that cannot be told now."""

@@ -19,6 +19,7 @@ from keygrove.cluster.router import Router
 from keygrove.errors import ExchangeError, UnreachableError
 from keygrove.ingest.messages import INGEST, Fate, IngestApi, Load, Result, Submitted
 from keygrove.points import at_once, crash_point, sometimes
+from keygrove.ports import HttpRequest
 from keygrove.recon.around import Around
 from keygrove.recon.batch import Received, Size, read_response
 from keygrove.recon.hosts import host_of
@@ -50,6 +51,7 @@ PAUSE_S: Final = 1.0
 """Twice as long after each failure in a row."""
 PAUSE_MAX_S: Final = 60.0
 OK: Final = 200
+NOWHERE: Final = "it does not say where it serves certificates: set `http` of the partner"
 
 
 def recovery_name(partner: str) -> str:
@@ -66,6 +68,7 @@ class Lacking(Cast[RecoveryApi], frozen=True, tag=True):
 
     digests: tuple[Digest, ...]
     url: str
+    """Empty: nobody knows where."""
 
 
 class RecoveryStatus(msgspec.Struct, frozen=True, tag=True):
@@ -122,6 +125,10 @@ class Recovery(Actor[RecoveryApi]):
     @on_cast(Lacking)
     def lacking(self, message: Lacking) -> None:
         """The newest session knows best."""
+        if not message.url:
+            self._given_up += len(message.digests)
+            self._account_for(Told(partner=self._partner, asked=0, failure=NOWHERE))
+            return
         self._url = message.url
         sometimes("recon.learned")
         crash_point("recon.learned")
@@ -202,16 +209,15 @@ class Recovery(Actor[RecoveryApi]):
             await anyio.sleep(min(PAUSE_S * 2**self._in_a_row, PAUSE_MAX_S))
 
     async def _fetch(self, batch: Sequence[Digest]) -> Told:
-        is_one = len(batch) == 1
-        bytes_max = ONE_BYTES_MAX if is_one else BATCH_BYTES_MAX
         url = self._url
-        reply = await self._around.ports.client.post(
+        request = HttpRequest(
             url,
             encode_request(batch),
             REQUEST_TYPE,
-            bytes_max=bytes_max,
+            bytes_max=ONE_BYTES_MAX if len(batch) == 1 else BATCH_BYTES_MAX,
             bind=self._around.bind(host_of(url)),
         )
+        reply = await self._around.ports.client.post(request)
         if reply.status != OK:
             raise _NotTakenError(f"{url} answered with status {reply.status}")
         work = partial(read_response, batch, reply.body, CERTIFICATE_BYTES_MAX)

@@ -19,12 +19,12 @@ from keygrove.points import buggify, sometimes
 from keygrove.ports import Entropy
 from keygrove.recon.members import Members
 from keygrove.recon.messages import Ended, NoSession, NotReady, Opened, OpenSession, Stepped
+from keygrove.recon.slices import slices
 from keygrove.recon.views import Shows
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.acceptor import Acceptor
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.handshake import Role
-from keygrove_protocols.recon.messages import in_order
 from keygrove_protocols.recon.rateless import session_of
 from keygrove_protocols.recon.session import Session
 from keygrove_protocols.recon.terms import PLAIN
@@ -33,6 +33,8 @@ SESSIONS_MAX: Final = 64
 IDLE_S: Final = 300.0
 """As Hockeypuck's deadline for a read: nobody feeds a session that was forgotten."""
 SALT_OCTETS: Final = 16
+SLICE: Final = 1_000
+"""Digests at once: some milliseconds."""
 
 
 class Forgets(Protocol):
@@ -112,9 +114,9 @@ class Sessions:
             if session.end is None:
                 return Stepped(session.take(), None)
             self._hosted.pop(number, None)
-            return Stepped(session.take(), self._ended(hosted))
+            return Stepped(session.take(), await self._ended(hosted))
 
-    def close(self, number: int) -> Ended:
+    async def close(self, number: int) -> Ended:
         """End one.
 
         Raises:
@@ -122,7 +124,7 @@ class Sessions:
         """
         hosted = self._of(number)
         del self._hosted[number]
-        return self._ended(hosted)
+        return await self._ended(hosted)
 
     def expire(self) -> None:
         """Forget those that nobody feeds. How long one may take is for whoever does."""
@@ -137,17 +139,24 @@ class Sessions:
             raise NoSession().error()
         return hosted
 
-    def _ended(self, hosted: _Hosted) -> Ended:
+    async def _ended(self, hosted: _Hosted) -> Ended:
         session = hosted.session
         if session.statistics.rounds > 1:
             sometimes("recon.descended")
         gone = hosted.shows.gone(session)
         if gone:
             self._forget(hosted.partner, gone)
-        learned = session.learned
         return Ended(
             end=session.end,
-            learned=in_order(self._current().tree.lacks(learned)),
-            is_enough=len(learned) >= hosted.learned_max,
+            learned=await self._lacking(session),
+            is_enough=len(session.learned) >= hosted.learned_max,
             statistics=copy(session.statistics),
         )
+
+    async def _lacking(self, session: Session) -> tuple[Digest, ...]:
+        """What it learned, less what came in meanwhile."""
+        lacking: list[Digest] = []
+        for some in slices(session.learned, SLICE):
+            await anyio.lowlevel.checkpoint()
+            lacking += sorted(self._current().tree.lacks(set(some)))
+        return tuple(lacking)

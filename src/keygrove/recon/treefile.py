@@ -71,10 +71,15 @@ class TreeFile:
         """As `read`, by whoever may write here."""
         dumped = await self.read(shards)
         if dumped is not None:
-            with suppress(DiskFullError, StoreError):  # it is read as well with its log
+            await self.settle()
+        return dumped
+
+    async def settle(self) -> None:
+        """Leave no log, as one that was broken off may have; it is read as well with it."""
+        with suppress(DiskFullError, StoreError):
+            if await self._databases.holds(TREE_FILE):
                 async with self._databases.open(TREE_FILE) as db:
                     await db.run(heap.empty_log)
-        return dumped
 
     async def read(self, shards: int) -> Dumped | None:
         """What is there, if it can be used: of so many shards, and of today's view.

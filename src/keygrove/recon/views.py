@@ -29,8 +29,9 @@ from keygrove.ports import Entropy
 from keygrove.recon.knownfile import NOTHING, Recalled
 from keygrove.recon.members import Members
 from keygrove.recon.pace import chance
+from keygrove.recon.slices import slices
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.field import is_element
+from keygrove_protocols.recon.field import NO_ELEMENTS
 from keygrove_protocols.recon.rateless import Shown
 from keygrove_protocols.recon.session import Ending, Session
 from keygrove_protocols.recon.sketch import Sketch
@@ -198,11 +199,14 @@ async def _planned(
     held = ((last.held & aliases) - unsure) | await _present(base, unsure)
     told = held if is_keygrove else held & recalled.settled
     theirs = {ours: recalled.aliases[ours] for ours in told}
+    await anyio.lowlevel.checkpoint()  # of tens of thousands each line takes some milliseconds
+    added = recalled.shadows.union(theirs.values()) - NO_ELEMENTS
+    await anyio.lowlevel.checkpoint()
     return _Plan(
         recalled=recalled,
         is_keygrove=is_keygrove,
         held=held,
-        added=frozenset(filter(is_element, recalled.shadows.union(theirs.values()))),
+        added=added,
         replaced={} if is_keygrove else theirs,
     )
 
@@ -210,25 +214,19 @@ async def _planned(
 async def _present(tree: Tree, digests: Iterable[Digest]) -> set[Digest]:
     """Those that are in a tree."""
     found = set[Digest]()
-    for some in _slices(digests):
-        found |= some - tree.lacks(some)
+    for some in map(set, slices(digests, SLICE)):
         await anyio.lowlevel.checkpoint()
+        found |= some - tree.lacks(some)
     return found
 
 
 async def _bring_up(view: _View, digests: Iterable[Digest]) -> None:
     """Have those in the view that are to be, of all that may have changed."""
-    for some in _slices(digests):
+    await anyio.lowlevel.checkpoint()
+    for some in map(set, slices(digests, SLICE)):
+        await anyio.lowlevel.checkpoint()
         held = some - view.base.lacks(some)
         wanted = (held - view.plan.replaced.keys()) | (some & view.plan.added)
         there = some - view.tree.lacks(some)
         view.tree.apply(added=wanted - there, removed=there - wanted)
         view.sketch.apply(added=wanted - there, removed=there - wanted)
-        await anyio.lowlevel.checkpoint()
-
-
-def _slices(digests: Iterable[Digest]) -> Iterable[set[Digest]]:
-    """In ascending order: neighbours share the way from the root."""
-    ordered = sorted(digests)
-    for at in range(0, len(ordered), SLICE):
-        yield set(ordered[at : at + SLICE])

@@ -119,13 +119,15 @@ class Follower:
                 await anyio.sleep(RETRY_S)
 
     async def flush(self) -> None:
-        """Give the index all it lacks.
+        """Give the index all it lacks; if that is nothing, its file is left as it is.
 
         Raises:
             DiskFullError: it lacks some of it still.
         """
         # Two at once would take `done` back, and count some changes twice.
         async with self._flushing:
+            if not self._dirty.is_set():  # else an index that has been settled would not be so
+                return
             try:
                 await self._flush()
             except DamagedError:
@@ -150,8 +152,7 @@ class Follower:
         assert self._wal is not None
         await self._wal.room()
         # Whoever waits on an event that is not set must find it set later.
-        if self._dirty.is_set():
-            self._dirty = anyio.Event()
+        self._dirty = anyio.Event()
         if self._crowded.is_set():
             self._crowded = anyio.Event()
         entries, newest = self.overlay.by_age(), self.newest

@@ -1,7 +1,7 @@
 """HTTP requests to other servers, by httpx: nothing of the environment, no redirections."""
 
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -9,7 +9,7 @@ import anyio.to_thread
 import httpx
 
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import HTTP_CONNECT_S, NO_HEADERS, HttpReply
+from keygrove.ports import HTTP_CONNECT_S, HttpReply, HttpRequest
 
 _HEADERS = {"accept-encoding": "identity", "connection": "close", "user-agent": "Keygrove"}
 """What is compressed could be anything: its length would say nothing."""
@@ -20,25 +20,21 @@ _TIMEOUT = httpx.Timeout(None, connect=HTTP_CONNECT_S)
 class HttpxClient:
     """See `ports.HttpClient`. Each request has a connection of its own."""
 
-    async def post(  # noqa: PLR0913 - a request has that many properties
-        self,
-        url: str,
-        body: bytes,
-        content_type: str,
-        *,
-        bytes_max: int,
-        bind: str = "",
-        headers: Mapping[str, str] = NO_HEADERS,
-    ) -> HttpReply:
+    def __init__(self) -> None:
+        self._roots: ssl.SSLContext | None = None
+        """Read when they are needed first: that takes its time."""
+
+    async def post(self, request: HttpRequest) -> HttpReply:
         """See `ports.HttpClient`."""
-        given = {**_HEADERS, "content-type": content_type, **headers}
+        url = request.url
+        headers = {**_HEADERS, "content-type": request.content_type, **request.headers}
         try:
             async with (
-                _transport(url, bind) as transport,
+                self._transport(request) as transport,
                 httpx.AsyncClient(transport=transport, trust_env=False, timeout=_TIMEOUT) as client,
-                client.stream("POST", url, content=body, headers=given) as response,
+                client.stream("POST", url, content=request.body, headers=headers) as response,
             ):
-                body = await _read(response, bytes_max)
+                body = await _read(response, request.bytes_max)
                 return HttpReply(response.status_code, body, dict(response.headers))
         except httpx.ConnectTimeout as error:
             raise UnreachableError(url, f"no connection within {HTTP_CONNECT_S:g} s") from error
@@ -47,15 +43,15 @@ class HttpxClient:
         except httpx.HTTPError as error:
             raise ConnectionLostError(f"{url}: {str(error) or type(error).__name__}") from error
 
-
-@asynccontextmanager
-async def _transport(url: str, bind: str) -> AsyncGenerator[httpx.AsyncHTTPTransport, None]:
-    """One that verifies certificates where there are any: reading all roots takes its time."""
-    verify: ssl.SSLContext | bool = False
-    if not url.startswith("http://"):
-        verify = await anyio.to_thread.run_sync(ssl.create_default_context)
-    async with httpx.AsyncHTTPTransport(verify=verify, local_address=bind or None) as transport:
-        yield transport
+    @asynccontextmanager
+    async def _transport(self, request: HttpRequest) -> AsyncGenerator[httpx.AsyncHTTPTransport]:
+        is_plain = request.url.startswith("http://")
+        if self._roots is None and not is_plain:
+            self._roots = await anyio.to_thread.run_sync(ssl.create_default_context)
+        verify = False if is_plain or self._roots is None else self._roots
+        bind = request.bind or None
+        async with httpx.AsyncHTTPTransport(verify=verify, local_address=bind) as transport:
+            yield transport
 
 
 async def _read(response: httpx.Response, bytes_max: int) -> bytes:

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 from keygrove.errors import ListenError
+from keygrove.recon.hosts import divided, joined
 
 BACKLOG = 1024
 
@@ -36,17 +37,15 @@ def listen(address: str, key: str) -> SocketEndpoint:
     Raises:
         ListenError: it cannot be had.
     """
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
+    host, port = divided(address)
     try:
-        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:
         raise ListenError(address, key, _why(error)) from error
     listening.setblocking(False)
-    bound = listening.getsockname()
-    shown = f"[{bound[0]}]" if family == socket.AF_INET6 else bound[0]
-    return SocketEndpoint(listening, f"{shown}:{bound[1]}")
+    host, port = listening.getsockname()[:2]
+    return SocketEndpoint(listening, joined(host, port))
 
 
 def listen_unix(path: Path) -> SocketEndpoint:

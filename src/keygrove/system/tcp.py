@@ -12,6 +12,7 @@ import anyio.abc
 
 from keygrove.errors import ConnectionLostError, UnreachableError
 from keygrove.ports import Converse, Endpoint
+from keygrove.recon.hosts import joined
 from keygrove.system.sockets import SocketEndpoint
 
 PIECE_BYTES = 65_536
@@ -67,7 +68,7 @@ class TcpStreams:
         try:
             stream = await anyio.connect_tcp(host, port, local_host=bind or None)
         except (OSError, UnicodeError) as error:
-            raise UnreachableError(f"{host}:{port}", _why(error)) from error
+            raise UnreachableError(joined(host, port), _why(error)) from error
         return TcpStream(stream)
 
     @asynccontextmanager

@@ -246,6 +246,15 @@ class NodeLog:
         """What a partner says of how its certificates were cleaned is not what it was."""
         self._log.info("recon filters changed", partner=partner, filters=filters)
 
+    def recon_memory_lost(self, why: str) -> None:
+        """What brought nothing here is not known any more: the rounds to come are longer for it."""
+        self._log.warning(
+            "recon memory made anew",
+            why=why,
+            advice="what partners have that brought nothing here is fetched once more; where this "
+            "comes again, look at the disk",
+        )
+
     def recon_turned_away(self, address: str, why: Unwelcome) -> None:
         """A connection was closed at once: there are many who look for open ports."""
         self._log.debug("recon connection closed", why=why, client=self._pseudonym(address))

@@ -27,6 +27,10 @@ class PartnerWatch:
         """See `recon.around.Watcher`."""
         self._log.recon_filters(partner, filters)
 
+    def memory_lost(self, why: str) -> None:
+        """See `recon.around.Watcher`."""
+        self._log.recon_memory_lost(why)
+
     def turned_away(self, address: str, why: Unwelcome) -> None:
         """See `recon.around.Watcher`."""
         self._counts.turned_away(why)

@@ -8,6 +8,9 @@ NEVER = "0001-01-01T00:00:00Z"
 NO_ERROR = "%!q(<nil>)"
 """Go's rendering of no error, which monitors know."""
 
+STATS_PATH = "/pks/lookup?op=stats"
+"""Where any keyserver has its statistics: monitors go from one to the next by it."""
+
 
 class Period(msgspec.Struct, frozen=True, rename="pascal"):
     """What changed in an hour or a day; the capitals are Hockeypuck's."""
@@ -26,6 +29,7 @@ class Peer(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     http_addr: str
     recon_addr: str
+    stats_path: str = STATS_PATH
     last_incoming_recon: str = NEVER
     last_incoming_error: str = NO_ERROR
     last_outgoing_recon: str = NEVER

@@ -109,8 +109,9 @@ async def test_p04_a_grandchild_that_left_the_group_is_found_by_its_mark(
         (3, ""),
         (10, "zygote"),
         pytest.param(100, "", marks=pytest.mark.slow),
-        pytest.param(1000, "zygote", marks=pytest.mark.slow),
+        pytest.param(100, "zygote", marks=pytest.mark.slow),
         pytest.param(1000, "", marks=pytest.mark.campaign),
+        pytest.param(1000, "zygote", marks=pytest.mark.campaign),
     ],
 )
 async def test_no_file_and_no_process_is_left_after_many_restarts(

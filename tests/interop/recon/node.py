@@ -8,7 +8,7 @@ from tests.e2e.conftest import Ended, Server, Servers, eventually, keygrove
 from tests.interop.recon.corpus import Cert, written
 from tests.interop.recon.ports import free_ports
 
-INTERVAL_S = 1.0
+INTERVAL_S = 0.2
 
 
 class Partner(NamedTuple):

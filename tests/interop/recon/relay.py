@@ -5,19 +5,19 @@ from contextlib import suppress
 from threading import Lock, Thread
 from typing import Final
 
+from tests.interop.recon.accepting import Accepting
+
 PIECE: Final = 1 << 16
 
 
-class Relay:
+class Relay(Accepting):
     """Takes connections on a port of its own, and passes on what comes, until it cuts."""
 
     def __init__(self, target_port: int) -> None:
         self._target = ("127.0.0.1", target_port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
         self._cuts: list[int] = []
         self._lock = Lock()
-        Thread(target=self._listen, daemon=True).start()
+        super().__init__()
 
     def cut_after(self, *octets: int) -> None:
         """Cut some of the next connections, each after so many octets of whom it leads to."""
@@ -29,31 +29,20 @@ class Relay:
         """Whether all was cut that was to be."""
         return not self._cuts
 
-    def close(self) -> None:
-        """Take no more."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _listen(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                Thread(target=self._serve, args=(near,), daemon=True).start()
-
-    def _serve(self, near: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
+        """See `Accepting`."""
         try:
             far = socket.create_connection(self._target)
         except OSError:
-            near.close()
+            connection.close()
             return
         with self._lock:
             left = self._cuts[0] if self._cuts else None
-        onward = Thread(target=self._pass_on, args=(near, far, None), daemon=True)
+        onward = Thread(target=self._pass_on, args=(connection, far, None), daemon=True)
         onward.start()
-        self._pass_on(far, near, left)
+        self._pass_on(far, connection, left)
         onward.join()
-        near.close()
+        connection.close()
         far.close()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, left: int | None) -> None:

@@ -8,6 +8,8 @@ from select import select
 from threading import Thread
 from typing import Final
 
+from tests.interop.recon.accepting import Accepting
+
 POLY, FULL, ELEMENTS, DONE, FLUSH = 0, 1, 2, 5, 6
 SYNC_FAIL: Final = b"\0\0\0\1\4"
 HOCKEYPUCK_S: Final = 3.0
@@ -194,28 +196,16 @@ def bluntly(octets: bytes) -> Script:
     return script
 
 
-class Listening:
+class Listening(Accepting):
     """Plays a script to whoever connects."""
 
     def __init__(self, script: Script) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
         self.script = script
         self.errors: list[BaseException] = []
-        Thread(target=self._listen, daemon=True).start()
+        super().__init__()
 
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _listen(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                Thread(target=self._play, args=(connection,), daemon=True).start()
-
-    def _play(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
+        """See `Accepting`."""
         line = Line(connection)
         try:
             self.script(line)

@@ -15,7 +15,7 @@ from tests.interop.recon.corpus import Cert, certs, digests, written
 from tests.interop.recon.ports import free_ports
 
 FOLDERS: Final = ("etc/sks", "var/lib/sks/www", "var/log/sks", "var/spool/sks", "var/run/sks")
-GOSSIP_MINUTES: Final = 0.02
+GOSSIP_MINUTES: Final = 0.005
 SMALL: Final = ("-n", "10", "-cache", "20", "-ptree_cache", "20")
 STOP_S: Final = 10.0
 

@@ -26,7 +26,6 @@ from keygrove_protocols.recon.messages import (
     in_order,
 )
 from keygrove_protocols.recon.prefix import ROOT
-from keygrove_protocols.recon.session import SessionLimits
 from keygrove_protocols.recon.terms import DEFAULT_FILTERS, config_of
 
 Script: TypeAlias = Callable[["Line"], Awaitable[None]]
@@ -34,7 +33,7 @@ Script: TypeAlias = Callable[["Line"], Awaitable[None]]
 Answer: TypeAlias = Callable[[tuple[Digest, ...]], Awaitable[bytes]]
 """The body of an answer to a hashquery."""
 
-
+CLAIMED_AT_ONCE = 10_000
 SAID_BY_SKS = {b"bitquantum", b"filters", b"http port", b"mbar", b"version"}
 
 
@@ -78,14 +77,14 @@ class Line:
 
 
 def claiming(digests: Iterable[Digest]) -> Script:
-    """Says that it has these, of all that there are, in two messages if they are too many."""
+    """Says that it has these, of all that there are."""
     claimed = in_order(set(digests))
-    listed = claimed[: SessionLimits().listed_max]
 
     async def script(line: Line) -> None:
         await line.shake_hands()
-        await line.say(FullRequest(ROOT, listed), Elements(claimed[len(listed) :]), Flush())
-        assert isinstance(await line.hear(), Elements)
+        for at in range(0, max(len(claimed), 1), CLAIMED_AT_ONCE):
+            await line.say(FullRequest(ROOT, claimed[at : at + CLAIMED_AT_ONCE]), Flush())
+            assert isinstance(await line.hear(), Elements)
         await line.say(Done())
 
     return script

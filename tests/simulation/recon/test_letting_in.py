@@ -3,10 +3,12 @@
 from contextlib import suppress
 
 import anyio
+import msgspec
 import pytest
 
 from keygrove.errors import ConnectionLostError
 from keygrove.recon.listener import CONNECTIONS_MAX, OF_ONE_MAX
+from keygrove.web.figures import NO_ERROR
 from keygrove_chaos.machine import RECON
 from keygrove_chaos.outbound import SimulatedStream, SimulatedStreams
 from keygrove_chaos.running import run
@@ -112,6 +114,12 @@ def test_a_partner_that_is_busy_has_not_failed() -> None:
             await until(has_tried)
             (status,) = await mesh.partners("a")
             assert (status.failures, status.circuit) == (0, "closed")
+            assert status.peer is not None
+            assert status.peer.error_ours == ""
+            assert status.peer.busy_ours.startswith("it closed before it sent a config")
+            reply = await mesh.machines["a"].door.ask("GET", "/pks/stats?options=json")
+            (peer,) = msgspec.json.decode(reply.body)["peers"]
+            assert (peer["reconStatus"], peer["lastOutgoingError"]) == ("Starting", NO_ERROR)
 
     run(story, seed=1)
 
@@ -161,5 +169,24 @@ def test_partners_can_be_others_while_all_goes_on() -> None:
             assert await stream.receive() == b""
             await mesh.set_partners("a", [partner("c", weight=0), partner("b")])
             assert [one.weight for one in await mesh.partners("a")] == [0, 100]
+
+    run(story, seed=1)
+
+
+def test_a_guest_at_an_ipv6_address_is_named_with_brackets() -> None:
+    async def story(world: World) -> None:
+        host = "2001:db8::7"
+        settings = settings_of("a", [], allow=("2001:db8::/32",))
+        mesh = Mesh(world, {"a": settings}, others=[host])
+        async with mesh.running():
+            line = Line(await connected(mesh, host))
+            await line.shake_hands()
+
+            async def is_met() -> bool:
+                return bool(await mesh.partners("a"))
+
+            await until(is_met)
+            (status,) = await mesh.partners("a")
+            assert (status.name, status.recon) == (f"guest:[{host}]", f"[{host}]:0")
 
     run(story, seed=1)

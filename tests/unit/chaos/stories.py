@@ -3,8 +3,8 @@
     "a puts x y | a ok | b gets | b ok x y | c@n2 gets/K2 | c info | n1 drain"
 
 Who, perhaps at which node; what, perhaps of which key; which packets, those forged with a `!`, or
-which nonce, snapshot or keys; by which partner, as `by=p`. Names of nodes begin with an n, those
-of clients do not.
+which nonce, snapshot or keys; by which partner, as `by=p`; which events, as `#0`. Names of nodes
+begin with an n, those of clients do not.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _answer(rest: list[str]) -> tuple[list[str], Detail]:
             names = {"exit": "code", "wal": "wal_bytes", "left": "leftovers"}
             facts[names.get(name, name)] = int(value) if value.isdigit() else value
         else:
-            packets.append(word)
+            packets.append(word.removeprefix("#"))
     return packets, Detail(**facts)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - a test's own words
 
 

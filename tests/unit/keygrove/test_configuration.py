@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from keygrove import configuration
-from keygrove.configuration import FILE_BYTES_MAX, FORMS, OPTIONS, Configuration, flatten
+from keygrove.configuration import FILE_BYTES_MAX, OPTIONS, Configuration, flatten
 from keygrove.errors import SettingsError
+from keygrove.forms import FORMS
 from keygrove.ingest.policy import policy_of
 from keygrove.settings import PushTarget, ReconPartner, Settings
 from keygrove_protocols.openpgp.keys import Fingerprint
@@ -76,8 +77,8 @@ def test_the_fixed_names_are_read_from_a_file(tmp_path: Path) -> None:
     assert settings.metrics.listen == ()
     assert (settings.storage.shards, settings.storage.cache_bytes) == (8, 0)
     assert settings.recon.gossip_interval == 1.5
-    partner = ReconPartner("example", "keys.example.org:11370", "keys.example.org:11371")
-    assert settings.recon.partner == (partner,)
+    found = ReconPartner("example", "keys.example.org:11370", "keys.example.org:11371")
+    assert settings.recon.partner == (found,)
 
 
 def test_each_source_overrides_the_one_before_and_is_named(tmp_path: Path) -> None:
@@ -290,8 +291,105 @@ def test_any_number_of_addresses_may_leave_the_choice_to_the_system(tmp_path: Pa
 
 
 def test_two_partners_have_two_names(tmp_path: Path) -> None:
-    partner = '[[recon.partner]]\nname = "x"\nrecon = "h:1"\nhttp = "h:2"\n'
-    assert "two partners are called 'x'" in refusal(partner * 2, tmp_path)
+    text = partner("x", "h:1", http="h:2")
+    assert "two partners are called 'x'" in refusal(text * 2, tmp_path)
+
+
+def partner(name: str, recon: str, **more: str) -> str:
+    rest = "".join(f'{key} = "{value}"\n' for key, value in more.items())
+    return f'[[recon.partner]]\nname = "{name}"\nrecon = "{recon}"\n{rest}'
+
+
+@pytest.mark.parametrize(
+    ("listen", "at"),
+    [
+        ("192.0.2.1:11370", "192.0.2.1:11370"),
+        ("keys.example.org:11370", "Keys.Example.org:11370"),
+        ("[2001:db8::1]:11370", "[2001:DB8:0::1]:11370"),
+        ("0.0.0.0:11370", "127.0.0.1:11370"),
+        ("0.0.0.0:11370", "127.1.2.3:11370"),
+        ("[::]:11370", "[::1]:11370"),
+        ("[::]:11370", "localhost:11370"),
+        ("127.0.0.1:11370", "localhost:11370"),
+    ],
+)
+def test_a_server_is_no_partner_of_its_own(tmp_path: Path, listen: str, at: str) -> None:
+    said = refusal(f'[recon]\nlisten = ["h:1", "{listen}"]\n{partner("x", at)}', tmp_path)
+    assert f"recon.partner: 'x' is this server itself, which recon.listen has at {at};" in said
+
+
+@pytest.mark.parametrize(
+    ("listen", "at"),
+    [
+        ("192.0.2.1:11370", "192.0.2.1:11371"),
+        ("192.0.2.1:11370", "192.0.2.2:11370"),
+        ("127.0.0.1:11370", "127.0.0.2:11370"),
+        ("0.0.0.0:11370", "192.0.2.1:11370"),
+        ("0.0.0.0:11370", "[::1]:11370"),
+        ("0.0.0.0:11370", "keys.example.org:11370"),
+        ("keys.example.org:11370", "192.0.2.1:11370"),
+    ],
+)
+def test_whoever_may_be_another_server_may_be_a_partner(
+    tmp_path: Path, listen: str, at: str
+) -> None:
+    text = f'[recon]\nlisten = ["{listen}"]\n{partner("x", at)}'
+    assert load(text, folder=tmp_path).settings.recon.partner == (ReconPartner("x", at),)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("h.example:11370", "h.example:11370"),
+        ("h.example:11370", "H.Example.:11370"),
+        ("[2001:db8::1]:11370", "[2001:DB8:0::1]:11370"),
+    ],
+)
+def test_two_partners_are_at_two_addresses(tmp_path: Path, one: str, other: str) -> None:
+    said = refusal(partner("x", one) + partner("y", other), tmp_path)
+    assert said == f"recon.partner: 'x' and 'y' are both at {other}; leave one out"
+
+
+def test_two_partners_may_share_a_host(tmp_path: Path) -> None:
+    text = partner("x", "h.example:1") + partner("y", "h.example:2")
+    assert len(load(text, folder=tmp_path).settings.recon.partner) == 2
+
+
+UNREACHABLE = [
+    ("h:0", "no server has the TCP port 0"),
+    ("0.0.0.0:1", "0.0.0.0 stands for all addresses of a machine"),
+    ("[::]:1", ":: stands for all addresses of a machine"),
+    ("999.1.1.1:1", "999.1.1.1 is no IP address"),
+    ("192.0.2:1", "192.0.2 is no IP address"),
+    ("[1:2]:1", "1:2 is no IP address"),
+    ("a..example:1", "a..example is no name of a host"),
+    (f"{'a' * 64}.example:1", "a.example is no name of a host"),
+    (f"{'a.' * 126}ab:1", "a.ab is no name of a host"),
+]
+
+
+@pytest.mark.parametrize(("at", "why"), UNREACHABLE)
+@pytest.mark.parametrize("key", ["recon", "http"])
+def test_a_partner_is_where_a_server_can_be(tmp_path: Path, at: str, why: str, key: str) -> None:
+    where = {"recon": "h:1", key: at}
+    said = refusal(partner("x", **where), tmp_path)
+    assert said.startswith(f"recon.partner.{key}: {at} of 'x' will not do: ")
+    assert why in said
+    assert "; write HOST:PORT, for example " in said
+
+
+@pytest.mark.parametrize("at", ["h:1", "h.example.:1", "a-b.c_d:1", "192.0.2.7:1", "1.example:1"])
+def test_a_name_that_may_be_there_is_no_matter_of_the_settings(tmp_path: Path, at: str) -> None:
+    assert load(partner("x", at), folder=tmp_path).settings.recon.partner[0].recon == at
+
+
+def test_who_listens_does_so_at_an_address_that_there_can_be() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(environment={"KEYGROVE_RECON__LISTEN": "999.1.1.1:11370"})
+    assert str(refused.value).startswith(
+        "recon.listen (environment KEYGROVE_RECON__LISTEN): 999.1.1.1:11370 will not do: "
+        "999.1.1.1 is no IP address; write a list of HOST:PORT"
+    )
 
 
 def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
@@ -382,27 +480,36 @@ def test_a_target_needs_a_place_only(to: str, tmp_path: Path) -> None:
         ('to = "hkp://h"\nwhen = "failover"', "push.when: hkp://h is sent something while"),
         ('to = "hkp://h"\nwhen = "failover"\npartner = "still"', "push.when: hkp://h is sent"),
         ('to = "hkp://h"\npartner = "x"', "push.partner: there is no [[recon.partner]] called"),
-        ('to = "hkp://h"\n[[push]]\nto = "hkp://h"', "push.to: hkp://h is there twice"),
+        ('to = "hkp://h"\n[[push]]\nto = "hkp://h"', "push.to: hkp://h is there twice; leave"),
+        (
+            'to = "hkp://h"\n[[push]]\nto = "hkp://H:11371"',
+            "push.to: hkp://H:11371 is there twice, as hkp://h, too; leave one out",
+        ),
+        ('to = "hkp://h:1/"', "push[0].to: 'hkp://h:1/' will not do;"),
+        ('to = "hkp://h:1/"', "with :PORT if need be, and no / at the end, for example"),
+        ('to = "hkp://h:0"', "push.to: hkp://h:0 will not do: no server has the TCP port 0; write"),
+        ('to = "vks://999.1.1.1"', "push.to: vks://999.1.1.1 will not do: 999.1.1.1 is no IP"),
+        ('to = "hkp://127.0.0.1"', "push.to: hkp://127.0.0.1 is this server itself, which http"),
     ],
 )
 def test_targets_that_cannot_be_sent_anything_are_refused(
     text: str, told: str, tmp_path: Path
 ) -> None:
-    partner = '[[recon.partner]]\nname = "still"\nrecon = "h:1"\nweight = 0\n'
-    assert told in refusal(f"{partner}[[push]]\n{text}", tmp_path)
+    still = '[[recon.partner]]\nname = "still"\nrecon = "h:1"\nweight = 0\n'
+    assert told in refusal(f"{still}[[push]]\n{text}", tmp_path)
 
 
 def test_a_target_of_failover_has_a_partner_with_which_we_begin(tmp_path: Path) -> None:
-    partner = '[[recon.partner]]\nname = "x"\nrecon = "h:1"\n'
-    text = f'{partner}[[push]]\nto = "hkp://h"\nwhen = "failover"\npartner = "x"'
+    begun = '[[recon.partner]]\nname = "x"\nrecon = "h:1"\n'
+    text = f'{begun}[[push]]\nto = "hkp://h"\nwhen = "failover"\npartner = "x"'
     (found,) = load(text, folder=tmp_path).settings.push
     assert (found.when, found.partner) == ("failover", "x")
 
 
 def test_a_partner_needs_a_name_and_the_place_of_its_recon_only(tmp_path: Path) -> None:
     text = '[[recon.partner]]\nname = "x"\nrecon = "h:1"\nweight = 0\nfilters = "a,b"'
-    partner = ReconPartner("x", "h:1", weight=0, filters="a,b")
-    assert load(text, folder=tmp_path).settings.recon.partner == (partner,)
+    found = ReconPartner("x", "h:1", weight=0, filters="a,b")
+    assert load(text, folder=tmp_path).settings.recon.partner == (found,)
 
 
 def test_a_network_that_is_none_is_said_so(tmp_path: Path) -> None:

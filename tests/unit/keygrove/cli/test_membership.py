@@ -82,7 +82,9 @@ def test_a_network_that_is_none_is_named_and_the_others_stay(bad: str) -> None:
 def test_an_interval_that_is_none_is_named_and_the_networks_stay() -> None:
     found = recon_of('gossipIntervalSecs = "soon"\nallowCIDRs = ["10.0.0.0/8"]')
     assert found.recon.allow == ("10.0.0.0/8",)
-    assert [one.startswith("gossipIntervalSecs: left out") for one in found.problems] == [True]
+    (told,) = found.problems
+    why = "recon.gossip_interval: 'soon' will not do; write a number of seconds"
+    assert told.startswith(f"gossipIntervalSecs: left out: {why}")
 
 
 def test_hockeypucks_old_list_of_partners_is_read() -> None:
@@ -96,9 +98,57 @@ def test_what_is_printed_are_settings_that_say_the_same() -> None:
         assert msgspec.convert(tomllib.loads(as_toml(recon)), Settings).recon == recon
 
 
-def test_two_of_one_name_get_two_names() -> None:
-    found = read_partners("a.example 1\na.example 2\n")
+@pytest.mark.parametrize("other", ["a.example", "A.Example"])
+def test_two_of_one_name_get_two_names(other: str) -> None:
+    found = read_partners(f"a.example 1\n{other} 2\n")
     assert [one.name for one in found.recon.partner] == ["a.example", "a.example-2"]
+
+
+def test_two_tables_whose_names_differ_in_case_get_two_names() -> None:
+    head = "[hockeypuck.conflux.recon.partner"
+    found = read_partners(f'{head}.Ann]\nreconAddr = "a:1"\n{head}.ann]\nreconAddr = "b:1"')
+    assert [one.name for one in found.recon.partner] == ["Ann", "ann-2"]
+
+
+@pytest.mark.parametrize("other", ["a.example", "A.Example", "a.example."])
+def test_a_host_that_is_there_twice_is_one_partner(other: str) -> None:
+    found = read_partners(f"a.example 1\n{other} 1\n")
+    assert found.recon.partner == (ReconPartner("a.example", "a.example:1"),)
+    assert found.problems == (f"line 2: left out: {other}:1 is there already: a.example",)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("a.example 99999", "recon.partner.recon: 'a.example:99999' will not do; write HOST:PORT,"),
+        ("a.example 011370", "recon.partner.recon: 'a.example:011370' will not do; write"),
+        ("a_ä.example 11370", "recon.partner.recon: 'a_ä.example:11370' will not do; write"),
+        ("a.example 0", "a.example:0 will not do: no server has the TCP port 0"),
+        ("999.1.1.1 11370", "999.1.1.1:11370 will not do: 999.1.1.1 is no IP address"),
+    ],
+)
+def test_what_cannot_be_a_partner_is_told_in_words(line: str, why: str) -> None:
+    found = read_partners(line)
+    assert found.recon.partner == ()
+    (told,) = found.problems
+    assert told.startswith(f"line 1: left out: {why}")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('weight = "much"', "recon.partner.weight: 'much' will not do; write a number from 0 to"),
+        ("weight = 1001", "recon.partner.weight: 1001 will not do; write a number from 0 to 1000"),
+        ("httpAddr = 80", "recon.partner.http: 80 will not do; write HOST:PORT"),
+        ('httpAddr = "h:0"', "h:0 will not do: no server has the TCP port 0"),
+    ],
+)
+def test_a_table_that_cannot_be_a_partner_is_told_in_words(line: str, why: str) -> None:
+    head = '[hockeypuck.conflux.recon.partner.ann]\nreconAddr = "h:1"\n'
+    found = read_partners(head + line)
+    assert found.recon.partner == ()
+    (told,) = found.problems
+    assert told.startswith(f"partner.ann: left out: {why}")
 
 
 def test_what_cannot_be_taken_over_is_named_and_the_rest_is_printed(tmp_path: Path) -> None:
@@ -111,6 +161,13 @@ def test_what_cannot_be_taken_over_is_named_and_the_rest_is_printed(tmp_path: Pa
     )
     assert "line 2: left out" in result.stderr
     assert "line 3: left out" in result.stderr
+
+
+def test_settings_of_hockeypuck_that_are_no_toml_are_no_membership() -> None:
+    found = read_partners(f"{HOCKEYPUCK}\nreconAddr = ")
+    assert found.recon.partner == ()
+    (told,) = found.problems
+    assert told.startswith("it is not TOML: ")
 
 
 def test_a_partner_behind_a_unix_socket_is_left_out() -> None:

@@ -52,6 +52,15 @@ def test_what_is_special_of_an_actor_is_shown(facts: dict[str, Any], shown: str)
     assert shown in tree_lines(actor("one", **facts))[1]
 
 
+def test_where_nothing_is_to_be_cut_names_and_work_are_whole() -> None:
+    name = "recon.partner." + "x" * 60
+    deep = actor("root", actor("partners", actor(name, doing="Initiate" * 10, doing_s=1.0)))
+    assert "…" in "".join(tree_lines(deep))
+    (line,) = tree_lines(deep, None)[3:]
+    assert name in line
+    assert line.endswith("Initiate for 1.0 s")
+
+
 def test_a_pool_with_work_fits_into_eighty_columns() -> None:
     busy: dict[str, Any] = {"mailbox": 12, "high_water": 250, "rate": 1234.5, "memory": 9_000}
     seats = [actor(f"worker-{n}", doing="Parse", doing_s=0.1, **busy) for n in range(3)]

@@ -1,9 +1,12 @@
 """What is remembered of partners' digests, on a simulated disk."""
 
+import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from io import StringIO
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from keygrove.ports import SqlSession
 from keygrove.recon import knownfile
@@ -27,6 +30,9 @@ from keygrove.recon.knownfile import (
     Row,
     Why,
 )
+from keygrove.telemetry.log import NodeLog, open_log
+from keygrove.telemetry.partner_watch import PartnerWatch
+from keygrove.telemetry.partners import PartnerCounts
 from keygrove_actors import ChildSpec, Ref, SupSpec, run
 from keygrove_chaos.disk import Disk
 from keygrove_chaos.sqlite import SimulatedDatabases
@@ -66,11 +72,18 @@ class Host:
         self.wall = Wall()
         self.disk = Disk(timeline, "node")
         self.databases = SimulatedDatabases(timeline, "node", self.disk.boot(), timeline.now)
+        self.logged = StringIO()
+        log = NodeLog(open_log(self.logged, "json"), bytes(32))
+        counts = PartnerCounts(CollectorRegistry())
+        self.watcher = PartnerWatch(log, counts, self.wall)
+
+    def lines(self) -> list[dict[str, str]]:
+        return [json.loads(line) for line in self.logged.getvalue().splitlines()]
 
     @asynccontextmanager
     async def known(self, policy: bytes = POLICY) -> AsyncGenerator[Ref[KnownApi], None]:
         def start() -> Known:
-            return Known(self.databases, self.wall, policy)
+            return Known(self.databases, self.wall, policy, self.watcher)
 
         spec = SupSpec(children=(ChildSpec("known", start, name=KNOWN),))
         async with run(spec) as runtime:
@@ -147,14 +160,19 @@ async def test_what_did_not_come_is_left_alone_for_longer_each_time(host: Host) 
             assert await sifted(known) == [0, 1, 2, 3, 4]
 
 
-async def test_a_file_that_is_damaged_is_made_anew(host: Host) -> None:
+async def test_a_file_that_is_damaged_is_made_anew_and_that_is_logged(host: Host) -> None:
     async with host.known() as known:
         await known.call(Note("ann", rows(Why.ALIAS, 0), 0))
     files = host.disk.names.files()
     for path in (FILE, f"{FILE}-wal"):
         files[path].cache[:] = b"\xff" * len(files[path].cache)
+    assert host.lines() == []
     async with host.known() as known:
         assert await sifted(known) == [0, 1, 2, 3, 4]
+    (line,) = host.lines()
+    assert (line["level"], line["event"]) == ("warning", "recon memory made anew")
+    assert FILE in line["why"]
+    assert "is fetched once more" in line["advice"]
 
 
 @pytest.mark.parametrize("why", [Why.ALIAS, Why.DENIED, Why.REFUSED, Why.ABSENT])
@@ -249,6 +267,7 @@ async def test_a_file_of_another_format_is_made_anew(host: Host) -> None:
         await db.run(_age)
     async with host.known() as known:
         assert await sifted(known) == [0, 1, 2, 3, 4]
+    assert [line["why"] for line in host.lines()] == [f"{FILE} is of another format"]
 
 
 def _age(db: SqlSession) -> None:

@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from keygrove.errors import DiskFullError, HistoryError
+from keygrove.ports import SqlSession
 from keygrove.recon import listing
 from keygrove.recon.messages import (
     CloseSession,
@@ -18,6 +19,7 @@ from keygrove.recon.prefix import CHECK_AFTER_S, DUMP_EVERY_S
 from keygrove.recon.sessions import IDLE_S, SESSIONS_MAX
 from keygrove.recon.superseded import KEPT_S
 from keygrove.recon.treefile import TREE_FILE, Dumped, TreeFile
+from keygrove.storage import heap
 from keygrove.storage.steps import Steps
 from keygrove.storage.write import Lift
 from keygrove_actors import DeclaredError
@@ -89,6 +91,31 @@ async def test_a_start_after_a_crash_goes_on_from_the_last_dump() -> None:
         site.runtime.kill()
     async with running(machine) as site:
         assert await site.agrees()
+
+
+async def test_an_end_in_order_leaves_no_log_that_was_left_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_: SqlSession) -> int:
+        raise DiskFullError("tree.db")
+
+    def nothing(_: SqlSession) -> int:
+        return 0
+
+    def log() -> bytes:
+        return bytes(machine.disk.names.files()[f"{TREE_FILE}-wal"].cache)
+
+    machine = Machine()
+    monkeypatch.setattr(heap, "empty_log", nothing)
+    async with running(machine) as site:
+        await site.put(made(1))
+        await site.shown()
+    monkeypatch.setattr(heap, "empty_log", full)
+    async with running(machine) as site:
+        assert await site.agrees()
+        assert log()
+        monkeypatch.undo()
+    assert not log()
 
 
 async def test_it_is_dumped_once_in_a_while_if_anything_changed() -> None:

@@ -4,11 +4,12 @@ import random
 from collections.abc import Iterable
 
 import pytest
+import trio
 
 from keygrove.recon import views
 from keygrove.recon.knownfile import NOTHING, Recalled
 from keygrove.recon.members import Members
-from keygrove.recon.views import BARE_EVERY_S, VIEWS_MAX, Shows, Views
+from keygrove.recon.views import BARE_EVERY_S, SLICE, VIEWS_MAX, Shows, Views
 from keygrove.storage.steps import Step
 from keygrove_chaos.entropy import SeededEntropy
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
@@ -134,6 +135,25 @@ async def test_what_a_session_has_does_not_change_with_the_next() -> None:
     first = await site.shows(Recalled(shadows=frozenset(THEIRS[:5])))
     await site.shows(Recalled(shadows=frozenset(THEIRS[5:9])))
     assert digests(first) == {*HELD, *THEIRS[:5]}
+
+
+async def test_others_have_their_turn_while_a_large_view_is_made() -> None:
+    site, turns = Site(), 0
+    many = [Digest(DRAWN.randbytes(16)) for _ in range(10 * SLICE)]
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        aliased = dict(zip(many, reversed(many), strict=True))
+        shows = await site.shows(Recalled(shadows=frozenset(many), aliases=aliased))
+        nursery.cancel_scope.cancel()
+    assert digests(shows) == {*HELD, *many}
+    assert turns >= 20, "ten while it is seen which are held, ten while they are put in"
 
 
 async def test_of_more_partners_views_are_made_anew() -> None:

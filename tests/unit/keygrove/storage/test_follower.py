@@ -64,6 +64,12 @@ async def flushed(indexer: InlineDatabase) -> int:
     return number
 
 
+async def is_settled(indexer: InlineDatabase) -> bool:
+    """Whether its last end was in order, as `index.is_usable` asks."""
+    row = await indexer.run(lambda db: db.execute("SELECT is_settled FROM done").fetchone())
+    return bool(row[0])
+
+
 async def test_the_index_follows_after_a_second(
     follower: Follower, indexer: InlineDatabase
 ) -> None:
@@ -100,6 +106,23 @@ async def test_upkeep_goes_on_after_somebody_else_flushed(
         commit(follower, 1, put_of(made(1)))
         await trio.sleep(FLUSH_AFTER_S + 0.1)
         assert await flushed(indexer) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_index_that_was_settled_is_written_no_more_until_something_changes(
+    follower: Follower, indexer: InlineDatabase
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.upkeep)
+        commit(follower, 1, put_of(made(1)))
+        await trio.sleep(FLUSH_AFTER_S / 2)  # upkeep has seen it, and waits for more
+        await follower.settle()
+        assert await is_settled(indexer)
+        await trio.sleep(2 * FLUSH_AFTER_S)
+        assert await is_settled(indexer)
+        commit(follower, 2, put_of(made(2)))
+        await trio.sleep(FLUSH_AFTER_S + 0.1)
+        assert not await is_settled(indexer)
         nursery.cancel_scope.cancel()
 
 

@@ -6,9 +6,7 @@ from random import Random
 import pytest
 
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.acceptor import Acceptor
 from keygrove_protocols.recon.field import P
-from keygrove_protocols.recon.initiator import Initiator
 from keygrove_protocols.recon.messages import (
     FRAME_OCTETS_MAX,
     Config,
@@ -23,40 +21,30 @@ from keygrove_protocols.recon.messages import (
     PolyRequest,
     SyncFail,
     encode,
-    in_order,
     string,
 )
 from keygrove_protocols.recon.prefix import ROOT
-from keygrove_protocols.recon.session import AT_ONCE, Ending, Session, SessionLimits
+from keygrove_protocols.recon.session import Ending, Session, SessionLimits
 from tests.unit.protocols.recon.model import (
-    Model,
     acceptor,
-    connection,
     converse,
     drawn,
+    ending,
     feed,
     initiator,
+    said_of,
+    sets,
+    text,
 )
 from tests.unit.protocols.recon.recorded import OddRequest, recorded
-from tests.unit.protocols.recon.test_sessions import said_of, sets
 
 ONE, OTHER = sets(160, 30, 20, seed=1)
 BIG = drawn(200, seed=1)
 
 
-def ending(session: Session) -> Ending:
-    assert session.end is not None
-    return session.end.ending
-
-
 def answers_of(octets: bytes) -> tuple[Session, bytes]:
     session = initiator(drawn(20, seed=1))
     return session, feed(session, octets)
-
-
-def text(session: Session) -> str:
-    assert session.end is not None
-    return session.end.text
 
 
 REPLIED = {"Full for a prefix below its leaf", "Poly for a prefix below its leaf"}
@@ -158,7 +146,7 @@ def test_whoever_closes_after_a_message_leaves_what_was_learned_until_then(role:
         session.closed()
         assert ending(session) is Ending.CLOSED
         assert before <= session.learned <= wanted
-        before = session.learned
+        before = set(session.learned)
     session = MAKERS[role]()
     feed(session, whole)
     assert ending(session) is Ending.DONE
@@ -275,42 +263,6 @@ def test_what_is_at_the_limits_is_fine() -> None:
     session = initiator(ONE, limits)
     feed(session, octets)
     assert session.end is None
-
-
-LISTED = in_order(drawn(101, seed=3))
-
-
-@pytest.mark.parametrize(("count", "is_too_much"), [(100, False), (101, True)])
-def test_who_lists_more_than_there_can_be_below_a_node_is_cut_off(
-    count: int, *, is_too_much: bool
-) -> None:
-    limits = SessionLimits(listed_max=100)
-    answers, asks = initiator(BIG, limits), acceptor(BIG, limits)
-    feed(answers, encode(FullRequest(ROOT, LISTED[:count])))
-    feed(asks, encode(FullElements(LISTED[:count])))
-    for session in (answers, asks):
-        assert session.learned == (set() if is_too_much else set(LISTED[:count]))
-        assert not is_too_much or ending(session) is Ending.LIMIT
-
-
-MANY = in_order(drawn(3 * AT_ONCE + 5, seed=3))
-
-
-@pytest.mark.parametrize("learned_max", [len(MANY), 2 * AT_ONCE])
-def test_much_that_is_told_at_once_is_looked_at_bit_by_bit(learned_max: int) -> None:
-    limits = SessionLimits(learned_max=learned_max)
-    views = Model(), Model()
-    asks, answers = (
-        Acceptor(views[0], connection(), limits),
-        Initiator(views[1], connection(), limits),
-    )
-    feed(asks, encode(Elements(MANY)))
-    feed(answers, encode(Elements(MANY)) + encode(Done()))
-    for session, view in ((asks, views[0]), (answers, views[1])):
-        assert 0 < view.most <= AT_ONCE
-        assert len(session.learned) == learned_max
-        assert session.end is not None
-    assert ending(asks) is Ending.DONE, "it had no more to ask for"
 
 
 def test_flushes_begin_a_new_batch() -> None:

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.prefix import BITQUANTUM, DIGEST_BITS, FANOUT, ROOT
+from keygrove_protocols.recon.field import DIGEST_BITS
+from keygrove_protocols.recon.prefix import BITQUANTUM, FANOUT, ROOT
 
 DIGESTS = st.binary(min_size=16, max_size=16).map(Digest)
 

@@ -35,12 +35,20 @@ from keygrove_protocols.recon.rateless import (
     Shown,
     session_of,
 )
-from keygrove_protocols.recon.session import Ending, Session, SessionLimits
+from keygrove_protocols.recon.session import Ending, SessionLimits
 from keygrove_protocols.recon.sketch import MODULUS, SYMBOL_BYTES, SYMBOLS, Sketch, coded
 from keygrove_protocols.recon.terms import PLAIN, RATELESS
 from keygrove_protocols.recon.tree import Tree
-from tests.unit.protocols.recon.model import connection, converse, drawn, feed
-from tests.unit.protocols.recon.test_sessions import said_of, sets
+from tests.unit.protocols.recon.model import (
+    connection,
+    converse,
+    drawn,
+    ending,
+    feed,
+    said_of,
+    sets,
+    text,
+)
 
 
 def shown(digests: Iterable[Digest]) -> Shown:
@@ -54,16 +62,6 @@ def asking(digests: Iterable[Digest], limits: SessionLimits | None = None) -> Ra
 
 def answering(digests: Iterable[Digest], limits: SessionLimits | None = None) -> RatelessInitiator:
     return RatelessInitiator(shown(digests), connection(), limits)
-
-
-def ending(session: Session) -> Ending:
-    assert session.end is not None
-    return session.end.ending
-
-
-def text(session: Session) -> str:
-    assert session.end is not None
-    return session.end.text
 
 
 FEW = st.integers(0, 12) | st.sampled_from([47, 50, 96, 200])
