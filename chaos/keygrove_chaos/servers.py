@@ -52,18 +52,20 @@ class Door:
         """See `ports.Endpoint`."""
         return self._address
 
-    async def ask(
+    async def ask(  # noqa: PLR0913, PLR0917 - a request has that many properties
         self,
         method: str,
         target: str | bytes,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         receive: Receive | None = None,
+        client: str = "192.0.2.7",
     ) -> Reply:
         """Make a request and return the answer to it.
 
         Args:
             target: path and query, as they stand in a request line.
+            client: the address that it comes from.
             receive: where the body comes from, instead of `body`: slowly, say.
         """
         while self._app is None:
@@ -77,7 +79,7 @@ class Door:
             "method": method,
             "path": path.decode(),
             "query_string": query,
-            "client": ("192.0.2.7", 4711),
+            "client": (client, 4711),
             "headers": [
                 (name.encode(), value.encode())
                 for name, value in {

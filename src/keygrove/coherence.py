@@ -19,6 +19,7 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     """
     _check_listens(settings, origins)
     _check_admin(settings)
+    _check_http_port(settings)
     for network in settings.recon.allow:
         _check_network(network)
     _check_partners(settings.recon)
@@ -53,6 +54,15 @@ def _check_admin(settings: Settings) -> None:
         raise SettingsError(
             "admin.server: is empty, and requests by admin.keys have to name this server; "
             f"write {form.words.removesuffix(', or empty text')}, for example {form.example}"
+        )
+
+
+def _check_http_port(settings: Settings) -> None:
+    recon = settings.recon
+    if recon.is_on and not settings.http.listen and not recon.http_port:
+        raise SettingsError(
+            "recon.http_port: is 0, and http.listen is empty, so that partners have nowhere to "
+            f"fetch certificates; {_advice('http.listen')}, or set recon.http_port"
         )
 
 

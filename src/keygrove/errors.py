@@ -52,6 +52,10 @@ class DamagedError(StoreError):
     """What is in a shard's files is not what was written there."""
 
 
+class UnfitError(StoreError):
+    """A file is not damaged, and not for this program, or for who runs it: it says what to do."""
+
+
 class HistoryError(KeygroveError):
     """How a shard stood at some time is not kept any more, or never was."""
 

@@ -1,6 +1,6 @@
 """`docs/reference/recon.md` has the limits, messages, refusals and endings that the code has."""
 
-from keygrove.http.hashquery import ANSWER_OCTETS_MAX
+from keygrove.http import hashquery as asked
 from keygrove.http.recon import NOW_S
 from keygrove.ports import HTTP_CONNECT_S
 from keygrove.recon import comparing, conversation, peer, recovery
@@ -34,6 +34,7 @@ def test_the_page_has_each_limit() -> None:
         "digests learned in a session": f"{peer.LIMITS.learned_max:,}; of `keygrove recon diff` "
         f"{comparing.LIMITS.learned_max:,}",
         "digests given in a session": f"{SESSION.given_max:,}",
+        "digests that a partner lists below one node": f"{SESSION.listed_max:,}",
         "messages of a partner in a session": f"{SESSION.messages_max:,}",
         "octets of a partner in a session": f"{SESSION.octets_max:,}",
         "symbols of a set": f"{SYMBOLS:,}",
@@ -81,11 +82,19 @@ def test_the_page_has_each_limit_of_fetching() -> None:
         "one certificate": f"{recovery.CERTIFICATE_BYTES_MAX:,} octets",
         "response to several digests": f"{recovery.BATCH_BYTES_MAX:,} octets",
         "response to one digest": f"{recovery.ONE_BYTES_MAX:,} octets",
-        "response of ours": f"{ANSWER_OCTETS_MAX:,} octets",
+        "response of ours": f"{asked.ANSWER_OCTETS_MAX:,} octets",
     }
     assert f"at most {hashquery.BATCH} digests; it begins with {FIRST_ASKED}" in page("recon")
     assert recovery.FAILURES_MAX == 10
     assert "After ten failures in a row" in page("recon")
+
+
+def test_the_page_of_http_has_what_one_address_may_ask_for() -> None:
+    text = " ".join(page("http").split())
+    assert f"One address may ask for {asked.DIGESTS_AT_FIRST:,} digests" in text
+    assert f"for {asked.DIGESTS_A_SECOND:,} more each second" in text
+    assert asked.OF_ONE_AT_ONCE == 8
+    assert "eight requests of it are answered or wait" in text
 
 
 def test_the_page_has_each_refusal_and_whether_it_goes_away() -> None:

@@ -63,7 +63,9 @@ def options(command: click.Command) -> set[str]:
 
 
 COMMON = {"--config", "--data", "--debug"}
-WITHOUT = {n for n in verbs() if n in ("proof", "version") or n.startswith("chaos ")}
+WITHOUT = {
+    n for n in verbs() if n in ("config import", "proof", "version") or n.startswith("chaos ")
+}
 """Verbs that use neither settings nor a data directory."""
 
 

@@ -74,6 +74,28 @@ def test_what_changes_reaches_another_server_once_that_is_there_and_after_a_kill
     assert server.stop() == 0
 
 
+def test_a_server_that_is_restored_sends_what_was_not_sent_yet(
+    servers: Servers, tmp_path: Path
+) -> None:
+    other = servers.start()
+    port = other.port
+    file = settings(tmp_path, other.hkp)
+    server = servers.start("--config", str(file))
+    eventually(lambda: has_begun(server))
+    other.stop()
+    server.add(ONES[0].packets)
+    eventually(lambda: statuses(server)[0]["last_error"])
+    backup, restored = tmp_path / "backup", tmp_path / "restored"
+    ended = keygrove("backup", "--data", server.data, backup)
+    assert ended.status == 0, ended.err
+    server.kill()
+    ended = keygrove("restore", "--data", restored, backup)
+    assert ended.status == 0, ended.err
+    again = servers.start("--listen", f"{HOST}:{port}", data=other.data)
+    servers.start("--config", str(file), data=restored)
+    eventually(lambda: has(again, ONES[0]))
+
+
 def test_targets_are_read_again_on_a_hangup(servers: Servers, tmp_path: Path) -> None:
     first, second = servers.start(), servers.start()
     server = servers.start("--config", str(settings(tmp_path, first.hkp)))

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
+from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.frames import Decoder, Verdict, encode_verdict
 from keygrove_protocols.recon.messages import (
     Config,
@@ -110,6 +111,14 @@ def well(line: Line) -> None:
     line.say(Done())
 
 
+def ahead(line: Line) -> None:
+    """Has a certificate that we lack, where nobody answers for it."""
+    line.shake_hands()
+    line.say(FullRequest(ROOT, (Digest(b"\1" * 16),)), Flush())
+    assert isinstance(line.hear(), Elements)
+    line.say(Done())
+
+
 def garbage(line: Line) -> None:
     line.connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     line.connection.recv(1)
@@ -193,11 +202,18 @@ def test_partners_are_read_again_on_a_hangup(servers: Servers, tmp_path: Path) -
         eventually(lambda: rounds(server, "second", "done") >= 1)
         status = json.loads(keygrove("recon", "status", "--json", "--data", server.data).out)
         assert [one["name"] for one in status["partners"]] == ["second"]
+
+        def refusals() -> list[object]:
+            events = server.events()
+            return [one["why"] for one in events if one["event"] == "settings not read again"]
+
+        file.write_text(f'{file.read_text()}[[push]]\nto = "hkp://{HOST}:9"\n')
+        server.send_signal(signal.SIGHUP)
+        late = "there was no push at the start: start the server anew"
+        eventually(lambda: refusals() == [late])
         file.write_text("nonsense")
         server.send_signal(signal.SIGHUP)
-        eventually(
-            lambda: [one for one in server.events() if one["event"] == "settings not read again"]
-        )
+        eventually(lambda: len(refusals()) == 2)
         before = rounds(server, "second", "done")
         eventually(lambda: rounds(server, "second", "done") > before)
 
@@ -220,7 +236,35 @@ def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_pat
         assert (ended.status, "bad: " in ended.err) == (1, True)
         unknown = keygrove("recon", "now", "nobody", "--data", server.data)
         assert unknown.status == 2
-        assert "there is no such partner: good, bad are" in unknown.err
+        assert "there is no partner 'nobody' in the settings, but good, bad" in unknown.err
+
+
+def test_what_is_lacking_here_is_said_to_be_fetched_and_where_to_see_what_came_of_it(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with partner(ahead) as one:
+        server = started(servers, settings(tmp_path, one=one.port))
+        data = ("--data", server.data)
+
+        def begun() -> bool:
+            ended = keygrove("recon", "now", "one", *data)
+            if ended.status:  # another session is under way
+                return False
+            assert "one: 1 certificate lacking here, 0 there; " in ended.out
+            assert f"`keygrove recon status --data {server.data}` shows what" in ended.err
+            return True
+
+        def told() -> bool:
+            shown = keygrove("recon", "status", *data).out
+            heading, row = (line.split("\t") for line in shown.splitlines() if "\t" in line)
+            cells = dict(zip(heading, row, strict=True))
+            assert int(cells["lacking here"]) >= 1
+            assert int(cells["waiting"]) + int(cells["given up"]) >= 1
+            assert (cells["passed over"], cells["taken"], cells["not taken"]) == ("0", "0", "0")
+            return f"fetching from it: http://{HOST}:9/pks/hashquery cannot be reached" in shown
+
+        eventually(begun)
+        eventually(told)
 
 
 def test_a_session_that_cannot_begin_now_ends_the_command_with_1(
@@ -290,4 +334,7 @@ def test_who_may_connect_without_being_a_partner_is_asked_as_one(
     eventually(lambda: rounds(server, "guest", "done") == 1)
     status = json.loads(keygrove("recon", "status", "--json", "--data", server.data).out)
     assert [one["name"] for one in status["partners"]] == [f"guest:{HOST}"]
+    begun = keygrove("recon", "now", f"guest:{HOST}", "--data", server.data)
+    assert begun.status == 2
+    assert f"there is no partner 'guest:{HOST}' in the settings, but none" in begun.err
     assert server.http.get("/pks/stats", params={"options": "json"}).json()["peers"] == []

@@ -1,6 +1,7 @@
 """`keygrove recon diff`, by scripted servers on real sockets."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,6 +108,16 @@ def test_who_has_more_than_a_session_tells_is_told_so(dump: Path) -> None:
     assert "take those in first" in ended.err
 
 
+def test_what_lies_beside_a_dump_is_named(dump: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(dump, folder / "one.pgp")
+    (folder / "readme.txt").touch()
+    ended = diff(claiming(()), "--dump", folder)
+    assert ended.status == 0, ended.err
+    assert "left out: 1 file beside a dump: readme.txt\n" in ended.err
+
+
 def test_a_server_that_knows_partners_only_closes_without_a_word(dump: Path) -> None:
     ended = diff(closes, "--dump", dump)
     assert (ended.status, ended.out) == (3, "")
@@ -117,6 +128,9 @@ def test_a_server_that_knows_partners_only_closes_without_a_word(dump: Path) -> 
     ("partner", "status", "says"),
     [
         ("nobody", 2, "'nobody' is no partner of the settings: name one, or HOST:PORT"),
+        ("", 2, "it is empty"),
+        ("127.0.0.1:0", 2, "127.0.0.1:0 will not do: no server has the TCP port 0"),
+        ("999.1.1.1:11370", 2, "999.1.1.1 is no IP address"),
         ("127.0.0.1:1", 3, "see whether its address is right"),
         ("nowhere.invalid:11370", 3, "see whether its address is right"),
     ],

@@ -83,6 +83,7 @@ def test_what_cannot_be_done_is_said_with_what_to_do(servers: Servers) -> None:
         (("create", "one"), 1, "there is a snapshot 'one': drop it, or take another name"),
         (("create", "now"), 2, "is no name for a snapshot"),
         (("diff", "two"), 1, "'two' is no snapshot, root or time"),
+        (("diff", "früh"), 1, "'früh' is no snapshot, root or time"),
         (("drop", "two"), 1, "there is no snapshot 'two'"),
         (("show", "one", ALICE.fingerprint), 1, f"no certificate {ALICE.fingerprint} was held"),
         (("show", "one", "abc"), 2, "no fingerprint"),

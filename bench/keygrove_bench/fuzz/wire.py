@@ -1,9 +1,10 @@
 """What must hold of any octets that a partner of recon may send, and where mutations start from.
 
 An input is tried as each of them: as what comes over a connection, as the inside of one message,
-and as a body of /pks/hashquery.
+as a verdict, as a body of /pks/hashquery; and as a dumped tree, which comes from a disk.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import product
@@ -15,7 +16,9 @@ import msgspec
 from keygrove_bench.fuzz.law import LawError, same
 from keygrove_protocols.errors import ProtocolError
 from keygrove_protocols.openpgp.keys import Digest
-from keygrove_protocols.recon.frames import Decoder
+from keygrove_protocols.recon.comparer import Comparer
+from keygrove_protocols.recon.dump import SUM_BYTES, dump, load
+from keygrove_protocols.recon.frames import Decoder, encode_verdict
 from keygrove_protocols.recon.handshake import Agreed, Handshake, Own, Role
 from keygrove_protocols.recon.hashquery import (
     BATCH,
@@ -80,7 +83,7 @@ class _Recorded(msgspec.Struct):
 def seeds_of(recorded: bytes) -> list[bytes]:
     """From `tests/vectors/recon.json`: whole conversations, messages and bodies, each once.
 
-    And a conversation of two Keygroves, which no others have.
+    And a conversation of two Keygroves, and a dump, which no others have.
     """
     found = msgspec.json.decode(recorded, type=_Recorded)
     talks = [
@@ -91,18 +94,20 @@ def seeds_of(recorded: bytes) -> list[bytes]:
     whole = [*talks, *(one.hex for one in (*found.messages, *found.malformed))]
     http = [one for answer in found.hashquery.server for one in msgspec.structs.astuple(answer)]
     bodies = [bytes.fromhex(one).partition(b"\r\n\r\n")[2] for one in http]
-    return list(dict.fromkeys((*map(bytes.fromhex, whole), *bodies, *_rateless_talk())))
+    return list(dict.fromkeys((*map(bytes.fromhex, whole), *bodies, *_rateless_talk(), _dumped())))
+
+
+def _dumped() -> bytes:
+    chance = Random(3)
+    return b"".join(dump(Tree({Digest(chance.randbytes(16)) for _ in range(60)}), b"state"))
 
 
 def _rateless_talk() -> tuple[bytes, bytes]:
     """What each of two Keygroves says in a whole session: no others speak so."""
     chance = Random(2)
     digests = {Digest(chance.randbytes(16)) for _ in range(HELD)}
-    connections = Decoder(), Decoder()
-    for connection in connections:
-        connection.admit_all()
-    asks = RatelessAcceptor(Shown(Tree(digests), Sketch(digests)), connections[0])
-    answers = RatelessInitiator(_shown(), connections[1])
+    asks = RatelessAcceptor(Shown(Tree(digests), Sketch(digests)), _connection(b""))
+    answers = RatelessInitiator(_shown(), _connection(b""))
     asked, answered = asks.take(), b""
     heard, said = asked, b""
     while heard:
@@ -127,15 +132,25 @@ def check(data: bytes) -> None:
         Exception: whatever escaped where nothing may.
     """
     _check_message(data)
+    _check_verdict(data)
+    _check_dump(data)
+    _check_dump(with_checksum(data))
     pieces = _pieces(data)
     same("messages in pieces", _messages(pieces), _messages([data]))
     same("a response in pieces", _certificates(pieces), _certificates([data]))
     _check_response(data)
     for role, way in product(Role, (PLAIN, RATELESS)):
         _converse(role, way, data)
+    _compare(data)
     asked = _tried(lambda: decode_request(data))
     if asked is not None:
         same("a request", decode_request(encode_request(asked)), asked)
+
+
+def with_checksum(data: bytes) -> bytes:
+    """What is to be a dump, with the checksum that it should have: mutations have it seldom."""
+    octets = data[:-SUM_BYTES]
+    return octets + hashlib.blake2b(octets, digest_size=SUM_BYTES).digest()
 
 
 def _check_message(data: bytes) -> None:
@@ -144,6 +159,22 @@ def _check_message(data: bytes) -> None:
         return
     if not (isinstance(message, Elements | FullElements | FullRequest) and message.left_out):
         same("a message is written as it was read", encode(message), string(data))
+
+
+def _check_verdict(data: bytes) -> None:
+    decoder = Decoder()
+    decoder.feed(data)
+    verdict = _tried(decoder.verdict)
+    if verdict is not None:
+        written = encode_verdict(verdict)
+        same("a verdict is written as it was read", written + decoder.rest(), data)
+
+
+def _check_dump(data: bytes) -> None:
+    loaded = _tried(lambda: load([data]))
+    if loaded is not None:
+        again = b"".join(dump(loaded.tree, loaded.state))
+        same("a tree is dumped as it was loaded", again, data)
 
 
 def _pieces(data: bytes) -> list[bytes]:
@@ -188,19 +219,43 @@ def _converse(role: Role, way: str, data: bytes) -> None:
     handshake = Handshake(role, OWN)
     handshake.receive(data)
     handshake.closed()
+    if handshake.outcome is None:
+        raise LawError("whoever closes ends the handshake")
     decoder = handshake.decoder
     if not isinstance(handshake.outcome, Agreed):
-        decoder = Decoder()
-        decoder.admit_all()
-        decoder.feed(data)
-    session = session_of(role, way, _shown(), decoder, LIMITS)
+        decoder = _connection(data)
+    _hold(session_of(role, way, _shown(), decoder, LIMITS))
+
+
+def _compare(data: bytes) -> None:
+    """The partner is told nothing, whatever it asks."""
+    session = Comparer(_shown().view, _connection(data), LIMITS)
+    said = _connection(_hold(session))
+    while (message := said.message()) is not None:
+        if isinstance(message, Elements) and message.digests:
+            raise LawError("who only compares tells nothing")
+
+
+def _connection(data: bytes) -> Decoder:
+    """One after its handshake, over which this came."""
+    decoder = Decoder()
+    decoder.admit_all()
+    decoder.feed(data)
+    return decoder
+
+
+def _hold(session: Session) -> bytes:
+    """A session with who says what its decoder has, and closes; what it says to that."""
+    said = b""
     while session.advance():
-        session.take()
+        said += session.take()
+    said += session.take()
     session.closed()
-    if handshake.outcome is None or session.end is None:
-        raise LawError("whoever closes ends it")
+    if session.end is None:
+        raise LawError("whoever closes ends a session")
     if session.statistics.given > LIMITS.given_max or len(session.learned) > LIMITS.learned_max:
         raise LawError("limits")
+    return said
 
 
 @cache

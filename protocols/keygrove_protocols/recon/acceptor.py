@@ -64,16 +64,18 @@ class Acceptor(Session):
         request = self._asked.popleft()
         match message:
             case Elements(digests):
-                self._learn(set(digests))
+                self._learn(digests)
             case SyncFail() if isinstance(request, PolyRequest):
                 self._todo += request.prefix.children()
             case FullElements(digests) if isinstance(request, PolyRequest):
                 theirs = set(digests)
                 self._owed += encode(Elements(self._lacking(request.prefix, theirs)))
-                self._learn(theirs)
+                self._learn(digests)
             case _:
                 self._unexpected(message)
-        if not self._asked and self.end is None:
+
+    def _go_on(self) -> None:
+        if not self._asked:
             self._ask()
 
     def _ask(self) -> None:

@@ -13,7 +13,7 @@ from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.initiator import Initiator
 from keygrove_protocols.recon.messages import FullRequest, PolyRequest
 from keygrove_protocols.recon.prefix import ROOT
-from keygrove_protocols.recon.session import SessionLimits
+from keygrove_protocols.recon.session import Ending, SessionLimits
 from keygrove_protocols.recon.view import View
 
 
@@ -27,13 +27,14 @@ class Comparer(Initiator):
     @property
     def is_whole(self) -> bool:
         """Whether each part of the set was asked about, in a way that tells what differs."""
-        return not self._untold
+        is_cut = self.end is not None and self.end.ending is Ending.LIMIT
+        return not self._untold and not is_cut
 
     def _answer(self, request: PolyRequest | FullRequest) -> None:
         solved = self.statistics.solved
         super()._answer(request)
         is_told = isinstance(request, FullRequest) or self.statistics.solved > solved
-        if request.prefix in self._untold and self.end is None:
+        if request.prefix in self._untold:
             self._untold.remove(request.prefix)
             self._untold.update(() if is_told else request.prefix.children())
 

@@ -33,12 +33,12 @@ from keygrove_protocols.recon.tree import SPLIT, Inner, Leaf, Tree
 MAGIC: Final = b"KGPT"
 FORMAT: Final = 1
 STATE_BYTES_MAX: Final = 1 << 21
+SUM_BYTES: Final = 32
 CHUNK_BYTES: Final = 1 << 16
 """Octets of a chunk, and up to a node more."""
 
 _INNER: Final = 255
 _END: Final = 254
-_SUM_BYTES: Final = 32
 _HEAD: Final = Struct(">4sHI")
 _TAIL: Final = Struct(">Q")
 
@@ -65,7 +65,7 @@ def dump(tree: Tree, state: bytes) -> Iterator[bytes]:
 
 
 def _chunks(root: Leaf | Inner, state: bytes) -> Iterator[bytes]:
-    checksum = hashlib.blake2b(digest_size=_SUM_BYTES)
+    checksum = hashlib.blake2b(digest_size=SUM_BYTES)
     chunk = bytearray(_HEAD.pack(MAGIC, FORMAT, len(state)) + state)
     for record in _records(root):
         chunk += record
@@ -138,7 +138,7 @@ class _Source:
         self._chunks = iter(chunks)
         self._buffer = b""
         self._at = 0
-        self._checksum = hashlib.blake2b(digest_size=_SUM_BYTES)
+        self._checksum = hashlib.blake2b(digest_size=SUM_BYTES)
 
     def take(self, count: int) -> bytes:
         """The next ones."""
@@ -159,7 +159,7 @@ class _Source:
         self._checksum.update(self._buffer[: self._at])
         self._buffer, self._at = self._buffer[self._at :], 0
         expected = self._checksum.digest()
-        if self.take(_SUM_BYTES) != expected:
+        if self.take(SUM_BYTES) != expected:
             _refuse("its checksum is wrong")
         if self._at != len(self._buffer) or any(self._chunks):
             _refuse("more octets follow")

@@ -23,6 +23,7 @@ from keygrove_protocols.recon.messages import (
     PolyRequest,
     SyncFail,
     encode,
+    in_order,
 )
 from keygrove_protocols.recon.session import Ending, Session, SessionLimits
 from keygrove_protocols.recon.solve import solve
@@ -42,7 +43,7 @@ class Initiator(Session):
             case PolyRequest() | FullRequest():
                 self._answer(message)
             case Elements(digests):
-                self._learn(set(digests))
+                self._learn(digests)
             case Flush():
                 self.statistics.rounds += 1
                 self._flush()
@@ -71,12 +72,12 @@ class Initiator(Session):
             return
         self.statistics.solved += 1
         self._answers += encode(Elements(self._give(difference.local_only)))
-        self._learn(difference.remote_only)
+        self._learn(in_order(difference.remote_only))
 
     def _answer_full(self, request: FullRequest) -> None:
         theirs = set(request.digests)
         self._answers += encode(Elements(self._lacking(request.prefix, theirs)))
-        self._learn(theirs)
+        self._learn(request.digests)
 
     def _stop(self, text: str) -> None:
         self._flush()

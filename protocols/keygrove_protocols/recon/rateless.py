@@ -27,6 +27,7 @@ from keygrove_protocols.recon.messages import (
     MoreSymbols,
     Symbols,
     SyncFail,
+    in_order,
 )
 from keygrove_protocols.recon.peeling import AT_ONCE, Peeling, least_wanted
 from keygrove_protocols.recon.prefix import ROOT
@@ -107,7 +108,7 @@ class RatelessInitiator(Initiator):
     def _tell(self, difference: Difference) -> None:
         self._peeling = None
         self._say(Elements(self._give(difference.local_only)))
-        self._learn(difference.remote_only)
+        self._learn(in_order(difference.remote_only))
 
     def _give_up(self, why: str) -> None:
         self._peeling = None
@@ -124,6 +125,7 @@ class RatelessAcceptor(Acceptor):
     def __init__(self, shown: Shown, decoder: Decoder, limits: SessionLimits | None = None) -> None:
         self._sketch = shown.sketch
         self._is_plain = False
+        """Symbols are over: what is still to be asked is asked as others do."""
         super().__init__(shown.view, decoder, limits)
 
     def _begin(self) -> None:
@@ -135,17 +137,20 @@ class RatelessAcceptor(Acceptor):
             return
         match message:
             case Elements(digests):
-                self._learn(set(digests))
-                if self.end is None:
-                    self._say_done(Ending.DONE)
-            case SyncFail():
+                self._learn(digests)
+                self._todo.clear()
                 self._is_plain = True
+            case SyncFail():
                 self.statistics.gave_up = "the partner cannot tell what differs from symbols"
-                self._ask()
+                self._is_plain = True
             case MoreSymbols(until):
                 self._send_more(until)
             case _:
                 self._unexpected(message)
+
+    def _go_on(self) -> None:
+        if self._is_plain:
+            super()._go_on()
 
     def _send_more(self, until: int) -> None:
         sent = self.statistics.symbols

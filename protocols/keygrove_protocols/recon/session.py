@@ -11,9 +11,11 @@ is learned or given is no fault of anybody: the rest comes in later sessions.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from hashlib import blake2b
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -33,6 +35,9 @@ from keygrove_protocols.recon.messages import (
 from keygrove_protocols.recon.prefix import Prefix
 from keygrove_protocols.recon.view import View
 
+PIECE: Final = 1_000
+"""Digests that are held against the set at once: some milliseconds."""
+
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much of what there is in one session."""
@@ -43,6 +48,9 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
     given_max: int = 100_000
     """Digests that the partner is told to lack. A partner that says it has nothing would else be
     told all we have, in one message that Hockeypuck does not take."""
+
+    listed_max: int = 10_000
+    """Digests that the partner says it has below one node. Real servers list fewer than 150 so."""
 
     messages_max: int = 200_000
     """That come in. A walk over all of a tree of ten million digests takes that many."""
@@ -60,6 +68,10 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Decides which digests are left to later sessions where there are too many. Octets that
     nobody can guess, others in each session: else whoever makes certificates could have a flood
     of his own always among those that are taken, and all others never."""
+
+
+Full: TypeAlias = FullRequest | FullElements
+"""What lists all that its sender has below a node."""
 
 
 class Ending(Enum):
@@ -118,14 +130,19 @@ class Session(ABC):
         self._view = view
         self._decoder = decoder
         self._limits = limits
+        self._told: list[Sequence[Digest]] = []
+        """What the partner said last that it has, in pieces that are still to be looked for."""
         self._learned: set[Digest] = set()
         self._outgoing = bytearray()
         self._handshake_octets = decoder.fed - decoder.held
 
     @property
-    def learned(self) -> set[Digest]:
-        """What is lacking here and not there, as far as it is known: claims of the partner."""
-        return self._view.lacks(self._learned)
+    def learned(self) -> AbstractSet[Digest]:
+        """What was lacking here when the partner said that it has it: claims of the partner.
+
+        A set that changes during a session may have some of it by now.
+        """
+        return self._learned
 
     def receive(self, octets: bytes) -> None:
         """Something was read."""
@@ -139,9 +156,25 @@ class Session(ABC):
         return octets
 
     def advance(self) -> bool:
-        """Act on the next message, if it is there. Call it again as long as this is true."""
+        """Act on the next message, if it is there, or go on with the one before.
+
+        Call it again as long as this is true.
+        """
         if self.end is not None:
             return False
+        if self._told:
+            self._look_for(self._told.pop())
+        elif not self._act_on_next():
+            return False
+        return self._is_to_go_on()
+
+    def _is_to_go_on(self) -> bool:
+        if self.end is None and not self._told:
+            self._go_on()
+        return self.end is None
+
+    def _act_on_next(self) -> bool:
+        """Whether there was a message."""
         try:
             message = self._decoder.message()
             if message is not None:
@@ -151,7 +184,7 @@ class Session(ABC):
         except ProtocolError as error:
             self._break_off(Ending.VIOLATION, str(error))
         else:
-            return message is not None and self.end is None
+            return message is not None
         return False
 
     def closed(self) -> None:
@@ -167,16 +200,22 @@ class Session(ABC):
             self._break_off(Ending.LIMIT, f"it sent more than {limits.messages_max} messages")
         elif statistics.octets_in > limits.octets_max:
             self._break_off(Ending.LIMIT, f"it sent more than {limits.octets_max} octets")
+        elif isinstance(message, Full) and len(message.digests) > limits.listed_max:
+            text = f"it listed more than {limits.listed_max} digests below one node"
+            self._break_off(Ending.LIMIT, text)
         elif isinstance(message, Error):
             self._finish(Ending.FAILED, printable(message.text))
         else:
-            if isinstance(message, Elements | FullElements | FullRequest):
+            if isinstance(message, Elements | Full):
                 statistics.left_out += message.left_out
             self._on(message)
 
     @abstractmethod
     def _on(self, message: Message) -> None:
         """Act on a message that is no Error."""
+
+    def _go_on(self) -> None:  # noqa: B027 - who answers has nothing to do by itself
+        """A message was acted on, and what it told is taken in."""
 
     def _finish(self, ending: Ending, text: str = "") -> None:
         """The first end counts."""
@@ -193,9 +232,18 @@ class Session(ABC):
     def _unexpected(self, message: Message) -> None:
         self._break_off(Ending.VIOLATION, f"unexpected message: {type(message).__name__}")
 
-    def _learn(self, digests: AbstractSet[Digest]) -> None:
+    def _learn(self, digests: Sequence[Digest]) -> None:
+        """The partner has these; they are taken in piece by piece, before the next message.
+
+        Of too many some pieces are left to later sessions, and nobody can tell which.
+        """
+        starts = range(0, len(digests), PIECE)
+        self._told = [digests[at : at + PIECE] for at in starts]
+        self._told.sort(key=lambda piece: _shuffling(piece[0], self._limits.salt))
+
+    def _look_for(self, digests: Sequence[Digest]) -> None:
         """What is held here already is passed over: Hockeypuck tells it, too."""
-        lacking = self._view.lacks(digests) - self._learned
+        lacking = self._view.lacks(set(digests)) - self._learned
         room = self._limits.learned_max - len(self._learned)
         if len(lacking) <= room:
             self._learned |= lacking
@@ -210,6 +258,8 @@ class Session(ABC):
     def _lacking(self, prefix: Prefix, theirs: AbstractSet[Digest]) -> tuple[Digest, ...]:
         """What the partner, who has these below a node, lacks there; no more than may be given."""
         room = self._limits.given_max - self.statistics.given
+        if not room:
+            return ()
         salt = self._limits.salt
         return self._give(some_below(self._view, prefix, room + len(theirs), salt) - theirs)
 

@@ -11,7 +11,14 @@ import msgspec
 
 from keygrove.cli.console import err, out
 from keygrove.cli.membership import as_toml, read_partners
-from keygrove.cli.options import CouldNotRun, FoundProblems, common, configure, errors_worded
+from keygrove.cli.options import (
+    DEBUG,
+    CouldNotRun,
+    FoundProblems,
+    common,
+    configure,
+    errors_worded,
+)
 from keygrove.cli.stores import stores
 from keygrove.cli.words import Place
 from keygrove.configuration import flatten
@@ -82,11 +89,10 @@ def show(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) 
 
 
 @config.command("import")
-@common
+@DEBUG
 @click.argument("file", type=Place(dir_okay=False))
-def import_partners(*, config: Path | None, data: Path | None, debug: bool, file: Path) -> None:
+def import_partners(*, debug: bool, file: Path) -> None:
     """Print the recon partners of SKS's membership, or of Hockeypuck's settings, as ours."""
-    del config, data  # nothing of ours is read
     with errors_worded(debug=debug):
         try:
             text = file.read_text()

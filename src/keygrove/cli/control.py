@@ -12,6 +12,8 @@ from keygrove.system.sockets import short_path
 from keygrove.system.volume import is_read_only
 
 TIMEOUT_S = 120.0
+OK = 200
+REFUSED = 409
 
 
 @asynccontextmanager
@@ -34,6 +36,20 @@ async def connected(root: Path) -> AsyncGenerator[httpx.AsyncClient, None]:
         raise UnavailableError(
             f"no server answers for the data directory {root}: {_advice(root)}"
         ) from error
+
+
+def body_of(response: httpx.Response, refusal: type[Exception] = UnavailableError) -> bytes:
+    """What the server answers.
+
+    Raises:
+        refusal: what was asked for cannot be had as it was asked: 409.
+        UnavailableError: it cannot be had now.
+    """
+    if response.status_code == REFUSED:
+        raise refusal(response.text.strip())
+    if response.status_code != OK:
+        raise UnavailableError(f"the server cannot do it now: {response.text.strip()}")
+    return response.content
 
 
 def _advice(root: Path) -> str:

@@ -59,6 +59,7 @@ class Line(msgspec.Struct, frozen=True):
     where: str
     what: str
     advice: str
+    """Empty: `what` says what to do."""
 
 
 class Report(msgspec.Struct):
@@ -270,7 +271,7 @@ def _print(report: Report, *, as_json: bool) -> None:
     for one in report.findings:
         shard = "" if one.shard is None else f"shard {one.shard}"
         place = ", ".join(part for part in (shard, one.file, one.where) if part)
-        screen.print(f"{place}: {one.what}; {completed(one.advice)}")
+        screen.print(f"{place}: {completed('; '.join(filter(None, (one.what, one.advice))))}")
     for text in report.skipped:
         err().print(completed(text))
     what = counted(len(report.findings), "problem") if report.findings else "no problem"

@@ -4,13 +4,14 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Self
 
 from anyio.from_thread import check_cancelled
 
+from keygrove.cli.console import counted
 from keygrove.cli.options import CouldNotRun
 
 STDIN = Path("-")
@@ -22,6 +23,9 @@ LEFT_OUT = (
     *("*.md5", "*.sha1", "*.sha256", "*.sha512", "*sum", "*sums", "*sum.txt", "*sums.txt"),
 )
 """What lies beside the files of a dump, in lower case; in a directory it is not looked into."""
+
+
+LEFT_OUT_TOLD = 5
 
 
 class Input:
@@ -89,6 +93,13 @@ def find(paths: Iterable[Path]) -> tuple[list[Input], list[Path]]:
         else:
             inputs.append(Input(path))
     return inputs, left_out
+
+
+def left_out_words(paths: Sequence[Path]) -> str:
+    """What was left out beside a dump, for people."""
+    names = ", ".join(path.name for path in paths[:LEFT_OUT_TOLD])
+    more = ", …" if len(paths) > LEFT_OUT_TOLD else ""
+    return f"left out: {counted(len(paths), 'file')} beside a dump: {names}{more}"
 
 
 def _files(folder: Path) -> Iterator[Path]:

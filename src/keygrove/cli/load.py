@@ -19,7 +19,7 @@ import msgspec
 from keygrove.cli.console import byte_progress, counted, err, out
 from keygrove.cli.control import connected
 from keygrove.cli.hints import completed
-from keygrove.cli.inputs import Input, find
+from keygrove.cli.inputs import Input, find, left_out_words
 from keygrove.cli.interrupt import finished, run
 from keygrove.cli.options import (
     INTERRUPTED,
@@ -57,7 +57,6 @@ AskShards: TypeAlias = Callable[[], Awaitable[Sequence[ShardStatus | None]]]
 
 SUBMIT_S = 100.0
 LOOK_S = 0.5
-LEFT_OUT_TOLD = 5
 LOOKS_TOLD = 20
 """A word every ten seconds on what is waited for."""
 
@@ -273,8 +272,4 @@ def _sum_up(loaded: Loaded, *, as_json: bool) -> None:
     for name, why in loaded.unreadable.items():
         err().print(f"not read to the end: {name}: {why}")
     if loaded.left_out:
-        names = ", ".join(Path(path).name for path in loaded.left_out[:LEFT_OUT_TOLD])
-        more = ", …" if len(loaded.left_out) > LEFT_OUT_TOLD else ""
-        err().print(
-            f"left out: {counted(len(loaded.left_out), 'file')} beside a dump: {names}{more}"
-        )
+        err().print(left_out_words([Path(path) for path in loaded.left_out]))

@@ -51,6 +51,9 @@ class CouldNotRun(_Ended):
     exit_code = 3
 
 
+DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and log every step.")
+
+
 def common(command: F) -> F:
     """The options `--config`, `--data` and `--debug`."""
     for option in reversed(
@@ -67,7 +70,7 @@ def common(command: F) -> F:
                 metavar="DIR",
                 help="Data directory, instead of the one in the settings.",
             ),
-            click.option("--debug", is_flag=True, help="Show tracebacks and log every step."),
+            DEBUG,
         )
     ):
         command = option(command)

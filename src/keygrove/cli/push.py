@@ -8,12 +8,9 @@ import click
 import msgspec
 
 from keygrove.cli.console import out, print_columns, utc
-from keygrove.cli.control import connected
+from keygrove.cli.control import body_of, connected
 from keygrove.cli.options import WrongUse, common, configure, errors_worded
-from keygrove.errors import UnavailableError
 from keygrove.push.messages import TargetStatus
-
-REFUSED = 409
 
 
 @click.group("push")
@@ -37,12 +34,7 @@ def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool
 
 async def _ask(root: Path) -> bytes:
     async with connected(root) as client:
-        response = await client.get("/push")
-    if response.status_code == REFUSED:
-        raise WrongUse(response.text.strip())
-    if response.status_code != 200:
-        raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
-    return response.content
+        return body_of(await client.get("/push"), WrongUse)
 
 
 def _show(found: Sequence[TargetStatus]) -> None:

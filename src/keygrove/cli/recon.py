@@ -1,25 +1,28 @@
 """`keygrove recon`: how it stands with partners, asked of the running server."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
 import click
-import httpx
 import msgspec
 
-from keygrove.cli.console import counted, out, print_columns, utc
-from keygrove.cli.control import connected
+from keygrove.cli.console import counted, err, out, print_columns, utc
+from keygrove.cli.control import body_of, connected
+from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.recon_diff import diff
 from keygrove.cli.words import Word
-from keygrove.errors import UnavailableError
 from keygrove.http.recon import NOW_S, ReconStatus
 from keygrove.recon.gossip import PartnerStatus
 from keygrove.telemetry.partners import Round
 
-REFUSED = 409
 ASKED_S = NOW_S + 30.0
 """The server has its own deadline, and says what is at it."""
+_BEHIND = (
+    "what is lacking here is fetched now, but for what brought nothing before: `keygrove recon "
+    "status` shows what comes of it"
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 
 
@@ -53,12 +56,14 @@ def now(
 ) -> None:
     """Begin a session with PARTNER now, and say how it ended."""
     with errors_worded(debug=debug):
-        body = anyio.run(_ask, _root(config, data), "POST", "/recon/now", partner)
+        body = anyio.run(_ask, _root(config, data), "POST", "/recon/now", {"partner": partner})
         told = msgspec.json.decode(body, type=Round)
         if as_json:
             click.echo(body)
         else:
             out().print(_words(told))
+            if told.lacking_here:
+                err().print(completed(_BEHIND))
         if told.result != "done":
             raise FoundProblems(f"{partner}: {told.result}: {told.why}")
 
@@ -67,18 +72,12 @@ def _root(config: Path | None, data: Path | None) -> Path:
     return Path(configure(config, data).settings.data_dir)
 
 
-async def _ask(root: Path, method: str, path: str, partner: str = "") -> bytes:
+async def _ask(
+    root: Path, method: str, path: str, fields: Mapping[str, str] | None = None
+) -> bytes:
     async with connected(root) as client:
-        params = {"partner": partner}
-        return _body(await client.request(method, path, params=params, timeout=ASKED_S))
-
-
-def _body(response: httpx.Response) -> bytes:
-    if response.status_code == REFUSED:
-        raise WrongUse(response.text.strip())
-    if response.status_code != 200:
-        raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
-    return response.content
+        response = await client.request(method, path, params=fields, timeout=ASKED_S)
+        return body_of(response, WrongUse)
 
 
 def _words(told: Round) -> str:
@@ -109,8 +108,10 @@ def _show(found: ReconStatus) -> None:
 
 _HEADING = (
     "partner", "circuit", "ours", "theirs", "lacking here", "there", "passed over", "taken",
-    "waiting", "next",
+    "not taken", "given up", "waiting", "next",
 )  # fmt: skip
+_TAKEN = ("inserted", "updated")
+_NOT_TAKEN = ("known", "denied", "refused", "absent", "unreadable")
 
 
 def _row(one: PartnerStatus) -> tuple[str, ...]:
@@ -119,6 +120,9 @@ def _row(one: PartnerStatus) -> tuple[str, ...]:
         return (one.name, "down", *[""] * (len(_HEADING) - 2))
     recovery = peer.recovery
     results = recovery.results if recovery is not None else {}
+    taken, not_taken = (
+        sum(results.get(result, 0) for result in some) for some in (_TAKEN, _NOT_TAKEN)
+    )
     return (
         one.name,
         one.circuit,
@@ -127,7 +131,9 @@ def _row(one: PartnerStatus) -> tuple[str, ...]:
         f"{peer.lacking_here:,}",
         f"{peer.lacking_there:,}",
         f"{results.get('passed over', 0):,}",
-        f"{results.get('inserted', 0) + results.get('updated', 0):,}",
+        f"{taken:,}",
+        f"{not_taken:,}",
+        f"{recovery.given_up:,}" if recovery is not None else "",
         f"{recovery.waiting:,}" if recovery is not None else "",
         f"{one.next_in_s:.0f} s" if one.next_in_s is not None else "",
     )
@@ -137,10 +143,12 @@ def _troubles(partner: PartnerStatus) -> list[str]:
     peer = partner.peer
     if peer is None:
         return []
-    recovery = peer.recovery.last_error if peer.recovery is not None else ""
     told = {
-        "our last session": peer.error_ours,
-        "its last session": peer.error_theirs,
-        "fetching from it": recovery,
+        "our last session": f"busy: {peer.busy_ours}" if peer.busy_ours else peer.error_ours,
+        "its last session": f"busy: {peer.busy_theirs}" if peer.busy_theirs else peer.error_theirs,
     }
+    if peer.recovery is not None:
+        results = peer.recovery.results
+        which = (f"{results[name]:,} {name}" for name in _NOT_TAKEN if results.get(name))
+        told |= {"fetching from it": peer.recovery.last_error, "not taken": ", ".join(which)}
     return [f"{what}: {why}" for what, why in told.items() if why]

@@ -13,7 +13,7 @@ import msgspec
 from rich.progress import Progress
 
 from keygrove.cli.console import counted, err, step_progress
-from keygrove.cli.inputs import Input, find
+from keygrove.cli.inputs import Input, find, left_out_words
 from keygrove.cli.options import (
     CouldNotRun,
     FoundProblems,
@@ -23,9 +23,10 @@ from keygrove.cli.options import (
     errors_worded,
 )
 from keygrove.cli.stores import stores
+from keygrove.cli.words import Place, Word
 from keygrove.ingest.files import batches
 from keygrove.recon.comparing import LIMITS, Compared, Target, compare
-from keygrove.recon.hosts import divided, source_for
+from keygrove.recon.hosts import divided, source_for, target_fault
 from keygrove.recon.listing import Shown, built, shown_by
 from keygrove.recon.members import shown
 from keygrove.recon.ours import Ours
@@ -75,12 +76,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.command("diff", short_help="List what a server and we differ in.")
 @common
-@click.argument("partner")
+@click.argument("partner", type=Word())
 @click.option(
     "--dump",
     "dumps",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, readable=True, allow_dash=True),
+    type=Place(exists=True, allow_dash=True),
     metavar="FILE",
     help="Compare this file or directory of certificates instead of the store; may be repeated.",
 )
@@ -139,6 +140,9 @@ def _check_address(address: str, known: Sequence[str]) -> None:
             f"{address!r} is no partner of the settings{names}: name one, or HOST:PORT where a "
             "server takes recon, as in keys.example.org:11370"
         ) from error
+    fault = target_fault(address)
+    if fault:
+        raise WrongUse(f"{address} will not do: {fault}; write HOST:PORT of a server")
 
 
 async def _compare(root: Path, dumps: Sequence[Path], partner: str, target: Target) -> Report:
@@ -166,7 +170,9 @@ async def _stored(root: Path, progress: Progress) -> Ours:
 
 
 async def _dumped(dumps: Sequence[Path], progress: Progress) -> Ours:
-    inputs, _ = find(dumps)
+    inputs, beside = find(dumps)
+    if beside:
+        err().print(left_out_words(beside))
     task = progress.add_task("reading the dump", total=len(inputs))
     ours = Ours()
     left_out = 0

@@ -15,15 +15,14 @@ from click.core import ParameterSource
 
 from keygrove.cli.admin import parse_fingerprint
 from keygrove.cli.console import counted, out, utc
-from keygrove.cli.control import connected
+from keygrove.cli.control import body_of, connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.words import Word
-from keygrove.errors import RollbackError, UnavailableError
+from keygrove.errors import RollbackError
 from keygrove.http.rollbacks import REASON_MAX, Ask, Line, Listing, Rehearsed, Tolled
 from keygrove.storage.mark import NOW
 
-REFUSED = 409
 LOOK_S = 0.2
 """Between two looks at how far it is."""
 SHOWN_MAX = 10
@@ -194,11 +193,7 @@ async def _carried_out(root: Path, path: str, fields: dict[str, str], body: byte
 
 
 def _read(response: httpx.Response, kind: type[T]) -> T:
-    if response.status_code == REFUSED:
-        raise RollbackError(response.text.strip())
-    if response.status_code != 200:
-        raise UnavailableError(f"the server cannot do it now: {response.text.strip()}")
-    return msgspec.json.decode(response.content, type=kind)
+    return msgspec.json.decode(body_of(response, RollbackError), type=kind)
 
 
 def _print_rehearsed(found: Rehearsed, *, as_json: bool) -> None:

@@ -153,14 +153,23 @@ async def _heed_hangups(
             except SettingsError as error:
                 log.warning("settings not read again", why=str(error))
                 continue
-            if not settings.recon.is_on and not settings.push:
-                why = "neither recon nor push is on: start the server anew"
+            why = _not_heeded(settings, new)
+            if why:
                 log.warning("settings not read again", why=why)
-                continue
             try:
                 await _heed(settings, new, runtime, log)
             except ActorError as error:
                 log.warning("settings not read again", why=str(error))
+
+
+def _not_heeded(settings: Settings, new: Settings) -> str:
+    """Why not all that a hangup may change can be had before another start; empty: it can."""
+    are_on = {"recon": settings.recon.is_on, "push": bool(settings.push)}
+    are_wanted = {"recon": new.recon.is_on, "push": bool(new.push)}
+    late = [name for name, is_on in are_on.items() if are_wanted[name] and not is_on]
+    if late:
+        return f"there was no {' and no '.join(late)} at the start: start the server anew"
+    return "" if any(are_on.values()) else "neither recon nor push is on: start the server anew"
 
 
 async def _heed(settings: Settings, new: Settings, runtime: Runtime, log: Log) -> None:

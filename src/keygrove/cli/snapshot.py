@@ -17,7 +17,7 @@ import msgspec
 
 from keygrove.cli.admin import parse_fingerprint
 from keygrove.cli.console import counted, print_columns, utc
-from keygrove.cli.control import connected
+from keygrove.cli.control import body_of, connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.stores import ReadShards, stores
@@ -28,7 +28,6 @@ from keygrove.http.snapshots import Differences, Kind, Line, Listing, listing, p
 from keygrove.storage.mark import NOW, check_name
 from keygrove_protocols.openpgp.armor import armor
 
-REFUSED = 409
 NOT_HELD = 404
 
 
@@ -64,21 +63,13 @@ class _Server:
 
     async def packets(self, at: str, fingerprint: str) -> bytes | None:
         response = await self._send("GET", "/snapshots/show", at=at, fingerprint=fingerprint)
-        return None if response.status_code == NOT_HELD else _body(response)
+        return None if response.status_code == NOT_HELD else body_of(response, SnapshotError)
 
     async def ask(self, method: str, path: str, **fields: str) -> bytes:
-        return _body(await self._send(method, path, **fields))
+        return body_of(await self._send(method, path, **fields), SnapshotError)
 
     async def _send(self, method: str, path: str, **fields: str) -> httpx.Response:
         return await self._client.request(method, path, params=fields)
-
-
-def _body(response: httpx.Response) -> bytes:
-    if response.status_code == REFUSED:
-        raise SnapshotError(response.text.strip())
-    if response.status_code != 200:
-        raise UnavailableError(f"the server cannot do it now: {response.text.strip()}")
-    return response.content
 
 
 class _Files:

@@ -8,11 +8,10 @@ import click
 import msgspec
 
 from keygrove.cli.console import counted, err, out, print_columns
-from keygrove.cli.control import connected
+from keygrove.cli.control import body_of, connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.treeview import COLUMNS, tree_lines
-from keygrove.errors import UnavailableError
 from keygrove.http.administrators import SUBMIT_IT
 from keygrove.http.control import Status
 from keygrove.settings import MIB
@@ -48,10 +47,7 @@ def status(
 
 async def _ask(root: Path, path: str) -> bytes:
     async with connected(root) as client:
-        response = await client.get(path)
-        if response.status_code != 200:
-            raise UnavailableError(f"the server cannot say now: {response.text.strip()}")
-        return response.content
+        return body_of(await client.get(path))
 
 
 def _show(status: Status[Node]) -> None:

@@ -122,7 +122,7 @@ def hkp_app(
         hkp = Hkp(catalogue, whereis, statistics, pages, shared)
         space = whereis(SPACE, SpaceApi)
         proofs = Proofs(Prover(router, signing, shared.clock))
-        hashquery = HashQuery(router, _recon(whereis, settings))
+        hashquery = HashQuery(router, _recon(whereis, settings), shared.clock.elapsed)
         resources = {
             "/": Resource(get=home),
             "/robots.txt": Resource(get=robots),

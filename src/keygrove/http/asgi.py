@@ -92,12 +92,12 @@ class Request:
         return None
 
     def field(self, name: str) -> str:
-        """The first value of a query parameter; empty if there is none."""
+        """The first value of a query parameter; empty if there is none, or far too many."""
         try:
-            fields = parse_qs(self.query, max_num_fields=FIELDS_MAX)
+            fields = parse_qs(self.query.decode(errors="replace"), max_num_fields=FIELDS_MAX)
         except ValueError:
             return ""
-        return fields.get(name.encode(), [b""])[0].decode(errors="replace")
+        return fields.get(name, [""])[0]
 
     @property
     def options(self) -> frozenset[str]:

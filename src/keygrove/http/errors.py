@@ -6,6 +6,8 @@ for one client's condition: dirmngr repeats a request six times after 503 and gi
 after 502.
 """
 
+from math import ceil
+
 import msgspec
 
 from keygrove.errors import DiskFullError
@@ -28,9 +30,13 @@ _RETRY = (("retry-after", str(RETRY_AFTER_S)),)
 class HttpError(Exception):
     """An answer that is no success, from anywhere in a handler."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, retry_after_s: int | None = None) -> None:
+        """Say that, and when to try again; None: after the usual time, if it may be of use."""
         super().__init__(text)
         self.status = status
+        self.headers: tuple[tuple[str, str], ...] = _RETRY if status == BUSY.status else ()
+        if retry_after_s is not None:
+            self.headers = (("retry-after", str(retry_after_s)),)
 
 
 class BodyTooLargeError(HttpError):
@@ -52,6 +58,15 @@ class TooManyBodiesError(HttpError):
 
     def __init__(self) -> None:
         super().__init__(503, "too many submissions at once: try again shortly")
+
+
+class TooManyRequestsError(HttpError):
+    """One address asks for more than it may have now."""
+
+    def __init__(self, after_s: float) -> None:
+        whole_s = max(ceil(after_s), 1)
+        text = f"too much was asked for from this address: try again in {whole_s} s"
+        super().__init__(429, text, whole_s)
 
 
 class ClientGoneError(Exception):
@@ -104,8 +119,7 @@ def failure_of(error: Exception) -> Failure:
     """What to tell the client."""
     match error:
         case HttpError():
-            headers = _RETRY if error.status == BUSY.status else ()
-            return Failure(error.status, str(error), headers)
+            return Failure(error.status, str(error), error.headers)
         case DiskFullError():
             return NO_SPACE
         case DeclaredError():

@@ -8,13 +8,14 @@ import msgspec
 
 from keygrove.cluster.router import Router
 from keygrove.http.asgi import JSON, Observer, Request, Response
-from keygrove.http.errors import BUG, NO_SPACE, HttpError
+from keygrove.http.errors import BUG, NO_SPACE, READ_ONLY, HttpError
 from keygrove.settings import HexFingerprint
 from keygrove.storage.audit import Effect
-from keygrove.storage.messages import Administered, Failed, NoSpace, Order, Replayed
+from keygrove.storage.messages import Administered, Failed, NoSpace, Order, ReadOnly, Replayed
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.write import Put
 from keygrove.telemetry.administration import Administered as Told
+from keygrove_actors import DeclaredError
 from keygrove_protocols.hkp.admin import (
     FINGERPRINTS_MAX,
     NONCE_OCTETS,
@@ -27,6 +28,13 @@ from keygrove_protocols.hkp.admin import (
 from keygrove_protocols.openpgp.keys import Fingerprint
 from keygrove_protocols.openpgp.redaction import PartHash
 
+_AGAIN = "then ask again: what was done is not done twice"
+FULL = f"the disk of this server is full, and this was not done: free some space there, {_AGAIN}"
+FROZEN = (
+    "the disk of this server is read-only, and this was not done: see its system's log for why, "
+    f"mount it so that it can be written, {_AGAIN}"
+)
+"""An administrator can do something about it, other than those who submit."""
 PRIMARIES_TOLD = 10
 """Anybody may take anybody's key for a subkey that only encrypts."""
 
@@ -163,11 +171,16 @@ async def carry_out(router: Router, job: Job, observer: Observer) -> Outcomes:
 
     Raises:
         ActorError: a shard does not answer.
-        HttpError: the disk is full, or a bug of ours.
+        HttpError: the disk is full, or read-only, or a bug of ours.
     """
     outcomes: Outcomes = {}
     for name in job.names:
-        outcomes[name] = outcome = await _outcome(router, job, name)
+        try:
+            outcomes[name] = outcome = await _outcome(router, job, name)
+        except DeclaredError as error:
+            if isinstance(error.failure, ReadOnly):
+                raise HttpError(READ_ONLY.status, FROZEN) from error
+            raise
         by = None if job.by is None else _hex(job.by)
         told = Told(job.action.value, outcome.result.value, _hex(name), by, job.nonce.hex())
         observer.administered(told)
@@ -222,7 +235,7 @@ def _result(reply: Administered | Replayed | NoSpace | Failed) -> Result:
         case Replayed():
             return Result.REPEATED
         case NoSpace():
-            raise HttpError(NO_SPACE.status, NO_SPACE.text)
+            raise HttpError(NO_SPACE.status, FULL)
         case Failed():
             raise HttpError(BUG.status, BUG.text)
         case _:

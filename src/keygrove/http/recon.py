@@ -14,6 +14,7 @@ from keygrove.cluster.router import Whereis
 from keygrove.http.asgi import JSON, Request, Resource, Response
 from keygrove.http.errors import HttpError
 from keygrove.recon.gossip import (
+    ANSWER_S,
     GOSSIP,
     Begin,
     GetPartners,
@@ -52,18 +53,20 @@ class _Recon:
             tree = await self._prefix.call(GetPrefixStatus(), timeout=STATUS_S)
         except ActorError:
             tree = None
-        partners = await self._gossip.call(GetPartners(), timeout=STATUS_S)
+        partners = await self._gossip.call(GetPartners(), timeout=ANSWER_S)
         return _json(ReconStatus(tree, partners))
 
     async def now(self, request: Request) -> Response:
         """POST /recon/now."""
+        partner = request.field("partner")
         try:
-            found = await self._gossip.call(Begin(request.field("partner")), timeout=NOW_S)
+            found = await self._gossip.call(Begin(partner), timeout=NOW_S)
         except CallTimeout as error:
             text = f"after {NOW_S:g} s the session goes on: see `keygrove recon status` later"
             raise HttpError(503, text) from error
         if isinstance(found, NoPartner):
-            raise HttpError(409, f"there is no such partner: {', '.join(found.names)} are")
+            named = ", ".join(found.names) or "none"
+            raise HttpError(409, f"there is no partner {partner!r} in the settings, but {named}")
         return _json(found)
 
 

@@ -9,7 +9,7 @@ from keygrove.cluster.router import Router
 from keygrove.http.asgi import HTML, JSON, Request, Response
 from keygrove.http.facts import NodeFacts
 from keygrove.ports import Clock
-from keygrove.recon.gossip import GetPartners, GossipApi, PartnerStatus
+from keygrove.recon.gossip import ANSWER_S, GetPartners, GossipApi, PartnerStatus
 from keygrove.settings import Settings
 from keygrove.storage.messages import Starting
 from keygrove.storage.store import Hour
@@ -21,7 +21,6 @@ from keygrove_actors import ActorError, Ref
 SOFTWARE = "Keygrove"
 HOUR_S = 3600
 STALE_S = HOUR_S
-PARTNERS_S = 12.0
 DAY_S = 86_400
 HOURS = 24
 DAYS = 7
@@ -86,7 +85,7 @@ class Statistics:
         if self._gossip is None:
             return ()
         try:
-            partners = await self._gossip.call(GetPartners(), timeout=PARTNERS_S)
+            partners = await self._gossip.call(GetPartners(), timeout=ANSWER_S)
         except ActorError:
             return ()
         return tuple(_peer(one, now) for one in partners if not one.name.startswith(GUEST))

@@ -9,12 +9,11 @@ from typing import Final
 import msgspec
 
 from keygrove.push.outbox import Outbox, Standing
-from keygrove.recon.gossip import GetPartners, GossipApi, PartnerStatus
+from keygrove.recon.gossip import ANSWER_S, GetPartners, GossipApi, PartnerStatus
 from keygrove_actors import ActorError, Ref
 
 LOOK_S: Final = 5.0
 """Between two looks at how recon stands."""
-ASK_S: Final = 15.0
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -51,6 +50,8 @@ class Failover:
             self._mark = None
             return Look(is_failing=True)
         has = None
+        if self._mark is not None and self._mark.as_of > now:
+            self._mark = None  # the clock was ahead
         if self._mark is not None and self._has_passed(found, self._mark.as_of):
             has, self._mark = self._mark, None
         if self._mark is None:
@@ -72,7 +73,7 @@ class Failover:
 
     async def _found(self) -> PartnerStatus | None:
         try:
-            partners = await self._gossip.call(GetPartners(), timeout=ASK_S)
+            partners = await self._gossip.call(GetPartners(), timeout=ANSWER_S)
         except ActorError:
             return None  # that is nothing which the partner did
         return next((one for one in partners if one.name == self._partner), None)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Final, TypeAlias
 
 import anyio
-import msgspec
 
 from keygrove.push.address import Names, names_of
 from keygrove.push.around import Around
@@ -22,16 +21,13 @@ from keygrove.push.messages import (
     target_name,
 )
 from keygrove.push.target import Target
+from keygrove.recon.restarts import tenacious
 from keygrove.settings import PushTarget, ReconPartner
 from keygrove_actors import (
     Actor,
     ActorError,
-    Backoff,
-    Budget,
     ChildSpec,
     Ctx,
-    Jitter,
-    OnBudget,
     SupSpec,
     on,
 )
@@ -39,11 +35,6 @@ from keygrove_actors import (
 SENDING: Final = "targets"
 """The supervisor of the targets' actors, below that of push."""
 ASK_S: Final = 10.0
-BACKOFF: Final = Backoff(base=1.0, cap=60.0, jitter=Jitter.EQUAL, reset_after=120.0)
-"""A bug of ours that a target meets harms nobody else, and is met again when it comes again."""
-BUDGET: Final = Budget(100, 60.0)
-"""More than the backoff lets happen: it is tried for as long as that lasts."""
-
 
 Wanted: TypeAlias = tuple[PushTarget, Names]
 
@@ -103,7 +94,4 @@ class Targets(Actor[TargetsApi]):
 
 def _child(target: PushTarget, names: Names, around: Around) -> ChildSpec:
     start = partial(Target, target, names, around)
-    child = ChildSpec(label_of(target.to), start, name=target_name(target.to))
-    return msgspec.structs.replace(
-        child, backoff=BACKOFF, budget=BUDGET, on_budget=OnBudget.GIVE_UP
-    )
+    return tenacious(ChildSpec(label_of(target.to), start, name=target_name(target.to)))

@@ -18,22 +18,28 @@ from keygrove.recon.around import Around
 from keygrove.recon.hosts import bracketed, joined
 from keygrove.recon.messages import RECON
 from keygrove.recon.pace import Pace, chance, jittered, share
-from keygrove.recon.peer import UNDER_WAY, GetPeer, Initiate, Peer, PeerApi, PeerStatus, peer_name
+from keygrove.recon.peer import (
+    TAKES_S,
+    UNDER_WAY,
+    GetPeer,
+    Initiate,
+    Peer,
+    PeerApi,
+    PeerStatus,
+    peer_name,
+)
 from keygrove.recon.recovery import Recovery, recovery_name
+from keygrove.recon.restarts import tenacious
 from keygrove.settings import ReconPartner
 from keygrove.telemetry.partners import GUEST, Round
 from keygrove_actors import (
     DEFER,
     Actor,
     ActorError,
-    Backoff,
-    Budget,
     Call,
     ChildSpec,
     Ctx,
     Defer,
-    Jitter,
-    OnBudget,
     Ref,
     ReplyTo,
     SupSpec,
@@ -44,14 +50,11 @@ GOSSIP: Final = "recon.gossip"
 """The name of the actor."""
 PARTNERS: Final = "partners"
 """The supervisor of the partners' actors, below that of recon."""
-SESSION_S: Final = 4_000.0
-"""Longer than a session can take, with all that is before it."""
 ASK_S: Final = 10.0
+"""For a partner's actor to say how it stands, with its recovery."""
+ANSWER_S: Final = ASK_S + 2.0
+"""For all of them: `GetPartners` tells of the others though one hangs."""
 GUESTS_MAX: Final = 16
-BACKOFF: Final = Backoff(base=1.0, cap=60.0, jitter=Jitter.EQUAL, reset_after=120.0)
-"""A bug of ours that a partner meets harms nobody else, and is met again when it comes again."""
-BUDGET: Final = Budget(100, 60.0)
-"""More than the backoff lets happen: it is tried for as long as that lasts."""
 
 
 class GossipApi:
@@ -146,8 +149,8 @@ class Gossip(Actor[GossipApi]):
     def begin(self, message: Begin) -> Round | NoPartner | Defer:
         """At once, however long the partner is to be left alone."""
         turn = self._turns.get(message.partner)
-        if turn is None:
-            return NoPartner(tuple(self._turns))
+        if turn is None or message.partner.startswith(GUEST):  # who has no port to connect to
+            return NoPartner(tuple(one.name for one in self._around.roster.partners))
         if turn.pace.is_trying:
             return Round(partner=message.partner, began="we", result="busy", why=UNDER_WAY)
         self._ctx.start_soon(self._answer, turn, self._ctx.reply_to)
@@ -263,7 +266,7 @@ class Gossip(Actor[GossipApi]):
         name, pace = turn.settings.name, turn.pace
         pace.is_trying = True
         try:
-            told = await self._peer(name).call(Initiate(), timeout=SESSION_S)
+            told = await self._peer(name).call(Initiate(), timeout=TAKES_S)
         except ActorError as error:
             told = Round(partner=name, began="we", result="failed", why=str(error))
         finally:
@@ -290,10 +293,4 @@ def _child(partner: ReconPartner, around: Around) -> ChildSpec:
     name = partner.name
     recovery = ChildSpec("recovery", partial(Recovery, name, around), name=recovery_name(name))
     peer = ChildSpec("peer", partial(Peer, partner, around), name=peer_name(name))
-    return ChildSpec(name, SupSpec(children=(_tenacious(recovery), _tenacious(peer))))
-
-
-def _tenacious(child: ChildSpec) -> ChildSpec:
-    return msgspec.structs.replace(
-        child, backoff=BACKOFF, budget=BUDGET, on_budget=OnBudget.GIVE_UP
-    )
+    return ChildSpec(name, SupSpec(children=(tenacious(recovery), tenacious(peer))))

@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import ClassVar, Final
 
-import msgspec
 from blake3 import blake3
 
 from keygrove.errors import DiskFullError, StoreError
@@ -75,22 +74,6 @@ class WhoseAre(Call[KnownApi, tuple[Fingerprint, ...]], frozen=True, tag=True):
 
     errors: ClassVar = ()
     digests: tuple[Digest, ...]
-
-
-class Tally(msgspec.Struct, frozen=True, tag=True):
-    """How many digests of a partner are remembered, by why."""
-
-    aliases: int = 0
-    denied: int = 0
-    refused: int = 0
-    absent: int = 0
-
-
-class Count(Call[KnownApi, Tally], frozen=True, tag=True):
-    """How many of a partner are remembered."""
-
-    errors: ClassVar = ()
-    partner: str
 
 
 class Known(Actor[KnownApi]):
@@ -179,15 +162,6 @@ class Known(Actor[KnownApi]):
             return ()
         whose = partial(knownfile.whose, self._policy, self._clock.now())
         return await db.run(partial(whose, message.digests))
-
-    @on(Count)
-    async def count(self, message: Count) -> Tally:
-        """From the file, if there is one."""
-        db = await self._existing()
-        if db is None:
-            return Tally()
-        counts = await db.run(partial(knownfile.counts, message.partner))
-        return Tally(*(counts.get(why, 0) for why in Why))
 
     async def _existing(self) -> SqlDatabase | None:
         """None where nothing was ever remembered."""

@@ -244,11 +244,3 @@ def _before(db: SqlSession, key: tuple[str, Digest], why: Why) -> tuple[int, int
 def _absent_s(times: int) -> int:
     """How long one is left alone that did not come so often."""
     return min(ABSENT_FIRST_S << min(times - 1, 30), ABSENT_MAX_S)
-
-
-def counts(partner: str, db: SqlSession) -> dict[int, int]:
-    """How many are remembered of a partner, by why."""
-    rows = db.execute(
-        "SELECT why, count(*) FROM known WHERE partner = ? GROUP BY why", (partner,)
-    ).fetchall()
-    return dict(rows)

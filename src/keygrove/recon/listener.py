@@ -20,7 +20,7 @@ from keygrove.recon.conversation import shake_hands
 from keygrove.recon.gossip import GOSSIP, GossipApi, Welcome
 from keygrove.recon.hosts import divided, is_within
 from keygrove.recon.messages import WAYS
-from keygrove.recon.peer import Heard, Meet, PeerApi, peer_name
+from keygrove.recon.peer import TAKES_S, Heard, Meet, PeerApi, peer_name
 from keygrove.settings import ReconPartner
 from keygrove.telemetry.partners import Result, Round
 from keygrove_actors import Actor, ActorError, Ctx
@@ -46,8 +46,6 @@ ANSWER_S: Final = 10.0
 """For one name."""
 STRANGERS_MAX: Final = 16
 """Who wait for names to be looked up; more are closed at once."""
-SESSION_S: Final = 4_000.0
-"""Longer than a session can take."""
 
 
 class Directory:
@@ -165,8 +163,8 @@ class ReconListener(Actor[ReconListenerApi]):
             if isinstance(found, Refused):
                 peer.cast(Heard(_not_held(name, found)))
                 return
-            message = Meet(stream, found, handshake.decoder.rest(), address)
-            await peer.call(message, timeout=SESSION_S)
+            message = Meet(stream, found, handshake.decoder.rest())
+            await peer.call(message, timeout=TAKES_S)
         except ActorError:
             return  # its actor is being restarted, or was: it comes again
 

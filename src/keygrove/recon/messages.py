@@ -98,7 +98,9 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     end: End | None
     """None: whoever drove it ended it."""
     learned: tuple[Digest, ...]
-    """What is lacking here, as the partner claims, in ascending order."""
+    """What is lacking here, as the partner claims, in ascending order; less what came meanwhile."""
+    is_enough: bool
+    """As much was found as is looked for, some of which may have come meanwhile."""
     statistics: Statistics
 
 

@@ -57,6 +57,8 @@ LIMITS: Final = SessionLimits(learned_max=100_000)
 """More than is fetched after one: what brought nothing before is among it, and must not hide what
 is new."""
 ASK_S: Final = 5.0
+TAKES_S: Final = 4_000.0
+"""Longer than a session can take, with all that is before it: for whoever waits for its end."""
 UNDER_WAY: Final = "another session with it is under way"
 
 
@@ -83,8 +85,6 @@ class Meet(Call[PeerApi, Round], frozen=True):
     agreed: Agreed
     octets: bytes
     """That came behind the handshake."""
-    address: str
-    """That it comes from."""
 
 
 class PeerStatus(msgspec.Struct, frozen=True, tag=True):
@@ -106,8 +106,11 @@ class PeerStatus(msgspec.Struct, frozen=True, tag=True):
     """When the last session that we began ended well."""
     last_theirs: int | None
     error_ours: str
-    """Of the last session that we began; empty if that went well."""
+    """Of the last session that we began and that was not busy; empty if that went well."""
     error_theirs: str
+    busy_ours: str
+    """Why the last session that we began did not come about, if somebody was busy; else empty."""
+    busy_theirs: str
     is_busy: bool
     recovery: RecoveryStatus | None
 
@@ -141,6 +144,7 @@ class Peer(Actor[PeerApi]):
         self._lacking_here = self._lacking_there = 0
         self._last: dict[Began, int] = {}
         self._errors: dict[Began, str] = {}
+        self._waits: dict[Began, str] = {}
 
     def init(self, ctx: Ctx) -> None:
         """Find the others."""
@@ -191,6 +195,8 @@ class Peer(Actor[PeerApi]):
             last_theirs=self._last.get("partner"),
             error_ours=self._errors.get("we", ""),
             error_theirs=self._errors.get("partner", ""),
+            busy_ours=self._waits.get("we", ""),
+            busy_theirs=self._waits.get("partner", ""),
             is_busy=bool(self._busy),
             recovery=recovery,
         )
@@ -282,7 +288,7 @@ class Peer(Actor[PeerApi]):
             return self._told(began, "busy", busy.reason)
         except ActorError as error:
             return self._told(began, "failed", f"the tree is being restarted: {error}")
-        if ended.learned and self._url:
+        if ended.learned:
             self._recovery.cast(Lacking(ended.learned, self._url))
         return self._ended(began, agreed.way, ended)
 
@@ -291,7 +297,7 @@ class Peer(Actor[PeerApi]):
         self._program = terms.program.value
         # A Keygrove waits for our config, as we for its: whoever knows that need not wait.
         self._speaks_first = terms.program is Program.KEYGROVE
-        if self._partner.http is None and terms.http_port is not None:
+        if self._partner.http is None and terms.http_port:
             self._url = f"http://{joined(host, terms.http_port)}/pks/hashquery"
         self._note_filters(terms.filters)
 
@@ -339,7 +345,9 @@ class Peer(Actor[PeerApi]):
         self._rounds[f"{told.began} {told.result}"] += 1
         self._lacking_here += told.lacking_here
         self._lacking_there += told.lacking_there
-        self._errors[told.began] = "" if told.result == "done" else told.why
+        self._waits[told.began] = told.why if told.result == "busy" else ""
+        if told.result != "busy":
+            self._errors[told.began] = "" if told.result == "done" else told.why
         if told.result == "done":
             self._last[told.began] = self._around.ports.clock.now()
         self._around.watcher.round(told)
@@ -347,6 +355,5 @@ class Peer(Actor[PeerApi]):
 
 def _result_of(ended: Ended) -> Result:
     """To have found as much as is looked for is an end as it should be."""
-    is_much = len(ended.learned) >= LIMITS.learned_max
     ending = ended.end.ending if ended.end is not None else Ending.CLOSED
-    return "done" if is_much or ending is Ending.DONE else "failed"
+    return "done" if ended.is_enough or ending is Ending.DONE else "failed"

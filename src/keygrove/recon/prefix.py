@@ -152,9 +152,9 @@ class Prefix(Actor[PrefixApi]):
         return await self._sessions.feed(message.session, message.octets)
 
     @on(CloseSession)
-    def close_session(self, message: CloseSession) -> Ended:
-        """At once."""
-        return self._sessions.close(message.session)
+    async def close_session(self, message: CloseSession) -> Ended:
+        """When what it learned is held against the tree as it is by now."""
+        return await self._sessions.close(message.session)
 
     async def _recalled(self, partner: str) -> Recalled:
         """What is known of a partner's set; nothing, if that cannot be told now."""

@@ -51,6 +51,7 @@ PAUSE_S: Final = 1.0
 """Twice as long after each failure in a row."""
 PAUSE_MAX_S: Final = 60.0
 OK: Final = 200
+NOWHERE: Final = "it does not say where it serves certificates: set `http` of the partner"
 
 
 def recovery_name(partner: str) -> str:
@@ -67,6 +68,7 @@ class Lacking(Cast[RecoveryApi], frozen=True, tag=True):
 
     digests: tuple[Digest, ...]
     url: str
+    """Empty: nobody knows where."""
 
 
 class RecoveryStatus(msgspec.Struct, frozen=True, tag=True):
@@ -123,6 +125,10 @@ class Recovery(Actor[RecoveryApi]):
     @on_cast(Lacking)
     def lacking(self, message: Lacking) -> None:
         """The newest session knows best."""
+        if not message.url:
+            self._given_up += len(message.digests)
+            self._account_for(Told(partner=self._partner, asked=0, failure=NOWHERE))
+            return
         self._url = message.url
         sometimes("recon.learned")
         crash_point("recon.learned")

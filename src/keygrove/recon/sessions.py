@@ -19,12 +19,12 @@ from keygrove.points import buggify, sometimes
 from keygrove.ports import Entropy
 from keygrove.recon.members import Members
 from keygrove.recon.messages import Ended, NoSession, NotReady, Opened, OpenSession, Stepped
+from keygrove.recon.slices import slices
 from keygrove.recon.views import Shows
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.acceptor import Acceptor
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.handshake import Role
-from keygrove_protocols.recon.messages import in_order
 from keygrove_protocols.recon.rateless import session_of
 from keygrove_protocols.recon.session import Session
 from keygrove_protocols.recon.terms import PLAIN
@@ -32,9 +32,9 @@ from keygrove_protocols.recon.terms import PLAIN
 SESSIONS_MAX: Final = 64
 IDLE_S: Final = 300.0
 """As Hockeypuck's deadline for a read: nobody feeds a session that was forgotten."""
-SESSION_S: Final = 3600.0
-"""As SKS's alarm."""
 SALT_OCTETS: Final = 16
+SLICE: Final = 1_000
+"""Digests at once: some milliseconds."""
 
 
 class Forgets(Protocol):
@@ -46,11 +46,12 @@ class Forgets(Protocol):
 
 
 class _Hosted:
-    def __init__(self, session: Session, partner: str, shows: Shows, now: float) -> None:
+    def __init__(self, session: Session, opening: OpenSession, shows: Shows, now: float) -> None:
         self.session = session
-        self.partner = partner
+        self.partner = opening.partner
+        self.learned_max = opening.limits.learned_max
         self.shows = shows
-        self.begun = self.fed = now
+        self.fed = now
         self.turn = anyio.Lock()
 
 
@@ -92,7 +93,7 @@ class Sessions:
         else:
             session = session_of(role, opening.way, shows.shown, decoder, limits)
         number = next(self._numbers)
-        self._hosted[number] = _Hosted(session, opening.partner, shows, self._now())
+        self._hosted[number] = _Hosted(session, opening, shows, self._now())
         return Opened(number, session.take())
 
     async def feed(self, number: int, octets: bytes) -> Stepped:
@@ -113,9 +114,9 @@ class Sessions:
             if session.end is None:
                 return Stepped(session.take(), None)
             self._hosted.pop(number, None)
-            return Stepped(session.take(), self._ended(hosted))
+            return Stepped(session.take(), await self._ended(hosted))
 
-    def close(self, number: int) -> Ended:
+    async def close(self, number: int) -> Ended:
         """End one.
 
         Raises:
@@ -123,13 +124,13 @@ class Sessions:
         """
         hosted = self._of(number)
         del self._hosted[number]
-        return self._ended(hosted)
+        return await self._ended(hosted)
 
     def expire(self) -> None:
-        """Forget those that nobody feeds, or that take too long."""
+        """Forget those that nobody feeds. How long one may take is for whoever does."""
         now = self._now()
         for number, one in list(self._hosted.items()):
-            if now - one.fed > IDLE_S or now - one.begun > SESSION_S:
+            if now - one.fed > IDLE_S:
                 del self._hosted[number]
 
     def _of(self, number: int) -> _Hosted:
@@ -138,15 +139,24 @@ class Sessions:
             raise NoSession().error()
         return hosted
 
-    def _ended(self, hosted: _Hosted) -> Ended:
+    async def _ended(self, hosted: _Hosted) -> Ended:
         session = hosted.session
         if session.statistics.rounds > 1:
             sometimes("recon.descended")
         gone = hosted.shows.gone(session)
         if gone:
             self._forget(hosted.partner, gone)
-        return Ended(session.end, self._learned(session), copy(session.statistics))
+        return Ended(
+            end=session.end,
+            learned=await self._lacking(session),
+            is_enough=len(session.learned) >= hosted.learned_max,
+            statistics=copy(session.statistics),
+        )
 
-    def _learned(self, session: Session) -> tuple[Digest, ...]:
-        """Less what came in meanwhile."""
-        return in_order(self._current().tree.lacks(session.learned))
+    async def _lacking(self, session: Session) -> tuple[Digest, ...]:
+        """What it learned, less what came in meanwhile."""
+        lacking: list[Digest] = []
+        for some in slices(session.learned, SLICE):
+            await anyio.lowlevel.checkpoint()
+            lacking += sorted(self._current().tree.lacks(set(some)))
+        return tuple(lacking)

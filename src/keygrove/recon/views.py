@@ -18,10 +18,8 @@ take half a second to be applied to a tree of a million, which is too much for e
 made anew when much has changed, because then it has little in common with the tree any more.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from itertools import chain, islice
 from typing import Final
 
 import anyio.lowlevel
@@ -31,6 +29,7 @@ from keygrove.ports import Entropy
 from keygrove.recon.knownfile import NOTHING, Recalled
 from keygrove.recon.members import Members
 from keygrove.recon.pace import chance
+from keygrove.recon.slices import slices
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.field import NO_ELEMENTS
 from keygrove_protocols.recon.rateless import Shown
@@ -215,7 +214,7 @@ async def _planned(
 async def _present(tree: Tree, digests: Iterable[Digest]) -> set[Digest]:
     """Those that are in a tree."""
     found = set[Digest]()
-    for some in _slices(digests):
+    for some in map(set, slices(digests, SLICE)):
         await anyio.lowlevel.checkpoint()
         found |= some - tree.lacks(some)
     return found
@@ -224,23 +223,10 @@ async def _present(tree: Tree, digests: Iterable[Digest]) -> set[Digest]:
 async def _bring_up(view: _View, digests: Iterable[Digest]) -> None:
     """Have those in the view that are to be, of all that may have changed."""
     await anyio.lowlevel.checkpoint()
-    for some in _slices(digests):
+    for some in map(set, slices(digests, SLICE)):
         await anyio.lowlevel.checkpoint()
         held = some - view.base.lacks(some)
         wanted = (held - view.plan.replaced.keys()) | (some & view.plan.added)
         there = some - view.tree.lacks(some)
         view.tree.apply(added=wanted - there, removed=there - wanted)
         view.sketch.apply(added=wanted - there, removed=there - wanted)
-
-
-def _slices(digests: Iterable[Digest]) -> Iterator[set[Digest]]:
-    """In ascending order: neighbours share the way from the root.
-
-    They are brought into it bit by bit, because to sort tens of thousands takes too long at once.
-    """
-    by_octet = defaultdict[int, list[Digest]](list)
-    for digest in digests:
-        by_octet[digest[0]].append(digest)
-    ordered = chain.from_iterable(sorted(by_octet[octet]) for octet in sorted(by_octet))
-    while some := set(islice(ordered, SLICE)):
-        yield some

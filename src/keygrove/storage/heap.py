@@ -37,7 +37,7 @@ from typing import Any
 
 import msgspec
 
-from keygrove.errors import DamagedError, FencedError, StoreError
+from keygrove.errors import DamagedError, FencedError, StoreError, UnfitError
 from keygrove.ports import SqlSession
 from keygrove.storage import ledger, values
 from keygrove.storage.audit import Record
@@ -152,7 +152,7 @@ def check(db: SqlSession, shard: str) -> Tip:
     """Where the heap ends.
 
     Raises:
-        StoreError: as `identify`.
+        UnfitError: as `identify`.
         DamagedError: as `identify`, or its end is not one.
     """
     uuid, epoch = identify(db, shard)
@@ -168,22 +168,22 @@ def identify(db: SqlSession, shard: str) -> tuple[bytes, int]:
     """The heap's name, and how many have written it.
 
     Raises:
-        StoreError: it is no heap of ours, or of a newer or older program, or of another shard.
+        UnfitError: it is no heap of ours, or of a newer or older program, or of another shard.
         DamagedError: it is ours, and has lost what it was made with.
     """
     if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-        raise StoreError(
+        raise UnfitError(
             f"heap.db of shard {shard} is not a file of keygrove's: name another data directory, "
             "or restore a backup"
         )
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT:
-        raise StoreError(
+        raise UnfitError(
             f"heap.db of shard {shard} has format {version}, this program knows {FORMAT}: "
             "run a newer keygrove"
         )
     if version < FORMAT:
-        raise StoreError(
+        raise UnfitError(
             f"heap.db of shard {shard} has format {version}, which this program does not read any "
             "more: load a dump anew, into an empty data directory"
         )
@@ -191,12 +191,12 @@ def identify(db: SqlSession, shard: str) -> tuple[bytes, int]:
     if not {"shard", "uuid", "algorithm", "epoch"} <= meta.keys():
         raise DamagedError(f"heap.db of shard {shard} is damaged: it does not say whose it is")
     if meta["algorithm"] != ALGORITHM:
-        raise StoreError(
+        raise UnfitError(
             f"heap.db of shard {shard} hashes by {meta['algorithm']!r}, this program by "
             f"{ALGORITHM}: run the keygrove that made it"
         )
     if meta["shard"] != shard:
-        raise StoreError(
+        raise UnfitError(
             f"heap.db belongs to shard {meta['shard']}, not {shard}: "
             "put each shard's folder back in its place"
         )

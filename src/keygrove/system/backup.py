@@ -1,5 +1,8 @@
 """Backups: the heaps of all shards, and what nothing can make again beside them.
 
+Beside them are the server's key, and how far the targets of push are: a server that is restored
+goes on with what they lack.
+
 A heap is copied by SQLite's own means, from a connection that only reads, within one transaction
 of that: so the copy is what one commit left, and others go on committing meanwhile. These
 transactions begin together, so that the copies are of one moment. Each copy is then opened, and
@@ -18,6 +21,7 @@ import msgspec
 from blake3 import blake3
 
 from keygrove.errors import DamagedError, DataDirError, DiskFullError, StoreError
+from keygrove.push.places import FILE as PLACES
 from keygrove.storage.heap import Tip, check
 from keygrove.system import manifest, replacing
 from keygrove.system.datadir import LOCK, PRECIOUS
@@ -62,20 +66,22 @@ def back_up(root: Path, target: Path, *, made_by: str, at: int, tell: Tell) -> M
     heaps = held_heaps(root)
     copies: list[ShardCopy] = []
     slots: list[bytes] = []
-    with _pinned(heaps) as pinned, new_folder(target):
-        for number, path in enumerate(heap_paths(target, len(heaps))):
-            db = pinned[number]
-            path.parent.mkdir(mode=0o700)
-            with _named_when_whole(path) as part:
-                tell(f"copying shard {number}", 0)
-                _copy_heap(db, part, tell)
-                db.execute("ROLLBACK")
-                tell(f"checking shard {number}", 0)
-                tip, some = checked(part, f"{number}/{len(heaps)}", is_whole=True)
-                copies.append(_described(tip, _content(part)))
-                slots.append(some)
-            synchronise(path.parent)
-        files: dict[str, Content] = {}
+    with new_folder(target):
+        # Before the heaps: it must not tell of changes that they do not have.
+        files = _copied_places(root / PLACES, target / PLACES, tell)
+        with _pinned(heaps) as pinned:
+            for number, path in enumerate(heap_paths(target, len(heaps))):
+                db = pinned[number]
+                path.parent.mkdir(mode=0o700)
+                with _named_when_whole(path) as part:
+                    tell(f"copying shard {number}", 0)
+                    _copy_database(db, part, tell)
+                    db.execute("ROLLBACK")
+                    tell(f"checking shard {number}", 0)
+                    tip, some = checked(part, f"{number}/{len(heaps)}", is_whole=True)
+                    copies.append(_described(tip, _content(part)))
+                    slots.append(some)
+                synchronise(path.parent)
         for name in PRECIOUS:
             with suppress(FileNotFoundError):
                 files[name] = _copy(root / name, target / name)
@@ -181,7 +187,16 @@ def _tips(heaps: Sequence[sqlite3.Connection]) -> list[Tip]:
     return [check(db, f"{number}/{len(heaps)}") for number, db in enumerate(heaps)]
 
 
-def _copy_heap(db: sqlite3.Connection, target: Path, tell: Tell) -> None:
+def _copied_places(source: Path, target: Path, tell: Tell) -> dict[str, Content]:
+    """How far the targets of push are, by the name of its copy, if there are any."""
+    if not source.exists():
+        return {}
+    with session(source) as db, _named_when_whole(target) as part:
+        _copy_database(db, part, tell)
+    return {target.name: _content(target)}
+
+
+def _copy_database(db: sqlite3.Connection, target: Path, tell: Tell) -> None:
     (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
     target.touch(mode=0o600)
     with closing(sqlite3.connect(target, isolation_level=None)) as copy:
@@ -210,7 +225,7 @@ def _copy_error(target: Path, error: sqlite3.DatabaseError) -> Exception:
     """Whichever of the two files it was that SQLite could not go on with."""
     if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
         return DiskFullError(str(target))
-    return StoreError(f"cannot copy a heap to {target}: {error}")
+    return StoreError(f"cannot copy a database to {target}: {error}")
 
 
 def _described(tip: Tip, content: Content) -> ShardCopy:

@@ -24,7 +24,7 @@ import aiosqlite
 import anyio
 import anyio.to_thread
 
-from keygrove.errors import DamagedError, DiskFullError, KeygroveError, StoreError
+from keygrove.errors import DamagedError, DiskFullError, KeygroveError, StoreError, UnfitError
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.system.datadir import make_folder
 from keygrove.system.volume import FULL, is_read_only
@@ -61,6 +61,9 @@ _HELD = (
 
 
 _SHORTER = "while it lasts the log cannot be emptied, so see what keeps the disk that busy"
+
+
+_OWNER = "run this as the user whose file it is, and see that this one may read and write it"
 
 
 class _Connection(aiosqlite.Connection):
@@ -271,18 +274,29 @@ def _uri(path: Path, *, writable: bool) -> str:
 
 def _told(path: Path, error: sqlite3.DatabaseError, *, at: str = "") -> KeygroveError:
     """Our error for one of SQLite's, met at what `at` says."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None:  # Python's own: a text is not UTF-8, and none is ever written so
-        return DamagedError(f"{path} is damaged: {error}")
+    # Python's own have no code: a text is not UTF-8, and none is ever written so.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     if _is_full(path, code):
         return DiskFullError(path.name)
-    if code & 0xFF == sqlite3.SQLITE_CORRUPT:
+    if code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return DamagedError(f"{path} is damaged: {error}")
     if code & 0xFF == sqlite3.SQLITE_BUSY:
         return StoreError(f"{at}{path}: {error}; {_HELD}")
     if code & 0xFF == sqlite3.SQLITE_INTERRUPT:
         return StoreError(f"{at}{path}: reading took too long, and was ended: {_SHORTER}")
+    if code & 0xFF == sqlite3.SQLITE_CANTOPEN:  # SQLite does not say why
+        try:
+            path.open("rb").close()
+        except OSError as why:
+            return _cannot("open", path, why)
     return StoreError(f"{at}{path}: {error}")
+
+
+def _cannot(what: str, path: Path, error: OSError) -> StoreError:
+    """Our error for one of the system's."""
+    if isinstance(error, PermissionError):
+        return UnfitError(f"cannot {what} {path}: {error.strerror}: {_OWNER}")
+    return StoreError(f"cannot {what} {path}: {error.strerror}")
 
 
 def _is_full(path: Path, code: int) -> bool:
@@ -335,7 +349,7 @@ class SqliteFiles:
         except OSError as error:
             if error.errno in FULL:
                 raise DiskFullError(file.name) from error
-            raise StoreError(f"cannot open {file}: {error}") from error
+            raise _cannot("open", file, error) from error
         try:
             yield db
         finally:
@@ -358,7 +372,7 @@ class SqliteFiles:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise StoreError(f"cannot look at {file}: {error.strerror}") from error
+            raise _cannot("look at", file, error) from error
 
     async def secure(self, path: str) -> None:
         """See `ports.Databases`."""
@@ -370,7 +384,7 @@ class SqliteFiles:
         except OSError as error:
             if error.errno in FULL:
                 raise DiskFullError(log.name) from error
-            raise StoreError(f"cannot synchronise {log}: {error.strerror}") from error
+            raise _cannot("synchronise", log, error) from error
 
     async def remove(self, path: str) -> None:
         """See `ports.Databases`."""

@@ -4,12 +4,17 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from select import select
 from threading import Thread
 from typing import Final
 
 from tests.interop.recon.accepting import Accepting
 
-POLY, FULL, DONE, FLUSH = 0, 1, 5, 6
+POLY, FULL, ELEMENTS, DONE, FLUSH = 0, 1, 2, 5, 6
+SYNC_FAIL: Final = b"\0\0\0\1\4"
+HOCKEYPUCK_S: Final = 3.0
+"""So long it waits for an answer."""
+UNASKED_S: Final = 0.2
 PATIENCE_S: Final = 30.0
 HANDSHAKE: Final = 2
 """The config and the verdict."""
@@ -47,6 +52,14 @@ class Line:
         """The next frame; nothing: there is none."""
         length = self._file.read(4)
         return length + self._file.read(int.from_bytes(length))
+
+    def has_something(self, within_s: float) -> bool:
+        """Whether anything more comes so soon. Nothing may have been read ahead."""
+        return bool(select([self._connection], [], [], within_s)[0])
+
+    def glance(self) -> bytes:
+        """All that is there at this moment."""
+        return self._connection.recv(1 << 24, socket.MSG_DONTWAIT)
 
     def close(self) -> None:
         with suppress(OSError):
@@ -97,6 +110,79 @@ def as_acceptor(said: bytes) -> Script:
         assert line.hear() == b""
 
     return script
+
+
+def as_hockeypuck(said: bytes) -> Script:
+    """The same as impatiently as Hockeypuck: what is there in parts is lost to it (T3).
+
+    It awaits an answer for so long only, and then looks just once. Nothing may come before it says
+    Flush, or it would be read as what it is not.
+    """
+
+    def script(line: Line) -> None:
+        asked = 0
+        for at, frame in enumerate(frames(said)):
+            if at >= HANDSHAKE and kind(frame) == FLUSH:
+                assert not line.has_something(UNASKED_S), "it did not wait for the Flush"
+            line.say([frame])
+            if at < HANDSHAKE:
+                assert line.hear()
+                continue
+            asked += kind(frame) in {POLY, FULL}
+            if kind(frame) == FLUSH:
+                assert line.has_something(HOCKEYPUCK_S), "it was too late"
+                answers = frames(line.glance())
+                assert len(answers) == asked, "not all came in one piece"
+                assert all(len(one) == 4 + int.from_bytes(one[:4]) for one in answers)
+                asked = 0
+        assert line.hear() == b""
+
+    return script
+
+
+def as_leaf(said: bytes, held: Iterable[bytes], port: int) -> list[bytes]:
+    """Begin a session there with few digests, and answer as a leaf of Hockeypuck does.
+
+    That is SyncFail to samples though it has no children (T6), and to any list all that it has
+    besides, whatever the prefix (T5).
+
+    Returns:
+        The requests.
+    """
+    mine = set(held)
+    line = Line(socket.create_connection(("127.0.0.1", port), PATIENCE_S))
+    asked: list[bytes] = []
+    try:
+        line.say(frames(said)[:HANDSHAKE])
+        for _ in range(HANDSHAKE):
+            assert line.hear()
+        answers: list[bytes] = []
+        while (frame := line.hear()) and kind(frame) != DONE:
+            if kind(frame) == POLY:
+                answers.append(SYNC_FAIL)
+            elif kind(frame) == FULL:
+                answers.append(_elements(mine - _listed(frame)))
+            elif kind(frame) == FLUSH:
+                line.say(answers)
+                answers.clear()
+                continue
+            asked.append(frame)
+        assert kind(frame) == DONE
+    finally:
+        line.close()
+    return asked
+
+
+def _listed(frame: bytes) -> set[bytes]:
+    """The digests in a ReconRqstFull."""
+    start = 5 + 8 + int.from_bytes(frame[9:13]) + 4
+    return {frame[at : at + 16] for at in range(start, len(frame), 17)}
+
+
+def _elements(digests: Iterable[bytes]) -> bytes:
+    body = [one + b"\0" for one in digests]
+    octets = bytes([ELEMENTS]) + len(body).to_bytes(4) + b"".join(body)
+    return len(octets).to_bytes(4) + octets
 
 
 def bluntly(octets: bytes) -> Script:

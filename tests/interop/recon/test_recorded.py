@@ -17,12 +17,17 @@ from tests.interop.recon.corpus import debian, digests
 from tests.interop.recon.meeting import holds, settled
 from tests.interop.recon.node import Node, Partner
 from tests.interop.recon.replaying import (
+    FULL,
+    POLY,
     Answering,
     Listening,
     as_acceptor,
+    as_hockeypuck,
     as_initiator,
+    as_leaf,
     bluntly,
     frames,
+    kind,
 )
 
 pytestmark = [pytest.mark.slow, needs_debian_keyring]
@@ -112,6 +117,44 @@ def test_what_hockeypuck_owes_is_no_fault_of_the_session(
         told = node.now("recorded")
     assert (told["result"], told["lacking_here"]) == ("done", 0)
     assert not partner.errors
+
+
+IMPATIENT = "syncfail-to-hockeypuck"
+"""Hockeypuck as the acceptor, which asks again and again; some of what it met had no certificate"""
+
+
+def test_answers_reach_a_hockeypuck_whole_and_in_one_piece_when_it_says_flush(
+    nodes: Nodes, answering: Answering
+) -> None:
+    session = SESSIONS[IMPATIENT]
+    node = nodes()
+    held = set(session["initiator_set"]) & digests(debian())
+    loaded(node, list(held))
+    with closing(Listening(as_hockeypuck(said(IMPATIENT, "acceptor")))) as partner:
+        node.start(Partner("recorded", partner.port, answering.port))
+        told = node.now("recorded")
+        assert not partner.errors
+        assert told["result"] == "done", told
+        lacking = set(session["acceptor_set"]) - held
+        assert told["lacking_here"] == len(lacking) > 200
+        holds(node, held | (lacking & digests(debian())))
+
+
+def test_a_leaf_that_answers_as_if_it_had_children_tells_all_it_has(
+    nodes: Nodes, answering: Answering
+) -> None:
+    of_all = [one.digest for one in debian()]
+    ours, theirs = of_all[:300], of_all[290:320]
+    node = nodes()
+    loaded(node, ours)
+    node.start(Partner("recorded", 1, answering.port))
+    answering.asked.clear()
+    config = said("hockeypuck-initiates-to-sks", "initiator")
+    asked = as_leaf(config, map(bytes.fromhex, theirs), node.recon_port)
+    assert [kind(one) for one in asked] == [POLY, FULL, FULL, FULL, FULL]
+    holds(node, {*ours, *theirs})
+    assert sorted(answering.asked) == sorted(set(theirs) - set(ours)), "each of them once"
+    assert node.partner("recorded")["rounds"] == {"partner done": 1}
 
 
 SKS = b"".join(frames(said("sks-sks-solved-at-root", "acceptor"))[:2])

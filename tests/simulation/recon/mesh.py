@@ -58,11 +58,11 @@ class Mesh:
         }
 
     @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None, None]:
+    async def running(self, within_s: float = LONG_S) -> AsyncGenerator[None, None]:
         async with anyio.create_task_group() as tasks:
             for machine in self.machines.values():
                 tasks.start_soon(machine.keep)
-            with anyio.fail_after(LONG_S):
+            with anyio.fail_after(within_s):
                 for machine in self.machines.values():
                     await until(machine.is_ready)
                 yield

@@ -33,7 +33,7 @@ Script: TypeAlias = Callable[["Line"], Awaitable[None]]
 Answer: TypeAlias = Callable[[tuple[Digest, ...]], Awaitable[bytes]]
 """The body of an answer to a hashquery."""
 
-
+CLAIMED_AT_ONCE = 10_000
 SAID_BY_SKS = {b"bitquantum", b"filters", b"http port", b"mbar", b"version"}
 
 
@@ -82,8 +82,9 @@ def claiming(digests: Iterable[Digest]) -> Script:
 
     async def script(line: Line) -> None:
         await line.shake_hands()
-        await line.say(FullRequest(ROOT, claimed), Flush())
-        assert isinstance(await line.hear(), Elements)
+        for at in range(0, max(len(claimed), 1), CLAIMED_AT_ONCE):
+            await line.say(FullRequest(ROOT, claimed[at : at + CLAIMED_AT_ONCE]), Flush())
+            assert isinstance(await line.hear(), Elements)
         await line.say(Done())
 
     return script

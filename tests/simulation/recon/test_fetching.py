@@ -14,7 +14,11 @@ from keygrove_protocols.openpgp.certificate import to_bytes
 from keygrove_protocols.openpgp.digest import sks_digest
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.openpgp.packets import split
+from keygrove_protocols.recon.frames import Verdict, encode_verdict
 from keygrove_protocols.recon.hashquery import encode_response
+from keygrove_protocols.recon.messages import Done, Flush, FullRequest
+from keygrove_protocols.recon.prefix import ROOT
+from keygrove_protocols.recon.terms import DEFAULT_FILTERS, config_of
 from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of, until
 from tests.simulation.recon.scripted import Line, claiming, scripted
 
@@ -122,5 +126,29 @@ def test_what_is_found_again_while_something_is_fetched_is_not_fetched_again() -
 
             await until(is_passed_over)
             assert len(seen.asked) == 2
+
+    run(story, seed=1)
+
+
+async def without_http_port(line: Line) -> None:
+    said = config_of(http_port=0, filters=DEFAULT_FILTERS, identity=b"")
+    await line.say(said)
+    await line.hear()
+    await line.stream.send(encode_verdict(Verdict()))
+    await line.say(FullRequest(ROOT, (LATE,)), Flush())
+    await line.stream.receive()
+    await line.say(Done())
+
+
+def test_what_cannot_be_fetched_since_nobody_says_where_is_given_up_by_name() -> None:
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b")])}, others=["b"])
+        async with mesh.running(), scripted(mesh.network, "b", without_http_port):
+            assert (await mesh.begin("a", "b")).lacking_here == 1
+            (found,) = await mesh.partners("a")
+            assert found.peer is not None
+            assert found.peer.recovery is not None
+            assert found.peer.recovery.given_up >= 1
+            assert "set `http` of the partner" in found.peer.recovery.last_error
 
     run(story, seed=1)

@@ -3,10 +3,12 @@
 from contextlib import suppress
 
 import anyio
+import msgspec
 import pytest
 
 from keygrove.errors import ConnectionLostError
 from keygrove.recon.listener import CONNECTIONS_MAX, OF_ONE_MAX
+from keygrove.web.figures import NO_ERROR
 from keygrove_chaos.machine import RECON
 from keygrove_chaos.outbound import SimulatedStream, SimulatedStreams
 from keygrove_chaos.running import run
@@ -112,6 +114,12 @@ def test_a_partner_that_is_busy_has_not_failed() -> None:
             await until(has_tried)
             (status,) = await mesh.partners("a")
             assert (status.failures, status.circuit) == (0, "closed")
+            assert status.peer is not None
+            assert status.peer.error_ours == ""
+            assert status.peer.busy_ours.startswith("it closed before it sent a config")
+            reply = await mesh.machines["a"].door.ask("GET", "/pks/stats?options=json")
+            (peer,) = msgspec.json.decode(reply.body)["peers"]
+            assert (peer["reconStatus"], peer["lastOutgoingError"]) == ("Starting", NO_ERROR)
 
     run(story, seed=1)
 

@@ -1,7 +1,11 @@
 """Whole nodes reconcile with each other over the simulated network."""
 
+import msgspec
 import pytest
 
+from keygrove.http.recon import ReconStatus
+from keygrove.recon.peer import PeerApi, peer_name
+from keygrove_actors import sysapi
 from keygrove_chaos.net_faults import Partition
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
@@ -120,3 +124,22 @@ async def reweighed(world: World) -> None:
 
 def test_a_partner_whose_weight_changes_keeps_what_is_known_of_it() -> None:
     run(reweighed, seed=1)
+
+
+async def one_hangs(world: World) -> None:
+    mesh = Mesh(world, {"a": settings_of("a", [partner("b"), partner("c")])}, others=["b", "c"])
+    async with mesh.running():
+        runtime = mesh.machines["a"].runtime
+        assert runtime is not None
+        await sysapi.suspend(runtime.whereis(peer_name("b"), PeerApi))
+        reply = await mesh.machines["a"].control.ask("GET", "/recon")
+        assert reply.status == 200
+        found = msgspec.json.decode(reply.body, type=ReconStatus)
+        assert {one.name: one.peer is None for one in found.partners} == {"b": True, "c": False}
+        reply = await mesh.machines["a"].door.ask("GET", "/pks/stats?options=json")
+        peers = msgspec.json.decode(reply.body)["peers"]
+        assert [peer["name"] for peer in peers] == ["b", "c"]
+
+
+def test_a_partner_whose_actor_hangs_does_not_hide_the_others() -> None:
+    run(one_hangs, seed=1)

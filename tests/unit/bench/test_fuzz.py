@@ -1,6 +1,7 @@
 """Fuzzing finds what is broken, keeps it, and starts from what is real."""
 
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,7 @@ from keygrove_protocols.openpgp.armor import dearmor
 from keygrove_protocols.openpgp.certificate import Certificate, group, to_bytes
 from keygrove_protocols.openpgp.packets import split
 from keygrove_protocols.openpgp.verification import cost_us
+from keygrove_protocols.recon.dump import MAGIC, load
 from keygrove_protocols.recon.frames import Decoder
 
 ALICE = (CORPUS / "v4-eddsa-cv25519.pgp").read_bytes()
@@ -123,3 +125,15 @@ def test_a_campaign_tries_inputs_with_each_engine_and_finds_nothing(tmp_path: Pa
     for engine in ("guided", "drawn"):
         tried = rows[engine].value
         assert tried == measure.NO_ATHERIS or (isinstance(tried, float | int) and tried > 0)
+
+
+def test_some_mutations_of_a_dumped_tree_are_loaded() -> None:
+    (start,) = [one for one in wire.seeds_of(RECON.read_bytes()) if one.startswith(MAGIC)]
+    mutator, loaded = Mutator([start]), 0
+    for number in range(200):
+        data = mutator.mutate(start, Random(number))
+        wire.check(data)
+        with suppress(ProtocolError):
+            load([wire.with_checksum(data)])
+            loaded += 1
+    assert loaded > 20

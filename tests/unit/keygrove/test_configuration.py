@@ -350,6 +350,14 @@ def test_two_partners_are_at_two_addresses(tmp_path: Path, one: str, other: str)
     assert said == f"recon.partner: 'x' and 'y' are both at {other}; leave one out"
 
 
+def test_partners_have_somewhere_to_fetch_from(tmp_path: Path) -> None:
+    text = f"{partner('x', 'h:1')}[http]\nlisten = []\n"
+    said = refusal(text, tmp_path)
+    assert said.startswith("recon.http_port: is 0, and http.listen is empty, so that partners")
+    loaded = load(f"{text}[recon]\nhttp_port = 80\n", folder=tmp_path)
+    assert loaded.settings.recon.http_port == 80
+
+
 def test_two_partners_may_share_a_host(tmp_path: Path) -> None:
     text = partner("x", "h.example:1") + partner("y", "h.example:2")
     assert len(load(text, folder=tmp_path).settings.recon.partner) == 2

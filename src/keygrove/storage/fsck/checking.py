@@ -8,11 +8,11 @@ from keygrove.errors import KeygroveError
 from keygrove.ports import Databases, RawFiles, SqlDatabase
 from keygrove.storage import heap
 from keygrove.storage.fsck.content import check_content
-from keygrove.storage.fsck.findings import Findings, Level
+from keygrove.storage.fsck.findings import Findings, Level, advice_for
 from keygrove.storage.fsck.indexed import check_index
 from keygrove.storage.fsck.roots import check_history, check_tree
 from keygrove.storage.fsck.semantic import check_semantics
-from keygrove.storage.fsck.structure import RESTORE, check_heap, check_log
+from keygrove.storage.fsck.structure import REBUILD, RESTORE, check_heap, check_log
 from keygrove.storage.fsck.structure import check_index as check_index_file
 from keygrove.storage.fsck.tell import Tell
 
@@ -87,7 +87,7 @@ async def _check_files(  # noqa: PLR0913, PLR0917 - what a check is about, and w
         )
         tip = await check_heap(reader, subject.shard, found)
     except KeygroveError as error:
-        found.add(Level.STRUCTURE, "heap.db", "", str(error), RESTORE)
+        found.add(Level.STRUCTURE, "heap.db", "", str(error), advice_for(error, RESTORE))
         return None
     if tip is None:
         return None
@@ -112,18 +112,25 @@ async def _check_index(  # noqa: PLR0913, PLR0917 - as above
         skipped.append(f"shard {number}: it has no index, which the next start makes")
         return
     try:
+        # Alone: of two that are open at once, an error does not tell which one it is about.
+        async with subject.databases.open(subject.index, writable=False) as reader:
+            origin = await check_index_file(reader, tip, found)
+    except KeygroveError as error:
+        found.add(Level.STRUCTURE, "index.db", "", str(error), advice_for(error, REBUILD))
+        return
+    if level < Level.INDEX or found.has(Level.STRUCTURE):
+        return
+    if subject.is_live:
+        skipped.append(f"shard {number}: level {Level.INDEX}, its index, {LIVE}")
+        return
+    if origin is None:
+        skipped.append(f"shard {number}: the next start makes its index anew")
+        return
+    try:
         async with subject.databases.open(
             subject.heap, attached=subject.index, writable=False
         ) as reader:
-            origin = await check_index_file(reader, tip, found)
-            if level < Level.INDEX or found.has(Level.STRUCTURE):
-                return
-            if subject.is_live:
-                skipped.append(f"shard {number}: level {Level.INDEX}, its index, {LIVE}")
-            elif origin is None:
-                skipped.append(f"shard {number}: the next start makes its index anew")
-            else:
-                await check_index(reader, origin.done, found, tell)
+            await check_index(reader, origin.done, found, tell)
     except KeygroveError as error:
         found.add(Level.INDEX, "index.db", "", str(error))
 

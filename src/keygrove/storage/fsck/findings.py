@@ -4,6 +4,8 @@ from enum import IntEnum
 
 import msgspec
 
+from keygrove.errors import KeygroveError, UnfitError
+
 FINDINGS_MAX = 100
 """Of one shard and level: what is behind them is counted only."""
 
@@ -31,10 +33,16 @@ class Finding(msgspec.Struct, frozen=True):
     """The row, table or certificate; empty for the file as a whole."""
     what: str
     advice: str = REPAIR
+    """Empty: `what` says what to do."""
 
     def __str__(self) -> str:
         place = f"shard {self.shard}, {self.file}" + (f", {self.where}" if self.where else "")
-        return f"{place}: {self.what}; {self.advice}"
+        return f"{place}: {self.what}" + (f"; {self.advice}" if self.advice else "")
+
+
+def advice_for(error: KeygroveError, advice: str) -> str:
+    """The advice for what a file was met with, unless the error has its own."""
+    return "" if isinstance(error, UnfitError) else advice
 
 
 class Findings:

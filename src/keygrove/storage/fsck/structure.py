@@ -3,7 +3,7 @@
 from keygrove.errors import DamagedError, StoreError
 from keygrove.ports import SqlDatabase, SqlSession
 from keygrove.storage import heap, index
-from keygrove.storage.fsck.findings import Findings, Level
+from keygrove.storage.fsck.findings import Findings, Level, advice_for
 from keygrove.storage.fsck.wal import read_log
 
 RESTORE = "restore the shard's folder from a backup"
@@ -30,7 +30,7 @@ async def check_heap(reader: SqlDatabase, shard: str, found: Findings) -> heap.T
     try:
         tip = await reader.run(lambda db: heap.check(db, shard))
     except StoreError as error:
-        found.add(Level.STRUCTURE, "heap.db", "", str(error), RESTORE)
+        found.add(Level.STRUCTURE, "heap.db", "", str(error), advice_for(error, RESTORE))
         return None
     await _check_pages(reader, "main.quick_check", "heap.db", found)
     for table in ("audit", "redact"):  # which have indexes, that a quick check passes over
@@ -42,10 +42,10 @@ async def check_heap(reader: SqlDatabase, shard: str, found: Findings) -> heap.T
 
 
 async def check_index(reader: SqlDatabase, tip: heap.Tip, found: Findings) -> index.Origin | None:
-    """Look at the index, attached as `side`; None if it is none of this heap's, or damaged."""
+    """Look at the index, opened alone; None if it is none of this heap's, or damaged."""
     before = len(found.at(Level.STRUCTURE))
     try:
-        origin = await reader.run(lambda db: index.origin(db, "side"))
+        origin = await reader.run(lambda db: index.origin(db, "main"))
     except StoreError as error:
         found.add(Level.STRUCTURE, "index.db", "", str(error), REBUILD)
         return None
@@ -55,7 +55,7 @@ async def check_index(reader: SqlDatabase, tip: heap.Tip, found: Findings) -> in
         return None
     if not origin.fits(tip):
         return None
-    await _check_pages(reader, "side.quick_check", "index.db", found)
+    await _check_pages(reader, "main.quick_check", "index.db", found)
     return origin if len(found.at(Level.STRUCTURE)) == before else None
 
 

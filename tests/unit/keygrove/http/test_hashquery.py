@@ -148,3 +148,60 @@ async def test_it_is_answered_without_recon_too() -> None:
 
 def _form(certificate: bytes) -> bytes:
     return b"keytext=" + b"".join(b"%%%02X" % octet for octet in armor(certificate))
+
+
+async def test_a_flood_of_one_address_is_limited_and_others_are_answered(
+    node: SimulatedNode,
+) -> None:
+    await add(node, ALICE)
+    digests = [Digest(number.to_bytes(16)) for number in range(ASKED_MAX)]
+    flood = encode_request(digests)
+    taken = hashquery.DIGESTS_AT_FIRST // ASKED_MAX
+    for _ in range(taken):
+        assert (await ask(node, flood)).status == 200
+    refused = await ask(node, flood)
+    assert refused.status == 429
+    wait_s = int(refused.headers["retry-after"])
+    assert wait_s <= ASKED_MAX / hashquery.DIGESTS_A_SECOND + 1
+    other = await node.http.ask(
+        "POST", "/pks/hashquery", encode_request([digest_of(ALICE)]), client="192.0.2.8"
+    )
+    assert to_bytes(ALICE) in other.body
+    await anyio.sleep(wait_s)
+    assert (await ask(node, flood)).status == 200
+
+
+async def test_a_server_that_fetches_all_there_is_is_not_limited(node: SimulatedNode) -> None:
+    """As SKS does, a hundred at once, as fast as a fast one takes them in."""
+    batch = encode_request([Digest(number.to_bytes(16)) for number in range(100)])
+    for _ in range(2 * hashquery.DIGESTS_AT_FIRST // 100):
+        assert (await ask(node, batch)).status == 200
+        await anyio.sleep(100 / hashquery.DIGESTS_A_SECOND)
+
+
+async def test_more_at_once_of_one_address_than_there_may_be_are_refused(
+    node: SimulatedNode,
+) -> None:
+    is_over = anyio.Event()
+    body = encode_request([digest_of(ALICE)])
+
+    async def slowly() -> dict[str, object]:
+        await is_over.wait()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    statuses: list[int] = []
+
+    async def hang() -> None:
+        reply = await node.http.ask("POST", "/pks/hashquery", receive=slowly)
+        statuses.append(reply.status)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(hashquery.OF_ONE_AT_ONCE):
+            tasks.start_soon(hang)
+        await anyio.wait_all_tasks_blocked()
+        assert (await ask(node, body)).status == 429
+        other = await node.http.ask("POST", "/pks/hashquery", body, client="192.0.2.8")
+        assert other.status == 200
+        is_over.set()
+    assert statuses == [200] * hashquery.OF_ONE_AT_ONCE
+    assert (await ask(node, body)).status == 200

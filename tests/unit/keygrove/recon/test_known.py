@@ -12,14 +12,12 @@ from keygrove.ports import SqlSession
 from keygrove.recon import knownfile
 from keygrove.recon.known import (
     KNOWN,
-    Count,
     Forget,
     Known,
     KnownApi,
     Note,
     Recall,
     Sift,
-    Tally,
     WhoseAre,
 )
 from keygrove.recon.knownfile import (
@@ -160,13 +158,6 @@ async def test_what_did_not_come_is_left_alone_for_longer_each_time(host: Host) 
             assert await sifted(known) == [1, 2, 3, 4]
             host.wall.at += 1
             assert await sifted(known) == [0, 1, 2, 3, 4]
-
-
-async def test_they_are_counted(host: Host) -> None:
-    async with host.known() as known:
-        assert await known.call(Count("ann")) == Tally()
-        await known.call(Note("ann", (*rows(Why.ALIAS, 0, 1), *rows(Why.DENIED, 2)), 0))
-        assert await known.call(Count("ann")) == Tally(aliases=2, denied=1)
 
 
 async def test_a_file_that_is_damaged_is_made_anew_and_that_is_logged(host: Host) -> None:

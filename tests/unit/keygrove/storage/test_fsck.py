@@ -1,5 +1,6 @@
 """A check of a shard's files finds what is not right, at the level that looks there."""
 
+import os
 import sqlite3
 from collections.abc import Mapping, Set
 from contextlib import closing
@@ -198,6 +199,33 @@ async def test_an_index_ahead_of_its_heap_tells_that_changes_are_gone(root: Path
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("octets", [100, 1000, 5000, 9000, 40_000])
+@pytest.mark.parametrize("level", [Level.STRUCTURE, Level.HISTORY])
+async def test_an_index_that_was_cut_is_told_as_such_and_made_anew(
+    root: Path, octets: int, level: Level
+) -> None:
+    os.truncate(root / "shard-0/index.db", octets)
+    (finding,) = (await _check(root, level)).findings.all()
+    assert (finding.level, finding.file) == (Level.STRUCTURE, "index.db")
+    assert "heap.db" not in str(finding)
+    assert finding.advice.endswith("which makes it anew")
+    assert (await _repair(root)).salvaged is None
+    assert await _levels(root) == set()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("file", "other"), [("heap.db", "index.db"), ("index.db", "heap.db")])
+async def test_a_file_that_is_no_database_is_the_one_that_is_told(
+    root: Path, file: str, other: str
+) -> None:
+    (root / "shard-0" / file).write_bytes(b"nothing of the kind " * 5_000)
+    (finding,) = (await _check(root)).findings.all()
+    assert (finding.level, finding.file) == (Level.STRUCTURE, file)
+    assert f"{file} is damaged" in finding.what
+    assert other not in str(finding)
+
+
+@pytest.mark.anyio
 async def test_beside_a_server_the_index_is_passed_over_and_told(root: Path) -> None:
     _change(root, "DELETE FROM deny", file="index.db")
     checked = await _check(root, is_live=True)
@@ -213,7 +241,9 @@ async def test_a_heap_of_a_newer_program_is_told_and_left_alone(root: Path) -> N
     _change(root, f"PRAGMA user_version = {heap.FORMAT + 1}")
     before = (root / "shard-0/heap.db").read_bytes()
     (finding,) = (await _check(root)).findings.all()
-    assert "run a newer keygrove" in finding.what
+    assert finding.what.endswith(": run a newer keygrove")
+    assert finding.advice == ""
+    assert str(finding).endswith(": run a newer keygrove")
     with pytest.raises(StoreError, match="run a newer keygrove"):
         await _repair(root)
     assert (root / "shard-0/heap.db").read_bytes() == before

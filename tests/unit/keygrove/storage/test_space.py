@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from keygrove.errors import DiskFullError, StoreError
+from keygrove.http.orders import FROZEN, FULL
 from keygrove.ingest.messages import INGEST, IngestApi, Load, Submitted, Unwritable
 from keygrove.ports import Room
 from keygrove.settings import Settings, StorageSettings
@@ -28,7 +29,7 @@ from keygrove.storage.space import (
     level_of,
     marks_of,
 )
-from keygrove.storage.store import Opened, Opening
+from keygrove.storage.store import Opened, Opening, Progress
 from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.client import Hkp
 from keygrove_chaos.node import SimulatedNode, simulated_node, simulated_ports
@@ -240,6 +241,40 @@ async def test_the_reserve_is_given_once() -> None:
         assert await put(node, 1) == 507
         assert site.commits == 2
         assert node.log.events("actor ended") == []
+
+
+async def test_an_administrator_is_told_to_make_room_and_not_to_go_elsewhere() -> None:
+    site = Site()
+    async with site.node() as node:
+        assert await put(node, 1) == 200
+        site.commits_that_fail = site.commits + 100
+        wanted = {"action": "block", "fingerprints": [fingerprint(made(1)).hex()]}
+        told = await node.control.ask("POST", "/admin", msgspec.json.encode(wanted))
+        assert (told.status, told.text.strip()) == (507, FULL)
+        assert "elsewhere" not in told.text
+
+
+class Frozen(Opened):
+    """An opening of a store whose disk is read-only."""
+
+    def progress(self) -> Progress:
+        return Progress("read-only", 0, 0, is_read_only=True)
+
+
+async def test_an_administrator_is_told_to_have_the_disk_written_again() -> None:
+    store = MemoryStore()
+    store.is_read_only = True
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Opening, None]:
+        yield Frozen(store)
+
+    settings = Settings(storage=StorageSettings(shards=1))
+    async with simulated_node(settings, stores=[opened]) as node:
+        wanted = {"action": "block", "fingerprints": [fingerprint(made(1)).hex()]}
+        told = await node.control.ask("POST", "/admin", msgspec.json.encode(wanted))
+        assert (told.status, told.text.strip()) == (503, FROZEN)
+        assert (await put(node, 1)) == 503
 
 
 async def test_without_room_for_the_reserve_there_is_none() -> None:

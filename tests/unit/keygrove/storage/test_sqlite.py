@@ -28,7 +28,7 @@ from keygrove.storage.tally import Tally
 from keygrove.storage.term import Term, TermKind
 from keygrove.storage.version import Head
 from keygrove.storage.wal import CHECKPOINT_BYTES
-from keygrove.storage.write import Denial, Put, Write
+from keygrove.storage.write import Denial, Lift, Put, Write
 from keygrove.system.sqlite import SqliteFiles
 from keygrove_chaos.certificates import CREATED, large, made, put_of
 from keygrove_chaos.databases import Statement, WatchedDatabases, ignore
@@ -346,6 +346,22 @@ async def test_a_heap_that_lost_a_row_is_damaged(
     with pytest.raises(DamagedError, match="not what was committed"):
         async with opened(files):
             pass
+
+
+@pytest.mark.parametrize("is_made_anew", [True, False])
+async def test_denials_that_were_ended_are_counted_over_restarts(
+    files: WatchedDatabases, index_path: Path, *, is_made_anew: bool
+) -> None:
+    names = [put(1, "Alice").fingerprint, put(2, "Bob").fingerprint]
+    async with opened(files) as store:
+        await store.commit([Denial(name, "spam", CREATED) for name in names])
+        await store.commit([Lift(names[0], CREATED)])
+    if is_made_anew:
+        remove(index_path)
+    async with opened(files) as store:
+        assert (store.counts().denials, store.counts().lifts) == (1, 1)
+        await store.commit([Lift(names[1], CREATED)])
+        assert (store.counts().denials, store.counts().lifts) == (0, 2)
 
 
 async def test_a_long_replay_brings_the_index_up_on_the_way(

@@ -23,8 +23,10 @@ def test_what_is_held_and_what_is_denied_is_counted_by_how_it_stood_before() -> 
         (denied, Standing(9, is_denied=True), (1, 9, 1)),
         (Standing(9, is_denied=True), NOTHING, (0, 0, 0)),
     ):
+        assert tally.lifts == 0
         tally.count(before, after)
         assert (tally.certificates, tally.packet_bytes, tally.denials) == counts
+    assert tally.lifts == 1
 
 
 def test_hours_beyond_the_last_that_are_kept_are_forgotten() -> None:
@@ -43,7 +45,9 @@ def test_adding_a_tally_is_counting_what_it_counted() -> None:
         tally.count(NOTHING, Standing(3, is_denied=True))
         tally.count_put(is_first=False, at=START)
         tally.count_put(is_first=True, at=START + HOUR_S)
+        tally.count(Standing(3, is_denied=True), NOTHING)
     one.add(other)
+    assert both.counts(1).lifts == 1
     assert one.counts(1) == both.counts(1)
 
 

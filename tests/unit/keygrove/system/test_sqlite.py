@@ -4,6 +4,8 @@ import errno
 import os
 import sqlite3
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from keygrove.errors import DiskFullError, StoreError
+from keygrove.errors import DiskFullError, StoreError, UnfitError
 from keygrove.ports import SqlSession
 from keygrove.storage import heap
 from keygrove.system.sqlite import SqliteFiles, has_reset_bug
@@ -55,6 +57,35 @@ async def test_files_that_cannot_be_opened_are_the_stores_fault(tmp_path: Path) 
         with pytest.raises(StoreError, match="cannot open"):
             async with files.open(path, writable=writable):
                 pass
+
+
+@contextmanager
+def unprivileged() -> Generator[None, None, None]:
+    """Root may read everything: then be nobody for a while, in all threads."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(user)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("writable", [True, False])
+async def test_a_file_that_is_another_users_is_not_told_as_damaged(
+    tmp_path: Path, *, writable: bool
+) -> None:
+    files = SqliteFiles(tmp_path)
+    async with files.open("one.db") as db:
+        await db.run(lambda session: session.execute("CREATE TABLE one (a)"))
+    (tmp_path / "one.db").chmod(0)
+    with unprivileged(), pytest.raises(UnfitError) as refused:
+        async with files.open("one.db", writable=writable):
+            pass
+    said = str(refused.value)
+    assert said.startswith(f"cannot open {tmp_path / 'one.db'}: Permission denied: run this as")
 
 
 @pytest.mark.anyio

@@ -9,9 +9,11 @@ from keygrove_protocols.recon.acceptor import Acceptor
 from keygrove_protocols.recon.field import P
 from keygrove_protocols.recon.frames import Decoder
 from keygrove_protocols.recon.initiator import Initiator
+from keygrove_protocols.recon.messages import Message
 from keygrove_protocols.recon.prefix import Prefix
-from keygrove_protocols.recon.session import Session, SessionLimits
+from keygrove_protocols.recon.session import Ending, Session, SessionLimits
 from keygrove_protocols.recon.view import Node
+from tests.unit.protocols.recon.recorded import messages_of
 
 POINTS = (0, -1, 1, -2, 2, -3)
 LEAF_MAX = 50
@@ -85,3 +87,29 @@ def converse(
     while octets:
         answer = b"".join(feed(listening, piece) for piece in cut(octets))
         speaking, listening, octets = listening, speaking, answer
+
+
+def sets(shared: int, only_one: int, only_other: int, seed: int) -> tuple[set[Digest], set[Digest]]:
+    everything = sorted(drawn(shared + only_one + only_other, seed))
+    Random(seed).shuffle(everything)
+    return set(everything[: shared + only_one]), set(everything[:shared]) | set(
+        everything[shared + only_one :]
+    )
+
+
+def said_of(octets: bytes) -> list[Message]:
+    decoder = connection()
+    decoder.feed(octets)
+    found = messages_of(decoder)
+    assert decoder.held == 0
+    return found
+
+
+def ending(session: Session) -> Ending:
+    assert session.end is not None
+    return session.end.ending
+
+
+def text(session: Session) -> str:
+    assert session.end is not None
+    return session.end.text

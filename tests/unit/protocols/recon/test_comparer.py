@@ -51,3 +51,13 @@ def test_it_keeps_and_learns_no_more_than_the_limits() -> None:
     assert not comparer.is_whole
     assert comparer.end is not None
     assert comparer.end.ending is Ending.LIMIT
+
+
+def test_what_is_asked_about_once_more_changes_nothing() -> None:
+    mine, theirs = drawn(100, 1), drawn(3, 2)
+    comparer = Comparer(Model(mine), connection())
+    request = encode(FullRequest(ROOT, tuple(theirs)))
+    feed(comparer, request * 2 + encode(FullRequest(ROOT.child(1))) + encode(Flush()))
+    assert comparer.is_whole
+    assert comparer.end is None
+    assert (comparer.learned, comparer.given) == (theirs, mine)

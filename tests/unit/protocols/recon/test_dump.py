@@ -36,6 +36,9 @@ TREES = {
     "an overfull leaf": Tree(some(51, under=b"\0")),
     "the most overfull leaf": Tree(Digest(bytes(15) + bytes([at])) for at in range(1, 101)),
     "deep": Tree(filter(is_element, set(some(500, under=bytes(14))))),
+    "deep, and below the last children": Tree(
+        Digest(b"\xff" * 15 + bytes([at])) for at in range(256)
+    ),
     "large": Tree(some(5_000)),
 }
 SMALL = b"".join(dump(Tree(some(60)), STATE))

@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.frames import Decoder, Verdict, encode_verdict
 from keygrove_protocols.recon.handshake import Agreed, Handshake, Own, Refused, Role
-from keygrove_protocols.recon.messages import Config, Done, encode, string
+from keygrove_protocols.recon.messages import Config, Done, Elements, encode, string
 from keygrove_protocols.recon.terms import (
     DEFAULT_FILTERS,
     PLAIN,
     TRANSIENT,
+    WAYS_MAX,
     Program,
     Refusal,
     filters_of,
@@ -222,6 +224,44 @@ def test_the_port_of_a_partner_that_tells_none_is_unknown() -> None:
     assert agreed(handshake).partner.http_port is None
 
 
+@pytest.mark.parametrize(
+    ("octets", "port"),
+    [
+        (b"\0\0\0\x01", 1),
+        (b"\0\0\xff\xff", 65_535),
+        (b"\0\0\0\0", None),
+        (b"\0\1\0\0", None),
+        (b"\x2c\x6b", None),
+        (b"11371", None),
+    ],
+)
+def test_a_port_is_a_number_in_four_octets_that_can_be_connected_to(
+    octets: bytes, port: int | None
+) -> None:
+    theirs = said(config("same"))[0]
+    assert theirs is not None
+    handshake = Handshake(Role.ACCEPTOR, OWN)
+    handshake.receive(encode(Config((*theirs.pairs, (b"http port", octets)))) + PASSED)
+    assert agreed(handshake).partner.http_port == port
+
+
+def test_our_config_has_its_numbers_in_four_octets() -> None:
+    handshake = Handshake(Role.ACCEPTOR, Own(http_port=11371, identity=b"", pinned=b"a"))
+    ours, _ = said(handshake.take())
+    assert ours is not None
+    values = dict(ours.pairs)
+    assert values[b"http port"] == b"\0\0\x2c\x6b"
+    assert (values[b"bitquantum"], values[b"mbar"]) == (b"\0\0\0\2", b"\0\0\0\5")
+
+
+def test_messages_behind_the_handshake_may_be_longer_than_a_config() -> None:
+    handshake = Handshake(Role.ACCEPTOR, OWN)
+    many = Elements(tuple(Digest(number.to_bytes(16)) for number in range(1, 5_000)))
+    handshake.receive(config("same") + PASSED + encode(many))
+    assert isinstance(handshake.outcome, Agreed)
+    assert handshake.decoder.message() == many
+
+
 @pytest.mark.parametrize("who_waits_less", Role)
 def test_two_keygroves_agree_though_both_wait(who_waits_less: Role) -> None:
     initiator = Handshake(Role.INITIATOR, OWN)
@@ -275,6 +315,16 @@ def test_the_ways_of_a_partner_are_names_in_its_order_and_the_plain_one_is_the_l
     handshake = Handshake(Role.ACCEPTOR, OWN)
     handshake.receive(encode(more) + PASSED)
     assert agreed(handshake).partner.ways == ("newest", "new", PLAIN)
+
+
+def test_of_many_ways_the_first_count() -> None:
+    theirs = said(config("same"))[0]
+    assert theirs is not None
+    names = [f"way-{number}" for number in range(WAYS_MAX + 1)]
+    handshake = Handshake(Role.ACCEPTOR, OWN)
+    more = Config((*theirs.pairs, (b"x-keygrove", ",".join(names).encode())))
+    handshake.receive(encode(more) + PASSED)
+    assert agreed(handshake).partner.ways == (*names[:WAYS_MAX], PLAIN)
 
 
 @pytest.mark.parametrize("value", [b"", b",,", b"\xff\x00", b"x" * 900, b"a," * 400])

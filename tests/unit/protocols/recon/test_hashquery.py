@@ -152,6 +152,15 @@ def test_one_that_is_empty_or_too_large_spoils_none_of_the_others(size: int, ste
     assert decoder.passed_over == 1
 
 
+def test_a_response_that_ends_in_one_that_is_passed_over_is_not_whole() -> None:
+    body = encode_response([b"a", bytes(101)])
+    decoder = ResponseDecoder(2, ResponseLimits(certificate_octets_max=100))
+    assert decoder.feed(body[:-10]) == [b"a"]
+    assert not decoder.is_whole
+    with pytest.raises(BadHashQueryError, match="ends too early"):
+        decoder.close()
+
+
 def test_one_that_is_not_openpgp_spoils_none_of_the_others() -> None:
     bad = b"\x00 no packets"
     found = decoded(encode_response([CERTIFICATES[0], bad, CERTIFICATES[1]]), 3)

@@ -25,27 +25,26 @@ from keygrove_protocols.recon.messages import (
 )
 from keygrove_protocols.recon.prefix import ROOT
 from keygrove_protocols.recon.session import Ending, Session, SessionLimits
-from tests.unit.protocols.recon.model import acceptor, converse, drawn, feed, initiator
+from tests.unit.protocols.recon.model import (
+    acceptor,
+    converse,
+    drawn,
+    ending,
+    feed,
+    initiator,
+    said_of,
+    sets,
+    text,
+)
 from tests.unit.protocols.recon.recorded import OddRequest, recorded
-from tests.unit.protocols.recon.test_sessions import said_of, sets
 
 ONE, OTHER = sets(160, 30, 20, seed=1)
 BIG = drawn(200, seed=1)
 
 
-def ending(session: Session) -> Ending:
-    assert session.end is not None
-    return session.end.ending
-
-
 def answers_of(octets: bytes) -> tuple[Session, bytes]:
     session = initiator(drawn(20, seed=1))
     return session, feed(session, octets)
-
-
-def text(session: Session) -> str:
-    assert session.end is not None
-    return session.end.text
 
 
 REPLIED = {"Full for a prefix below its leaf", "Poly for a prefix below its leaf"}
@@ -147,7 +146,7 @@ def test_whoever_closes_after_a_message_leaves_what_was_learned_until_then(role:
         session.closed()
         assert ending(session) is Ending.CLOSED
         assert before <= session.learned <= wanted
-        before = session.learned
+        before = set(session.learned)
     session = MAKERS[role]()
     feed(session, whole)
     assert ending(session) is Ending.DONE

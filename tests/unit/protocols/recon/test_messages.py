@@ -34,6 +34,7 @@ from keygrove_protocols.recon.messages import (
     string,
 )
 from keygrove_protocols.recon.prefix import ROOT, Prefix
+from keygrove_protocols.recon.sketch import SYMBOL_BYTES
 from tests.unit.protocols.recon.recorded import Fields, Malformed, RecordedMessage, recorded
 
 FRAMED = [one for one in recorded().messages if one.fields is not None]
@@ -197,6 +198,7 @@ BAD_BODIES = {
     "seven samples": b"\x00" + number(0) + string(b"") + number(9) + number(7) + bytes(119),
     "a sample that is the prime": b"\x00" + bytes(8) + number(9) + number(6) + element(P) * 6,
     "an element that is the prime": b"\x02" + number(1) + element(P),
+    "half a symbol": b"\x40" + number(9) + number(0) + string(bytes(SYMBOL_BYTES // 2)),
     "a count that no memory has": b"\x02" + b"\x7f\xff\xff\xff",
     "a string that no memory has": b"\x07" + b"\x7f\xff\xff\xff",
     "a pair without a value": b"\x0a" + number(1) + string(b"mbar"),
@@ -222,6 +224,12 @@ def test_an_element_that_is_no_digest_is_left_out() -> None:
     assert decode(body) == Elements((digest, three), left_out=5)
 
 
+def test_it_is_said_where_an_element_is_that_is_none() -> None:
+    with pytest.raises(BadMessageError) as refused:
+        decode(b"\x02" + number(3) + element(5) + element(P) + element(6))
+    assert refused.value.offset == len(number(0)) + len(b"\x02" + number(3) + element(5))
+
+
 @pytest.mark.parametrize("octets", [number(FRAME_OCTETS_MAX + 1), b"\xff\xff\xff\xff"])
 def test_a_frame_that_is_too_long_is_refused_when_its_length_is_there(octets: bytes) -> None:
     with pytest.raises(TooLargeError):
@@ -245,6 +253,21 @@ def test_a_config_of_too_many_pairs_or_octets_is_refused() -> None:
         decode(b"\x0a" + number(1) + string(b"k") + string(bytes(CONFIG_OCTETS_MAX)))
     most = decode(b"\x0a" + number(CONFIG_PAIRS_MAX) + pair * CONFIG_PAIRS_MAX)
     assert isinstance(most, Config)
+
+
+def test_a_config_has_as_many_octets_as_it_may_have_and_no_more() -> None:
+    head = b"\x0a" + number(1) + string(b"k")
+    value = bytes(CONFIG_OCTETS_MAX - len(head) - len(number(0)))
+    assert decode(head + string(value)) == Config(((b"k", value),))
+    with pytest.raises(TooLargeError):
+        decode(head + string(value + b"\0"))
+
+
+def test_what_was_handed_on_to_another_decoder_is_here_no_more() -> None:
+    decoder = decoder_of(encode(Done()) + encode(Flush()))
+    assert decoder.message() == Done()
+    assert decoder.rest() == encode(Flush())
+    assert (decoder.rest(), decoder.held, decoder.message()) == (b"", 0, None)
 
 
 @pytest.mark.parametrize(

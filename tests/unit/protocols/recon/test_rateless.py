@@ -26,7 +26,7 @@ from keygrove_protocols.recon.messages import (
     SyncFail,
     encode,
 )
-from keygrove_protocols.recon.peeling import AT_ONCE
+from keygrove_protocols.recon.peeling import AT_ONCE, Peeling
 from keygrove_protocols.recon.prefix import ROOT
 from keygrove_protocols.recon.rateless import (
     FIRST,
@@ -35,12 +35,20 @@ from keygrove_protocols.recon.rateless import (
     Shown,
     session_of,
 )
-from keygrove_protocols.recon.session import Ending, Session, SessionLimits
+from keygrove_protocols.recon.session import Ending, SessionLimits
 from keygrove_protocols.recon.sketch import MODULUS, SYMBOL_BYTES, SYMBOLS, Sketch, coded
 from keygrove_protocols.recon.terms import PLAIN, RATELESS
 from keygrove_protocols.recon.tree import Tree
-from tests.unit.protocols.recon.model import connection, converse, drawn, feed
-from tests.unit.protocols.recon.test_sessions import said_of, sets
+from tests.unit.protocols.recon.model import (
+    connection,
+    converse,
+    drawn,
+    ending,
+    feed,
+    said_of,
+    sets,
+    text,
+)
 
 
 def shown(digests: Iterable[Digest]) -> Shown:
@@ -54,16 +62,6 @@ def asking(digests: Iterable[Digest], limits: SessionLimits | None = None) -> Ra
 
 def answering(digests: Iterable[Digest], limits: SessionLimits | None = None) -> RatelessInitiator:
     return RatelessInitiator(shown(digests), connection(), limits)
-
-
-def ending(session: Session) -> Ending:
-    assert session.end is not None
-    return session.end.ending
-
-
-def text(session: Session) -> str:
-    assert session.end is not None
-    return session.end.text
 
 
 FEW = st.integers(0, 12) | st.sampled_from([47, 50, 96, 200])
@@ -234,6 +232,14 @@ def test_symbols_that_lie_end_as_plain_recon_after_bounded_octets_and_rounds(
     said = said_of(feed(answers, encode(FullRequest(ROOT, tuple(theirs))) + encode(Flush())))
     assert [type(one) for one in said] == [Elements]
     assert answers.learned == theirs, "it goes on in the plain way"
+
+
+def test_no_more_symbols_are_wanted_than_are_kept() -> None:
+    other = Sketch(drawn(11_800, seed=1))
+    peeling = Peeling(Sketch(), Tree())
+    peeling.extend(other.octets(0, SYMBOLS - 1_000))
+    assert 10_000 < peeling.estimate < 14_000
+    assert peeling.wanted == SYMBOLS
 
 
 def test_symbols_at_random_are_given_up_at_once() -> None:

@@ -24,7 +24,8 @@ from keygrove_protocols.recon.messages import (
     in_order,
 )
 from keygrove_protocols.recon.prefix import ROOT
-from keygrove_protocols.recon.session import Ending, SessionLimits
+from keygrove_protocols.recon.session import PIECE, Ending, SessionLimits
+from keygrove_protocols.recon.session import Session as AnySession
 from keygrove_protocols.recon.tree import Tree
 from tests.unit.protocols.recon.model import (
     acceptor,
@@ -33,6 +34,8 @@ from tests.unit.protocols.recon.model import (
     drawn,
     feed,
     initiator,
+    said_of,
+    sets,
 )
 from tests.unit.protocols.recon.recorded import (
     PolyCase,
@@ -40,7 +43,6 @@ from tests.unit.protocols.recon.recorded import (
     Session,
     conversation,
     digests,
-    messages_of,
     recorded,
 )
 
@@ -48,14 +50,6 @@ SESSIONS = recorded().sessions
 HOCKEYPUCK_ASKS_POLY_FROM = 5
 ANSWERS_FULL = {"sks-sks-fullelements", "sks-initiates-to-hockeypuck-lost-elements"}
 """Where a real initiator answered FullElements, which we never do."""
-
-
-def said_of(octets: bytes) -> list[Message]:
-    decoder = connection()
-    decoder.feed(octets)
-    found = messages_of(decoder)
-    assert decoder.held == 0
-    return found
 
 
 def unordered(messages: Iterable[Message]) -> list[object]:
@@ -141,14 +135,6 @@ def test_a_session_begins_with_what_came_with_the_end_of_the_handshake(session: 
 
 
 SIZES = st.sampled_from([0, 1, 2, 5, 6, 49, 50, 51, 149, 150, 151, 200, 420])
-
-
-def sets(shared: int, only_one: int, only_other: int, seed: int) -> tuple[set[Digest], set[Digest]]:
-    everything = sorted(drawn(shared + only_one + only_other, seed))
-    Random(seed).shuffle(everything)
-    return set(everything[: shared + only_one]), set(everything[:shared]) | set(
-        everything[shared + only_one :]
-    )
 
 
 @settings(max_examples=40)
@@ -282,15 +268,57 @@ def test_replies_are_given_out_at_once_and_not_before_the_flush() -> None:
     assert feed(answers, encode(Flush())) == b""
 
 
-def test_what_is_learned_and_was_got_otherwise_meanwhile_is_no_longer_lacking() -> None:
-    mine, theirs = drawn(20, seed=1), drawn(3, seed=2)
-    tree = Tree(mine)
-    answers = Initiator(tree, connection())
-    feed(answers, encode(FullRequest(ROOT, tuple(theirs | mine))))
-    assert answers.learned == theirs
-    got = min(theirs)
-    tree.apply(added=[got])
-    assert answers.learned == theirs - {got}
+def test_much_that_is_told_is_taken_in_piece_by_piece_and_then_it_goes_on() -> None:
+    mine, theirs = drawn(20, seed=1), drawn(3 * PIECE + 1, seed=2)
+    asks = acceptor(mine)
+    asks.take()
+    asks.receive(encode(Elements(tuple(mine | theirs))))
+    steps = 0
+    while asks.end is None:
+        assert asks.take() == b""
+        assert len(asks.learned) <= steps * PIECE
+        asks.advance()
+        steps += 1
+    assert steps == 1 + 4, "the message, and its pieces"
+    assert asks.learned == theirs
+    assert said_of(asks.take()) == [Done()]
+
+
+def test_of_too_many_pieces_nobody_can_tell_which_are_left_to_later_sessions() -> None:
+    theirs = in_order(drawn(9 * PIECE, seed=1))
+    found = set[Digest]()
+    for number in range(30):
+        limits = SessionLimits(learned_max=PIECE, salt=bytes([number]))
+        asks = acceptor((), limits)
+        asks.take()
+        feed(asks, encode(Elements(theirs)))
+        assert len(asks.learned) == PIECE
+        found |= asks.learned
+    assert len(found) > 8 * PIECE, "whatever their order is, each has its turn"
+
+
+@pytest.mark.parametrize("kind", [FullRequest, FullElements])
+def test_who_lists_more_below_a_node_than_any_server_would_is_left(
+    kind: type[FullRequest | FullElements],
+) -> None:
+    limits = SessionLimits(listed_max=9)
+    one, other = drawn(9, seed=1), drawn(10, seed=2)
+
+    def told(digests: set[Digest]) -> AnySession:
+        if kind is FullRequest:
+            session: AnySession = initiator((), limits)
+            feed(session, encode(FullRequest(ROOT, tuple(digests))))
+        else:
+            session = acceptor(drawn(200, seed=3), limits)
+            feed(session, encode(FullElements(tuple(digests))))
+        return session
+
+    well, badly = told(one), told(other)
+    assert well.learned == one
+    assert badly.learned == set()
+    assert badly.end is not None
+    assert badly.end.ending is Ending.LIMIT
+    assert "more than 9 digests below one node" in badly.end.text
 
 
 def test_a_request_below_a_leaf_is_answered_from_what_the_leaf_has_of_it() -> None:
@@ -368,6 +396,17 @@ def test_what_is_given_is_bounded_and_the_rest_comes_later() -> None:
         one |= asks.learned
         assert len(one) == min(700, 200 * session)
     assert one == other
+
+
+def test_as_much_is_given_as_may_be_though_the_partner_lists_some_of_it() -> None:
+    held = drawn(400, seed=1)
+    listed = {one for one in held if ROOT.child(0).covers(one)}
+    answers = initiator(held, SessionLimits(given_max=5))
+    request = encode(FullRequest(ROOT, tuple(listed)))
+    (answer,) = said_of(feed(answers, request + encode(Flush())))
+    assert isinstance(answer, Elements)
+    assert len(answer.digests) == 5
+    assert not set(answer.digests) & listed
 
 
 def test_full_elements_are_paid_for_within_the_same_bound() -> None:

@@ -15,6 +15,7 @@ from keygrove_protocols.recon.sketch import SYMBOL_BYTES, SYMBOLS, Sketch, coded
 from tests.unit.protocols.recon.model import drawn
 
 ONE = Digest(bytes(range(16)))
+WHOLE = SYMBOLS * SYMBOL_BYTES
 PLACES = [0, 1, 2, 4, 5, 18, 43, 100, 187, 227, 548, 549, 920, 2707, 3528, 3844, 4087, 6517, 16082]
 
 
@@ -75,10 +76,10 @@ def test_a_sketch_that_was_kept_goes_on_as_if_it_had_not_been() -> None:
     assert kept.octets() == Sketch([ONE]).octets()
 
 
-@pytest.mark.parametrize("octets", [b"", bytes(SYMBOLS * SYMBOL_BYTES - 1), bytes(SYMBOL_BYTES)])
-def test_what_has_another_length_is_no_sketch(octets: bytes) -> None:
+@pytest.mark.parametrize("octets", [0, SYMBOL_BYTES, WHOLE - 1, WHOLE + 1])
+def test_what_has_another_length_is_no_sketch(octets: int) -> None:
     with pytest.raises(BadSketchError, match="make it anew"):
-        Sketch.from_bytes(octets)
+        Sketch.from_bytes(bytes(octets))
 
 
 def test_some_symbols_are_a_part_of_all() -> None:

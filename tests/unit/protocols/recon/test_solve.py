@@ -73,6 +73,17 @@ def test_a_value_that_no_set_has_is_refused(bad: int, at: int) -> None:
     assert solve(tree, tree.node(ROOT), tree.size, values) is None
 
 
+@pytest.mark.parametrize("remote_only", [0, 1], ids=["even", "odd"])
+@pytest.mark.parametrize("at", range(len(POINTS)))
+def test_each_of_the_values_has_to_be_right(remote_only: int, at: int) -> None:
+    tree = Tree([*COMMON, OTHERS[-1]])
+    remote = [*COMMON, OTHERS[-2], *OTHERS[:remote_only]]
+    values = list(samples(remote))
+    assert solve(tree, tree.node(ROOT), len(remote), values) is not None
+    values[at] = values[at] * 2 % P
+    assert solve(tree, tree.node(ROOT), len(remote), values) is None
+
+
 @pytest.mark.parametrize("count", [0, 5, 7])
 def test_another_number_of_values_is_refused(count: int) -> None:
     tree = Tree()
