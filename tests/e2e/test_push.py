@@ -61,8 +61,10 @@ def test_what_changes_reaches_another_server_once_that_is_there_and_after_a_kill
     server.add(ONES[1].packets)
     eventually(lambda: statuses(server)[0]["last_error"])
     shown = keygrove("push", "status", "--data", server.data)
-    assert f"{other.hkp}: " in shown.out
-    assert "again in " in shown.out
+    heading, row = (line.split("\t") for line in shown.out.splitlines())
+    assert (heading[0], row[0], len(row)) == ("target", other.hkp, len(heading))
+    assert row[1].startswith("again in ")
+    assert f"{other.hkp}: " in shown.err
     assert server.metric("keygrove_push_failures", target=other.hkp) >= 1
     server.kill()
     server.start()

@@ -225,15 +225,19 @@ def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_pat
         eventually(lambda: rounds(server, "good", "done") >= 1)
         shown = keygrove("recon", "status", "--data", server.data)
         assert shown.status == 0
-        assert "partners see 1 certificate" in shown.out
-        assert "bad: our last session: " in shown.out
+        heading, *rows = (line.split("\t") for line in shown.out.splitlines())
+        assert heading[:2] == ["partner", "circuit"]
+        assert sorted(row[0] for row in rows) == ["bad", "good"]
+        assert all(len(row) == len(heading) for row in rows)
+        assert "partners see 1 certificate" in shown.err
+        assert "bad: our last session: " in shown.err
 
         def begun() -> bool:
             return keygrove("recon", "now", "good", "--data", server.data).status == 0
 
         eventually(begun)
         ended = keygrove("recon", "now", "bad", "--data", server.data)
-        assert (ended.status, "bad: " in ended.err) == (1, True)
+        assert (ended.status, "bad: " in ended.err, ended.out) == (1, True, "")
         unknown = keygrove("recon", "now", "nobody", "--data", server.data)
         assert unknown.status == 2
         assert "there is no partner 'nobody' in the settings, but good, bad" in unknown.err
@@ -255,13 +259,13 @@ def test_what_is_lacking_here_is_said_to_be_fetched_and_where_to_see_what_came_o
             return True
 
         def told() -> bool:
-            shown = keygrove("recon", "status", *data).out
-            heading, row = (line.split("\t") for line in shown.splitlines() if "\t" in line)
+            shown = keygrove("recon", "status", *data)
+            heading, row = (line.split("\t") for line in shown.out.splitlines())
             cells = dict(zip(heading, row, strict=True))
             assert int(cells["lacking here"]) >= 1
             assert int(cells["waiting"]) + int(cells["given up"]) >= 1
             assert (cells["passed over"], cells["taken"], cells["not taken"]) == ("0", "0", "0")
-            return f"fetching from it: http://{HOST}:9/pks/hashquery cannot be reached" in shown
+            return f"fetching from it: http://{HOST}:9/pks/hashquery cannot be reached" in shown.err
 
         eventually(begun)
         eventually(told)
@@ -274,7 +278,7 @@ def test_a_session_that_cannot_begin_now_ends_the_command_with_1(
         server = started(servers, settings(tmp_path, silent=silent.port))
         eventually(lambda: silent.met >= 1)
         ended = keygrove("recon", "now", "silent", "--data", server.data)
-        assert (ended.status, "busy: another session with it" in ended.out) == (1, True)
+        assert (ended.status, "busy: another session with it" in ended.err) == (1, True)
 
 
 def test_statistics_show_partners_as_hockeypuck_does(servers: Servers, tmp_path: Path) -> None:
