@@ -111,11 +111,18 @@ def test_targets_are_read_again_on_a_hangup(servers: Servers, tmp_path: Path) ->
     assert not has(first, ONES[3])
 
 
-def test_without_targets_the_command_says_so(servers: Servers) -> None:
-    server = servers.start()
-    ended = keygrove("push", "status", "--data", server.data)
-    assert ended.status == 2
-    assert "nothing is pushed" in ended.err
+def test_targets_that_come_with_a_hangup_need_a_start_and_the_command_says_so(
+    servers: Servers, tmp_path: Path
+) -> None:
+    file = settings(tmp_path)
+    server = servers.start("--config", str(file))
+    settings(tmp_path, f"hkp://{HOST}:9")
+    server.send_signal(signal.SIGHUP)
+    why = "heeded at a start only: push; start the server anew"
+    eventually(lambda: why in [event.get("why") for event in server.events()])
+    ended = keygrove("push", "status", "--config", file, "--data", server.data)
+    assert (ended.status, ended.out) == (1, "")
+    assert "since the server was started without a [[push]]: set one, and start" in ended.err
 
 
 class Vks:

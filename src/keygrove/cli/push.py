@@ -9,7 +9,7 @@ import msgspec
 
 from keygrove.cli.console import err, print_columns, utc
 from keygrove.cli.control import body_of, connected
-from keygrove.cli.options import WrongUse, common, configure, errors_worded
+from keygrove.cli.options import FoundProblems, common, configure, errors_worded
 from keygrove.push.messages import TargetStatus
 
 
@@ -34,7 +34,7 @@ def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool
 
 async def _ask(root: Path) -> bytes:
     async with connected(root) as client:
-        return body_of(await client.get("/push"), WrongUse)
+        return body_of(await client.get("/push"), FoundProblems)
 
 
 def _show(found: Sequence[TargetStatus]) -> None:

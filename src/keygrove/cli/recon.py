@@ -10,7 +10,7 @@ import msgspec
 from keygrove.cli.console import counted, err, out, print_columns, utc
 from keygrove.cli.control import body_of, connected
 from keygrove.cli.hints import completed
-from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.cli.options import FoundProblems, common, configure, errors_worded
 from keygrove.cli.recon_diff import diff
 from keygrove.cli.words import Word
 from keygrove.http.recon import NOW_S, ReconStatus
@@ -77,7 +77,7 @@ async def _ask(
 ) -> bytes:
     async with connected(root) as client:
         response = await client.request(method, path, params=fields, timeout=ASKED_S)
-        return body_of(response, WrongUse)
+        return body_of(response, FoundProblems)
 
 
 def _failure(told: Round) -> str:
