@@ -23,8 +23,9 @@ from keygrove.cli.options import (
 )
 from keygrove.cli.stores import stores
 from keygrove.cli.words import Place
+from keygrove.coherence import hints
 from keygrove.configuration import flatten
-from keygrove.errors import KeygroveError, SettingsError
+from keygrove.errors import KeygroveError, SettingsError, UnreadableSettingsError
 from keygrove.http.administrators import SUBMIT_IT, admin_keys
 from keygrove.settings import Settings
 from keygrove.system.datadir import count_shards
@@ -43,10 +44,12 @@ def check(*, config: Path | None, data: Path | None, debug: bool) -> None:
     with errors_worded(debug=debug):
         try:
             settings = configure(config, data).settings
+        except UnreadableSettingsError:
+            raise
         except SettingsError as error:
             raise FoundProblems(str(error)) from error
         out().print("the settings are fine")
-        for line in anyio.run(_unfit_keys, settings):
+        for line in (*hints(settings), *anyio.run(_unfit_keys, settings)):
             err().print(f"warning: {line}")
 
 

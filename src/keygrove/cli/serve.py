@@ -16,6 +16,7 @@ from keygrove.cli.interrupt import run
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.version import own_version
 from keygrove.cluster.router import Router
+from keygrove.coherence import hints
 from keygrove.http.administrators import SUBMIT_IT, keys_not_held
 from keygrove.ingest.able import ensure_able
 from keygrove.serve import Endpoints, Site, open_node
@@ -123,6 +124,8 @@ def _remove(path: Path) -> None:
 async def _serve(settings: Settings, site: Site, read_again: Callable[[], Settings]) -> None:
     async with open_node(settings, site) as runtime, anyio.create_task_group() as tasks:
         _announce(site.endpoints)
+        for hint in hints(settings):
+            site.log.warning("settings to look at", why=hint)
         await tasks.start(heed_hangups, settings, runtime, site.log, read_again)
         tasks.start_soon(_tell_of_keys_not_held, settings, runtime, site.log)
         await runtime.wait()
