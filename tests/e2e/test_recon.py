@@ -243,6 +243,34 @@ def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_pat
         assert "there is no partner 'nobody' in the settings, but good, bad" in unknown.err
 
 
+def closed(line: Line) -> None:
+    """As whoever does not know the address, or is busy."""
+
+
+@pytest.mark.parametrize(
+    ("script", "advice"),
+    [
+        (garbage, "see whether this is its recon port, 11370 as a rule"),
+        (closed, "a server closes at once on addresses that are not its partners'"),
+    ],
+)
+def test_of_a_session_that_does_not_come_about_it_is_said_what_to_do(
+    servers: Servers, tmp_path: Path, script: Script, advice: str
+) -> None:
+    with partner(script) as one:
+        server = started(servers, settings(tmp_path, one=one.port))
+        config = ("--config", tmp_path / "keygrove.toml", "--data", server.data)
+
+        def told() -> bool:
+            ended = keygrove("recon", "now", "one", *config)
+            assert (ended.status, ended.out) == (1, "")
+            return advice in ended.err  # else a session of the server's own was under way
+
+        eventually(told)
+        compared = keygrove("recon", "diff", "one", *config)
+        assert (compared.status, advice in compared.err) == (3, True)
+
+
 def test_what_is_lacking_here_is_said_to_be_fetched_and_where_to_see_what_came_of_it(
     servers: Servers, tmp_path: Path
 ) -> None:

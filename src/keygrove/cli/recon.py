@@ -81,7 +81,8 @@ async def _ask(
 
 
 def _failure(told: Round) -> str:
-    return f"{told.partner}: {told.result}: {told.why}"
+    advice = f": {told.advice}" if told.advice else ""
+    return f"{told.partner}: {told.result}: {told.why}{advice}"
 
 
 def _words(told: Round) -> str:
