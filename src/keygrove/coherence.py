@@ -26,6 +26,17 @@ def check(settings: Settings, origins: Mapping[str, str]) -> None:
     _check_targets(settings)
 
 
+def hints(settings: Settings) -> list[str]:
+    """What is seldom meant so, and is no error."""
+    recon = settings.recon
+    if not recon.partner or recon.listen:
+        return []
+    return [
+        "recon.listen: is empty, so that no partner can begin a session with this server; write "
+        f"where they reach it, for example {FORMS['recon.listen'].example}"
+    ]
+
+
 def _check_listens(settings: Settings, origins: Mapping[str, str]) -> None:
     listens = {
         "http.listen": settings.http.listen,
@@ -74,13 +85,17 @@ def _check_network(network: str) -> None:
 
 
 def _check_partners(recon: ReconSettings) -> None:
-    names: set[str] = set()
+    names: dict[str, str] = {}
     at: dict[str, str] = {}
     for partner in recon.partner:
         name = partner.name
-        if name in names:
-            raise SettingsError(f"recon.partner: two partners are called {name!r}; rename one")
-        names.add(name)
+        same = names.get(name.lower())
+        if same is not None:
+            other = "" if same == name else f", or {same!r}, which differs in case only"
+            raise SettingsError(
+                f"recon.partner: two partners are called {name!r}{other}; rename one"
+            )
+        names[name.lower()] = name
         _check_reachable(partner)
         if is_ours(partner.recon, recon.listen):
             raise SettingsError(

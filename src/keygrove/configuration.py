@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from keygrove.coherence import check
-from keygrove.errors import SettingsError
+from keygrove.errors import SettingsError, UnreadableSettingsError
 from keygrove.forms import Table, advice, is_table, listed
 from keygrove.ingest.policy import policy_of
 from keygrove.settings import Settings
@@ -102,9 +102,9 @@ def _read(path: Path) -> Table:
             text = file.read(FILE_BYTES_MAX + 1)
         if len(text) > FILE_BYTES_MAX:
             raise SettingsError(f"{path} is larger than {FILE_BYTES_MAX} bytes: name another file")
-        return tomllib.loads(text.decode())
+        return tomllib.loads(text.decode("utf-8-sig"))
     except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from error
+        raise UnreadableSettingsError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} is not UTF-8 at byte {error.start}") from error
     except (ValueError, RecursionError) as error:

@@ -11,6 +11,10 @@ class SettingsError(KeygroveError):
     """The operator's settings cannot be used as they are. The command exits with 2."""
 
 
+class UnreadableSettingsError(SettingsError):
+    """The file of the settings cannot be read, so that nothing is known of them."""
+
+
 class ListenError(KeygroveError):
     """An address is taken, or not ours to take."""
 

@@ -94,9 +94,10 @@ def advice(error: msgspec.ValidationError, table: Table, within: str = "") -> st
     what, _, where = str(error).partition(" - at `$")
     path = where.removesuffix("`").lstrip(".").replace("[...]", "")
     prefix = f"{within}." if within else ""
+    row = _row(table, path)
     unknown = re.search(r"unknown field `(.*)`", what)
     if unknown:
-        return _unknown(_without_places(prefix + path).removesuffix("."), unknown[1])
+        return _unknown(prefix + path, unknown[1], row)
     missing = re.search(r"missing required field `(\w+)`", what)
     if missing:
         path = f"{path}.{missing[1]}"
@@ -104,7 +105,7 @@ def advice(error: msgspec.ValidationError, table: Table, within: str = "") -> st
     else:
         found = f"{_shown(table, path)} will not do"
     form = FORMS.get(_without_places(prefix + path))
-    return f"{prefix}{path}: {found}; {'it is a table' if form is None else form.advice}"
+    return f"{prefix}{path}{row}: {found}; {'it is a table' if form is None else form.advice}"
 
 
 def is_table(value: object) -> TypeGuard[Table]:
@@ -127,7 +128,25 @@ def _shown(table: Table, path: str) -> str:
     return repr(value)[:QUOTED_CHARS_MAX]
 
 
-def _unknown(table: str, name: str) -> str:
+def _row(table: Table, path: str) -> str:
+    """Which row of a list of tables a path is in, by its name, or by where it sends to."""
+    place = re.match(r"(.*)\[(\d+)\]", path)
+    if place is None:
+        return ""
+    rows: object = table
+    for step in place[1].split("."):
+        rows = rows.get(step) if is_table(rows) else None
+    row: object = cast("list[object]", rows)[int(place[2])] if isinstance(rows, list) else None
+    if not is_table(row):
+        return ""
+    name: object = row.get("name", row.get("to"))
+    if not isinstance(name, str) or path.endswith((".name", ".to")):  # else it would be there twice
+        return ""
+    return f" of {name[:QUOTED_CHARS_MAX]!r}"
+
+
+def _unknown(path: str, name: str, row: str) -> str:
+    table = _without_places(path)
     prefix = f"{table}." if table else ""
     known = sorted(
         {key.removeprefix(prefix).split(".")[0] for key in FORMS if key.startswith(prefix)}
@@ -135,7 +154,8 @@ def _unknown(table: str, name: str) -> str:
     # Without the prefix, which would make all of them look alike.
     close = get_close_matches(name, known, 1)
     hint = f"did you mean {prefix}{close[0]}?" if close else f"known here: {listed(prefix, known)}"
-    return f"{prefix}{name} is not a setting; {hint}"
+    whole = f"{path}.{name}" if path else name
+    return f"{whole}{row} is not a setting; {hint}"
 
 
 def listed(prefix: str, names: Iterable[str]) -> str:

@@ -322,7 +322,7 @@ def test_a_file_with_nothing_in_it_is_told(tmp_path: Path, content: bytes, statu
         ("[http]\nlisen = 1", "http.lisen is not a setting; did you mean http.listen?"),
         ("[storage]\nshards = 'x'", "storage.shards: 'x' will not do; write a number from 1 to 64"),
         ("[http]\nlisten = ['a:99999']", "http.listen[0]: 'a:99999' will not do"),
-        ("[[recon.partner]]\nname = 'a'", "recon.partner[0].recon: is missing; write HOST:PORT"),
+        ("[[recon.partner]]\nname = 'a'", "recon.partner[0].recon of 'a': is missing; write"),
         ("[recon]\nlisten = ['127.0.0.1:11371']", "already used by http.listen"),
         ("data_dir =", "is not TOML"),
     ],
@@ -339,6 +339,25 @@ def test_settings_that_cannot_be_used_are_refused_with_what_to_write(
     assert served.status == 2
     assert words in served.err
     assert "Traceback" not in checked.err + served.err
+
+
+def test_a_file_that_cannot_be_read_is_wrong_use_for_all_commands(tmp_path: Path) -> None:
+    for command in (("config", "check"), ("config", "show"), ("serve",)):
+        ended = keygrove(*command, "--config", tmp_path / "none")
+        assert (ended.status, "cannot read" in ended.err) == (2, True)
+
+
+def test_partners_who_cannot_reach_us_are_told_of_and_no_error(
+    servers: Servers, tmp_path: Path
+) -> None:
+    file = tmp_path / "keygrove.toml"
+    file.write_text('[[recon.partner]]\nname = "a"\nrecon = "127.0.0.1:9"\n')
+    checked = keygrove("config", "check", "--config", file)
+    assert (checked.status, checked.out) == (0, "the settings are fine\n")
+    assert checked.err.startswith("warning: recon.listen: is empty, so that no partner can begin")
+    server = servers.start("--config", str(file))
+    logged = [one for one in server.events() if one["event"] == "settings to look at"]
+    assert [str(one["why"])[:12] for one in logged] == ["recon.listen"]
 
 
 def test_settings_are_shown_with_their_origins(tmp_path: Path) -> None:

@@ -61,8 +61,10 @@ def test_what_changes_reaches_another_server_once_that_is_there_and_after_a_kill
     server.add(ONES[1].packets)
     eventually(lambda: statuses(server)[0]["last_error"])
     shown = keygrove("push", "status", "--data", server.data)
-    assert f"{other.hkp}: " in shown.out
-    assert "again in " in shown.out
+    heading, row = (line.split("\t") for line in shown.out.splitlines())
+    assert (heading[0], row[0], len(row)) == ("target", other.hkp, len(heading))
+    assert row[1].startswith("again in ")
+    assert f"{other.hkp}: " in shown.err
     assert server.metric("keygrove_push_failures", target=other.hkp) >= 1
     server.kill()
     server.start()
@@ -109,11 +111,18 @@ def test_targets_are_read_again_on_a_hangup(servers: Servers, tmp_path: Path) ->
     assert not has(first, ONES[3])
 
 
-def test_without_targets_the_command_says_so(servers: Servers) -> None:
-    server = servers.start()
-    ended = keygrove("push", "status", "--data", server.data)
-    assert ended.status == 2
-    assert "nothing is pushed" in ended.err
+def test_targets_that_come_with_a_hangup_need_a_start_and_the_command_says_so(
+    servers: Servers, tmp_path: Path
+) -> None:
+    file = settings(tmp_path)
+    server = servers.start("--config", str(file))
+    settings(tmp_path, f"hkp://{HOST}:9")
+    server.send_signal(signal.SIGHUP)
+    why = "heeded at a start only: push; start the server anew"
+    eventually(lambda: why in [event.get("why") for event in server.events()])
+    ended = keygrove("push", "status", "--config", file, "--data", server.data)
+    assert (ended.status, ended.out) == (1, "")
+    assert "since the server was started without a [[push]]: set one, and start" in ended.err
 
 
 class Vks:

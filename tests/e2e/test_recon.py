@@ -209,7 +209,7 @@ def test_partners_are_read_again_on_a_hangup(servers: Servers, tmp_path: Path) -
 
         file.write_text(f'{file.read_text()}[[push]]\nto = "hkp://{HOST}:9"\n')
         server.send_signal(signal.SIGHUP)
-        late = "there was no push at the start: start the server anew"
+        late = "heeded at a start only: push; start the server anew"
         eventually(lambda: refusals() == [late])
         file.write_text("nonsense")
         server.send_signal(signal.SIGHUP)
@@ -225,18 +225,50 @@ def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_pat
         eventually(lambda: rounds(server, "good", "done") >= 1)
         shown = keygrove("recon", "status", "--data", server.data)
         assert shown.status == 0
-        assert "partners see 1 certificate" in shown.out
-        assert "bad: our last session: " in shown.out
+        heading, *rows = (line.split("\t") for line in shown.out.splitlines())
+        assert heading[:2] == ["partner", "circuit"]
+        assert sorted(row[0] for row in rows) == ["bad", "good"]
+        assert all(len(row) == len(heading) for row in rows)
+        assert "partners see 1 certificate" in shown.err
+        assert "bad: our last session: " in shown.err
 
         def begun() -> bool:
             return keygrove("recon", "now", "good", "--data", server.data).status == 0
 
         eventually(begun)
         ended = keygrove("recon", "now", "bad", "--data", server.data)
-        assert (ended.status, "bad: " in ended.err) == (1, True)
+        assert (ended.status, "bad: " in ended.err, ended.out) == (1, True, "")
         unknown = keygrove("recon", "now", "nobody", "--data", server.data)
-        assert unknown.status == 2
+        assert unknown.status == 1
         assert "there is no partner 'nobody' in the settings, but good, bad" in unknown.err
+
+
+def closed(line: Line) -> None:
+    """As whoever does not know the address, or is busy."""
+
+
+@pytest.mark.parametrize(
+    ("script", "advice"),
+    [
+        (garbage, "see whether this is its recon port, 11370 as a rule"),
+        (closed, "a server closes at once on addresses that are not its partners'"),
+    ],
+)
+def test_of_a_session_that_does_not_come_about_it_is_said_what_to_do(
+    servers: Servers, tmp_path: Path, script: Script, advice: str
+) -> None:
+    with partner(script) as one:
+        server = started(servers, settings(tmp_path, one=one.port))
+        config = ("--config", tmp_path / "keygrove.toml", "--data", server.data)
+
+        def told() -> bool:
+            ended = keygrove("recon", "now", "one", *config)
+            assert (ended.status, ended.out) == (1, "")
+            return advice in ended.err  # else a session of the server's own was under way
+
+        eventually(told)
+        compared = keygrove("recon", "diff", "one", *config)
+        assert (compared.status, advice in compared.err) == (3, True)
 
 
 def test_what_is_lacking_here_is_said_to_be_fetched_and_where_to_see_what_came_of_it(
@@ -255,13 +287,13 @@ def test_what_is_lacking_here_is_said_to_be_fetched_and_where_to_see_what_came_o
             return True
 
         def told() -> bool:
-            shown = keygrove("recon", "status", *data).out
-            heading, row = (line.split("\t") for line in shown.splitlines() if "\t" in line)
+            shown = keygrove("recon", "status", *data)
+            heading, row = (line.split("\t") for line in shown.out.splitlines())
             cells = dict(zip(heading, row, strict=True))
             assert int(cells["lacking here"]) >= 1
             assert int(cells["waiting"]) + int(cells["given up"]) >= 1
             assert (cells["passed over"], cells["taken"], cells["not taken"]) == ("0", "0", "0")
-            return f"fetching from it: http://{HOST}:9/pks/hashquery cannot be reached" in shown
+            return f"fetching from it: http://{HOST}:9/pks/hashquery cannot be reached" in shown.err
 
         eventually(begun)
         eventually(told)
@@ -274,7 +306,7 @@ def test_a_session_that_cannot_begin_now_ends_the_command_with_1(
         server = started(servers, settings(tmp_path, silent=silent.port))
         eventually(lambda: silent.met >= 1)
         ended = keygrove("recon", "now", "silent", "--data", server.data)
-        assert (ended.status, "busy: another session with it" in ended.out) == (1, True)
+        assert (ended.status, "busy: another session with it" in ended.err) == (1, True)
 
 
 def test_statistics_show_partners_as_hockeypuck_does(servers: Servers, tmp_path: Path) -> None:
@@ -298,8 +330,8 @@ def test_statistics_show_partners_as_hockeypuck_does(servers: Servers, tmp_path:
 def test_without_recon_the_commands_say_so(servers: Servers) -> None:
     server = servers.start()
     ended = keygrove("recon", "status", "--data", server.data)
-    assert ended.status == 2
-    assert "there is no recon" in ended.err
+    assert (ended.status, ended.out) == (1, "")
+    assert "there is no recon, since the server was started without" in ended.err
 
 
 def test_a_stranger_is_closed_without_an_octet(servers: Servers, tmp_path: Path) -> None:
@@ -335,6 +367,6 @@ def test_who_may_connect_without_being_a_partner_is_asked_as_one(
     status = json.loads(keygrove("recon", "status", "--json", "--data", server.data).out)
     assert [one["name"] for one in status["partners"]] == [f"guest:{HOST}"]
     begun = keygrove("recon", "now", f"guest:{HOST}", "--data", server.data)
-    assert begun.status == 2
+    assert begun.status == 1
     assert f"there is no partner 'guest:{HOST}' in the settings, but none" in begun.err
     assert server.http.get("/pks/stats", params={"options": "json"}).json()["peers"] == []

@@ -1,5 +1,6 @@
 """`keygrove config check`, `config show` and `config import`."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 import msgspec
 
 from keygrove.cli.console import err, out
+from keygrove.cli.inputs import STDIN
 from keygrove.cli.membership import as_toml, read_partners
 from keygrove.cli.options import (
     DEBUG,
@@ -21,8 +23,9 @@ from keygrove.cli.options import (
 )
 from keygrove.cli.stores import stores
 from keygrove.cli.words import Place
+from keygrove.coherence import hints
 from keygrove.configuration import flatten
-from keygrove.errors import KeygroveError, SettingsError
+from keygrove.errors import KeygroveError, SettingsError, UnreadableSettingsError
 from keygrove.http.administrators import SUBMIT_IT, admin_keys
 from keygrove.settings import Settings
 from keygrove.system.datadir import count_shards
@@ -41,10 +44,12 @@ def check(*, config: Path | None, data: Path | None, debug: bool) -> None:
     with errors_worded(debug=debug):
         try:
             settings = configure(config, data).settings
+        except UnreadableSettingsError:
+            raise
         except SettingsError as error:
             raise FoundProblems(str(error)) from error
         out().print("the settings are fine")
-        for line in anyio.run(_unfit_keys, settings):
+        for line in (*hints(settings), *anyio.run(_unfit_keys, settings)):
             err().print(f"warning: {line}")
 
 
@@ -88,20 +93,22 @@ def show(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) 
             out().print(f"{key} = {_toml(value)}  # {origin}")
 
 
-@config.command("import")
+@config.command("import", short_help="Print partners of other keyservers' settings as ours.")
 @DEBUG
-@click.argument("file", type=Place(dir_okay=False))
+@click.argument("file", type=Place(dir_okay=False, allow_dash=True))
 def import_partners(*, debug: bool, file: Path) -> None:
-    """Print the recon partners of SKS's membership, or of Hockeypuck's settings, as ours."""
+    """Print the partners of SKS's membership, or of Hockeypuck's settings, as ours.
+
+    FILE is either of these; `-` is standard input. Ends with 0 if all could be taken over, and with
+    1 if not all of it could, which is said.
+    """
     with errors_worded(debug=debug):
         try:
-            text = file.read_text()
+            octets = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
         except OSError as error:
             raise CouldNotRun(f"cannot read {file}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise CouldNotRun(f"{file} is not UTF-8 at byte {error.start}") from error
-        found = read_partners(text)
-        click.echo(as_toml(found.recon), nl=False)
+        found = read_partners(octets)
+        click.echo(as_toml(found), nl=False)
         for problem in found.problems:
             err().print(problem)
         if found.problems:

@@ -1,12 +1,13 @@
 """The consoles: data goes to stdout, all that is for people's eyes to stderr."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
 import rich.box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,8 +19,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-FOLDED_CHARS_MIN = 12
-"""Narrower a column of words is not: a terminal that has no room for it breaks the lines."""
+COLUMNS_MAX = 100_000
+"""More than any table has."""
+INDENT = "  "
 
 
 def out() -> Console:
@@ -47,9 +49,12 @@ def print_columns(
 ) -> None:
     """A table; in a pipe whole lines, with tabs between. Nothing is cut off, however narrow it is.
 
+    A terminal that has no room for the table gets a few lines for each row instead: its first cell
+    as it is, and below it the others, each with its heading.
+
     Args:
         rows: each has as many cells as the heading.
-        words: so many columns, from the left, are words, which may be folded; others are figures.
+        words: so many columns, from the left, are words, others are figures.
         is_headed: whether the heading is there in a pipe, too.
     """
     screen = out()
@@ -58,15 +63,35 @@ def print_columns(
             click.echo("\t".join(row))
         return
     table = Table(box=rich.box.SIMPLE, pad_edge=False)
-    for number, column in enumerate(zip(heading, *rows, strict=True)):
-        widest = max(map(len, column))
-        if number < words:
-            table.add_column(column[0], overflow="fold", min_width=min(widest, FOLDED_CHARS_MIN))
-        else:
-            table.add_column(column[0], justify="right", no_wrap=True, min_width=widest)
+    for number, name in enumerate(heading):
+        table.add_column(name, justify="left" if number < words else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    screen.print(table)
+    if _width(screen, table) <= screen.width:
+        screen.print(table)
+        return
+    for row in rows:
+        screen.print("\n".join(_block(heading, row, screen.width)))
+
+
+def _width(screen: Console, table: Table) -> int:
+    """How wide it is where nothing is in its way."""
+    return Measurement.get(screen, screen.options.update(max_width=COLUMNS_MAX), table).maximum
+
+
+def _block(heading: Sequence[str], row: Sequence[str], width: int) -> Iterator[str]:
+    """A row on several lines: a fact is broken only where it alone is wider than all there is."""
+    facts = [f"{what} {cell}" for what, cell in zip(heading[1:], row[1:], strict=True) if cell]
+    yield row[0]
+    line = ""
+    for fact in facts:
+        longer = f"{line}, {fact}" if line else f"{INDENT}{fact}"
+        if line and len(longer) >= width:
+            yield f"{line},"
+            longer = f"{INDENT}{fact}"
+        line = longer
+    if line:
+        yield line
 
 
 def byte_progress() -> Progress:

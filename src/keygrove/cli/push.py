@@ -7,9 +7,9 @@ import anyio
 import click
 import msgspec
 
-from keygrove.cli.console import out, print_columns, utc
+from keygrove.cli.console import err, print_columns, utc
 from keygrove.cli.control import body_of, connected
-from keygrove.cli.options import WrongUse, common, configure, errors_worded
+from keygrove.cli.options import FoundProblems, common, configure, errors_worded
 from keygrove.push.messages import TargetStatus
 
 
@@ -34,18 +34,18 @@ def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool
 
 async def _ask(root: Path) -> bytes:
     async with connected(root) as client:
-        return body_of(await client.get("/push"), WrongUse)
+        return body_of(await client.get("/push"), FoundProblems)
 
 
 def _show(found: Sequence[TargetStatus]) -> None:
     heading = ("target", "state", "lag", "taken", "refused", "failed", "last taken")
     print_columns(heading, [_row(one) for one in found], words=2)
-    screen = out()
+    beside = err()
     for one in found:
         if one.last_error:
-            screen.print(f"{one.to}: {one.last_error}")
+            beside.print(f"{one.to}: {one.last_error}")
         if one.last_refused:
-            screen.print(f"{one.to}: refused {one.last_refused}")
+            beside.print(f"{one.to}: refused {one.last_refused}")
 
 
 def _row(one: TargetStatus) -> tuple[str, ...]:

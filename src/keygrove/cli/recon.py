@@ -10,7 +10,7 @@ import msgspec
 from keygrove.cli.console import counted, err, out, print_columns, utc
 from keygrove.cli.control import body_of, connected
 from keygrove.cli.hints import completed
-from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
+from keygrove.cli.options import FoundProblems, common, configure, errors_worded
 from keygrove.cli.recon_diff import diff
 from keygrove.cli.words import Word
 from keygrove.http.recon import NOW_S, ReconStatus
@@ -60,12 +60,12 @@ def now(
         told = msgspec.json.decode(body, type=Round)
         if as_json:
             click.echo(body)
-        else:
+        if told.result != "done":
+            raise FoundProblems(_failure(told))
+        if not as_json:
             out().print(_words(told))
             if told.lacking_here:
                 err().print(completed(_BEHIND))
-        if told.result != "done":
-            raise FoundProblems(f"{partner}: {told.result}: {told.why}")
 
 
 def _root(config: Path | None, data: Path | None) -> Path:
@@ -77,12 +77,15 @@ async def _ask(
 ) -> bytes:
     async with connected(root) as client:
         response = await client.request(method, path, params=fields, timeout=ASKED_S)
-        return body_of(response, WrongUse)
+        return body_of(response, FoundProblems)
+
+
+def _failure(told: Round) -> str:
+    advice = f": {told.advice}" if told.advice else ""
+    return f"{told.partner}: {told.result}: {told.why}{advice}"
 
 
 def _words(told: Round) -> str:
-    if told.result != "done":
-        return f"{told.partner}: {told.result}: {told.why}"
     here, there = counted(told.lacking_here, "certificate"), told.lacking_there
     more = f" ({told.why})" if told.why else ""
     size = told.bytes_in + told.bytes_out
@@ -93,22 +96,23 @@ def _words(told: Round) -> str:
 
 
 def _show(found: ReconStatus) -> None:
-    screen = out()
+    """The partners as data, what is said beside that for people."""
+    beside = err()
     if found.tree is None:
-        screen.print("the tree of what partners see is being restarted: see the log")
+        beside.print("the tree of what partners see is being restarted: see the log")
     elif found.tree.waiting_for:
-        screen.print(f"partners are shown nothing yet: {found.tree.waiting_for}")
+        beside.print(f"partners are shown nothing yet: {found.tree.waiting_for}")
     else:
-        screen.print(f"partners see {counted(found.tree.digests, 'certificate')}")
+        beside.print(f"partners see {counted(found.tree.digests, 'certificate')}")
     print_columns(_HEADING, [_row(partner) for partner in found.partners], words=2)
     for partner in found.partners:
         for line in _troubles(partner):
-            screen.print(f"{partner.name}: {line}")
+            beside.print(f"{partner.name}: {line}")
 
 
 _HEADING = (
-    "partner", "circuit", "ours", "theirs", "lacking here", "there", "passed over", "taken",
-    "not taken", "given up", "waiting", "next",
+    "partner", "circuit", "ours", "theirs", "lacking here", "lacking there", "passed over",
+    "taken", "not taken", "given up", "waiting", "next",
 )  # fmt: skip
 _TAKEN = ("inserted", "updated")
 _NOT_TAKEN = ("known", "denied", "refused", "absent", "unreadable")

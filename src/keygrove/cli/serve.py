@@ -2,27 +2,23 @@
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import anyio
-import anyio.abc
-import anyio.to_thread
 import click
 from prometheus_client import disable_created_metrics
 
+from keygrove.cli.hangup import heed_hangups
 from keygrove.cli.interrupt import run
 from keygrove.cli.options import common, configure, errors_worded
 from keygrove.cli.version import own_version
 from keygrove.cluster.router import Router
-from keygrove.errors import SettingsError
+from keygrove.coherence import hints
 from keygrove.http.administrators import SUBMIT_IT, keys_not_held
 from keygrove.ingest.able import ensure_able
-from keygrove.push.messages import TARGETS, SetTargets, TargetsApi
-from keygrove.recon.gossip import GOSSIP, GossipApi, SetPartners
 from keygrove.serve import Endpoints, Site, open_node
 from keygrove.settings import Settings
 from keygrove.system.datadir import CONTROL, begin_shards, check_shards, owned_anew
@@ -35,8 +31,6 @@ from keygrove_actors import ActorError, Runtime
 
 LOOK_S = 1.0
 """How often it is asked whether a store that is being brought up is up."""
-PARTNERS_S = 60.0
-"""For partners' actors to be stopped and started."""
 
 
 @click.command("serve", short_help="Serve certificates.")
@@ -130,57 +124,12 @@ def _remove(path: Path) -> None:
 async def _serve(settings: Settings, site: Site, read_again: Callable[[], Settings]) -> None:
     async with open_node(settings, site) as runtime, anyio.create_task_group() as tasks:
         _announce(site.endpoints)
-        await tasks.start(_heed_hangups, settings, runtime, site.log, read_again)
+        for hint in hints(settings):
+            site.log.warning("settings to look at", why=hint)
+        await tasks.start(heed_hangups, settings, runtime, site.log, read_again)
         tasks.start_soon(_tell_of_keys_not_held, settings, runtime, site.log)
         await runtime.wait()
         tasks.cancel_scope.cancel()
-
-
-async def _heed_hangups(
-    settings: Settings,
-    runtime: Runtime,
-    log: Log,
-    read_again: Callable[[], Settings],
-    *,
-    task_status: anyio.abc.TaskStatus[None],
-) -> None:
-    """On SIGHUP partners and targets are read again; of all else another start is needed."""
-    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
-        task_status.started()
-        async for _ in signals:
-            try:
-                new = await anyio.to_thread.run_sync(read_again)
-            except SettingsError as error:
-                log.warning("settings not read again", why=str(error))
-                continue
-            why = _not_heeded(settings, new)
-            if why:
-                log.warning("settings not read again", why=why)
-            try:
-                await _heed(settings, new, runtime, log)
-            except ActorError as error:
-                log.warning("settings not read again", why=str(error))
-
-
-def _not_heeded(settings: Settings, new: Settings) -> str:
-    """Why not all that a hangup may change can be had before another start; empty: it can."""
-    are_on = {"recon": settings.recon.is_on, "push": bool(settings.push)}
-    are_wanted = {"recon": new.recon.is_on, "push": bool(new.push)}
-    late = [name for name, is_on in are_on.items() if are_wanted[name] and not is_on]
-    if late:
-        return f"there was no {' and no '.join(late)} at the start: start the server anew"
-    return "" if any(are_on.values()) else "neither recon nor push is on: start the server anew"
-
-
-async def _heed(settings: Settings, new: Settings, runtime: Runtime, log: Log) -> None:
-    if settings.recon.is_on:
-        gossip, partners = runtime.whereis(GOSSIP, GossipApi), new.recon.partner
-        await gossip.call(SetPartners(partners), timeout=PARTNERS_S)
-        log.info("partners read again", partners=[one.name for one in partners])
-    if settings.push:
-        keeper, targets = runtime.whereis(TARGETS, TargetsApi), new.push
-        await keeper.call(SetTargets(targets, new.recon.partner), timeout=PARTNERS_S)
-        log.info("targets read again", targets=[one.to for one in targets])
 
 
 async def _tell_of_keys_not_held(settings: Settings, runtime: Runtime, log: Log) -> None:

@@ -52,4 +52,8 @@ async def push_figures(targets: Ref[TargetsApi] | None) -> tuple[PushFigures, ..
 
 
 async def _absent(_: Request) -> Response:
-    raise HttpError(409, "nothing is pushed: set a [[push]]")
+    raise HttpError(
+        409,
+        "nothing is pushed, since the server was started without a [[push]]: set one, and start "
+        "the server anew",
+    )

@@ -80,7 +80,11 @@ def recon_resources(whereis: Whereis, settings: Settings) -> dict[str, Resource]
 
 
 async def _absent(_: Request) -> Response:
-    raise HttpError(409, "there is no recon: set recon.listen, or a [[recon.partner]]")
+    raise HttpError(
+        409,
+        "there is no recon, since the server was started without: set recon.listen, or a "
+        "[[recon.partner]], and start the server anew",
+    )
 
 
 def _json(value: object) -> Response:

@@ -4,7 +4,6 @@ We connect, so the partner asks, and is told nothing: see `recon.comparer`. It h
 ours that nobody can be at, should it try to fetch all the same.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 import anyio
@@ -13,6 +12,7 @@ import msgspec
 
 from keygrove.errors import ConnectionLostError, ExchangeError, NotComparedError
 from keygrove.ports import ByteStream, Streams
+from keygrove.recon.advice import advice_on
 from keygrove.recon.conversation import SESSION_S, Patience, send, shake_hands
 from keygrove.recon.hosts import joined
 from keygrove.recon.peer import CONNECT_S
@@ -28,24 +28,11 @@ from keygrove_protocols.recon.handshake import (
     Role,
 )
 from keygrove_protocols.recon.session import End, Ending, SessionLimits, Statistics
-from keygrove_protocols.recon.terms import Refusal, Terms
+from keygrove_protocols.recon.terms import Terms
 from keygrove_protocols.recon.view import View
 
 NO_HTTP_PORT: Final = 0
 LIMITS: Final = SessionLimits()
-
-_ADVICE: Final[Mapping[Refusal, str]] = {
-    Refusal.BUSY: "a server closes at once on addresses that are not its partners', and while it "
-    "fetches certificates: have its operator enter the address that we come from, or try again "
-    "in some minutes",
-    Refusal.CLOSED: "try again in some minutes, and see its log",
-    Refusal.TIMED_OUT: "see whether it hangs, and whether this is its recon port, 11370 as a rule",
-    Refusal.FILTERS: "leave out the filters that the settings have for it, so that it sees its own",
-    Refusal.MALFORMED: "see whether this is its recon port, 11370 as a rule",
-    Refusal.OTHER: "see its log, and ask its operator",
-}
-"""What else there is, is of another protocol than ours."""
-_NO_WAY: Final = "it cannot be reconciled with as it is configured: ask its operator"
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +90,7 @@ async def compare(streams: Streams, target: Target, view: View, identity: bytes)
         handshake = Handshake(Role.INITIATOR, own)
         agreed = await shake_hands(stream, handshake, INITIATOR_WAITS_S)
         if isinstance(agreed, Refused):
-            advice = _ADVICE.get(agreed.refusal, _NO_WAY)
-            raise NotComparedError(str(target), _why(agreed), advice)
+            raise NotComparedError(str(target), _why(agreed), advice_on(agreed.refusal))
         return await _talk(stream, agreed, view, handshake.decoder.rest())
     finally:
         await stream.aclose()

@@ -13,6 +13,7 @@ import msgspec
 
 from keygrove.errors import ExchangeError
 from keygrove.ports import ByteStream
+from keygrove.recon.advice import advice_on
 from keygrove.recon.around import Around
 from keygrove.recon.conversation import hold_session, shake_hands
 from keygrove.recon.hosts import divided, joined
@@ -316,7 +317,8 @@ class Peer(Actor[PeerApi]):
             result = "busy"
         elif found.refusal in TRANSIENT:
             result = "failed"
-        return self._told(began, result, found.text)
+        told = self._told(began, result, found.text)
+        return msgspec.structs.replace(told, advice=advice_on(found.refusal))
 
     def _ended(self, began: Began, way: str, ended: Ended) -> Round:
         end, figures = ended.end, ended.statistics

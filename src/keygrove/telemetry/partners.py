@@ -25,6 +25,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     result: Result
     why: str = ""
     """Of what is not done, or not in the way agreed on: for whom the log is read."""
+    advice: str = ""
+    """What to do about a session that did not come about; empty: nobody knows."""
     way: str = ""
     """Of recon, that was agreed on."""
     lacking_here: int = 0

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from keygrove import configuration
+from keygrove.coherence import hints
 from keygrove.configuration import FILE_BYTES_MAX, OPTIONS, Configuration, flatten
 from keygrove.errors import SettingsError
 from keygrove.forms import FORMS
@@ -237,7 +238,7 @@ SECONDS = "write a number of seconds, above 0 and up to 86400, for example 60"
         ('[http]\nword_search = "yes"', "http.word_search: 'yes' will not do; write true or false"),
         (
             '[[recon.partner]]\nname = "x"',
-            "recon.partner[0].recon: is missing; write HOST:PORT, for example",
+            "recon.partner[0].recon of 'x': is missing; write HOST:PORT, for example",
         ),
         (
             '[[recon.partner]]\nname = "a b"\nrecon = "h:1"\nhttp = "h:2"',
@@ -245,7 +246,7 @@ SECONDS = "write a number of seconds, above 0 and up to 86400, for example 60"
         ),
         (
             '[[recon.partner]]\nnam = "x"',
-            "recon.partner.nam is not a setting; did you mean recon.partner.name?",
+            "recon.partner[0].nam is not a setting; did you mean recon.partner.name?",
         ),
     ],
 )
@@ -292,7 +293,43 @@ def test_any_number_of_addresses_may_leave_the_choice_to_the_system(tmp_path: Pa
 
 def test_two_partners_have_two_names(tmp_path: Path) -> None:
     text = partner("x", "h:1", http="h:2")
-    assert "two partners are called 'x'" in refusal(text * 2, tmp_path)
+    assert "two partners are called 'x'; rename one" in refusal(text * 2, tmp_path)
+
+
+def test_names_of_partners_differ_in_more_than_case(tmp_path: Path) -> None:
+    said = refusal(partner("Ann", "a:1") + partner("ann", "b:1"), tmp_path)
+    why = "two partners are called 'ann', or 'Ann', which differs in case only; rename one"
+    assert said == f"recon.partner: {why}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('recn = "b:1"', "recon.partner[1].recn of 'bob' is not a setting; did you mean recon.p"),
+        ('recon = "b"', "recon.partner[1].recon of 'bob': 'b' will not do; write HOST:PORT"),
+    ],
+)
+def test_which_partner_is_meant_is_said(tmp_path: Path, text: str, words: str) -> None:
+    said = refusal(f'{partner("ann", "a:1")}[[recon.partner]]\nname = "bob"\n{text}', tmp_path)
+    assert words in said
+
+
+def test_which_target_is_meant_is_said(tmp_path: Path) -> None:
+    said = refusal('[[push]]\nto = "hkp://a"\n[[push]]\nto = "hkp://b"\nwen = 1', tmp_path)
+    assert "push[1].wen of 'hkp://b' is not a setting; did you mean push.when?" in said
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert load("\ufeff[storage]\nshards = 2", folder=tmp_path).settings.storage.shards == 2
+
+
+def test_partners_who_cannot_reach_us_are_hinted_at(tmp_path: Path) -> None:
+    text = partner("ann", "a:1")
+    (hint,) = hints(load(text, folder=tmp_path).settings)
+    assert hint.startswith("recon.listen: is empty, so that no partner can begin a session")
+    listening = f'[recon]\nlisten = ["0.0.0.0:11370"]\n{text}'
+    assert hints(load(listening, folder=tmp_path).settings) == []
+    assert hints(Settings()) == []
 
 
 def partner(name: str, recon: str, **more: str) -> str:

@@ -7,9 +7,24 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from keygrove.cli import membership
 from keygrove.cli.config import config
-from keygrove.cli.membership import Imported, as_toml, read_partners
-from keygrove.settings import ReconPartner, Settings
+from keygrove.cli.membership import Imported, as_toml
+from keygrove.configuration import load
+from keygrove.settings import PushTarget, ReconPartner, Settings
+
+PKS = """
+[hockeypuck.pks]
+from = "keys.example.net"
+to = ["hkps://push.example/", "vks://keys.openpgp.example", "mailto:pks@example.org"]
+[hockeypuck.conflux.recon.partner.ann]
+httpAddr = "ann.example:11371"
+reconAddr = "ann.example:11370"
+pksFailover = true
+[hockeypuck.conflux.recon.partner.bob]
+reconAddr = "bob.example:11370"
+pksFailover = true
+"""
 
 MEMBERSHIP = """
 # our friends
@@ -39,6 +54,10 @@ weight = -1
 """
 
 
+def read_partners(text: str) -> Imported:
+    return membership.read_partners(text.encode())
+
+
 def test_each_line_of_a_membership_is_a_partner_that_tells_its_http_port() -> None:
     found = read_partners(MEMBERSHIP)
     assert found.problems == ()
@@ -57,6 +76,7 @@ def test_each_table_of_hockeypuck_is_a_partner_with_its_weight() -> None:
         ReconPartner("bob", "[2001:db8::7]:11370", weight=50),
         ReconPartner("cleo", "cleo.example:11370", weight=0),
     )
+    assert found.recon.listen == ("0.0.0.0:11370",)
     assert found.recon.allow == ("192.0.2.0/24",)
     assert found.recon.gossip_interval == 30
 
@@ -93,9 +113,10 @@ def test_hockeypucks_old_list_of_partners_is_read() -> None:
 
 
 def test_what_is_printed_are_settings_that_say_the_same() -> None:
-    for text in (MEMBERSHIP, HOCKEYPUCK):
-        recon = read_partners(text).recon
-        assert msgspec.convert(tomllib.loads(as_toml(recon)), Settings).recon == recon
+    for text in (MEMBERSHIP, HOCKEYPUCK, PKS):
+        found = read_partners(text)
+        settings = msgspec.convert(tomllib.loads(as_toml(found)), Settings)
+        assert (settings.recon, settings.push) == (found.recon, found.push)
 
 
 @pytest.mark.parametrize("other", ["a.example", "A.Example"])
@@ -156,7 +177,8 @@ def test_what_cannot_be_taken_over_is_named_and_the_rest_is_printed(tmp_path: Pa
     file.write_text("keys.example.org 11370\nkeys.example.net\nkeys.example.com 99999\n")
     result = CliRunner().invoke(config, ["import", str(file)])
     assert result.exit_code == 1
-    assert result.stdout == (
+    assert result.stdout.startswith("[recon]\n# Partners have to reach this server")
+    assert result.stdout.endswith(
         '[[recon.partner]]\nname = "keys.example.org"\nrecon = "keys.example.org:11370"\n'
     )
     assert "line 2: left out" in result.stderr
@@ -175,3 +197,83 @@ def test_a_partner_behind_a_unix_socket_is_left_out() -> None:
     found = read_partners(text)
     assert found.recon.partner == ()
     assert "Unix socket" in found.problems[0]
+
+
+def test_whom_hockeypuck_sends_what_changes_are_targets(tmp_path: Path) -> None:
+    found = read_partners(PKS)
+    sender = "keys.example.net"
+    assert found.push == (
+        PushTarget("hkps://push.example", sender=sender),
+        PushTarget("vks://keys.openpgp.example", sender=sender),
+        PushTarget("hkp://ann.example:11371", "failover", "ann", sender),
+    )
+    mail, bob = found.problems
+    assert mail.startswith("pks.to: left out: push.to: 'mailto:pks@example.org' will not do; write")
+    assert bob == "partner.bob: pksFailover: left out: it needs httpAddr, and a weight above 0"
+    file = tmp_path / "keygrove.toml"
+    file.write_text(as_toml(found))
+    assert load(file, {}, {}).settings.push == found.push
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        ('["hkp://a.example", "hkp://a.example:11371"]', "hkp://a.example:11371 is there already"),
+        ('"hkp://0.0.0.0"', "hkp://0.0.0.0 will not do: 0.0.0.0 stands for all addresses"),
+        ("7", "push.to: 7 will not do; write hkps://HOST"),
+    ],
+)
+def test_a_target_that_cannot_be_one_is_told_in_words(to: str, why: str) -> None:
+    (told,) = read_partners(f"[hockeypuck.pks]\nto = {to}").problems
+    assert told.startswith(f"pks.to: left out: {why}")
+
+
+@pytest.mark.parametrize(
+    ("line", "listen"),
+    [
+        ('reconAddr = "[2001:db8::9]:11370"', ("[2001:db8::9]:11370",)),
+        ('reconAddr = ":11372"', ("0.0.0.0:11372",)),
+        ("", ()),
+    ],
+)
+def test_where_hockeypuck_listens_we_do(line: str, listen: tuple[str, ...]) -> None:
+    found = recon_of(f'partners = ["a.example:11370"]\n{line}')
+    assert (found.recon.listen, found.problems) == (listen, ())
+    assert ("# listen = " in as_toml(found)) == (not listen)
+
+
+def test_where_nobody_can_listen_is_told() -> None:
+    (told,) = recon_of('partners = ["a.example:1"]\nreconAddr = "here"').problems
+    assert told.startswith("reconAddr: left out: recon.listen[0]: 'here' will not do; write a list")
+
+
+def test_of_a_line_the_first_two_words_count_as_sks_has_it() -> None:
+    found = read_partners("a.example 11370 since 2014\n[2001:db8::2] 11370\n")
+    assert found == read_partners("a.example 11370\n2001:db8::2 11370\n")
+    assert [one.recon for one in found.recon.partner] == ["a.example:11370", "[2001:db8::2]:11370"]
+
+
+def test_comments_may_be_of_any_encoding_and_begin_with_a_mark() -> None:
+    line = "a.example 11370 # Jürgen"
+    for octets in (line.encode("latin-1"), line.encode("utf-8-sig"), line.encode()):
+        found = membership.read_partners(octets)
+        assert found == read_partners("a.example 11370")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[hockeypuck]\nhostname = "a"', "there is nothing to take over"),
+        ("[hockeypuck]", "there is nothing to take over"),
+        ("# nobody yet", "there is nothing to take over"),
+        ("[recon]\nlisten = []", "it has no table [hockeypuck]"),
+    ],
+)
+def test_where_there_is_nobody_that_is_said(text: str, why: str) -> None:
+    assert read_partners(text) == Imported(problems=(why,))
+
+
+def test_a_dash_is_standard_input() -> None:
+    result = CliRunner().invoke(config, ["import", "-"], input="a.example 11370\n")
+    assert result.exit_code == 0
+    assert 'recon = "a.example:11370"' in result.stdout
