@@ -215,6 +215,10 @@ class HookedOpening:
         """See `store.Opening`."""
         return self._opening.progress()
 
+    def head(self) -> Head:
+        """See `store.Opening`."""
+        return self._opening.head()
+
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.Opening`."""
         await self.before("get early")

@@ -125,7 +125,7 @@ def tree(
     push: tuple[ChildSpec, ...] = ()
     if doors.push:
         push = (ChildSpec(PUSH, SupSpec(children=tuple(map(_tenacious, doors.push)))),)
-    children = (*doors.monitoring, room, storage, parsers, ingest, *recon, *push, *doors.clients)
+    children = (*doors.monitoring, room, storage, parsers, ingest, *push, *recon, *doors.clients)
     return SupSpec(children=tuple(map(_tenacious, children)))
 
 

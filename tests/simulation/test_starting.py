@@ -11,7 +11,7 @@ from keygrove.errors import DiskFullError, StartingError
 from keygrove.settings import Settings, StorageSettings
 from keygrove.storage.memory import MemoryStore
 from keygrove.storage.store import CertificateStore, Opening, Progress
-from keygrove.storage.version import Version
+from keygrove.storage.version import Head, Version
 from keygrove_chaos.certificates import armored, made, put_of
 from keygrove_chaos.node import SimulatedNode, simulated_node
 from keygrove_chaos.servers import Reply
@@ -52,6 +52,10 @@ class Slow:
     def progress(self) -> Progress:
         """See `store.Opening`."""
         return Progress("bringing the index up", self.done, TOTAL, self.lacks_room)
+
+    def head(self) -> Head:
+        """See `store.Opening`."""
+        return self._store.head()
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.Opening`."""

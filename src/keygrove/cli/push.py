@@ -55,6 +55,8 @@ def _row(one: TargetStatus) -> tuple[str, ...]:
 
 
 def _state(one: TargetStatus) -> str:
+    if one.lag is None:
+        return "starting"
     if one.is_standing_by:
         return "standing by"
     if one.retry_in_s is not None:

@@ -106,16 +106,16 @@ def _peer(partner: PartnerStatus, now: int) -> Peer:
         last_incoming_error=_error(peer.error_theirs),
         last_outgoing_recon=_when(peer.last_ours),
         last_outgoing_error=_error(peer.error_ours),
-        recon_status=_status(last, peer.error_ours or peer.error_theirs, now),
+        recon_status=_status(last, now, is_failing=peer.is_failing),
         last_recovery=_when(fetched),
         last_recovery_error=_error(why),
-        recovery_status=_status(fetched, why, now, is_old_fine=True),
+        recovery_status=_status(fetched, now, is_failing=bool(why), is_old_fine=True),
     )
 
 
-def _status(at: int | None, why: str, now: int, *, is_old_fine: bool = False) -> str:
+def _status(at: int | None, now: int, *, is_failing: bool, is_old_fine: bool = False) -> str:
     """One of Hockeypuck's four words."""
-    if why:
+    if is_failing:
         return "Error"
     if at is None:
         return "Starting"

@@ -59,7 +59,7 @@ class TargetStatus(msgspec.Struct, frozen=True, tag=True):
     is_standing_by: bool
     """Recon with its partner works, so it is sent nothing."""
     lag: int | None
-    """Changes of shards that it has not been sent; None while a shard does not answer."""
+    """Changes of shards that it has not been sent; None: a shard starts, or does not answer."""
     results: dict[str, int]
     """Certificates: taken; refused; failed (attempts); passed over, as they came from it; gone
     from here, or denied, before they were sent."""

@@ -11,6 +11,7 @@ while it took others, counts as refused.
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -37,9 +38,10 @@ from keygrove.recon.pace import jittered
 from keygrove.settings import PushTarget
 from keygrove.storage.cache import Answer, Form
 from keygrove.storage.logged import Logged
+from keygrove.storage.messages import Starting
 from keygrove.storage.write import Cause
 from keygrove.telemetry.pushes import Pushed
-from keygrove_actors import Actor, ActorError, Ctx, on
+from keygrove_actors import Actor, ActorError, Ctx, DeclaredError, on
 from keygrove_protocols.openpgp.armor import armor
 
 POLL_S: Final = 1.0
@@ -80,8 +82,8 @@ class Target(Actor[TargetApi]):
         self._last_error = self._last_refused = ""
         self._noted = 0
 
-    def init(self, ctx: Ctx) -> None:
-        """Begin."""
+    async def init(self, ctx: Ctx) -> None:
+        """Begin. Nobody is let in before a target that is new has its place."""
         self._ctx = ctx
         self._standing = None
         self._router = Router(ctx.whereis, self._around.shards)
@@ -91,6 +93,9 @@ class Target(Actor[TargetApi]):
         if self._settings.when == "failover":
             gossip = ctx.whereis(GOSSIP, GossipApi)
             self._failover = Failover(self._settings.partner or "", gossip, self._outbox)
+        with suppress(ActorError):  # it is tried again, then, and told
+            if await self._places.call(LoadStanding(self._settings.to)) is None:
+                await self._take_place()
         ctx.start_soon(self._keep_sending)
 
     @on(GetTarget)
@@ -125,15 +130,14 @@ class Target(Actor[TargetApi]):
             try:
                 await self._turn()
             except (ActorError, OutOfStepError) as error:
-                self._last_error = f"it is not known what is to be sent: {error}"
+                self._last_error = _worded(error)
                 self._standing = None
                 await anyio.sleep(POLL_S)
 
     async def _turn(self) -> None:
         """Send what there is, and wait a moment."""
         if self._standing is None:
-            await self._save(await self._begin(), is_synced=True)
-            self._last_error = ""
+            await self._take_place()
         if self._failover is not None:
             look = await self._failover.look(self._around.ports.clock.now())
             self._is_standing_by = not look.is_failing
@@ -150,6 +154,10 @@ class Target(Actor[TargetApi]):
         if has_all:
             await self._note_time(before)
         await anyio.sleep(POLL_S if has_all else 0.0)
+
+    async def _take_place(self) -> None:
+        await self._save(await self._begin(), is_synced=True)
+        self._last_error = ""
 
     async def _begin(self) -> Standing:
         """Where it was left off; at the end of the logs for a target that is new."""
@@ -305,3 +313,10 @@ class Target(Actor[TargetApi]):
         self._retry_at = self._ctx.now() + paused_s
         await anyio.sleep(paused_s)
         self._retry_at = None
+
+
+def _worded(error: ActorError | OutOfStepError) -> str:
+    """Why it is not known what is to be sent; that a shard is being brought up is no error."""
+    if isinstance(error, DeclaredError) and isinstance(error.failure, Starting):
+        return ""
+    return f"it is not known what is to be sent: {error}"

@@ -37,6 +37,7 @@ from keygrove_actors import (
     Actor,
     ActorError,
     Call,
+    Cast,
     ChildSpec,
     Ctx,
     Defer,
@@ -44,6 +45,7 @@ from keygrove_actors import (
     ReplyTo,
     SupSpec,
     on,
+    on_cast,
 )
 
 GOSSIP: Final = "recon.gossip"
@@ -88,6 +90,12 @@ class Welcome(Call[GossipApi, str], frozen=True, tag=True):
     address: str
 
 
+class WasReached(Cast[GossipApi], frozen=True, tag=True):
+    """A session that a partner began ended well: it is there."""
+
+    partner: str
+
+
 class PartnerStatus(msgspec.Struct, frozen=True, tag=True):
     """How recon with a partner stands."""
 
@@ -97,7 +105,7 @@ class PartnerStatus(msgspec.Struct, frozen=True, tag=True):
     circuit: str
     """Whether it is counted on: closed, open, half-open."""
     failures: int
-    """Of sessions that we began, in a row."""
+    """Of sessions that we began, in a row, since one that either began ended well."""
     next_in_s: float | None
     """None: it is under way, or has to be begun by the partner."""
     peer: PeerStatus | None
@@ -155,6 +163,15 @@ class Gossip(Actor[GossipApi]):
             return Round(partner=message.partner, began="we", result="busy", why=UNDER_WAY)
         self._ctx.start_soon(self._answer, turn, self._ctx.reply_to)
         return DEFER
+
+    @on_cast(WasReached)
+    def was_reached(self, message: WasReached) -> None:
+        """Who was left alone because it failed is tried again within its interval."""
+        turn = self._turns.get(message.partner)
+        if turn is not None and turn.pace.failures:
+            turn.pace.note("done")
+            turn.due = min(turn.due, self._next(turn))
+            self._changed.set()
 
     @on(Welcome)
     async def welcome(self, message: Welcome) -> str:
@@ -272,12 +289,14 @@ class Gossip(Actor[GossipApi]):
         finally:
             pace.is_trying = False
         pace.note(told.result)
-        pause_s = jittered(
-            pace.pause_s(self._interval_s(turn.settings)), self._around.ports.entropy
-        )
-        turn.due = self._ctx.now() + pause_s
+        turn.due = self._next(turn)
         self._changed.set()
         return told
+
+    def _next(self, turn: _Turn) -> float:
+        """When to begin with it, from now on."""
+        pause_s = turn.pace.pause_s(self._interval_s(turn.settings))
+        return self._ctx.now() + jittered(pause_s, self._around.ports.entropy)
 
     def _peer(self, name: str) -> Ref[PeerApi]:
         return self._ctx.whereis(peer_name(name), PeerApi)

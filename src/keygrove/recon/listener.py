@@ -17,7 +17,7 @@ from keygrove.ports import ByteStream, Endpoint
 from keygrove.ratelimit.admission import Allowed, Facts
 from keygrove.recon.around import Around
 from keygrove.recon.conversation import shake_hands
-from keygrove.recon.gossip import GOSSIP, GossipApi, Welcome
+from keygrove.recon.gossip import GOSSIP, GossipApi, WasReached, Welcome
 from keygrove.recon.hosts import divided, is_within
 from keygrove.recon.messages import WAYS
 from keygrove.recon.peer import TAKES_S, Heard, Meet, PeerApi, peer_name
@@ -164,7 +164,9 @@ class ReconListener(Actor[ReconListenerApi]):
                 peer.cast(Heard(_not_held(name, found)))
                 return
             message = Meet(stream, found, handshake.decoder.rest())
-            await peer.call(message, timeout=TAKES_S)
+            told = await peer.call(message, timeout=TAKES_S)
+            if told.result == "done":
+                self._gossip.cast(WasReached(name))
         except ActorError:
             return  # its actor is being restarted, or was: it comes again
 

@@ -113,6 +113,8 @@ class PeerStatus(msgspec.Struct, frozen=True, tag=True):
     """Why the last session that we began did not come about, if somebody was busy; else empty."""
     busy_theirs: str
     is_busy: bool
+    is_failing: bool
+    """The last session that was not busy, whoever began it, did not end well."""
     recovery: RecoveryStatus | None
 
 
@@ -146,6 +148,7 @@ class Peer(Actor[PeerApi]):
         self._last: dict[Began, int] = {}
         self._errors: dict[Began, str] = {}
         self._waits: dict[Began, str] = {}
+        self._is_failing = False
 
     def init(self, ctx: Ctx) -> None:
         """Find the others."""
@@ -199,6 +202,7 @@ class Peer(Actor[PeerApi]):
             busy_ours=self._waits.get("we", ""),
             busy_theirs=self._waits.get("partner", ""),
             is_busy=bool(self._busy),
+            is_failing=self._is_failing,
             recovery=recovery,
         )
 
@@ -350,6 +354,7 @@ class Peer(Actor[PeerApi]):
         self._waits[told.began] = told.why if told.result == "busy" else ""
         if told.result != "busy":
             self._errors[told.began] = "" if told.result == "done" else told.why
+            self._is_failing = told.result != "done"
         if told.result == "done":
             self._last[told.began] = self._around.ports.clock.now()
         self._around.watcher.round(told)

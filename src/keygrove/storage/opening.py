@@ -28,7 +28,7 @@ from keygrove.storage.retention import KEEP, Retention
 from keygrove.storage.scrub import Scrub
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Progress
-from keygrove.storage.version import Version
+from keygrove.storage.version import Head, Version
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 
@@ -155,6 +155,10 @@ class SqliteOpening:
         elif self._lacks_room:
             step = "making the index"
         return Progress(step, done, self._tip.seq, self._lacks_room)
+
+    def head(self) -> Head:
+        """See `store.Opening`."""
+        return self._tip.head
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.Opening`."""

@@ -19,7 +19,7 @@ from keygrove.storage.merkle import Tree
 from keygrove.storage.names import Names
 from keygrove.storage.sqlite import SqliteStore
 from keygrove.storage.store import Progress
-from keygrove.storage.version import Version
+from keygrove.storage.version import Head, Version
 from keygrove_protocols.openpgp.keys import Fingerprint
 
 LOOK_S = 1.0
@@ -67,6 +67,10 @@ class ReadOnlyOpening:
         """See `store.Opening`."""
         step = "making the index" if self._has_no_index else "checking the index"
         return Progress(step, 0, self._tip.seq, is_read_only=True)
+
+    def head(self) -> Head:
+        """See `store.Opening`."""
+        return self._tip.head
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `store.Opening`."""

@@ -42,7 +42,7 @@ from keygrove.storage.snapshot_messages import (
 )
 from keygrove.storage.snapshots import look_back
 from keygrove.storage.steps import Steps
-from keygrove.storage.store import CertificateStore, DigestPage
+from keygrove.storage.store import CertificateStore, DigestPage, Opening
 from keygrove.storage.version import Head, Version
 from keygrove.storage.waiting import Waiting
 from keygrove_actors import DEFER, Actor, Ctx, DeclaredError, Defer, ReplyTo, on
@@ -59,6 +59,7 @@ class Remembering(Actor[ShardApi]):
     """See above. Who inherits runs `_look_back_forever`."""
 
     _ctx: Ctx
+    _opening: Opening
     _store: CertificateStore | None
 
     def __init__(self) -> None:
@@ -101,10 +102,8 @@ class Remembering(Actor[ShardApi]):
 
     @on(GetHead)
     def get_head(self, _: GetHead) -> Head:
-        """At once."""
-        if self._store is None:
-            raise Starting().error()
-        return self._store.head()
+        """At once, also before the store is up."""
+        return self._opening.head() if self._store is None else self._store.head()
 
     @on(GetSteps)
     def get_steps(self, message: GetSteps) -> Steps | Failed | Defer:

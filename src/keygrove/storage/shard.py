@@ -94,8 +94,6 @@ OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[Opening]]
 class Shard(Remembering):
     """Serves one store. `open_store` runs anew at each start."""
 
-    _opening: Opening
-
     def __init__(
         self,
         open_store: OpenStore,

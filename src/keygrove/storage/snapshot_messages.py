@@ -126,9 +126,9 @@ class FetchAt(Call[ShardApi, Version | Failed | None], frozen=True, tag=True):
 
 
 class GetHead(Call[ShardApi, Head], frozen=True, tag=True):
-    """How the shard stands, in short."""
+    """How the shard stands, in short: at once, also while it is being brought up."""
 
-    errors: ClassVar = (Overloaded, Starting)
+    errors: ClassVar = ()
 
 
 class GetSteps(Call[ShardApi, Steps | Failed], frozen=True, tag=True):

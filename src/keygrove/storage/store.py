@@ -271,6 +271,10 @@ class Opening(Protocol):
         """How far `finish` is."""
         ...
 
+    def head(self) -> Head:
+        """After the newest change: as the store will have it, since nothing changes meanwhile."""
+        ...
+
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """The current version of each certificate, in the order asked.
 
@@ -299,6 +303,10 @@ class Opened:
     def progress(self) -> Progress:
         """See `Opening`."""
         return Progress("up", 0, 0)
+
+    def head(self) -> Head:
+        """See `Opening`."""
+        return self._store.head()
 
     async def get(self, fingerprints: Sequence[Fingerprint]) -> list[Version | None]:
         """See `Opening`."""

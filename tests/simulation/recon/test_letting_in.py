@@ -20,6 +20,8 @@ from tests.simulation.recon.scripted import Line, claiming, scripted
 
 pytestmark = pytest.mark.slow
 
+INTERVAL_S = 10.0
+LEFT_ALONE_S = 1_000.0
 FILTERS = b"of.our.own,yminsky.dedup"
 
 
@@ -144,6 +146,50 @@ def test_a_partner_that_was_away_is_counted_on_again_when_it_is_back() -> None:
                 assert status.failures == 0
 
     run(story, seed=1)
+
+
+def test_a_partner_that_begins_sessions_itself_is_counted_on_again() -> None:
+    """Before it is tried again: that may be an hour off."""
+
+    async def story(world: World) -> None:
+        partners = {"a": [partner("b")], "b": [partner("a")]}
+        mesh = Mesh(world, {name: settings_of(name, those) for name, those in partners.items()})
+        async with mesh.running():
+            b = mesh.machines["b"]
+            assert (await mesh.begin("a", "b")).result == "done"
+            b.hold("test")
+            await b.stop()
+
+            async def is_left_alone() -> bool:
+                (status,) = await mesh.partners("a")
+                return status.circuit == "open" and (status.next_in_s or 0.0) > LEFT_ALONE_S
+
+            await until(is_left_alone)
+            ours = await rounds_begun(mesh)
+            b.release("test")
+
+            async def is_closed() -> bool:
+                (status,) = await mesh.partners("a")
+                return status.circuit == "closed"
+
+            with anyio.fail_after(LEFT_ALONE_S):
+                await until(is_closed)
+            assert await rounds_begun(mesh) == ours
+            (status,) = await mesh.partners("a")
+            assert status.failures == 0
+            assert status.next_in_s is not None
+            assert status.next_in_s <= 2 * INTERVAL_S
+            reply = await mesh.machines["a"].door.ask("GET", "/pks/stats?options=json")
+            (peer,) = msgspec.json.decode(reply.body)["peers"]
+            assert peer["reconStatus"] == "OK"
+
+    run(story, seed=1)
+
+
+async def rounds_begun(mesh: Mesh) -> int:
+    (status,) = await mesh.partners("a")
+    assert status.peer is not None
+    return sum(count for what, count in status.peer.rounds.items() if what.startswith("we "))
 
 
 def test_a_node_that_is_its_own_partner_notices() -> None:

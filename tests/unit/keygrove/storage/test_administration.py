@@ -86,6 +86,7 @@ class _HookedOpening:
         self._opening = opening
         self._subject = subject
         self.progress = opening.progress
+        self.head = opening.head
         self.get = opening.get
 
     async def finish(self) -> CertificateStore:
