@@ -48,6 +48,7 @@ from keygrove_protocols.recon.handshake import (
     Refused,
     Role,
 )
+from keygrove_protocols.recon.messages import printable
 from keygrove_protocols.recon.session import Ending, SessionLimits
 from keygrove_protocols.recon.terms import DEFAULT_FILTERS, TRANSIENT, Program, Refusal
 
@@ -97,7 +98,7 @@ class PeerStatus(msgspec.Struct, frozen=True, tag=True):
     program: str
     """That runs there, as far as it shows."""
     filters: str
-    """That it presents; empty as long as it has not."""
+    """That it presents, as a log shows it; empty as long as it has not."""
     rounds: dict[str, int]
     """By who began, and how they ended: `we done`, `partner refused`, …"""
     lacking_here: int
@@ -187,7 +188,7 @@ class Peer(Actor[PeerApi]):
             recon=self._partner.recon,
             http=self._url.removeprefix("http://").partition("/")[0],
             program=self._program,
-            filters=(self._known or b"").decode(errors="backslashreplace"),
+            filters=printable(self._known or b""),
             rounds=dict(self._rounds),
             lacking_here=self._lacking_here,
             lacking_there=self._lacking_there,
@@ -304,8 +305,7 @@ class Peer(Actor[PeerApi]):
     def _note_filters(self, filters: bytes) -> None:
         if filters != self._known:
             self._known = filters
-            told = filters.decode(errors="backslashreplace")
-            self._around.watcher.filters(self._partner.name, told)
+            self._around.watcher.filters(self._partner.name, printable(filters))
 
     def _refused(self, began: Began, found: Refused) -> Round:
         self._speaks_first = False
