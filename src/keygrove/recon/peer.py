@@ -88,6 +88,12 @@ class Meet(Call[PeerApi, Round], frozen=True):
     """That came behind the handshake."""
 
 
+class IsMeeting(Call[PeerApi, bool], frozen=True, tag=True):
+    """Whether a session with it is under way: at once."""
+
+    errors: ClassVar = ()
+
+
 class PeerStatus(msgspec.Struct, frozen=True, tag=True):
     """What is known of a partner. Figures count from the actor's last start; times are UTC."""
 
@@ -170,6 +176,11 @@ class Peer(Actor[PeerApi]):
         self._busy.add("partner")
         self._ctx.start_soon(self._answer, message, self._ctx.reply_to)
         return DEFER
+
+    @on(IsMeeting)
+    def is_meeting(self, _: IsMeeting) -> bool:
+        """At once."""
+        return bool(self._busy)
 
     @on_cast(Heard)
     def heard(self, message: Heard) -> None:
@@ -279,6 +290,7 @@ class Peer(Actor[PeerApi]):
             agreed.way,
             partner=self._partner.name,
             is_keygrove=agreed.partner.program is Program.KEYGROVE,
+            holder=self._ctx.self_ref,
         )
         try:
             ended = await hold_session(stream, self._prefix, opening, octets)
