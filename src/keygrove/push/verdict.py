@@ -20,6 +20,8 @@ SERVER_ERROR: Final = 500
 FIRST_S: Final = 5.0
 PAUSE_MAX_S: Final = 3_600.0
 RETRY_AFTER_MAX_S: Final = 86_400.0
+"""Whatever a target says: else one wrong word of it would silence it for years."""
+DIGITS_MAX: Final = 20
 
 
 class Verdict(Enum):
@@ -39,7 +41,7 @@ class Answered(msgspec.Struct, frozen=True):
     verdict: Verdict
     why: str = ""
     after_s: float | None = None
-    """How long it wants to be left alone, if it says so."""
+    """How long it wants to be left alone, if it says so: `RETRY_AFTER_MAX_S` at most."""
     may_be_its_own: bool = False
     """It failed in a way that this certificate alone may be the cause of."""
 
@@ -62,17 +64,18 @@ def judged(reply: HttpReply, now: int) -> Answered:
 def pause_s(failures: int, after_s: float | None) -> float:
     """How long to leave a target alone after so many failures in a row, without jitter."""
     backed_off = min(FIRST_S * 2.0 ** min(failures - 1, 32), PAUSE_MAX_S)
-    return max(backed_off, min(after_s or 0.0, RETRY_AFTER_MAX_S))
+    return max(backed_off, after_s or 0.0)
 
 
 def _after_s(header: str, now: int) -> float | None:
-    """Seconds, or a date. Source: RFC 9110 §10.2.3."""
+    """Seconds, or a date; a day at most. Source: RFC 9110 §10.2.3."""
     if header.isdecimal() and header.isascii():
-        return float(header[:9])
+        return min(float(header[:DIGITS_MAX]), RETRY_AFTER_MAX_S)
     try:
-        return max(parsedate_to_datetime(header).timestamp() - now, 0.0)
+        after_s = parsedate_to_datetime(header).timestamp() - now
     except (ValueError, TypeError, OverflowError):
         return None
+    return min(max(after_s, 0.0), RETRY_AFTER_MAX_S)
 
 
 def _said(body: bytes) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from keygrove.errors import ConnectionLostError
 from keygrove.ports import ByteStream
 from keygrove.recon.messages import CloseSession, Ended, Feed, Opened, OpenSession, PrefixApi
-from keygrove_actors import Ref
+from keygrove_actors import CallTimeout, Ref
 from keygrove_protocols.recon.handshake import Agreed, Handshake, Refused
 from keygrove_protocols.recon.session import End, Ending
 
@@ -83,6 +83,9 @@ async def hold_session(
             return await _talk(stream, prefix, opened, octets)
         except ConnectionLostError as error:
             return await _leave(prefix, opened, End(Ending.CLOSED, str(error)))
+        except CallTimeout:
+            why = f"the owner of the tree did not answer for {STEP_S:g} s"
+            return await _leave(prefix, opened, End(Ending.CLOSED, why))
     end = End(Ending.LIMIT, f"it took longer than {SESSION_S:g} s")
     return await _leave(prefix, opened, end)
 

@@ -23,6 +23,7 @@ from keygrove.recon.peer import (
     UNDER_WAY,
     GetPeer,
     Initiate,
+    IsMeeting,
     Peer,
     PeerApi,
     PeerStatus,
@@ -57,6 +58,8 @@ ASK_S: Final = 10.0
 ANSWER_S: Final = ASK_S + 2.0
 """For all of them: `GetPartners` tells of the others though one hangs."""
 GUESTS_MAX: Final = 16
+GUEST_S: Final = 1.0
+"""For a guest's actor to say whether it is in a session."""
 
 
 class GossipApi:
@@ -83,8 +86,11 @@ class Begin(Call[GossipApi, Round | NoPartner], frozen=True, tag=True):
     partner: str
 
 
-class Welcome(Call[GossipApi, str], frozen=True, tag=True):
-    """Have an actor for somebody who may connect and is no partner; what it is called."""
+class Welcome(Call[GossipApi, str | None], frozen=True, tag=True):
+    """Have an actor for somebody who may connect and is no partner; what it is called.
+
+    None: there are as many as there may be, and all are in a session.
+    """
 
     errors: ClassVar = ()
     address: str
@@ -174,18 +180,33 @@ class Gossip(Actor[GossipApi]):
             self._changed.set()
 
     @on(Welcome)
-    async def welcome(self, message: Welcome) -> str:
-        """The one that was here the longest ago makes room."""
-        name = f"{GUEST}{bracketed(message.address)}"
-        known = self._guests.pop(message.address, None)
-        if known is None and len(self._guests) >= GUESTS_MAX:
-            del self._guests[next(iter(self._guests))]
-        self._guests[message.address] = known or ReconPartner(
-            name, joined(message.address, 0), weight=0
-        )
-        if known is None:
-            await self._have(self._around.roster.partners)
+    async def welcome(self, message: Welcome) -> str | None:
+        """Of those in no session the one that was here the longest ago makes room."""
+        address = message.address
+        known = self._guests.pop(address, None)
+        if known is not None:
+            self._guests[address] = known
+            return known.name
+        if len(self._guests) >= GUESTS_MAX:
+            leaving = await self._idle_guest()
+            if leaving is None:
+                return None
+            del self._guests[leaving]
+        name = f"{GUEST}{bracketed(address)}"
+        self._guests[address] = ReconPartner(name, joined(address, 0), weight=0)
+        await self._have(self._around.roster.partners)
         return name
+
+    async def _idle_guest(self) -> str | None:
+        """Not the last, whose session may be about to begin."""
+        for address, guest in tuple(self._guests.items())[:-1]:
+            try:
+                is_meeting = await self._peer(guest.name).call(IsMeeting(), timeout=GUEST_S)
+            except ActorError:
+                is_meeting = False  # it is being restarted
+            if not is_meeting:
+                return address
+        return None
 
     @on(GetPartners)
     async def get_partners(self, _: GetPartners) -> tuple[PartnerStatus, ...]:

@@ -35,7 +35,9 @@ from keygrove_protocols.recon.handshake import (
 from keygrove_protocols.recon.terms import TRANSIENT, Refusal
 
 CONNECTIONS_MAX: Final = 64
-"""Under way, of all partners."""
+"""Under way, of all partners;"""
+GUEST_CONNECTIONS_MAX: Final = 32
+"""and beside them of all guests, who so take no partner's place."""
 OF_ONE_MAX: Final = 4
 """Of one address: several partners may have it."""
 RESOLVE_S: Final = 300.0
@@ -105,6 +107,7 @@ class ReconListener(Actor[ReconListenerApi]):
         self._around = around
         self._endpoints = endpoints
         self._inside: Counter[str] = Counter()
+        self._guests: Counter[str] = Counter()
 
     async def init(self, ctx: Ctx) -> None:
         """Take connections."""
@@ -123,7 +126,7 @@ class ReconListener(Actor[ReconListenerApi]):
         if not partners and not is_allowed:
             self._around.watcher.turned_away(address, "stranger")
             return
-        with self._counted(address) as has_room:
+        with self._counted(address, is_guest=not partners) as has_room:
             if not has_room:
                 self._around.watcher.turned_away(address, "full")
             elif not isinstance(await self._around.admit(Facts(address, "recon")), Allowed):
@@ -132,17 +135,20 @@ class ReconListener(Actor[ReconListenerApi]):
                 await self._meet(stream, address, partners)
 
     @contextmanager
-    def _counted(self, address: str) -> Generator[bool, None, None]:
+    def _counted(self, address: str, *, is_guest: bool) -> Generator[bool, None, None]:
         """Whether one more is taken, and counted meanwhile. Strangers take nobody's place."""
-        if self._inside.total() >= CONNECTIONS_MAX or self._inside[address] >= OF_ONE_MAX:
+        inside = self._guests if is_guest else self._inside
+        all_max = GUEST_CONNECTIONS_MAX if is_guest else CONNECTIONS_MAX
+        if inside.total() >= all_max or inside[address] >= OF_ONE_MAX:
             yield False
             return
-        self._inside[address] += 1
+        inside[address] += 1
         try:
             yield True
         finally:
-            self._inside[address] -= 1
-            self._inside += Counter()  # only what is not zero stays
+            inside[address] -= 1
+            if not inside[address]:
+                del inside[address]
 
     async def _meet(
         self, stream: ByteStream, address: str, partners: Sequence[ReconPartner]
@@ -159,6 +165,9 @@ class ReconListener(Actor[ReconListenerApi]):
         found = await shake_hands(stream, handshake, ACCEPTOR_WAITS_S)
         try:
             name = await self._name_of(found, address, partners)
+            if name is None:
+                self._around.watcher.turned_away(address, "full")
+                return
             peer = self._ctx.whereis(peer_name(name), PeerApi)
             if isinstance(found, Refused):
                 peer.cast(Heard(_not_held(name, found)))
@@ -172,8 +181,11 @@ class ReconListener(Actor[ReconListenerApi]):
 
     async def _name_of(
         self, found: Agreed | Refused, address: str, partners: Sequence[ReconPartner]
-    ) -> str:
-        """Which of the partners with that address it is: by the port that it says it serves at."""
+    ) -> str | None:
+        """Which of the partners with that address it is: by the port that it says it serves at.
+
+        None: a guest for whom there is no room.
+        """
         if not partners:
             return await self._gossip.call(Welcome(address))
         port = found.partner.http_port if isinstance(found, Agreed) else None

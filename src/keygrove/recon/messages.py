@@ -1,10 +1,10 @@
 """What the owner of the prefix tree is asked and what it answers."""
 
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
-from keygrove_actors import Call, CallFailure
+from keygrove_actors import Call, CallFailure, Ref
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 from keygrove_protocols.recon.session import End, SessionLimits, Statistics
 from keygrove_protocols.recon.terms import PLAIN, RATELESS
@@ -68,7 +68,7 @@ class NotReady(CallFailure, frozen=True, tag=True):
 
 
 class NoSession(CallFailure, frozen=True, tag=True):
-    """There is none of that number any more: it ended, or nobody fed it for too long."""
+    """There is none of that number any more: it ended, or its holder did, or nobody fed it."""
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):
@@ -90,6 +90,8 @@ class OpenSession(Call[PrefixApi, Opened], frozen=True, tag=True):
     """Whose session it is: it is shown what it is known to have; nobody: what is held."""
     is_keygrove: bool = False
     """Whether the partner knows what we have in the same way."""
+    holder: Ref[Any] | None = None
+    """Who has the connection: the session ends with it. None: nobody whose end could be told."""
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):

@@ -49,6 +49,7 @@ from keygrove_protocols.recon.handshake import (
     Refused,
     Role,
 )
+from keygrove_protocols.recon.messages import printable
 from keygrove_protocols.recon.session import Ending, SessionLimits
 from keygrove_protocols.recon.terms import DEFAULT_FILTERS, TRANSIENT, Program, Refusal
 
@@ -88,6 +89,12 @@ class Meet(Call[PeerApi, Round], frozen=True):
     """That came behind the handshake."""
 
 
+class IsMeeting(Call[PeerApi, bool], frozen=True, tag=True):
+    """Whether a session with it is under way: at once."""
+
+    errors: ClassVar = ()
+
+
 class PeerStatus(msgspec.Struct, frozen=True, tag=True):
     """What is known of a partner. Figures count from the actor's last start; times are UTC."""
 
@@ -98,7 +105,7 @@ class PeerStatus(msgspec.Struct, frozen=True, tag=True):
     program: str
     """That runs there, as far as it shows."""
     filters: str
-    """That it presents; empty as long as it has not."""
+    """That it presents, as a log shows it; empty as long as it has not."""
     rounds: dict[str, int]
     """By who began, and how they ended: `we done`, `partner refused`, …"""
     lacking_here: int
@@ -174,6 +181,11 @@ class Peer(Actor[PeerApi]):
         self._ctx.start_soon(self._answer, message, self._ctx.reply_to)
         return DEFER
 
+    @on(IsMeeting)
+    def is_meeting(self, _: IsMeeting) -> bool:
+        """At once."""
+        return bool(self._busy)
+
     @on_cast(Heard)
     def heard(self, message: Heard) -> None:
         """Count it."""
@@ -191,7 +203,7 @@ class Peer(Actor[PeerApi]):
             recon=self._partner.recon,
             http=self._url.removeprefix("http://").partition("/")[0],
             program=self._program,
-            filters=(self._known or b"").decode(errors="backslashreplace"),
+            filters=printable(self._known or b""),
             rounds=dict(self._rounds),
             lacking_here=self._lacking_here,
             lacking_there=self._lacking_there,
@@ -283,6 +295,7 @@ class Peer(Actor[PeerApi]):
             agreed.way,
             partner=self._partner.name,
             is_keygrove=agreed.partner.program is Program.KEYGROVE,
+            holder=self._ctx.self_ref,
         )
         try:
             ended = await hold_session(stream, self._prefix, opening, octets)
@@ -309,8 +322,7 @@ class Peer(Actor[PeerApi]):
     def _note_filters(self, filters: bytes) -> None:
         if filters != self._known:
             self._known = filters
-            told = filters.decode(errors="backslashreplace")
-            self._around.watcher.filters(self._partner.name, told)
+            self._around.watcher.filters(self._partner.name, printable(filters))
 
     def _refused(self, began: Began, found: Refused) -> Round:
         self._speaks_first = False

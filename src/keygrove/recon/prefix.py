@@ -35,7 +35,7 @@ from keygrove.recon.treefile import Dumped, Standing, TreeFile
 from keygrove.recon.upkeep import Upkeep
 from keygrove.recon.views import Views
 from keygrove.recon.watcher import Watcher
-from keygrove_actors import Actor, ActorError, Ctx, Normal, Reason, Ref, Shutdown, on
+from keygrove_actors import Actor, ActorError, Ctx, Down, Normal, Reason, Ref, Shutdown, on
 from keygrove_protocols.errors import BadTreeDumpError
 from keygrove_protocols.openpgp.keys import Digest, Fingerprint
 
@@ -94,9 +94,7 @@ class Prefix(Actor[PrefixApi]):
         self._known = ctx.whereis(KNOWN, KnownApi)
         self._upkeep = Upkeep(self._router, self._shards, self._superseded)
         self._views = Views(ctx.now, self._entropy)
-        self._sessions = Sessions(
-            ctx.now, self._entropy, lambda: self._upkeep.members, self._forget
-        )
+        self._sessions = Sessions(ctx, self._entropy, lambda: self._upkeep.members, self._forget)
         ctx.start_soon(self._keep)
 
     async def terminate(self, reason: Reason) -> None:
@@ -105,6 +103,10 @@ class Prefix(Actor[PrefixApi]):
             with anyio.move_on_after(DUMP_STOP_S):
                 await self._dump()
                 await self._file.settle()
+
+    def on_down(self, down: Down) -> None:
+        """Whoever had the connection of a session is no more."""
+        self._sessions.lost(down)
 
     @on(GetPrefixStatus)
     def get_status(self, _: GetPrefixStatus) -> PrefixStatus:
@@ -144,6 +146,8 @@ class Prefix(Actor[PrefixApi]):
         )
         if shows.stale:
             self._forget(partner, shows.stale)
+        if self._ctx.caller_gone:
+            raise NotReady("nobody waits for it any more").error()
         return self._sessions.open(message, shows)
 
     @on(Feed)

@@ -2,7 +2,9 @@
 
 Whoever has the connection feeds what it read, and writes what it is given. Each session sees the
 tree of the moment that it began at. Between two messages of a partner others have their turn: to
-answer one takes some milliseconds, and a partner may send a thousand at once.
+answer one takes some milliseconds, and a partner may send a thousand at once. A session ends with
+the actor that has the connection, whatever ends that: else its place would be taken until nobody
+has fed it for long.
 """
 
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from keygrove.recon.members import Members
 from keygrove.recon.messages import Ended, NoSession, NotReady, Opened, OpenSession, Stepped
 from keygrove.recon.slices import slices
 from keygrove.recon.views import Shows
+from keygrove_actors import Ctx, Down, MonitorId
 from keygrove_protocols.openpgp.keys import Digest
 from keygrove_protocols.recon.acceptor import Acceptor
 from keygrove_protocols.recon.frames import Decoder
@@ -53,6 +56,7 @@ class _Hosted:
         self.shows = shows
         self.fed = now
         self.turn = anyio.Lock()
+        self.holder: MonitorId | None = None
 
 
 class Sessions:
@@ -60,12 +64,12 @@ class Sessions:
 
     def __init__(
         self,
-        now: Callable[[], float],
+        ctx: Ctx,
         entropy: Entropy,
         current: Callable[[], Members],
         forget: Forgets,
     ) -> None:
-        self._now = now
+        self._ctx = ctx
         self._entropy = entropy
         self._current = current
         self._forget = forget
@@ -93,7 +97,9 @@ class Sessions:
         else:
             session = session_of(role, opening.way, shows.shown, decoder, limits)
         number = next(self._numbers)
-        self._hosted[number] = _Hosted(session, opening, shows, self._now())
+        hosted = self._hosted[number] = _Hosted(session, opening, shows, self._ctx.now())
+        if opening.holder is not None:
+            hosted.holder = self._ctx.monitor(opening.holder)
         return Opened(number, session.take())
 
     async def feed(self, number: int, octets: bytes) -> Stepped:
@@ -110,10 +116,10 @@ class Sessions:
                 await anyio.lowlevel.checkpoint()
             if not octets and session.end is None:
                 session.closed()
-            hosted.fed = self._now()
+            hosted.fed = self._ctx.now()
             if session.end is None:
                 return Stepped(session.take(), None)
-            self._hosted.pop(number, None)
+            self._drop(number)
             return Stepped(session.take(), await self._ended(hosted))
 
     async def close(self, number: int) -> Ended:
@@ -123,15 +129,27 @@ class Sessions:
             DeclaredError: there is no such session.
         """
         hosted = self._of(number)
-        del self._hosted[number]
-        return await self._ended(hosted)
+        self._drop(number)
+        async with hosted.turn:
+            return await self._ended(hosted)
+
+    def lost(self, down: Down) -> None:
+        """Forget what was fed by somebody who is no more."""
+        for number, one in list(self._hosted.items()):
+            if one.holder == down.id:
+                self._drop(number)
 
     def expire(self) -> None:
         """Forget those that nobody feeds. How long one may take is for whoever does."""
-        now = self._now()
+        now = self._ctx.now()
         for number, one in list(self._hosted.items()):
             if now - one.fed > IDLE_S:
-                del self._hosted[number]
+                self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        hosted = self._hosted.pop(number, None)
+        if hosted is not None and hosted.holder is not None:
+            self._ctx.demonitor(hosted.holder)
 
     def _of(self, number: int) -> _Hosted:
         hosted = self._hosted.get(number)

@@ -101,7 +101,7 @@ class PartnerCounts:
         )
         self._turned_away = Counter(
             "keygrove_recon_turned_away_total",
-            "Connections that were closed without an octet.",
+            "Connections that were closed at once, and guests for whom there was no room.",
             ["why"],
             registry=registry,
         )

@@ -3,7 +3,8 @@
 import pytest
 
 from keygrove.push.target import SUSPECT_TRIES
-from keygrove.push.verdict import PAUSE_MAX_S
+from keygrove.push.verdict import PAUSE_MAX_S, RETRY_AFTER_MAX_S
+from keygrove.recon.pace import JITTER
 from keygrove_chaos.certificates import armored, made
 from keygrove_chaos.machine import HKP
 from keygrove_chaos.running import run
@@ -144,6 +145,25 @@ async def was_sent(server: Server, body: bytes, count: int) -> bool:
     return [request.body for request in server.asked].count(body) >= count
 
 
+async def far_too_late(world: World) -> None:
+    """Both want to be left alone for longer than anybody lives."""
+    says = {"number": "9" * 20, "date": "Fri, 31 Dec 9999 23:59:59 GMT"}
+    site = Site(world, {"a": settings_of(*map(target, says))}, says)
+    for name, word in says.items():
+        site.servers[name].answer = lambda _, word=word: (503, {"retry-after": word})  # type: ignore[misc]
+
+    async def are_left_alone() -> bool:
+        return all(one.retry_in_s is not None for one in await site.status("a"))
+
+    async with site.running():
+        for name in says:
+            site.serve(name)
+        await site.submit("a", ALICE)
+        await until(are_left_alone)
+        for one in await site.status("a"):
+            assert one.retry_in_s == pytest.approx(RETRY_AFTER_MAX_S, rel=JITTER)
+
+
 async def vks(world: World) -> None:
     to = target("other", to="vks://other")
     site = Site(world, {"a": settings_of(to)}, ["other"])
@@ -161,7 +181,7 @@ async def vks(world: World) -> None:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "story",
-    [a_ring, a_pair, restarts, a_dead_target, what_it_says, vks],
+    [a_ring, a_pair, restarts, a_dead_target, what_it_says, far_too_late, vks],
     ids=lambda story: story.__name__.replace("_", " "),
 )
 def test_each_update_reaches_whom_it_is_to_reach(story: object, seed: int) -> None:

@@ -7,6 +7,7 @@ import anyio
 import msgspec
 
 from keygrove.recon.gossip import GOSSIP, Begin, GetPartners, GossipApi, PartnerStatus, SetPartners
+from keygrove.recon.messages import PREFIX, GetPrefixStatus, PrefixApi
 from keygrove.settings import ReconPartner, ReconSettings, Settings, StorageSettings
 from keygrove.telemetry.partners import Round
 from keygrove_chaos.certificates import armored, made
@@ -112,6 +113,13 @@ class Mesh:
         assert runtime is not None
         gossip = runtime.whereis(GOSSIP, GossipApi)
         await gossip.call(SetPartners(tuple(partners)), timeout=LONG_S)
+
+    async def sessions(self, name: str) -> int:
+        """How many are under way where the tree is."""
+        runtime = self.machines[name].runtime
+        assert runtime is not None
+        prefix = runtime.whereis(PREFIX, PrefixApi)
+        return (await prefix.call(GetPrefixStatus(), timeout=LONG_S)).sessions
 
     async def partners(self, name: str) -> tuple[PartnerStatus, ...]:
         runtime = self.machines[name].runtime

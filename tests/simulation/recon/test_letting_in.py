@@ -70,6 +70,28 @@ def test_a_partner_may_begin_and_sees_its_own_filters() -> None:
     run(story, seed=1)
 
 
+def test_what_it_says_of_its_filters_is_cut_where_it_is_long() -> None:
+    async def story(world: World) -> None:
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b", weight=0)])}, others=["b"])
+        async with mesh.running():
+            line = Line(await connected(mesh, "b"))
+            await line.shake_hands(b"two\nlines" + b"\xff" * 50_000)
+            log = mesh.machines["a"].log
+
+            async def is_told() -> bool:
+                return bool(log.events("recon filters changed"))
+
+            await until(is_told)
+            (change,) = log.events("recon filters changed")
+            (status,) = await mesh.partners("a")
+            assert status.peer is not None
+            assert status.peer.filters == change.facts["filters"]
+            assert status.peer.filters.startswith("two lines")
+            assert len(status.peer.filters) <= 200
+
+    run(story, seed=1)
+
+
 def test_more_connections_of_one_address_than_there_may_be_are_closed() -> None:
     async def story(world: World) -> None:
         mesh = Mesh(world, {"a": settings_of("a", [partner("b", weight=0)])}, others=["b"])
