@@ -60,6 +60,7 @@ class Door:
         headers: Mapping[str, str] | None = None,
         receive: Receive | None = None,
         client: str = "192.0.2.7",
+        taking: Wait | None = None,
     ) -> Reply:
         """Make a request and return the answer to it.
 
@@ -67,6 +68,7 @@ class Door:
             target: path and query, as they stand in a request line.
             client: the address that it comes from.
             receive: where the body comes from, instead of `body`: slowly, say.
+            taking: awaited before each part of the answer is taken.
         """
         while self._app is None:
             await self._opened.wait()
@@ -88,7 +90,7 @@ class Door:
                 }.items()
             ],
         }
-        answer = Answer()
+        answer = Answer(taking)
         self._inside += 1
         try:
             await app(scope, receive or chunks([body]), answer.send)
@@ -153,14 +155,15 @@ def chunks(parts: Iterable[bytes], then: Wait | None = None) -> Receive:
 class Answer:
     """What an app sends, and whether it may send it."""
 
-    def __init__(self) -> None:
+    def __init__(self, taking: Wait | None = None) -> None:
+        self._taking = taking
         self._start: MutableMapping[str, Any] | None = None
         self._parts: list[bytes] = []
         self._is_whole = False
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """See the ASGI specification."""
-        await anyio.lowlevel.checkpoint()
+        await (self._taking or anyio.lowlevel.checkpoint)()
         self.take(message)
 
     def take(self, message: MutableMapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ Why no framework: decision record 0006.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol, TypeAlias
 from urllib.parse import parse_qs
 
@@ -21,6 +22,7 @@ from keygrove.http.errors import (
     TooManyBodiesError,
     failure_of,
 )
+from keygrove.http.leaving import LEAVING_OCTETS_MAX, PIECE_OCTETS, Leaving, pieces
 from keygrove.ports import Clock, Compute, Receive, Scope, Send
 from keygrove.ratelimit.admission import Admit, Facts, Refused
 from keygrove.telemetry.administration import Administered, AdminRefusal
@@ -28,7 +30,9 @@ from keygrove.telemetry.exchange import Exchange
 
 BODY_DEADLINE_S = 60.0
 REQUEST_DEADLINE_S = 120.0
-"""For a whole request, its body's arrival and the answer's departure included."""
+"""Until there is an answer, the arrival of the request's body included."""
+ANSWER_DEADLINE_S = 180.0
+"""For its departure: so long our own client waits for one, too."""
 BODIES_BYTES_MAX = 256 << 20
 """Of all bodies that a listener holds at a time; beyond that it is overloaded."""
 FIELDS_MAX = 100
@@ -81,6 +85,7 @@ class Request:
         self._receive = receive
         self._bodies = bodies
         self._held_bytes = 0
+        self._until_answered = ExitStack()
         self.is_read = False
 
     def header(self, name: str) -> str | None:
@@ -135,6 +140,14 @@ class Request:
                     self.is_read = True
                     return b"".join(parts)
         raise BodyTooSlowError(BODY_DEADLINE_S)
+
+    def hold(self, context: AbstractContextManager[None]) -> None:
+        """Be in this context until the answer was sent, or will not be."""
+        self._until_answered.enter_context(context)
+
+    def answered(self) -> None:
+        """It was, or will not be."""
+        self._until_answered.close()
 
     def release(self) -> None:
         """The body is not needed any more."""
@@ -227,26 +240,27 @@ class App:
         self._observer = shared.observer
         self._clock = shared.clock
         self._bodies = Budget(BODIES_BYTES_MAX)
+        self._leaving = Leaving(LEAVING_OCTETS_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         begun = self._clock.elapsed()
         request = Request(scope, receive, self._bodies)
         response: Response | None = None
+        is_late = False
         try:
             with anyio.move_on_after(REQUEST_DEADLINE_S) as deadline:
                 response = await self._respond(request)
-                request.release()
-                if response is not None:
+            if deadline.cancelled_caught:
+                response = self._worded(request, BUSY)  # a server of ours would say 500
+            request.release()
+            if response is not None:
+                with anyio.move_on_after(ANSWER_DEADLINE_S) as deadline:
                     await _send(request, response, send)
+                is_late = deadline.cancelled_caught
         finally:
             request.release()
-        is_late = deadline.cancelled_caught
-        if is_late and response is None:
-            # Nothing was said yet, and a server of ours would say 500.
-            response, is_late = self._worded(request, BUSY), False
-            with anyio.move_on_after(LINGER_S):
-                await _send(request, response, send)
+            request.answered()
         self._observer.exchange(
             Exchange(
                 listener=self._name,
@@ -266,7 +280,9 @@ class App:
             if isinstance(verdict, Refused):
                 retry = (("retry-after", str(verdict.retry_after_s)),)
                 return self._worded(request, Failure(429, verdict.text, retry))
-            return await self._dispatch(request)
+            response = await self._dispatch(request)
+            request.hold(self._leaving.counted(request.client, len(response.body)))
+            return response  # noqa: TRY300 - what is said of an error here is short
         except ClientGoneError:
             return None
         except Exception as error:  # noqa: BLE001 - the boundary: whatever it is costs this request only
@@ -329,8 +345,11 @@ async def _send(request: Request, response: Response, send: Send) -> None:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if request.method == "HEAD" or response.status == 304 else response.body
+    if not is_cut_off and len(body) <= PIECE_OCTETS:
+        await send({"type": "http.response.body", "body": body})
+        return
+    for piece in pieces(body):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
     if is_cut_off:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
         await request.linger()
-        body = b""
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": b""})

@@ -60,6 +60,13 @@ class TooManyBodiesError(HttpError):
         super().__init__(503, "too many submissions at once: try again shortly")
 
 
+class TooManyAnswersError(HttpError):
+    """The answers that clients are still taking have all the memory that they may."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "too many large answers at once: try again shortly")
+
+
 class TooManyRequestsError(HttpError):
     """One address asks for more than it may have now."""
 

@@ -19,6 +19,7 @@ from keygrove.cluster.router import Router
 from keygrove.http.asgi import Request, Response
 from keygrove.http.errors import TooManyRequestsError
 from keygrove.ratelimit.bucket import Buckets
+from keygrove.ratelimit.places import place_of
 from keygrove.recon.known import KnownApi, WhoseAre
 from keygrove.recon.members import is_shown
 from keygrove.recon.messages import PrefixApi, WhoseWere
@@ -35,9 +36,9 @@ from keygrove_protocols.recon.hashquery import (
 ANSWER_OCTETS_MAX: Final = 64 << 20
 """A hundred certificates of the pool take two megabytes. What does not fit is asked for again."""
 AT_ONCE: Final = 4
-"""Answers that are held; others wait. Real servers ask for one batch after the other."""
+"""Answers that are made; others wait. Real servers ask for one batch after the other."""
 OF_ONE_AT_ONCE: Final = 8
-"""Requests of one address that are answered or wait."""
+"""Requests of one address that wait, or whose answer is made or on its way."""
 DIGESTS_A_SECOND: Final = 2_000
 """That one address may ask for: more than a server takes in that verifies what it fetches."""
 DIGESTS_AT_FIRST: Final = 100_000
@@ -68,24 +69,25 @@ class HashQuery:
 
     async def answer(self, request: Request) -> Response:
         """POST /pks/hashquery, whatever its media type says."""
-        with self._counted(request.client):
-            digests = decode_request(await request.body(REQUEST_OCTETS_MAX))
-            wait_s = self._quotas.take(request.client, len(digests), self._elapsed())
-            if wait_s:
-                raise TooManyRequestsError(wait_s)
-            async with self._turns:
-                body = await self._body(digests)
+        place = place_of(request.client)
+        request.hold(self._counted(place))
+        digests = decode_request(await request.body(REQUEST_OCTETS_MAX))
+        wait_s = self._quotas.take(place, len(digests), self._elapsed())
+        if wait_s:
+            raise TooManyRequestsError(wait_s)
+        async with self._turns:
+            body = await self._body(digests)
         return Response(200, body, RESPONSE_TYPE)
 
     @contextmanager
-    def _counted(self, client: str | None) -> Generator[None, None, None]:
-        if self._inside[client] >= OF_ONE_AT_ONCE:
+    def _counted(self, place: str | None) -> Generator[None, None, None]:
+        if self._inside[place] >= OF_ONE_AT_ONCE:
             raise TooManyRequestsError(AGAIN_S)
-        self._inside[client] += 1
+        self._inside[place] += 1
         try:
             yield
         finally:
-            self._inside[client] -= 1
+            self._inside[place] -= 1
             self._inside += Counter()  # only what is not zero stays
 
     async def _body(self, digests: tuple[Digest, ...]) -> bytes:

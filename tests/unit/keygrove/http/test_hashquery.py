@@ -10,7 +10,7 @@ from keygrove.recon.messages import PREFIX, GetPrefixStatus, PrefixApi
 from keygrove.settings import PolicySettings, ReconSettings, Settings, StorageSettings
 from keygrove_chaos.certificates import armored, digest_of, made
 from keygrove_chaos.node import SimulatedNode, simulated_node
-from keygrove_chaos.servers import Reply
+from keygrove_chaos.servers import NoReplyError, Reply
 from keygrove_protocols.limits import BULK
 from keygrove_protocols.openpgp.armor import armor
 from keygrove_protocols.openpgp.certificate import Certificate, to_bytes
@@ -205,3 +205,29 @@ async def test_more_at_once_of_one_address_than_there_may_be_are_refused(
         is_over.set()
     assert statuses == [200] * hashquery.OF_ONE_AT_ONCE
     assert (await ask(node, body)).status == 200
+
+
+async def test_those_whose_answers_nobody_takes_count_until_they_are_given_up(
+    node: SimulatedNode,
+) -> None:
+    body = encode_request([digest_of(ALICE)])
+
+    async def never_take(number: int) -> None:
+        with pytest.raises(NoReplyError):
+            await node.http.ask(
+                "POST",
+                "/pks/hashquery",
+                body,
+                client=f"2001:db8::{number}",
+                taking=anyio.sleep_forever,
+            )
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(hashquery.OF_ONE_AT_ONCE):
+            tasks.start_soon(never_take, number)
+        await anyio.wait_all_tasks_blocked()
+        neighbour = await node.http.ask("POST", "/pks/hashquery", body, client="2001:db8::ff")
+        assert neighbour.status == 429
+        assert (await ask(node, body)).status == 200
+    neighbour = await node.http.ask("POST", "/pks/hashquery", body, client="2001:db8::ff")
+    assert neighbour.status == 200
