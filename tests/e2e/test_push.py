@@ -65,6 +65,7 @@ def test_what_changes_reaches_another_server_once_that_is_there_and_after_a_kill
     assert (heading[0], row[0], len(row)) == ("target", other.hkp, len(heading))
     assert row[1].startswith("again in ")
     assert f"{other.hkp}: " in shown.err
+    assert "push: 0 of 1 target up to date\n" in keygrove("status", "--data", server.data).out
     assert server.metric("keygrove_push_failures", target=other.hkp) >= 1
     server.kill()
     server.start()
@@ -72,6 +73,7 @@ def test_what_changes_reaches_another_server_once_that_is_there_and_after_a_kill
     again = servers.start("--listen", f"{HOST}:{port}", data=other.data)
     eventually(lambda: has(again, ONES[1]) and has(again, ONES[2]))
     eventually(lambda: statuses(server)[0]["lag"] == 0)
+    assert "push: 1 of 1 target up to date\n" in keygrove("status", "--data", server.data).out
     assert server.metric("keygrove_push_certificates_total", result="taken") >= 2
     assert server.stop() == 0
 

@@ -236,6 +236,8 @@ def test_the_commands_show_partners_and_begin_sessions(servers: Servers, tmp_pat
             return keygrove("recon", "now", "good", "--data", server.data).status == 0
 
         eventually(begun)
+        about = keygrove("status", "--data", server.data)
+        assert "recon: 1 of 2 partners work\n" in about.out
         ended = keygrove("recon", "now", "bad", "--data", server.data)
         assert (ended.status, "bad: " in ended.err, ended.out) == (1, True, "")
         unknown = keygrove("recon", "now", "nobody", "--data", server.data)

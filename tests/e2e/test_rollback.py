@@ -56,6 +56,16 @@ def test_a_load_is_rehearsed_taken_back_kept_out_and_brought_back(
     undone = rollback(server, "--undo", line["name"])
     assert undone.status == 0, undone.err
     assert "undone: 6 restored" in undone.out
+    assert "is undoing in the server, which goes on if this command is interrupted" in undone.err
+    cells = rollback(server, "--status").out.removesuffix("\n").split("\t")
+    assert cells[:5:2] == [line["name"], "undone", "a flood"]
+    assert cells[3].startswith("5 removed, 1 changed; ")
+    assert cells[6].startswith("6 restored; ")
+    assert cells[1] <= cells[5]
+    for more in ((), ("--dry-run",)):
+        again = rollback(server, "--undo", line["name"], *more)
+        assert (again.status, again.out) == (1, "")
+        assert f"was undone already, at {cells[5]}: 6 restored; " in again.err
     assert all(held(server, one.fingerprint) for one in FLOOD)
     assert server.get(op="get", search="f@rollback.example").status_code == 200
 
@@ -69,6 +79,21 @@ def test_only_what_is_listed_is_taken_back(servers: Servers, tmp_path: Path) -> 
     done = rollback(server, "--cause", "upload", "--list", str(listed))
     assert done.status == 0, done.err
     assert [held(server, one.fingerprint) for one in FLOOD[:3]] == [False, True, False]
+
+
+def test_a_partner_that_there_is_not_is_told_with_those_that_are(
+    servers: Servers, tmp_path: Path
+) -> None:
+    file = tmp_path / "keygrove.toml"
+    file.write_text('[[recon.partner]]\nname = "ber"\nrecon = "127.0.0.1:9"\n')
+    server = servers.start("--config", str(file))
+    for more in ((), ("--dry-run",)):
+        ended = rollback(server, "--partner", "be", *more)
+        assert (ended.status, ended.out) == (1, "")
+        assert "so there is nothing to take back" in ended.err
+        assert "there is no partner 'be' in the settings, but ber" in ended.err
+        known = rollback(server, "--partner", "ber", *more)
+        assert (known.status, "there is no partner" in known.err) == (1, False)
 
 
 def test_what_concerns_nothing_is_told_and_not_recorded(servers: Servers, tmp_path: Path) -> None:

@@ -37,10 +37,14 @@ def config() -> None:
     """Look at the settings."""
 
 
-@config.command("check")
+@config.command("check", short_help="Say whether the settings can be used.")
 @common
 def check(*, config: Path | None, data: Path | None, debug: bool) -> None:
-    """Say whether the settings can be used, and if not, what to write instead."""
+    """Say whether the settings can be used, and if not, what to write instead.
+
+    Ends with 0 if they can be, with 1 if not, and with 2 if their file cannot be read. A warning is
+    about what is seldom meant so.
+    """
     with errors_worded(debug=debug):
         try:
             settings = configure(config, data).settings
@@ -78,7 +82,10 @@ async def _unfit_keys(settings: Settings) -> list[str]:
 @common
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def show(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
-    """Print all settings, and where each comes from."""
+    """Print all settings, and where each comes from.
+
+    Ends with 0, or with 2 if they cannot be used.
+    """
     with errors_worded(debug=debug):
         loaded = configure(config, data)
         rows = [
@@ -99,8 +106,10 @@ def show(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) 
 def import_partners(*, debug: bool, file: Path) -> None:
     """Print the partners of SKS's membership, or of Hockeypuck's settings, as ours.
 
-    FILE is either of these; `-` is standard input. Ends with 0 if all could be taken over, and with
-    1 if not all of it could, which is said.
+    FILE is either of these; `-` is standard input.
+
+    Ends with 0 if all could be taken over; with 1 if not, which is said; with 3 if FILE cannot be
+    read.
     """
     with errors_worded(debug=debug):
         try:

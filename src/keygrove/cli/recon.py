@@ -34,11 +34,30 @@ def recon() -> None:
 recon.add_command(diff)
 
 
-@recon.command("status")
+@recon.command("status", short_help="Show how recon with each partner stands.")
 @common
 @_JSON
 def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool) -> None:
-    """How recon with each partner stands."""
+    """Show how recon with each partner stands.
+
+    \b
+    circuit        closed: it is counted on; open: it failed, and is left alone
+                   for a while; half-open: it is tried again; down: nobody
+                   looks after it just now
+    ours, theirs   when the last session that we, or it, began ended well
+    lacking here   certificates that sessions found there only
+    lacking there  certificates that sessions found here only
+    passed over    of those lacking here: brought nothing before
+    taken          of these: new, or more than we had
+    not taken      of these: known, denied, refused, absent or unreadable
+    given up       of these: could not be fetched; sessions find them again
+    waiting        of these: still to be fetched
+    next           when the next session of ours is due; empty: it is under
+                   way, or never
+
+    Ends with 0; with 1 if the server was started without recon; with 2 if the settings are wrong;
+    with 3 if no server answers.
+    """  # noqa: D301 - the backspace is click's mark for lines that stay as they are
     with errors_worded(debug=debug):
         body = anyio.run(_ask, _root(config, data), "GET", "/recon")
         if as_json:
@@ -47,14 +66,21 @@ def status(*, config: Path | None, data: Path | None, debug: bool, as_json: bool
             _show(msgspec.json.decode(body, type=ReconStatus))
 
 
-@recon.command("now")
+@recon.command("now", short_help="Begin a session with a partner now.")
 @common
 @_JSON
 @click.argument("partner", type=Word())
 def now(
     *, config: Path | None, data: Path | None, debug: bool, as_json: bool, partner: str
 ) -> None:
-    """Begin a session with PARTNER now, and say how it ended."""
+    """Begin a session with PARTNER now, and say how it ended.
+
+    What is lacking here is fetched behind it: `keygrove recon status` shows what comes of it.
+
+    Ends with 0 if the session came to its end; with 1 if it did not, either side is busy, or there
+    is no such partner; with 2 if the settings are wrong; with 3 if no server answers, or the
+    session takes longer than 150 s.
+    """
     with errors_worded(debug=debug):
         body = anyio.run(_ask, _root(config, data), "POST", "/recon/now", {"partner": partner})
         told = msgspec.json.decode(body, type=Round)
@@ -104,13 +130,13 @@ def _show(found: ReconStatus) -> None:
         beside.print(f"partners are shown nothing yet: {found.tree.waiting_for}")
     else:
         beside.print(f"partners see {counted(found.tree.digests, 'certificate')}")
-    print_columns(_HEADING, [_row(partner) for partner in found.partners], words=2)
+    print_columns(COLUMNS, [_row(partner) for partner in found.partners], words=2)
     for partner in found.partners:
         for line in _troubles(partner):
             beside.print(f"{partner.name}: {line}")
 
 
-_HEADING = (
+COLUMNS = (
     "partner", "circuit", "ours", "theirs", "lacking here", "lacking there", "passed over",
     "taken", "not taken", "given up", "waiting", "next",
 )  # fmt: skip
@@ -121,7 +147,7 @@ _NOT_TAKEN = ("known", "denied", "refused", "absent", "unreadable")
 def _row(one: PartnerStatus) -> tuple[str, ...]:
     peer = one.peer
     if peer is None:
-        return (one.name, "down", *[""] * (len(_HEADING) - 2))
+        return (one.name, "down", *[""] * (len(COLUMNS) - 2))
     recovery = peer.recovery
     results = recovery.results if recovery is not None else {}
     taken, not_taken = (

@@ -99,6 +99,9 @@ def diff(
 
     PARTNER is one of the settings, or HOST:PORT, where any SKS, Hockeypuck or Keygrove takes
     recon.
+
+    Ends with 0 if all that differs is listed, however much; with 1 if there may be more; with 2 if
+    PARTNER is neither, or the settings are wrong; with 3 if there was no session.
     """
     if dumps and data is not None:
         raise WrongUse("give --data or --dump: one of them is our side")

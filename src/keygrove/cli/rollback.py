@@ -4,6 +4,8 @@ The running server does it; this waits until it is done. What ends this does not
 """
 
 import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -15,11 +17,12 @@ from click.core import ParameterSource
 
 from keygrove.cli.admin import parse_fingerprint
 from keygrove.cli.console import counted, out, utc
-from keygrove.cli.control import body_of, connected
+from keygrove.cli.control import REFUSED, body_of, connected
 from keygrove.cli.hints import completed
 from keygrove.cli.options import FoundProblems, WrongUse, common, configure, errors_worded
 from keygrove.cli.words import Word
 from keygrove.errors import RollbackError
+from keygrove.http.recon import ReconStatus
 from keygrove.http.rollbacks import REASON_MAX, Ask, Line, Listing, Rehearsed, Tolled
 from keygrove.storage.mark import NOW
 
@@ -118,6 +121,8 @@ def rollback(
             reason or "",
         )
         name = undo or resume
+        if undo is not None:
+            _ensure_not_undone(undo, anyio.run(_get, root))
         if name is not None:
             path = f"/rollbacks/{'undo' if undo else 'resume'}"
             fields, body = {"name": name}, None
@@ -127,9 +132,12 @@ def rollback(
         if dry_run:
             path = path if undo else "/rollbacks/rehearse"
             fields = fields | {"dry": "1"} if undo else fields
-            _print_rehearsed(anyio.run(_post, root, path, fields, body, Rehearsed), as_json=as_json)
+            with _partners_named(root, partners):
+                found = anyio.run(_post, root, path, fields, body, Rehearsed)
+            _print_rehearsed(found, as_json=as_json)
             return
-        line = anyio.run(_carried_out, root, path, fields, body)
+        with _partners_named(root, partners):
+            line = anyio.run(_carried_out, root, path, fields, body)
         _print_done(line, as_json=as_json)
         toll = line.toll
         if toll.entangled or toll.overgrown or toll.lost or toll.damaged:
@@ -166,6 +174,39 @@ def _fingerprints(lines: BinaryIO) -> tuple[str, ...]:
     return tuple(parse_fingerprint(one.decode(errors="replace")).hex() for one in words)
 
 
+def _ensure_not_undone(name: str, known: Listing) -> None:
+    for one in known.rollbacks:
+        if (one.name, one.stage) == (name, "undone"):
+            text = f"rollback {name} was undone already, at {utc(one.at)}: {_worded(one.toll)}"
+            raise FoundProblems(text)
+
+
+@contextmanager
+def _partners_named(root: Path, given: Sequence[str]) -> Generator[None, None, None]:
+    """Where it is refused, and some that were given are no partners, those that are there are told.
+
+    That alone is no mistake: there may have been a partner of that name.
+    """
+    try:
+        yield
+    except RollbackError as error:
+        known = anyio.run(_partners, root) if given else []
+        strange = [repr(one) for one in given if one not in known]
+        if not strange:
+            raise
+        there = ", ".join(known) or "none"
+        text = f"{error}; there is no partner {', '.join(strange)} in the settings, but {there}"
+        raise RollbackError(text) from error
+
+
+async def _partners(root: Path) -> list[str]:
+    async with connected(root) as client:
+        response = await client.get("/recon")
+    if response.status_code == REFUSED:  # there is no recon
+        return []
+    return [one.name for one in msgspec.json.decode(body_of(response), type=ReconStatus).partners]
+
+
 async def _get(root: Path) -> Listing:
     async with connected(root) as client:
         return _read(await client.get("/rollbacks"), Listing)
@@ -182,9 +223,11 @@ async def _carried_out(root: Path, path: str, fields: dict[str, str], body: byte
     """Have it begun, and wait for its end."""
     line = await _post(root, path, fields, body, Line)
     if line.stage in UNDER_WAY:
-        click.echo(
-            f"rollback {line.name} is {line.stage}; what ends this does not end it", err=True
+        text = (
+            f"rollback {line.name} is {line.stage} in the server, which goes on if this command is "
+            "interrupted: see `keygrove rollback --status`"
         )
+        click.echo(completed(text), err=True)
     while line.stage in UNDER_WAY:
         await anyio.sleep(LOOK_S)
         known = (await _get(root)).rollbacks
@@ -241,5 +284,12 @@ def _print_all(found: Listing, *, as_json: bool) -> None:
         if as_json:
             click.echo(msgspec.json.encode(line))
             continue
-        stage = f"{line.stage}, partial" if line.is_partial else line.stage
-        click.echo("\t".join((line.name, utc(line.at), stage, _worded(line.toll), line.reason)))
+        click.echo("\t".join(_cells(line)))
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    """The rollback, and behind it its undo, if there is one."""
+    stage = f"{line.stage}, partial" if line.is_partial else line.stage
+    first = line.before or line
+    cells = (line.name, utc(first.at), stage, _worded(first.toll), line.reason)
+    return cells if line.before is None else (*cells, utc(line.at), _worded(line.toll))

@@ -1,5 +1,6 @@
 """`keygrove status`."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,12 +60,8 @@ def _show(status: Status[Node]) -> None:
     screen.print(f"HKP on {', '.join(about.http)}; metrics on {', '.join(about.metrics)}")
     held = counted(total, "certificate")
     screen.print(f"{held} in {about.data_dir}, durability {about.durability}, {about.engine}")
-    if status.space is not None:
-        screen.print(_room(status.space))
-    if status.root is not None:
-        screen.print(f"root {status.root}")
-    if status.verifier_key is not None:
-        screen.print(f"verifier key {status.verifier_key}")
+    for line in _optional(status):
+        screen.print(line)
     print_columns(_SHARDS, [_shard(*one) for one in enumerate(status.shards)], words=1)
     for number, shard in enumerate(status.shards):
         if shard is not None and shard.starting is not None:
@@ -75,6 +72,20 @@ def _show(status: Status[Node]) -> None:
     screen.print(status.tree.text())
     for key in status.admin_keys_not_held:
         err().print(f"admin.keys: {key} is not held here: {SUBMIT_IT}")
+
+
+def _optional(status: Status[Node]) -> Iterator[str]:
+    """What is not known of every server, or not at all times."""
+    if status.space is not None:
+        yield _room(status.space)
+    if status.recon is not None:
+        yield f"recon: {status.recon.good} of {counted(status.recon.total, 'partner')} work"
+    if status.push is not None:
+        yield f"push: {status.push.good} of {counted(status.push.total, 'target')} up to date"
+    if status.root is not None:
+        yield f"root {status.root}"
+    if status.verifier_key is not None:
+        yield f"verifier key {status.verifier_key}"
 
 
 _LEVELS = {

@@ -22,7 +22,7 @@ from keygrove.storage.messages import (
     Roll,
     Unknown,
 )
-from keygrove.storage.rollback import Rehearsal, Rollback, Selector, Stage, Toll
+from keygrove.storage.rollback import Before, Rehearsal, Rollback, Selector, Stage, Toll
 from keygrove.storage.write import Cause
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -57,6 +57,8 @@ class Standing(msgspec.Struct, frozen=True):
     """When the last shard came to its stage: seconds, UTC."""
     is_partial: bool
     """Some shard does not know it, or they are not at one stage."""
+    before: Before | None
+    """Of all shards, how it stood when its undo began."""
 
 
 class Rollbacks:
@@ -185,6 +187,7 @@ class Rollbacks:
             some[0].reason,
             max(one.at for one in some),
             len(some) < self._number or (len(stages) > 1 and Stage.PREPARED in stages),
+            _before([one.before for one in some if one.before is not None]),
         )
 
     async def _ensure_concerned(self, rollbacks: Sequence[Rollback]) -> None:
@@ -258,6 +261,12 @@ class Rollbacks:
             )
             for shard in range(self._number)
         ]
+
+
+def _before(some: Sequence[Before]) -> Before | None:
+    if not some:
+        return None
+    return Before(sum((one.toll for one in some), Toll()), max(one.at for one in some))
 
 
 def snapshot_of(name: str) -> str:

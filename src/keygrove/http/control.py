@@ -17,15 +17,18 @@ from keygrove.http.errors import HttpError
 from keygrove.http.insight import Insight
 from keygrove.http.listener import ListenerApi, MakeApp
 from keygrove.http.orders import LocalAdmin
-from keygrove.http.push import push_resources
+from keygrove.http.push import STATUS_S, keeper, push_resources
 from keygrove.http.recon import recon_resources
 from keygrove.http.rollbacks import rollback_resources
 from keygrove.http.snapshots import snapshot_resources
 from keygrove.ingest.messages import INGEST, ORIGIN_MAX, IngestApi, Load
+from keygrove.push.messages import GetTargets
+from keygrove.recon.gossip import ANSWER_S, GOSSIP, GetPartners, GossipApi, PartnerStatus
 from keygrove.settings import Settings
 from keygrove.storage.messages import ShardApi, ShardStatus
 from keygrove.storage.space import SPACE, GetSpace, SpaceApi, SpaceStatus
-from keygrove_actors import ActorError, Crash, Node, Ref
+from keygrove.telemetry.partners import GUEST
+from keygrove_actors import ActorError, Crash, Node
 from keygrove_actors.census import Snapshot
 
 LOAD_BYTES_MAX = 80 << 20
@@ -50,6 +53,13 @@ class About(msgspec.Struct, frozen=True):
     """What keeps the certificates, and what an operator should know of it."""
 
 
+class Share(msgspec.Struct, frozen=True):
+    """Of how many partners, or targets, there is nothing to look after."""
+
+    good: int
+    total: int
+
+
 T = TypeVar("T", Node, Snapshot)
 
 
@@ -66,6 +76,11 @@ class Status(msgspec.Struct, Generic[T], frozen=True):
     """How much room the disk has; None while nobody watches it."""
     admin_keys_not_held: tuple[str, ...] = ()
     """Of `admin.keys`; none while the store is being brought up."""
+    recon: Share | None = None
+    """Partners with whom the last session that we began did not fail, and some ended well; None
+    without recon, or while nobody answers for it."""
+    push: Share | None = None
+    """Targets that lack nothing, or stand by; None without any, or while nobody answers."""
     verifier_key: str | None = None
     """By which others check proofs; None while a full disk keeps it from being made."""
 
@@ -94,14 +109,15 @@ class _Shown:
     def __init__(
         self,
         about: About,
-        router: Router,
-        space: Ref[SpaceApi],
+        whereis: Whereis,
         settings: Settings,
         signing: Signing,
     ) -> None:
         self._about = about
-        self._router = router
-        self._space = space
+        self._router = Router(whereis, settings.storage.shards)
+        self._space = whereis(SPACE, SpaceApi)
+        self._gossip = whereis(GOSSIP, GossipApi) if settings.recon.is_on else None
+        self._targets = keeper(whereis, settings)
         self._settings = settings
         self._signing = signing
 
@@ -115,6 +131,8 @@ class _Shown:
                 root=await self._root(),
                 admin_keys_not_held=await self._not_held(),
                 space=await self._room(),
+                recon=await self._partners(),
+                push=await self._sent(),
                 verifier_key=await self._key(),
             )
         )
@@ -124,6 +142,25 @@ class _Shown:
             return await self._space.call(GetSpace(), timeout=SPACE_S)
         except ActorError:
             return None
+
+    async def _partners(self) -> Share | None:
+        if self._gossip is None:
+            return None
+        try:
+            found = await self._gossip.call(GetPartners(), timeout=ANSWER_S)
+        except ActorError:
+            return None
+        partners = [one for one in found if not one.name.startswith(GUEST)]
+        return Share(sum(map(_works, partners)), len(partners))
+
+    async def _sent(self) -> Share | None:
+        if self._targets is None:
+            return None
+        try:
+            found = await self._targets.call(GetTargets(), timeout=STATUS_S)
+        except ActorError:
+            return None
+        return Share(sum(one.is_standing_by or one.lag == 0 for one in found), len(found))
 
     async def _root(self) -> str | None:
         try:
@@ -142,6 +179,13 @@ class _Shown:
             return str((await self._signing.key()).verifier)
         except KeygroveError:
             return None
+
+
+def _works(partner: PartnerStatus) -> bool:
+    peer = partner.peer
+    if peer is None or partner.failures:
+        return False
+    return peer.last_ours is not None or peer.last_theirs is not None
 
 
 async def _crash(whereis: Whereis, shards: int, request: Request) -> Response:
@@ -172,8 +216,8 @@ def control_app(  # noqa: PLR0913 - what it shows is of as many parts
 
     def make(whereis: Whereis) -> App:
         router = Router(whereis, number)
-        ingest, space = whereis(INGEST, IngestApi), whereis(SPACE, SpaceApi)
-        shown = _Shown(about, router, space, settings, signing)
+        ingest = whereis(INGEST, IngestApi)
+        shown = _Shown(about, whereis, settings, signing)
         local = LocalAdmin(router, shared.observer, shared.token)
 
         async def show(_: Request) -> Response:

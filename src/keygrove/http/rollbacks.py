@@ -22,7 +22,7 @@ from keygrove.http.asgi import JSON, Request, Resource, Response, Shared
 from keygrove.http.errors import HttpError
 from keygrove.http.telling import in_full
 from keygrove.ports import Clock
-from keygrove.storage.rollback import Rehearsal
+from keygrove.storage.rollback import Before, Rehearsal
 from keygrove.storage.write import Cause
 from keygrove_protocols.openpgp.keys import Fingerprint
 
@@ -68,8 +68,16 @@ class Rehearsed(msgspec.Struct, frozen=True):
     """How many of the certificates came by which cause and origin."""
 
 
+class Earlier(msgspec.Struct, frozen=True):
+    """How a rollback stood when its undo began."""
+
+    toll: Tolled
+    at: int
+    """Seconds, UTC."""
+
+
 class Line(msgspec.Struct, frozen=True):
-    """A rollback."""
+    """A rollback; of one that is undone, or about to be, `toll` and `at` are of its undo."""
 
     name: str
     stage: str
@@ -78,6 +86,8 @@ class Line(msgspec.Struct, frozen=True):
     reason: str
     at: int
     """Seconds, UTC."""
+    before: Earlier | None = None
+    """Of one that is undone, or about to be."""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -157,10 +167,11 @@ def _rehearsed(found: Rehearsal) -> Rehearsed:
 
 def _line(one: Standing) -> Line:
     stage = one.stage.name.lower()
-    return Line(one.name, stage, one.is_partial, _tolled(one), one.reason, one.at)
+    before = None if one.before is None else Earlier(_tolled(one.before), one.before.at)
+    return Line(one.name, stage, one.is_partial, _tolled(one), one.reason, one.at, before)
 
 
-def _tolled(of: Rehearsal | Standing) -> Tolled:
+def _tolled(of: Rehearsal | Standing | Before) -> Tolled:
     return Tolled(*msgspec.structs.astuple(of.toll))
 
 

@@ -93,6 +93,14 @@ class Toll(msgspec.Struct, frozen=True):
         return Toll(*(a + b for a, b in zip(mine, theirs, strict=True)))
 
 
+class Before(msgspec.Struct, frozen=True):
+    """How a rollback of a shard stood before its undo."""
+
+    toll: Toll
+    at: int
+    """Seconds, UTC."""
+
+
 class Rollback(msgspec.Struct, frozen=True, tag=True):
     """A rollback of a shard: begun, it is finished whatever happens, and so is its undo.
 
@@ -108,6 +116,8 @@ class Rollback(msgspec.Struct, frozen=True, tag=True):
     """So far; of an undo its own."""
     at: int
     """Seconds, UTC: when it came to that stage."""
+    before: Before | None = None
+    """How it stood when its undo began."""
 
     @property
     def is_due(self) -> bool:

@@ -18,7 +18,7 @@ from keygrove.storage.committer import Keep, Means
 from keygrove.storage.cursor import Cursor
 from keygrove.storage.logged import Logged
 from keygrove.storage.messages import Concerns, Failed, NoSpace, Rehearse, Roll, Unknown
-from keygrove.storage.rollback import Rehearsal, Rollback, Stage, Toll
+from keygrove.storage.rollback import Before, Rehearsal, Rollback, Stage, Toll
 from keygrove.storage.rolling import Plan, Rules, are_concerned, plan, plan_undo
 from keygrove.storage.store import CertificateStore
 from keygrove.storage.waiting import Waiting
@@ -241,7 +241,10 @@ def _wanted(asked: Rollback, known: dict[str, Rollback]) -> Rollback | None:
         case Stage.PREPARED | Stage.RUNNING:
             return there
         case Stage.UNDOING if there is not None and there.stage in {Stage.PREPARED, Stage.DONE}:
-            return msgspec.structs.replace(there, stage=asked.stage, toll=Toll(), at=asked.at)
+            before = Before(there.toll, there.at)
+            return msgspec.structs.replace(
+                there, stage=asked.stage, toll=Toll(), at=asked.at, before=before
+            )
         case Stage.UNDOING if there is not None and there.stage is Stage.UNDONE:
             return there
         case _:
