@@ -1,5 +1,6 @@
 """What the actors that deal with partners need of their node."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 import msgspec
@@ -28,6 +29,10 @@ class Watcher(Protocol):
 
     def memory_lost(self, why: str) -> None:
         """What partners have that brought nothing was remembered, and is not any more."""
+        ...
+
+    def partners(self, names: Collection[str]) -> None:
+        """There are these now, with guests, and no others."""
         ...
 
     def turned_away(self, address: str, why: Unwelcome) -> None:

@@ -230,6 +230,7 @@ class Gossip(Actor[GossipApi]):
                 await self._partners.terminate_child(name)
                 await self._partners.restart_child(name)
         await self._partners.reconcile()
+        self._around.watcher.partners(wanted.keys())
         self._turns = {name: self._turn(one) for name, one in wanted.items()}
         self._changed.set()
 

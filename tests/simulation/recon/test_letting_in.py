@@ -219,6 +219,30 @@ def test_partners_can_be_others_while_all_goes_on() -> None:
     run(story, seed=1)
 
 
+def test_metrics_tell_of_no_partner_that_is_none_any_more() -> None:
+    async def told(mesh: Mesh) -> set[str]:
+        reply = await mesh.machines["a"].metrics.ask("GET", "/metrics")
+        lines = [line for line in reply.text.splitlines() if 'partner="' in line]
+        return {line.partition('partner="')[2].partition('"')[0] for line in lines}
+
+    async def story(world: World) -> None:
+        partners = [partner("b"), partner("old", recon=f"c:{RECON}")]
+        mesh = Mesh(world, {"a": settings_of("a", partners)}, others=["b", "c"])
+        async with (
+            mesh.running(),
+            scripted(mesh.network, "b", claiming([])),
+            scripted(mesh.network, "c", claiming([])),
+        ):
+            for one in ("b", "old"):
+                assert (await mesh.begin("a", one)).result == "done"
+            assert await told(mesh) == {"b", "old"}
+            await mesh.set_partners("a", [partner("b"), partner("new", recon=f"c:{RECON}")])
+            assert (await mesh.begin("a", "new")).result == "done"
+            assert await told(mesh) == {"b", "new"}
+
+    run(story, seed=1)
+
+
 def test_a_guest_at_an_ipv6_address_is_named_with_brackets() -> None:
     async def story(world: World) -> None:
         host = "2001:db8::7"
