@@ -150,7 +150,7 @@ class Gossip(Actor[GossipApi]):
     @on(SetPartners)
     async def set_partners(self, message: SetPartners) -> None:
         """Those that stay as they are go on, with what is known of them."""
-        self._around.roster.partners = message.partners
+        self._around.roster.become(message.partners)
         await self._have(message.partners)
 
     @on(Begin)
