@@ -109,6 +109,11 @@ class Machine:
         """Its control socket, as `door`."""
         return self._servers.doors[f"{self.name}:{CONTROL}"]
 
+    @property
+    def metrics(self) -> Door:
+        """Its metrics, as `door`."""
+        return self._servers.doors[f"{self.name}:{METRICS}"]
+
     async def is_ready(self) -> bool:
         """Whether its node serves, with all of its actors up, and says that it is ready for all."""
         if not self.is_whole:

@@ -156,7 +156,7 @@ class Gossip(Actor[GossipApi]):
     @on(SetPartners)
     async def set_partners(self, message: SetPartners) -> None:
         """Those that stay as they are go on, with what is known of them."""
-        self._around.roster.partners = message.partners
+        self._around.roster.become(message.partners)
         await self._have(message.partners)
 
     @on(Begin)
@@ -251,6 +251,7 @@ class Gossip(Actor[GossipApi]):
                 await self._partners.terminate_child(name)
                 await self._partners.restart_child(name)
         await self._partners.reconcile()
+        self._around.watcher.partners(wanted.keys())
         self._turns = {name: self._turn(one) for name, one in wanted.items()}
         self._changed.set()
 

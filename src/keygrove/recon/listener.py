@@ -182,16 +182,15 @@ class ReconListener(Actor[ReconListenerApi]):
     async def _name_of(
         self, found: Agreed | Refused, address: str, partners: Sequence[ReconPartner]
     ) -> str | None:
-        """Which of the partners with that address it is: by the port that it says it serves at.
+        """Which of the partners with that address it is: by what it says of itself.
 
         None: a guest for whom there is no room.
         """
         if not partners:
             return await self._gossip.call(Welcome(address))
-        port = found.partner.http_port if isinstance(found, Agreed) else None
-        same = (one for one in partners if one.http is not None and divided(one.http)[1] == port)
-        unsaid = (one for one in partners if one.http is None)
-        return next(same, next(unsaid, partners[0])).name
+        if isinstance(found, Refused):
+            return partners[0].name
+        return self._around.roster.told_by(found.partner, partners).name
 
 
 def _not_held(name: str, found: Refused) -> Round:

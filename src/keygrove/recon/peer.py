@@ -274,6 +274,7 @@ class Peer(Actor[PeerApi]):
         found = await shake_hands(stream, handshake, INITIATOR_WAITS_S)
         if isinstance(found, Refused):
             return self._refused("we", found)
+        self._around.roster.note(self._partner, found.partner)
         self._note_terms(found, host)
         return await self._hold(stream, Role.INITIATOR, found, handshake.decoder.rest())
 

@@ -10,6 +10,7 @@ import httpx
 
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
 from keygrove.ports import HTTP_CONNECT_S, HttpReply, HttpRequest
+from keygrove.system.causes import cause_of
 
 _HEADERS = {"accept-encoding": "identity", "connection": "close", "user-agent": "Keygrove"}
 """What is compressed could be anything: its length would say nothing."""
@@ -39,9 +40,10 @@ class HttpxClient:
         except httpx.ConnectTimeout as error:
             raise UnreachableError(url, f"no connection within {HTTP_CONNECT_S:g} s") from error
         except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise UnreachableError(url, str(error)) from error
+            raise UnreachableError(url, cause_of(error)) from error
         except httpx.HTTPError as error:
-            raise ConnectionLostError(f"{url}: {str(error) or type(error).__name__}") from error
+            why = cause_of(error) or type(error).__name__
+            raise ConnectionLostError(f"{url}: {why}") from error
 
     @asynccontextmanager
     async def _transport(self, request: HttpRequest) -> AsyncGenerator[httpx.AsyncHTTPTransport]:

@@ -1,7 +1,6 @@
 """TCP, without delays of its own: what is written leaves at once (TCP_NODELAY)."""
 
 import ipaddress
-import os
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +12,7 @@ import anyio.abc
 from keygrove.errors import ConnectionLostError, UnreachableError
 from keygrove.ports import Converse, Endpoint
 from keygrove.recon.hosts import joined
+from keygrove.system.causes import cause_of
 from keygrove.system.sockets import SocketEndpoint
 
 PIECE_BYTES = 65_536
@@ -108,11 +108,4 @@ def plain(address: str) -> str:
 
 
 def _why(error: Exception) -> str:
-    cause = error if isinstance(error, OSError) else error.__cause__
-    if isinstance(error, UnicodeError):
-        return "no host has such a name"
-    if isinstance(cause, socket.gaierror):
-        return f"no such host ({cause.strerror})"
-    if isinstance(cause, OSError) and cause.errno:
-        return os.strerror(cause.errno)
-    return str(cause or error) or "it was closed"
+    return cause_of(error) or "it was closed"

@@ -1,5 +1,7 @@
 """Who hears of what happens with partners of recon, for the log and the metrics."""
 
+from collections.abc import Collection
+
 from keygrove.ports import Clock
 from keygrove.telemetry.log import NodeLog
 from keygrove.telemetry.partners import PartnerCounts, Recovery, Round, Unwelcome
@@ -30,6 +32,10 @@ class PartnerWatch:
     def memory_lost(self, why: str) -> None:
         """See `recon.around.Watcher`."""
         self._log.recon_memory_lost(why)
+
+    def partners(self, names: Collection[str]) -> None:
+        """See `recon.around.Watcher`."""
+        self._counts.keep(names)
 
     def turned_away(self, address: str, why: Unwelcome) -> None:
         """See `recon.around.Watcher`."""

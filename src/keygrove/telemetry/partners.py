@@ -1,5 +1,6 @@
 """What recon with a partner came to: the facts of its log lines and metrics."""
 
+from collections.abc import Collection
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -106,25 +107,47 @@ class PartnerCounts:
             registry=registry,
         )
 
+        self._series: dict[
+            str, dict[tuple[Counter | Gauge | Histogram, tuple[str, ...]], None]
+        ] = {}
+        """Of each partner: those that there are."""
+
     def round(self, told: Round, now: int) -> None:
         """Count a session."""
         partner = _label(told.partner)
-        self._rounds.labels(partner, told.began, told.result).inc()
-        self._lacking.labels(partner, "here").inc(told.lacking_here)
-        self._lacking.labels(partner, "there").inc(told.lacking_there)
-        self._bytes.labels(partner, "session").inc(told.bytes_in + told.bytes_out)
+        self._counter(self._rounds, partner, told.began, told.result).inc()
+        self._counter(self._lacking, partner, "here").inc(told.lacking_here)
+        self._counter(self._lacking, partner, "there").inc(told.lacking_there)
+        self._counter(self._bytes, partner, "session").inc(told.bytes_in + told.bytes_out)
         if told.result == "done":
+            self._note(self._seconds, partner)
             self._seconds.labels(partner).observe(told.duration_s)
+            self._note(self._success, partner)
             self._success.labels(partner).set(now)
 
     def recovery(self, told: Recovery) -> None:
         """Count a batch."""
         partner = _label(told.partner)
         for result, count in told.results.items():
-            self._recovered.labels(partner, result).inc(count)
-        self._bytes.labels(partner, "certificates").inc(told.bytes_in)
+            self._counter(self._recovered, partner, result).inc(count)
+        self._counter(self._bytes, partner, "certificates").inc(told.bytes_in)
         if told.failure:
-            self._failures.labels(partner).inc()
+            self._counter(self._failures, partner).inc()
+
+    def keep(self, partners: Collection[str]) -> None:
+        """Forget what is told of all others: who is no partner any more is nobody's alarm."""
+        labels = {_label(partner) for partner in partners}
+        for gone in self._series.keys() - labels:
+            for metric, values in self._series.pop(gone):
+                metric.remove(*values)
+
+    def _counter(self, counter: Counter, *labels: str) -> Counter:
+        self._note(counter, *labels)
+        return counter.labels(*labels)
+
+    def _note(self, metric: Counter | Gauge | Histogram, *labels: str) -> None:
+        """The first label is the partner."""
+        self._series.setdefault(labels[0], {})[metric, labels] = None
 
     def turned_away(self, why: Unwelcome) -> None:
         """Count a connection."""

@@ -57,10 +57,13 @@ class Line:
             await self._more()
         return message
 
-    async def shake_hands(self, filters: bytes = DEFAULT_FILTERS) -> Config:
+    async def shake_hands(
+        self, filters: bytes = DEFAULT_FILTERS, *, http_port: int = HKP, identity: bytes = b""
+    ) -> Config:
         """As SKS does: the config at once. What the other one said of itself."""
-        said = config_of(http_port=HKP, filters=filters, identity=b"")
-        await self.say(Config(tuple(one for one in said.pairs if one[0] in SAID_BY_SKS)))
+        said = config_of(http_port=http_port, filters=filters, identity=identity)
+        keys = {*SAID_BY_SKS, b"x-keygrove-id"} if identity else SAID_BY_SKS
+        await self.say(Config(tuple(one for one in said.pairs if one[0] in keys)))
         config = await self.hear()
         assert isinstance(config, Config)
         await self.stream.send(encode_verdict(Verdict()))
@@ -114,9 +117,14 @@ class Scripted:
 
 @asynccontextmanager
 async def scripted(
-    network: Network, host: str, script: Script, answer: Answer = nothing
+    network: Network,
+    host: str,
+    script: Script,
+    answer: Answer = nothing,
+    *,
+    ports: tuple[int, int] = (RECON, HKP),
 ) -> AsyncGenerator[Scripted, None]:
-    """A host that is such a partner."""
+    """A host that is such a partner, at these ports of recon and HTTP."""
     seen = Scripted()
 
     async def converse(stream: ByteStream, _: str) -> None:
@@ -140,7 +148,7 @@ async def scripted(
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send({"type": "http.response.body", "body": octets})
 
-    recon, http = WebEndpoint(network, host, RECON), WebEndpoint(network, host, HKP)
+    recon, http = (WebEndpoint(network, host, port) for port in ports)
     streams = SimulatedStreams(network, host)
     async with streams.listening(converse, recon), WebServers().serving(app, http):
         yield seen

@@ -1,6 +1,7 @@
 """Who may begin a session with us, and what becomes of the others."""
 
 from contextlib import suppress
+from typing import TypeAlias
 
 import anyio
 import msgspec
@@ -9,17 +10,19 @@ import pytest
 from keygrove.errors import ConnectionLostError
 from keygrove.recon.listener import CONNECTIONS_MAX, OF_ONE_MAX
 from keygrove.web.figures import NO_ERROR
-from keygrove_chaos.machine import RECON
+from keygrove_chaos.machine import HKP, RECON
 from keygrove_chaos.outbound import SimulatedStream, SimulatedStreams
 from keygrove_chaos.running import run
 from keygrove_chaos.world import World
 from keygrove_protocols.recon.messages import Config, Flush, FullRequest, Message
 from keygrove_protocols.recon.prefix import ROOT
 from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of, until
-from tests.simulation.recon.scripted import Line, claiming, scripted
+from tests.simulation.recon.scripted import Line, Script, claiming, scripted
 
 pytestmark = pytest.mark.slow
 
+Said: TypeAlias = tuple[int, bytes]
+"""The port of HTTP, and the ID, that a partner tells."""
 INTERVAL_S = 10.0
 LEFT_ALONE_S = 1_000.0
 FILTERS = b"of.our.own,yminsky.dedup"
@@ -237,6 +240,76 @@ def test_partners_can_be_others_while_all_goes_on() -> None:
             assert await stream.receive() == b""
             await mesh.set_partners("a", [partner("c", weight=0), partner("b")])
             assert [one.weight for one in await mesh.partners("a")] == [0, 100]
+
+    run(story, seed=1)
+
+
+def test_metrics_tell_of_no_partner_that_is_none_any_more() -> None:
+    async def told(mesh: Mesh) -> set[str]:
+        reply = await mesh.machines["a"].metrics.ask("GET", "/metrics")
+        lines = [line for line in reply.text.splitlines() if 'partner="' in line]
+        return {line.partition('partner="')[2].partition('"')[0] for line in lines}
+
+    async def story(world: World) -> None:
+        partners = [partner("b"), partner("old", recon=f"c:{RECON}")]
+        mesh = Mesh(world, {"a": settings_of("a", partners)}, others=["b", "c"])
+        async with (
+            mesh.running(),
+            scripted(mesh.network, "b", claiming([])),
+            scripted(mesh.network, "c", claiming([])),
+        ):
+            for one in ("b", "old"):
+                assert (await mesh.begin("a", one)).result == "done"
+            assert await told(mesh) == {"b", "old"}
+            await mesh.set_partners("a", [partner("b"), partner("new", recon=f"c:{RECON}")])
+            assert (await mesh.begin("a", "new")).result == "done"
+            assert await told(mesh) == {"b", "new"}
+
+    run(story, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [((HKP, b""), (HKP + 10, b"")), ((HKP, b"one"), (HKP, b"other"))],
+    ids=["by the port of HTTP", "by the ID of a Keygrove"],
+)
+def test_partners_on_one_host_are_told_apart(first: Said, second: Said) -> None:
+    def saying(said: Said) -> Script:
+        async def script(line: Line) -> None:
+            port, identity = said
+            await line.shake_hands(http_port=port, identity=identity)
+
+        return script
+
+    async def theirs(mesh: Mesh) -> list[int]:
+        found = [status.peer for status in await mesh.partners("a")]
+        rounds = [{} if peer is None else peer.rounds for peer in found]
+        return [sum(one[key] for key in one if key.startswith("partner ")) for one in rounds]
+
+    async def story(world: World) -> None:
+        one, other = (RECON, HKP), (RECON + 10, HKP + 10)
+        partners = [
+            partner("first", recon=f"b:{one[0]}", weight=0),
+            partner("second", recon=f"b:{other[0]}", weight=0),
+        ]
+        mesh = Mesh(world, {"a": settings_of("a", partners)}, others=["b"])
+        async with (
+            mesh.running(),
+            scripted(mesh.network, "b", saying(first), ports=one),
+            scripted(mesh.network, "b", saying(second), ports=other),
+        ):
+            for name in ("first", "second"):
+                await mesh.begin("a", name)
+            for said, due in ((second, [0, 1]), (first, [1, 1])):
+                line = Line(await connected(mesh, "b"))
+                await saying(said)(line)
+                await line.stream.aclose()
+
+                async def is_counted() -> bool:
+                    return sum(await theirs(mesh)) == sum(due)  # noqa: B023 - used at once
+
+                await until(is_counted)
+                assert await theirs(mesh) == due
 
     run(story, seed=1)
 
