@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 DIRECT_TURNS: Final = 128
 """Direct turns after which a caller lets others have the loop."""
 
+HANDLED_MAX: Final = 10_000
+"""Of which classes and specs it is kept what they handled, where no meter forgets some."""
+
 WAYS: Final = (
     "anyio.from_thread.run_sync(ref.cast, message), or anyio.from_thread.run(ref.call, message)"
 )
@@ -102,6 +105,8 @@ class Counters:
         if actor is not None:
             key = kind_of(actor), child
             self.handled[key] = self.handled.get(key, 0) + handled
+            if len(self.handled) > HANDLED_MAX:
+                del self.handled[next(iter(self.handled))]
 
 
 class Gate(Protocol):

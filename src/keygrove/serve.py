@@ -51,7 +51,8 @@ from keygrove_actors import (
     run,
 )
 from keygrove_actors import Node as TreeNode
-from keygrove_actors.census import Meter, Metric, Snapshot, tree_snapshot
+from keygrove_actors.census import Snapshot, tree_snapshot
+from keygrove_actors.meter import Meter, Metric
 from keygrove_actors.repeats import Repeats
 from keygrove_actors.watchdog import watchdog
 

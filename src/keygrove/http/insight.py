@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from keygrove_actors import Node
-from keygrove_actors.census import Metric, Snapshot
+from keygrove_actors.census import Snapshot
+from keygrove_actors.meter import Metric
 
 STARTING: Final = "the server is starting: try again shortly"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from keygrove_actors.census import Metric as Sample
+from keygrove_actors.meter import Metric as Sample
 
 _FAMILIES = {
     "actor_up": ("gauge", "Actors of this class and child that are up."),

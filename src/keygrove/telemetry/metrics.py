@@ -18,7 +18,7 @@ from keygrove.telemetry.intake import Intake
 from keygrove.telemetry.partners import PartnerCounts
 from keygrove.telemetry.pushes import Pushes, PushFigures
 from keygrove.telemetry.recon import ReconTree, TreeFigures
-from keygrove_actors.census import Metric as Sample
+from keygrove_actors.meter import Metric as Sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -31,7 +31,8 @@ from keygrove_actors import (
     run,
     sysapi,
 )
-from keygrove_actors.census import Meter, tree_snapshot
+from keygrove_actors.census import tree_snapshot
+from keygrove_actors.meter import Meter
 from keygrove_actors.watchdog import Watchdog, watchdog
 from tests.processes import PATIENCE_S
 from tests.unit.actors.bank import BANK, Add, Bank, BankApi, Look, Nap, Total
@@ -180,6 +181,28 @@ async def test_a154_dynamic_children_are_added_up_under_their_template() -> None
         samples = await samples_of(meter)
         assert samples["actor_messages_total", mine] == 3
         assert ("actor_up", mine) not in samples, "those that ended in order are not missed"
+
+
+async def test_a154_what_no_spec_has_any_more_is_forgotten() -> None:
+    meter = Meter()
+    names = [f"guest:192.0.2.{number}" for number in range(3)]
+    async with run(SupSpec(), observe=meter.observe) as runtime:
+        meter.attach(runtime)
+        top = runtime.supervisor("")
+        before: set[tuple[tuple[str, str], ...]] = set()
+        for name in names:
+            below = SupSpec(children=(ChildSpec("peer", Bank, name=name),), intensity=9)
+            await top.replace_spec(SupSpec(children=(ChildSpec(name, below),)))
+            await top.reconcile()
+            runtime.whereis(name, BankApi).exit(Crash("Test", ""))
+            await anyio.sleep(0.1)
+            assert await runtime.whereis(name, BankApi).call(Total()) == 0
+            before = {labels for _, labels in await samples_of(meter)}
+            assert {value for labels in before for _, value in labels} & set(names) == {name}
+        await top.replace_spec(SupSpec())
+        await top.reconcile()
+        after = {labels for _, labels in await samples_of(meter)}
+        assert {value for labels in after for _, value in labels}.isdisjoint({*names, "peer"})
 
 
 async def test_a154_failed_calls_are_counted_by_what_the_caller_got(running: Running) -> None:

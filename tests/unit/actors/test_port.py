@@ -42,8 +42,9 @@ from keygrove_actors import (
     in_memory,
     stream,
 )
-from keygrove_actors.census import Meter, Metric, tree_snapshot
+from keygrove_actors.census import tree_snapshot
 from keygrove_actors.lines import LINES_PER_S
+from keygrove_actors.meter import Meter, Metric
 from keygrove_actors.port_link import ERROR_LINES
 from keygrove_actors.port_process import Launch, Process, Sink
 from keygrove_actors.worker import Job, Table
