@@ -22,7 +22,7 @@ from keygrove.ports import (
     HttpServers,
     Streams,
 )
-from keygrove.system.outbound import HttpxClient
+from keygrove.system.outbound import HttpcoreClient
 from keygrove.system.server import UvicornServers
 from keygrove.system.sockets import listen
 from keygrove.system.tcp import TcpStreams
@@ -70,7 +70,7 @@ async def _on_sockets(story: Story) -> None:
             return endpoint
 
         servers = UvicornServers(10)
-        await story(Site(TcpStreams(), HttpxClient(), servers, take, "127.0.0.1", "127.0.0.1"))
+        await story(Site(TcpStreams(), HttpcoreClient(), servers, take, "127.0.0.1", "127.0.0.1"))
 
 
 async def _simulated(story: Story, world: World) -> None:
@@ -226,7 +226,7 @@ async def _is_given_up(client: HttpClient, url: str) -> None:
 def test_a_socket_that_takes_no_connection_is_given_up_soon() -> None:
     with create_server(("127.0.0.1", 0), backlog=0) as full, socket() as waiting:
         waiting.connect(full.getsockname())  # it fills the queue, and further packets are dropped
-        run_on_trio(_is_given_up, HttpxClient(), f"http://127.0.0.1:{full.getsockname()[1]}/")
+        run_on_trio(_is_given_up, HttpcoreClient(), f"http://127.0.0.1:{full.getsockname()[1]}/")
 
 
 def test_a_host_that_says_nothing_is_given_up_soon() -> None:

@@ -1,5 +1,6 @@
 """`docs/reference/recon.md` has the limits, messages, refusals and endings that the code has."""
 
+from keygrove.http import asgi, leaving
 from keygrove.http import hashquery as asked
 from keygrove.http.recon import NOW_S
 from keygrove.ports import HTTP_CONNECT_S
@@ -13,6 +14,7 @@ from keygrove.recon import (
     sessions,
 )
 from keygrove.recon.batch import FIRST as FIRST_ASKED
+from keygrove.system import outbound
 from keygrove_protocols.recon import hashquery, messages
 from keygrove_protocols.recon.acceptor import BATCH, FULL_BELOW
 from keygrove_protocols.recon.field import P
@@ -98,6 +100,10 @@ def test_the_page_has_each_limit_of_fetching() -> None:
         "one certificate": f"{recovery.CERTIFICATE_BYTES_MAX:,} octets",
         "response to several digests": f"{recovery.BATCH_BYTES_MAX:,} octets",
         "response to one digest": f"{recovery.ONE_BYTES_MAX:,} octets",
+        "beside the body of a response: heads, what stands around chunks": (
+            f"{outbound.FRAMING_OCTETS_MAX:,} octets, "
+            f"and one more for each {outbound.BODY_FOR_FRAMING} of the body"
+        ),
         "response of ours": f"{asked.ANSWER_OCTETS_MAX:,} octets",
     }
     assert f"at most {hashquery.BATCH} digests; it begins with {FIRST_ASKED}" in page("recon")
@@ -110,7 +116,14 @@ def test_the_page_of_http_has_what_one_address_may_ask_for() -> None:
     assert f"One address may ask for {asked.DIGESTS_AT_FIRST:,} digests" in text
     assert f"for {asked.DIGESTS_A_SECOND:,} more each second" in text
     assert asked.OF_ONE_AT_ONCE == 8
-    assert "eight requests of it are answered or wait" in text
+    assert "eight requests of it wait, or their answers are made or taken" in text
+
+
+def test_the_page_of_http_has_what_clients_may_leave_untaken() -> None:
+    (row,) = [cells[0] for name, cells in rows("http", "what").items() if "being taken" in name]
+    assert row.startswith(f"{asgi.ANSWER_DEADLINE_S:g} s each; ")
+    assert f"{leaving.LEAVING_OCTETS_MAX >> 20} MiB of them at a time" in row
+    assert f"more than {leaving.PIECE_OCTETS >> 10} KiB" in page("http")
 
 
 def test_the_page_has_each_refusal_and_whether_it_goes_away() -> None:

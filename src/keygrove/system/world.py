@@ -5,7 +5,7 @@ from pathlib import Path
 from keygrove.ports import Ports, Workers
 from keygrove.system.clock import SystemClock, SystemEntropy, ThreadCompute
 from keygrove.system.files import SecretFiles
-from keygrove.system.outbound import HttpxClient
+from keygrove.system.outbound import HttpcoreClient
 from keygrove.system.process import connections_max, cores
 from keygrove.system.server import UvicornServers
 from keygrove.system.sqlite import SqliteFiles
@@ -25,6 +25,6 @@ def system_ports(data_dir: Path) -> Ports:
         answers=ThreadCompute(),
         servers=UvicornServers(connections_max()),
         streams=TcpStreams(),
-        client=HttpxClient(),
+        client=HttpcoreClient(),
         workers=Workers(cores()),
     )

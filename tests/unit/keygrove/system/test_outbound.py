@@ -1,12 +1,18 @@
-"""Where connections to others come from: partners know each other by address (recon.md, T15)."""
+"""Where connections to others come from, and what those others may send.
+
+Partners know each other by address (recon.md, T15).
+"""
 
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from keygrove.ports import ByteStream, HttpRequest
-from keygrove.system.outbound import HttpxClient
+from keygrove.errors import ConnectionLostError, UnreachableError
+from keygrove.ports import ByteStream, HttpReply, HttpRequest
+from keygrove.system import outbound
+from keygrove.system.outbound import HttpcoreClient
 from keygrove.system.server import UvicornServers
 from keygrove.system.sockets import listen
 from keygrove.system.tcp import TcpStreams
@@ -47,8 +53,95 @@ def test_t15_so_does_a_hashquery(address: str) -> None:
         async with UvicornServers(10).serving(app, endpoint):
             url = f"http://127.0.0.1:{port}/pks/hashquery"
             request = HttpRequest(url, b"", "sks/hashquery", bytes_max=100, bind=address)
-            reply = await HttpxClient().post(request)
+            reply = await HttpcoreClient().post(request)
         endpoint.close()
         assert reply.body.decode() == address
 
     anyio.run(story)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def chunk(octets: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(octets), octets)
+
+
+async def answered(head: bytes, part: bytes = b"") -> HttpReply | ConnectionLostError:
+    """What comes of what a server says; `part` it says without end."""
+    endpoint = listen("127.0.0.1:0", "http.listen")
+
+    async def converse(stream: ByteStream, _: str) -> None:
+        await stream.receive()
+        await stream.send(head)
+        while part:
+            await stream.send(part)
+        await stream.receive()
+
+    request = HttpRequest(f"http://{endpoint.address}/", b"", "text/plain", bytes_max=64 << 20)
+    try:
+        async with TcpStreams().listening(converse, endpoint):
+            try:
+                return await HttpcoreClient().post(request)
+            except ConnectionLostError as error:
+                return error
+    finally:
+        endpoint.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (CHUNKED, chunk(b"x") * 10_000),
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1_000),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 1_000 + b"\r\n\r\n"),
+    ],
+    ids=["chunks of an octet", "interim answers", "long interim answers"],
+)
+def test_a_server_that_sends_little_of_a_body_without_end_is_left(head: bytes, part: bytes) -> None:
+    error = anyio.run(answered, head, part)
+    assert isinstance(error, ConnectionLostError)
+    assert "octets that came" in str(error)
+
+
+def test_an_answer_in_chunks_is_read_whole() -> None:
+    body, chunks = b"x" * 1_000, 20_000
+    reply = anyio.run(answered, CHUNKED + chunk(body) * chunks + chunk(b""))
+    assert isinstance(reply, HttpReply)
+    assert reply.body == body * chunks
+
+
+def test_interim_answers_are_passed_over() -> None:
+    reply = anyio.run(answered, b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10 + OK)
+    assert isinstance(reply, HttpReply)
+    assert reply.body == b"ok"
+
+
+def test_whoever_waits_has_turns_while_chunks_are_read() -> None:
+    chunks = 100 * outbound.PIECES_A_TURN
+    turns = 0
+
+    async def wait() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async def story() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            reply = await answered(CHUNKED + chunk(b"x") * chunks + chunk(b""))
+            assert isinstance(reply, HttpReply)
+            assert reply.body == b"x" * chunks
+            tasks.cancel_scope.cancel()
+
+    anyio.run(story)
+    assert turns > chunks / outbound.PIECES_A_TURN
+
+
+@pytest.mark.parametrize("host", ["xn--", "xn--a.example", "a" * 64 + ".example"])
+def test_a_name_that_stands_for_no_host_is_nowhere(host: str) -> None:
+    request = HttpRequest(f"http://{host}:11371/pks/add", b"", "text/plain", bytes_max=1)
+    with pytest.raises(UnreachableError, match=host):
+        anyio.run(HttpcoreClient().post, request)

@@ -10,7 +10,7 @@ import pytest
 from keygrove.errors import UnreachableError
 from keygrove.ports import HttpRequest
 from keygrove.system.causes import cause_of
-from keygrove.system.outbound import HttpxClient
+from keygrove.system.outbound import HttpcoreClient
 from keygrove.system.tcp import TcpStreams
 
 
@@ -33,7 +33,7 @@ def test_why_nobody_can_be_reached_is_told_in_the_words_of_the_system(way: str) 
             await TcpStreams().connect("127.0.0.1", port)
         else:
             url = f"http://127.0.0.1:{port}/"
-            await HttpxClient().post(HttpRequest(url, b"", "text/plain", bytes_max=1))
+            await HttpcoreClient().post(HttpRequest(url, b"", "text/plain", bytes_max=1))
 
     with socket.socket() as silent:  # it has the port, and does not listen
         silent.bind(("127.0.0.1", 0))
