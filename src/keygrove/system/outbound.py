@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib import import_module
 
 import anyio
 import anyio.to_thread
@@ -24,6 +25,11 @@ class HttpxClient:
     def __init__(self) -> None:
         self._roots: ssl.SSLContext | None = None
         """Read when they are needed first: that takes its time."""
+
+    @staticmethod
+    def prepare() -> None:
+        """Import now what httpx leaves to the first request: that would hold up the event loop."""
+        import_module("httpcore")
 
     async def post(self, request: HttpRequest) -> HttpReply:
         """See `ports.HttpClient`."""

@@ -13,8 +13,15 @@ from keygrove.system.tcp import TcpStreams
 from keygrove.system.volume import DataVolume
 
 
-def system_ports(data_dir: Path) -> Ports:
-    """Ports onto this machine, with all files below `data_dir`."""
+def system_ports(data_dir: Path, *, asks_others: bool = False) -> Ports:
+    """Ports onto this machine, with all files below `data_dir`.
+
+    Args:
+        asks_others: other servers will be asked by HTTP: this takes some tenths of a second.
+    """
+    client = HttpxClient()
+    if asks_others:
+        client.prepare()
     return Ports(
         clock=SystemClock(),
         entropy=SystemEntropy(),
@@ -25,6 +32,6 @@ def system_ports(data_dir: Path) -> Ports:
         answers=ThreadCompute(),
         servers=UvicornServers(connections_max()),
         streams=TcpStreams(),
-        client=HttpxClient(),
+        client=client,
         workers=Workers(cores()),
     )
