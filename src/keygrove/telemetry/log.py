@@ -246,6 +246,10 @@ class NodeLog:
         """What a partner says of how its certificates were cleaned is not what it was."""
         self._log.info("recon filters changed", partner=partner, filters=filters)
 
+    def recon_closing(self, partner: str, why: str) -> None:
+        """It may be busy each time; more likely somebody there has to do something."""
+        self._log.warning("recon partner closes at once", partner=partner, why=why)
+
     def recon_memory_lost(self, why: str) -> None:
         """What brought nothing here is not known any more: the rounds to come are longer for it."""
         self._log.warning(

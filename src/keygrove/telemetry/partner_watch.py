@@ -33,6 +33,10 @@ class PartnerWatch:
         """See `recon.around.Watcher`."""
         self._log.recon_memory_lost(why)
 
+    def closing(self, partner: str, why: str) -> None:
+        """See `recon.around.Watcher`."""
+        self._log.recon_closing(partner, why)
+
     def partners(self, names: Collection[str]) -> None:
         """See `recon.around.Watcher`."""
         self._counts.keep(names)
