@@ -259,6 +259,15 @@ class NodeLog:
             "comes again, look at the disk",
         )
 
+    def recon_stranger(self, address: str) -> None:
+        """With its address: who is to be a partner has to be entered by it."""
+        self._log.info(
+            "recon stranger turned away",
+            address=address,
+            advice="if it is a partner, set its [[recon.partner]] so that the host of `recon` has "
+            "this address, or add the address to recon.allow",
+        )
+
     def recon_turned_away(self, address: str, why: Unwelcome) -> None:
         """A connection was closed at once: there are many who look for open ports."""
         self._log.debug("recon connection closed", why=why, client=self._pseudonym(address))

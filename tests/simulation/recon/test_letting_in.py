@@ -10,6 +10,7 @@ import pytest
 from keygrove.errors import ConnectionLostError
 from keygrove.recon.listener import CONNECTIONS_MAX, OF_ONE_MAX
 from keygrove.recon.peer import UNKNOWN_AFTER
+from keygrove.telemetry.partner_watch import STRANGERS_MAX, TOLD_S
 from keygrove.web.figures import NO_ERROR
 from keygrove_chaos.machine import HKP, RECON
 from keygrove_chaos.outbound import SimulatedStream, SimulatedStreams
@@ -49,6 +50,30 @@ def test_a_stranger_is_closed_without_an_octet() -> None:
         async with mesh.running():
             stream = await connected(mesh, "stranger")
             assert await stream.receive() == b""
+
+    run(story, seed=1)
+
+
+def test_a_stranger_is_in_the_log_once_in_a_while_and_not_all_are() -> None:
+    async def story(world: World) -> None:
+        hosts = [f"192.0.2.{at}" for at in range(1, STRANGERS_MAX + 6)]
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b", weight=0)])}, others=["b", *hosts])
+        log = mesh.machines["a"].log
+
+        async def knock(*callers: str) -> list[object]:
+            """Which of them were told of."""
+            before = len(log.events("recon stranger turned away"))
+            for host in callers:
+                stream = await connected(mesh, host)
+                assert await stream.receive() == b""
+            lines = log.events("recon stranger turned away")[before:]
+            return [line.facts["address"] for line in lines]
+
+        async with mesh.running():
+            assert await knock(hosts[0], hosts[0], hosts[1]) == hosts[:2]
+            assert await knock(*hosts) == hosts[2:STRANGERS_MAX]
+            await anyio.sleep(TOLD_S)
+            assert await knock(hosts[0]) == hosts[:1]
 
     run(story, seed=1)
 
