@@ -79,7 +79,7 @@ def serve(
         stream = opened.enter_context(in_background(sys.stderr))
         form: LogFormat = log_format or ("console" if sys.stderr.isatty() else "json")
         site = Site(
-            ports=system_ports(root),
+            ports=system_ports(root, asks_others=settings.recon.is_on or bool(settings.push)),
             endpoints=endpoints,
             log=open_log(stream, form, level="debug" if debug else "info"),
             version=own_version(),

@@ -32,6 +32,10 @@ class Watcher(Protocol):
         """What partners have that brought nothing was remembered, and is not any more."""
         ...
 
+    def closing(self, partner: str, why: str) -> None:
+        """A partner closes each connection at once, again and again."""
+        ...
+
     def partners(self, names: Collection[str]) -> None:
         """There are these now, with guests, and no others."""
         ...

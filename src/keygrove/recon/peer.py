@@ -64,6 +64,10 @@ TAKES_S: Final = 4_000.0
 UNDER_WAY: Final = "another session with it is under way"
 
 
+UNKNOWN_AFTER: Final = 5
+"""So often in a row who is busy, and nothing else, is hardly to be met."""
+
+
 def peer_name(partner: str) -> str:
     """The name of a partner's actor."""
     return f"recon.partner.{partner}"
@@ -156,6 +160,8 @@ class Peer(Actor[PeerApi]):
         self._errors: dict[Began, str] = {}
         self._waits: dict[Began, str] = {}
         self._is_failing = False
+        self._closed_at_once = 0
+        """In a row, since a session with it ended well."""
 
     def init(self, ctx: Ctx) -> None:
         """Find the others."""
@@ -334,8 +340,22 @@ class Peer(Actor[PeerApi]):
             result = "busy"
         elif found.refusal in TRANSIENT:
             result = "failed"
-        told = self._told(began, result, found.text)
+        closed_at_once = found.refusal is Refusal.BUSY and found.known is None
+        self._closed_at_once = self._closed_at_once + 1 if closed_at_once else 0
+        told = self._told(began, result, self._doubted(found.text))
         return msgspec.structs.replace(told, advice=advice_on(found.refusal))
+
+    def _doubted(self, why: str) -> str:
+        """Why there was no session; of who closes at once again and again, what else it may be."""
+        if self._closed_at_once < UNKNOWN_AFTER:
+            return why
+        host, _ = divided(self._partner.recon)
+        source = self._around.bind(host)
+        ours = f"our address {source}" if source else "our address"
+        why = f"it closes at once: busy, or it does not know {ours} as a partner's"
+        if self._closed_at_once == UNKNOWN_AFTER:
+            self._around.watcher.closing(self._partner.name, why)
+        return why
 
     def _ended(self, began: Began, way: str, ended: Ended) -> Round:
         end, figures = ended.end, ended.statistics
@@ -369,6 +389,7 @@ class Peer(Actor[PeerApi]):
             self._errors[told.began] = "" if told.result == "done" else told.why
             self._is_failing = told.result != "done"
         if told.result == "done":
+            self._closed_at_once = 0
             self._last[told.began] = self._around.ports.clock.now()
         self._around.watcher.round(told)
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from keygrove.ports import Ports, Workers
+from keygrove.errors import UnreachableError
+from keygrove.ports import HttpClient, HttpReply, HttpRequest, Ports, Workers
 from keygrove.system.clock import SystemClock, SystemEntropy, ThreadCompute
 from keygrove.system.files import SecretFiles
-from keygrove.system.outbound import HttpcoreClient
 from keygrove.system.process import connections_max, cores
 from keygrove.system.server import UvicornServers
 from keygrove.system.sqlite import SqliteFiles
@@ -13,8 +13,12 @@ from keygrove.system.tcp import TcpStreams
 from keygrove.system.volume import DataVolume
 
 
-def system_ports(data_dir: Path) -> Ports:
-    """Ports onto this machine, with all files below `data_dir`."""
+def system_ports(data_dir: Path, *, asks_others: bool = False) -> Ports:
+    """Ports onto this machine, with all files below `data_dir`.
+
+    Args:
+        asks_others: other servers are to be asked by HTTP.
+    """
     return Ports(
         clock=SystemClock(),
         entropy=SystemEntropy(),
@@ -25,6 +29,22 @@ def system_ports(data_dir: Path) -> Ports:
         answers=ThreadCompute(),
         servers=UvicornServers(connections_max()),
         streams=TcpStreams(),
-        client=HttpcoreClient(),
+        client=_client() if asks_others else _Nobody(),
         workers=Workers(cores()),
     )
+
+
+def _client() -> HttpClient:
+    # It takes some tenths of a second: no program that asks nobody needs it, and no event loop
+    # may be held up for it.
+    from keygrove.system.outbound import HttpcoreClient  # noqa: PLC0415
+
+    return HttpcoreClient()
+
+
+class _Nobody:
+    """An `HttpClient` of programs that ask no other servers."""
+
+    async def post(self, request: HttpRequest) -> HttpReply:
+        """See `ports.HttpClient`."""
+        raise UnreachableError(request.url, "this program asks no other servers")

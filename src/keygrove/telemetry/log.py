@@ -246,6 +246,10 @@ class NodeLog:
         """What a partner says of how its certificates were cleaned is not what it was."""
         self._log.info("recon filters changed", partner=partner, filters=filters)
 
+    def recon_closing(self, partner: str, why: str) -> None:
+        """It may be busy each time; more likely somebody there has to do something."""
+        self._log.warning("recon partner closes at once", partner=partner, why=why)
+
     def recon_memory_lost(self, why: str) -> None:
         """What brought nothing here is not known any more: the rounds to come are longer for it."""
         self._log.warning(
@@ -253,6 +257,15 @@ class NodeLog:
             why=why,
             advice="what partners have that brought nothing here is fetched once more; where this "
             "comes again, look at the disk",
+        )
+
+    def recon_stranger(self, address: str) -> None:
+        """With its address: who is to be a partner has to be entered by it."""
+        self._log.info(
+            "recon stranger turned away",
+            address=address,
+            advice="if it is a partner, set its [[recon.partner]] so that the host of `recon` has "
+            "this address, or add the address to recon.allow",
         )
 
     def recon_turned_away(self, address: str, why: Unwelcome) -> None:

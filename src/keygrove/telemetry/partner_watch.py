@@ -1,10 +1,16 @@
 """Who hears of what happens with partners of recon, for the log and the metrics."""
 
 from collections.abc import Collection
+from typing import Final
 
 from keygrove.ports import Clock
 from keygrove.telemetry.log import NodeLog
 from keygrove.telemetry.partners import PartnerCounts, Recovery, Round, Unwelcome
+
+TOLD_S: Final = 600.0
+"""A stranger is told of once in that time,"""
+STRANGERS_MAX: Final = 32
+"""and so many are: any host may look for open ports."""
 
 
 class PartnerWatch:
@@ -14,6 +20,8 @@ class PartnerWatch:
         self._log = log
         self._counts = counts
         self._clock = clock
+        self._strangers: dict[str, float] = {}
+        """When each was told of last, within `TOLD_S`."""
 
     def round(self, told: Round) -> None:
         """See `recon.around.Watcher`."""
@@ -33,6 +41,10 @@ class PartnerWatch:
         """See `recon.around.Watcher`."""
         self._log.recon_memory_lost(why)
 
+    def closing(self, partner: str, why: str) -> None:
+        """See `recon.around.Watcher`."""
+        self._log.recon_closing(partner, why)
+
     def partners(self, names: Collection[str]) -> None:
         """See `recon.around.Watcher`."""
         self._counts.keep(names)
@@ -40,4 +52,16 @@ class PartnerWatch:
     def turned_away(self, address: str, why: Unwelcome) -> None:
         """See `recon.around.Watcher`."""
         self._counts.turned_away(why)
-        self._log.recon_turned_away(address, why)
+        if why == "stranger" and self._is_news(address):
+            self._log.recon_stranger(address)
+        else:
+            self._log.recon_turned_away(address, why)
+
+    def _is_news(self, address: str) -> bool:
+        """Whether a stranger was not told of lately, and few others were."""
+        now = self._clock.elapsed()
+        self._strangers = {one: at for one, at in self._strangers.items() if now - at < TOLD_S}
+        if address in self._strangers or len(self._strangers) >= STRANGERS_MAX:
+            return False
+        self._strangers[address] = now
+        return True

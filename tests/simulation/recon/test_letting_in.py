@@ -9,6 +9,8 @@ import pytest
 
 from keygrove.errors import ConnectionLostError
 from keygrove.recon.listener import CONNECTIONS_MAX, OF_ONE_MAX
+from keygrove.recon.peer import UNKNOWN_AFTER
+from keygrove.telemetry.partner_watch import STRANGERS_MAX, TOLD_S
 from keygrove.web.figures import NO_ERROR
 from keygrove_chaos.machine import HKP, RECON
 from keygrove_chaos.outbound import SimulatedStream, SimulatedStreams
@@ -48,6 +50,30 @@ def test_a_stranger_is_closed_without_an_octet() -> None:
         async with mesh.running():
             stream = await connected(mesh, "stranger")
             assert await stream.receive() == b""
+
+    run(story, seed=1)
+
+
+def test_a_stranger_is_in_the_log_once_in_a_while_and_not_all_are() -> None:
+    async def story(world: World) -> None:
+        hosts = [f"192.0.2.{at}" for at in range(1, STRANGERS_MAX + 6)]
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b", weight=0)])}, others=["b", *hosts])
+        log = mesh.machines["a"].log
+
+        async def knock(*callers: str) -> list[object]:
+            """Which of them were told of."""
+            before = len(log.events("recon stranger turned away"))
+            for host in callers:
+                stream = await connected(mesh, host)
+                assert await stream.receive() == b""
+            lines = log.events("recon stranger turned away")[before:]
+            return [line.facts["address"] for line in lines]
+
+        async with mesh.running():
+            assert await knock(hosts[0], hosts[0], hosts[1]) == hosts[:2]
+            assert await knock(*hosts) == hosts[2:STRANGERS_MAX]
+            await anyio.sleep(TOLD_S)
+            assert await knock(hosts[0]) == hosts[:1]
 
     run(story, seed=1)
 
@@ -143,10 +169,38 @@ def test_a_partner_that_is_busy_has_not_failed() -> None:
             assert (status.failures, status.circuit) == (0, "closed")
             assert status.peer is not None
             assert status.peer.error_ours == ""
-            assert status.peer.busy_ours.startswith("it closed before it sent a config")
+            assert status.peer.busy_ours.startswith("it closes at once: busy, or")
             reply = await mesh.machines["a"].door.ask("GET", "/pks/stats?options=json")
             (peer,) = msgspec.json.decode(reply.body)["peers"]
             assert (peer["reconStatus"], peer["lastOutgoingError"]) == ("Starting", NO_ERROR)
+
+    run(story, seed=1)
+
+
+def test_of_a_partner_that_always_closes_at_once_it_is_told_what_else_that_may_mean() -> None:
+    is_away = True
+    words = "it closes at once: busy, or it does not know our address as a partner's"
+
+    async def answer(line: Line) -> None:
+        if not is_away:
+            await claiming([])(line)
+
+    async def story(world: World) -> None:
+        nonlocal is_away
+        mesh = Mesh(world, {"a": settings_of("a", [partner("b", weight=0)])}, others=["b"])
+        log = mesh.machines["a"].log
+        async with mesh.running(), scripted(mesh.network, "b", answer):
+            whys = [(await mesh.begin_once("a", "b")).why for _ in range(UNKNOWN_AFTER + 2)]
+            assert [why == words for why in whys] == [False] * (UNKNOWN_AFTER - 1) + [True] * 3
+            (line,) = log.events("recon partner closes at once")
+            assert (line.level, line.facts) == ("warning", {"partner": "b", "why": words})
+            (status,) = await mesh.partners("a")
+            assert status.peer is not None
+            assert status.peer.busy_ours == words
+            is_away = False
+            assert (await mesh.begin("a", "b")).result == "done"
+            is_away = True
+            assert (await mesh.begin_once("a", "b")).why != words
 
     run(story, seed=1)
 

@@ -3,6 +3,8 @@
 Partners know each other by address (recon.md, T15).
 """
 
+import subprocess
+import sys
 from typing import Any
 
 import anyio
@@ -39,6 +41,29 @@ def test_t15_a_connection_comes_from_the_address_that_it_is_to_come_from() -> No
         assert sources == OURS
 
     anyio.run(story)
+
+
+FIRST_REQUEST = """
+import sys, anyio
+from pathlib import Path
+from keygrove.errors import UnreachableError
+from keygrove.ports import HttpRequest
+from keygrove.system.world import system_ports
+
+async def ask(client):
+    before = set(sys.modules)
+    try:
+        await client.post(HttpRequest("http://127.0.0.1:0/", b"", "text/plain", bytes_max=1))
+    except UnreachableError:
+        return set(sys.modules) - before
+
+new = anyio.run(ask, system_ports(Path(), asks_others=True).client)
+assert not [one for one in new if one.partition(".")[0] in {"httpcore", "trio", "h11"}], new
+"""
+
+
+def test_the_first_request_imports_nothing_that_takes_long() -> None:
+    subprocess.run([sys.executable, "-c", FIRST_REQUEST], check=True)
 
 
 @pytest.mark.parametrize("address", OURS)
