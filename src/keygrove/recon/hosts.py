@@ -9,6 +9,8 @@ UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with,
 HOST_MAX: Final = 253
 LABEL_MAX: Final = 63
 """Octets of a name, and of what stands between two dots: RFC 1035, section 2.3.4."""
+ENCODED: Final = "xn--"
+"""What begins so is other letters in punycode: RFC 5890, section 2.3.2.1."""
 
 
 def divided(address: str) -> tuple[str, int]:
@@ -44,9 +46,20 @@ def host_fault(host: str) -> str:
             ip_address(host)
         except ValueError:
             return f"{host} is no IP address"
-    elif len(host) > HOST_MAX or any(not 0 < len(label) <= LABEL_MAX for label in labels):
+    elif len(host) > HOST_MAX or not all(map(_is_label, labels)):
         return f"{host} is no name of a host"
     return ""
+
+
+def _is_label(label: str) -> bool:
+    """Whether it may stand between two dots; an encoded one has to encode something."""
+    rest = label.lower().removeprefix(ENCODED)
+    if rest != label.lower():
+        try:
+            rest = rest.encode().decode("punycode")
+        except UnicodeError:
+            return False
+    return bool(rest) and len(label) <= LABEL_MAX
 
 
 def target_fault(address: str) -> str:

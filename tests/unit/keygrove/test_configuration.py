@@ -409,6 +409,8 @@ UNREACHABLE = [
     ("[1:2]:1", "1:2 is no IP address"),
     ("a..example:1", "a..example is no name of a host"),
     (f"{'a' * 64}.example:1", "a.example is no name of a host"),
+    ("xn--:1", "xn-- is no name of a host"),
+    ("h.XN--9.example:1", "h.XN--9.example is no name of a host"),
     (f"{'a.' * 126}ab:1", "a.ab is no name of a host"),
 ]
 
@@ -423,7 +425,10 @@ def test_a_partner_is_where_a_server_can_be(tmp_path: Path, at: str, why: str, k
     assert "; write HOST:PORT, for example " in said
 
 
-@pytest.mark.parametrize("at", ["h:1", "h.example.:1", "a-b.c_d:1", "192.0.2.7:1", "1.example:1"])
+NAMES = ["h:1", "h.example.:1", "a-b.c_d:1", "1.example:1", "xn--mnchen-3ya.de:1"]
+
+
+@pytest.mark.parametrize("at", [*NAMES, "192.0.2.7:1"])
 def test_a_name_that_may_be_there_is_no_matter_of_the_settings(tmp_path: Path, at: str) -> None:
     assert load(partner("x", at), folder=tmp_path).settings.recon.partner[0].recon == at
 
