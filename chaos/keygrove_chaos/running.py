@@ -81,7 +81,7 @@ def run(
     trace = Trace(options.keep) if trace is None else trace
     with (
         _no_collector(),
-        _alarm(options.cpu_s) as rung,
+        _alarm(options.cpu_s) as alarm,
         _threads() as started,
         tripwires((*options.watched, *program_of(main))) as hits,
     ):
@@ -94,8 +94,9 @@ def run(
                     raise thread from waiting
                 raise
             finally:
+                alarm.is_over = True
                 # Whoever was running may have swallowed it, as a server does with a bug.
-                for error in (*rung, *hits):
+                for error in (*alarm.rung, *hits):
                     raise error
         except BaseException as error:
             _refuse_foreign(error, options.engine)
@@ -157,17 +158,25 @@ class _Alarm(KeyboardInterrupt):
     """Event loops let it out, whatever they were doing."""
 
 
+class _Watch:
+    """Where a run was interrupted; nobody is once it is over, whatever is then still to be done."""
+
+    def __init__(self) -> None:
+        self.rung: list[LivelockError] = []
+        self.is_over = False
+
+
 @contextmanager
-def _alarm(seconds: float) -> Generator[list[LivelockError], None, None]:
+def _alarm(seconds: float) -> Generator[_Watch, None, None]:
     """Interrupt a run that takes too much of the processor, even in a loop without an await.
 
     How long that is in real time depends on who else wants it. What does not want it at all is
-    interrupted after ten times as many real seconds. Yields where that was. It is interrupted
-    again each second, until it ends.
+    interrupted after ten times as many real seconds. It is interrupted again each second, until
+    it ends.
     """
-    rung: list[LivelockError] = []
+    watch = _Watch()
     if threading.current_thread() is not threading.main_thread():
-        yield rung
+        yield watch
         return
 
     spans = {
@@ -176,18 +185,20 @@ def _alarm(seconds: float) -> Generator[list[LivelockError], None, None]:
     }
 
     def ring(number: int, frame: FrameType | None) -> None:
-        if not rung:
+        if watch.is_over:
+            return
+        if not watch.rung:
             where = "".join(traceback.format_stack(frame, limit=5))
             span = spans[signal.Signals(number)]
             says = f"the run took more than {span}; it is at\n{where}"
-            rung.append(LivelockError(says))
+            watch.rung.append(LivelockError(says))
         raise _Alarm
 
     with (
         _timer(signal.ITIMER_VIRTUAL, signal.SIGVTALRM, seconds, ring),
         _timer(signal.ITIMER_REAL, signal.SIGALRM, seconds * STANDS_STILL, ring),
     ):
-        yield rung
+        yield watch
 
 
 @contextmanager

@@ -123,6 +123,7 @@ JUDGED = [
 ]
 
 
+@pytest.mark.slow
 def test_own_signatures_of_vectors_hold_for_pgpy_as_for_us() -> None:
     differing = {
         file.name

@@ -203,7 +203,9 @@ async def tell(world: World, point: str, visit: int, fault: DiskFault) -> Story:
     return story
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name", [FULL, *(pytest.param(one, marks=pytest.mark.slow) for one in FAULTS if one != FULL)]
+)
 @pytest.mark.parametrize(
     "visit", [1, *(pytest.param(visit, marks=pytest.mark.slow) for visit in VISITS[1:])]
 )

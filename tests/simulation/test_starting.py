@@ -87,6 +87,7 @@ async def told(node: SimulatedNode, target: str) -> tuple[int, str | None, str]:
     return reply.status, reply.headers.get("retry-after"), reply.text
 
 
+@pytest.mark.slow
 async def test_probes_say_how_far_it_is() -> None:
     slow = Slow()
     async with starting(slow) as node:
@@ -169,6 +170,7 @@ async def test_a_store_that_is_up_at_once_is_not_worth_a_word() -> None:
         assert node.log.events("store starting") == node.log.events("store started") == []
 
 
+@pytest.mark.slow
 async def test_a_start_can_be_stopped_at_any_time() -> None:
     slow = Slow()
     async with starting(slow) as node:
@@ -200,6 +202,7 @@ async def test_without_room_it_serves_what_it_can_and_goes_on_by_itself() -> Non
         assert node.log.events("actor ended") == []
 
 
+@pytest.mark.slow
 async def test_metrics_leave_out_what_is_not_up() -> None:
     slow = Slow()
     async with starting(slow) as node:

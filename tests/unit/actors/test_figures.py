@@ -33,6 +33,7 @@ from keygrove_actors import (
 )
 from keygrove_actors.census import Meter, tree_snapshot
 from keygrove_actors.watchdog import Watchdog, watchdog
+from tests.processes import PATIENCE_S
 from tests.unit.actors.bank import BANK, Add, Bank, BankApi, Look, Nap, Total
 from tests.unit.actors.conftest import Running
 from tests.unit.actors.jobs import Base, JobApi, Pick, Work, child
@@ -383,13 +384,14 @@ async def test_a119_the_watchdog_runs_in_a_thread(running: Running) -> None:
     class Slow(Bank):
         @on_cast(Look)
         def look(self, message: Look) -> None:
-            told.clear()  # the machine itself may have stalled before
-            for _ in range(50_000_000):
-                if told:
+            before = len(told)
+            for _ in range(5_000_000):
+                if len(told) > before:
                     break
 
     async with running(ChildSpec("bank", Slow, name="bank")) as runtime:
-        with watchdog(runtime, 0.02, told.append):
-            runtime.whereis("bank", BankApi).cast(Look())
-            await anyio.sleep(0.1)
-            assert [slow.path for slow in told] == ["bank"]
+        with watchdog(runtime, 0.02, told.append), anyio.fail_after(PATIENCE_S):
+            # The machine itself may stall before a turn: that is told instead, and once.
+            while not any(slow.path == "bank" for slow in told):
+                runtime.whereis("bank", BankApi).cast(Look())
+                await anyio.sleep(0.1)

@@ -69,6 +69,7 @@ def test_of_what_is_drawn_the_shrunk_input_is_kept(tmp_path: Path) -> None:
         refuse_armor(file.read_bytes())
 
 
+@pytest.mark.slow
 def test_mutations_are_as_their_seed_and_mostly_still_certificates() -> None:
     starts = seeds()
     mutator = Mutator(starts)

@@ -42,6 +42,7 @@ def test_no_point_fires_where_the_plan_has_none_of_it() -> None:
     assert not any(any(fired(seed, "shard.commit", is_buggified=False)) for seed in range(30))
 
 
+@pytest.mark.slow
 def test_c005_a_point_more_changes_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     before = [fired(seed, "shard.commit") for seed in range(40)]
     more = {"a.point.before": "all others", **BUGGIFIED}

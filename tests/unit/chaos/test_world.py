@@ -5,6 +5,7 @@ import gc
 import importlib
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import trio
 
 from keygrove_chaos.order import Fifo, Order, Priorities, Shuffled, Starving, order_for
 from keygrove_chaos.running import run
-from keygrove_chaos.trace import BLOCK, Trace, first_difference
+from keygrove_chaos.trace import BLOCK, Event, Trace, first_difference
 from keygrove_chaos.world import (
     ENGINES,
     HOST,
@@ -316,6 +317,19 @@ def test_c006_a_run_that_stands_still_in_real_time_is_interrupted(options: Optio
 
     with here, there, pytest.raises(LivelockError, match="real seconds"):
         run(main, seed=1, options=Options(engine=options.engine, cpu_s=0.01))
+
+
+def test_nothing_is_interrupted_once_the_run_is_over(options: Options) -> None:
+    class Slow(Trace):
+        def last(self, count: int = 1) -> list[Event]:
+            signal.raise_signal(signal.SIGALRM)
+            return super().last(count)
+
+    async def main(_: World) -> None:
+        raise ValueError("by design")
+
+    with pytest.raises(ValueError, match="by design"):
+        run(main, seed=1, options=options, trace=Slow())
 
 
 def test_a_failure_tells_its_seed_and_the_last_events(options: Options) -> None:

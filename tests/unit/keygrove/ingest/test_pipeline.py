@@ -378,6 +378,7 @@ async def test_a_revocation_of_a_denied_key_is_answered_by_what_became_of_it(
         assert results(await on.submit(whole)) == [(Result.INVALID, "Denied")]
 
 
+@pytest.mark.slow
 async def test_a_revocation_finds_its_key_among_those_that_bear_its_id_as_a_subkey(
     subject: AbstractAsyncContextManager[Subject],
 ) -> None:
@@ -490,6 +491,7 @@ async def test_what_takes_long_to_verify_is_verified_elsewhere_however_small(
         assert on.compute.runs == 1
 
 
+@pytest.mark.slow
 async def test_what_takes_too_long_to_verify_is_refused(
     subject: AbstractAsyncContextManager[Subject],
 ) -> None:

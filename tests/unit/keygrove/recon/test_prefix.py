@@ -118,6 +118,7 @@ async def test_an_end_in_order_leaves_no_log_that_was_left_before(
     assert not log()
 
 
+@pytest.mark.slow
 async def test_it_is_dumped_once_in_a_while_if_anything_changed() -> None:
     async with running(Machine()) as site:
         await site.shown()

@@ -194,6 +194,7 @@ async def test_rows_that_the_index_does_not_have_on_the_disk_stay(files: Watched
         assert store.savings().dropped_rows == 9
 
 
+@pytest.mark.slow
 async def test_small_certificates_are_coded_by_what_they_have_in_common(
     files: WatchedDatabases, heap: Path
 ) -> None:
@@ -248,6 +249,7 @@ async def assert_served(store: SqliteStore, puts: list[Put]) -> None:
     assert [one and one.packets for one in found] == [newest[one.fingerprint] for one in puts]
 
 
+@pytest.mark.slow
 async def test_certificates_are_coded_where_an_index_is_made_anew(
     files: WatchedDatabases,
 ) -> None:

@@ -126,6 +126,7 @@ async def test_an_index_that_was_settled_is_written_no_more_until_something_chan
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_a_crowd_is_flushed_at_once(follower: Follower, indexer: InlineDatabase) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(follower.upkeep)

@@ -681,6 +681,7 @@ async def test_a_commit_that_fails_at_the_end_does_not_hold_it_up(
     assert anyio.current_time() - begun < SHUTDOWN_S / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory on trio"])
 async def test_beyond_its_limit_a_shard_is_overloaded_and_recovers(
     shard: AbstractAsyncContextManager[Subject],

@@ -335,6 +335,7 @@ def test_what_is_learned_and_given_is_bounded_as_in_plain_sessions() -> None:
     assert (ending(answers), answers.learned) == (Ending.DONE, one - other)
 
 
+@pytest.mark.slow
 def test_whoever_closes_at_any_octet_leaves_nothing_half_told() -> None:
     one, other = sets(20, 5, 5, seed=6)
     whole = asking(one).take()

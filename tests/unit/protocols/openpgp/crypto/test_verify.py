@@ -82,7 +82,11 @@ def test_each_flipped_bit_spoils_a_signature(signer: Callable[[], Signer]) -> No
     of, over = signer(), digest(64)
     material = of.sign(SHA512, over)
     step = max(1, len(material) // 40)
-    for at in range(2, len(material), step):
+    # Where the second of two numbers begins, which is not always the same octet: how many bits it
+    # has says no more than how many octets.
+    second = 2 + (int.from_bytes(material[:2]) + 7) // 8
+    counted = {second, second + 1} if of.algorithm in (17, 19, 22) else set[int]()
+    for at in set(range(2, len(material), step)) - counted:
         flipped = bytearray(material)
         flipped[at] ^= 1 << at % 8
         assert asked(of, bytes(flipped), over) is Verdict.BAD, at
