@@ -44,6 +44,11 @@ def _show(found: Sequence[TargetStatus]) -> None:
     for one in found:
         if one.last_error:
             screen.print(f"{one.to}: {one.last_error}")
+        if one.lost_at is not None:
+            screen.print(
+                f"{one.to}: it was lost at {utc(one.lost_at)} how far it was: what changed before, "
+                "and had not been sent, will not be; give it a dump of this server"
+            )
         if one.last_refused:
             screen.print(f"{one.to}: refused {one.last_refused}")
 
@@ -57,6 +62,8 @@ def _row(one: TargetStatus) -> tuple[str, ...]:
 def _state(one: TargetStatus) -> str:
     if one.is_standing_by:
         return "standing by"
+    if not one.is_ready:
+        return "waiting"
     if one.retry_in_s is not None:
         return f"again in {one.retry_in_s:.0f} s"
     return "sending" if one.lag else "up to date"

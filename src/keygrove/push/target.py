@@ -29,6 +29,8 @@ from keygrove.push.messages import (
     SaveStanding,
     TargetApi,
     TargetStatus,
+    Unreadable,
+    WhenLost,
 )
 from keygrove.push.outbox import Outbox, Place, Standing, behind
 from keygrove.push.verdict import Answered, Verdict, judged, pause_s
@@ -39,7 +41,7 @@ from keygrove.storage.cache import Answer, Form
 from keygrove.storage.logged import Logged
 from keygrove.storage.write import Cause
 from keygrove.telemetry.pushes import Pushed
-from keygrove_actors import Actor, ActorError, Ctx, on
+from keygrove_actors import Actor, ActorError, Ctx, DeclaredError, on
 from keygrove_protocols.openpgp.armor import armor
 
 POLL_S: Final = 1.0
@@ -101,6 +103,8 @@ class Target(Actor[TargetApi]):
             to=self._settings.to,
             when=self._settings.when,
             is_standing_by=self._is_standing_by,
+            is_ready=self._standing is not None,
+            lost_at=await self._lost_at(),
             lag=await self._lag(),
             results=dict(self._results),
             failures=self._failures,
@@ -109,6 +113,12 @@ class Target(Actor[TargetApi]):
             last_error=self._last_error,
             last_refused=self._last_refused,
         )
+
+    async def _lost_at(self) -> int | None:
+        try:
+            return await self._places.call(WhenLost(self._settings.to))
+        except ActorError:
+            return None
 
     async def _lag(self) -> int | None:
         try:
@@ -125,7 +135,7 @@ class Target(Actor[TargetApi]):
             try:
                 await self._turn()
             except (ActorError, OutOfStepError) as error:
-                self._last_error = f"it is not known what is to be sent: {error}"
+                self._last_error = f"it is not known what is to be sent: {_why(error)}"
                 self._standing = None
                 await anyio.sleep(POLL_S)
 
@@ -305,3 +315,9 @@ class Target(Actor[TargetApi]):
         self._retry_at = self._ctx.now() + paused_s
         await anyio.sleep(paused_s)
         self._retry_at = None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, DeclaredError) and isinstance(error.failure, Unreadable):
+        return f"{error.failure.why}: make push.db a file that the server may read and write"
+    return str(error)
