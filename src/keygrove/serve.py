@@ -133,6 +133,10 @@ class _Telemetry(Observer):
         """See `push.around.Watcher`."""
         self._log.places_lost(why)
 
+    def places_unreadable(self, why: str) -> None:
+        """See `push.around.Watcher`."""
+        self._log.places_unreadable(why)
+
     def administered(self, done: Administered) -> None:
         """See `Observer`."""
         self._metrics.administered(done)

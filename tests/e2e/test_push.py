@@ -2,10 +2,11 @@
 
 import json
 import signal
+import sqlite3
 import ssl
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -98,6 +99,47 @@ def test_a_server_that_is_restored_sends_what_was_not_sent_yet(
     again = servers.start("--listen", f"{HOST}:{port}", data=other.data)
     servers.start("--config", str(file), data=restored)
     eventually(lambda: has(again, ONES[0]))
+
+
+def test_a_server_whose_places_cannot_be_read_serves_and_says_what_is_wrong(
+    servers: Servers, tmp_path: Path
+) -> None:
+    other = servers.start()
+    server = servers.start("--config", str(settings(tmp_path, other.hkp)))
+    eventually(lambda: has_begun(server))
+    assert server.stop() == 0
+    file = server.data / "push.db"
+    file.rename(server.data / "kept")
+    file.mkdir()
+    server.start()
+    server.add(ONES[0].packets)
+    eventually(lambda: "push.db" in str(statuses(server)[0]["last_error"]))
+    assert "waiting" in keygrove("push", "status", "--data", server.data).out
+    assert server.metric("keygrove_push_ready", target=other.hkp) == 0
+    assert "places of targets cannot be read" in [one["event"] for one in server.events()]
+    assert server.stop() == 0
+    file.rmdir()
+    (server.data / "kept").rename(file)
+    server.start()
+    eventually(lambda: has(other, ONES[0]))
+    assert server.metric("keygrove_push_ready", target=other.hkp) == 1
+
+
+def test_a_place_that_was_lost_is_told_after_further_restarts(
+    servers: Servers, tmp_path: Path
+) -> None:
+    other = servers.start()
+    server = servers.start("--config", str(settings(tmp_path, other.hkp)))
+    eventually(lambda: has_begun(server))
+    assert server.stop() == 0
+    with closing(sqlite3.connect(server.data / "push.db")) as db, db:
+        db.execute("UPDATE place SET standing = standing || x'00'")
+    for _ in range(2):
+        server.start()
+        eventually(lambda: has_begun(server))
+        assert "was lost at" in keygrove("push", "status", "--data", server.data).out
+        assert server.metric("keygrove_push_place_lost_timestamp_seconds", target=other.hkp) > 0
+        assert server.stop() == 0
 
 
 def test_targets_are_read_again_on_a_hangup(servers: Servers, tmp_path: Path) -> None:

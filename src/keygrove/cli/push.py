@@ -51,6 +51,11 @@ def _show(found: Sequence[TargetStatus]) -> None:
     for one in found:
         if one.last_error:
             beside.print(f"{one.to}: {one.last_error}")
+        if one.lost_at is not None:
+            beside.print(
+                f"{one.to}: it was lost at {utc(one.lost_at)} how far it was: what changed before, "
+                "and had not been sent, will not be; give it a dump of this server"
+            )
         if one.last_refused:
             beside.print(f"{one.to}: refused {one.last_refused}")
 
@@ -62,8 +67,8 @@ def _row(one: TargetStatus) -> tuple[str, ...]:
 
 
 def _state(one: TargetStatus) -> str:
-    if one.lag is None:
-        return "starting"
+    if one.lag is None:  # it is not known, for a reason or for a moment
+        return "waiting" if one.last_error else "starting"
     if one.is_standing_by:
         return "standing by"
     if one.retry_in_s is not None:

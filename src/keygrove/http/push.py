@@ -47,7 +47,16 @@ async def push_figures(targets: Ref[TargetsApi] | None) -> tuple[PushFigures, ..
     except ActorError:
         return ()
     return tuple(
-        PushFigures(one.to, one.results, one.lag, one.failures, one.last_taken) for one in found
+        PushFigures(
+            target=one.to,
+            results=one.results,
+            is_ready=one.is_ready,
+            lost_at=one.lost_at,
+            lag=one.lag,
+            failures=one.failures,
+            last_taken=one.last_taken,
+        )
+        for one in found
     )
 
 

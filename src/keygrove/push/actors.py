@@ -23,7 +23,7 @@ def push_actors(settings: Settings, ports: Ports, watcher: Watcher) -> tuple[Chi
     )
     keeper = partial(Targets, settings.push, settings.recon.partner, around)
     return (
-        ChildSpec("places", partial(Places, ports.databases, watcher), name=PLACES),
+        ChildSpec("places", partial(Places, ports.databases, ports.clock, watcher), name=PLACES),
         ChildSpec(SENDING, SupSpec()),
         ChildSpec("keeper", keeper, name=TARGETS),
     )

@@ -16,7 +16,11 @@ class Watcher(Protocol):
         ...
 
     def places_lost(self, why: str) -> None:
-        """It is not known any more how far each is: they begin anew."""
+        """It is not known any more how far some are: they begin anew."""
+        ...
+
+    def places_unreadable(self, why: str) -> None:
+        """It cannot be read how far each is: they wait until it can."""
         ...
 
 

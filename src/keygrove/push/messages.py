@@ -6,7 +6,7 @@ import msgspec
 
 from keygrove.push.outbox import Standing
 from keygrove.settings import PushTarget, ReconPartner
-from keygrove_actors import Call
+from keygrove_actors import Call, CallFailure
 
 PUSH: Final = "push"
 """The supervisor of all of them."""
@@ -30,8 +30,21 @@ class PlacesApi:
     """The protocol of whoever remembers."""
 
 
+class Unreadable(CallFailure, frozen=True, tag=True):
+    """It cannot be read now what is remembered."""
+
+    why: str
+
+
 class LoadStanding(Call[PlacesApi, Standing | None], frozen=True, tag=True):
     """How far a target was; None if nothing is known of it."""
+
+    errors: ClassVar = (Unreadable,)
+    target: str
+
+
+class WhenLost(Call[PlacesApi, int | None], frozen=True, tag=True):
+    """When, in the last month, it was lost how far a target was: seconds, UTC."""
 
     errors: ClassVar = ()
     target: str
@@ -58,6 +71,11 @@ class TargetStatus(msgspec.Struct, frozen=True, tag=True):
     when: str
     is_standing_by: bool
     """Recon with its partner works, so it is sent nothing."""
+    is_ready: bool
+    """It is known what it is to be sent."""
+    lost_at: int | None
+    """When it was lost how far it was, in the last month: what changed before, and had not been
+    sent, will not be. Seconds, UTC."""
     lag: int | None
     """Changes of shards that it has not been sent; None: a shard starts, or does not answer."""
     results: dict[str, int]

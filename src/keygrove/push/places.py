@@ -1,26 +1,38 @@
-"""The actor that remembers how far each target is, in `push.db`.
-
-    place (target, standing)     `Standing` in MessagePack
+"""The actor that remembers how far each target is, in `push.db`: see `placefile`.
 
 That there is a target is synchronised, or it would take itself for new after a loss of power, and
 leave out what changed before. How far it is is not, but for once in a while: then some certificates
 are sent once more.
+
+A file that cannot be read keeps the targets waiting, not the server. One that is damaged is made
+anew: the targets begin at the end of the logs, and for a month it is told that they did.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-import msgspec
-
-from keygrove.errors import DamagedError, DiskFullError
-from keygrove.ports import Databases, SqlDatabase, SqlSession
+from keygrove.errors import DamagedError, DiskFullError, StoreError
+from keygrove.ports import Clock, Databases, SqlDatabase
+from keygrove.push import placefile
 from keygrove.push.around import Watcher
-from keygrove.push.messages import LoadStanding, PlacesApi, SaveStanding
+from keygrove.push.messages import (
+    LoadStanding,
+    PlacesApi,
+    SaveStanding,
+    Unreadable,
+    WhenLost,
+)
 from keygrove.push.outbox import Standing
+from keygrove.push.placefile import FILE, Kept
 from keygrove_actors import Actor, Ctx, on
 
-FILE: Final = "push.db"
 CHECKPOINT_ROWS: Final = 1_000
+AGAIN_S: Final = 60.0
+"""Between two attempts to read the file."""
+LOST_TOLD_S: Final = 30 * 86_400
+"""For so long it is told of a target that it was lost how far it was."""
 
 
 class Places(Actor[PlacesApi]):
@@ -29,78 +41,97 @@ class Places(Actor[PlacesApi]):
     _ctx: Ctx
     _file: SqlDatabase | None
 
-    def __init__(self, databases: Databases, watcher: Watcher) -> None:
+    def __init__(self, databases: Databases, clock: Clock, watcher: Watcher) -> None:
         self._databases = databases
+        self._clock = clock
         self._watcher = watcher
-        self._standings: dict[str, Standing] = {}
+        self._kept: dict[str, Kept] = {}
+        self._lost_at: int | None = None
+        """When the places of all, or of nobody knows whom, were lost in this life."""
         self._written = 0
+        self._unreadable = ""
+        self._again_at = 0.0
 
     async def init(self, ctx: Ctx) -> None:
         """Read all that is remembered. Without that nobody is to take himself for new."""
         self._ctx = ctx
         self._file = None
-        if await self._databases.is_read_only():
-            await self._open_to_read()
-            return
-        try:
-            await self._open()
-        except DamagedError as error:
-            self._watcher.places_lost(str(error))
-            await self._databases.remove(FILE)
-            await self._open()
+        await self._read()
 
     @on(LoadStanding)
-    def load(self, message: LoadStanding) -> Standing | None:
+    async def load(self, message: LoadStanding) -> Standing | None:
+        """At once, but for another attempt to read the file where there was none for a while."""
+        if self._unreadable and self._ctx.now() >= self._again_at:
+            await self._read()
+        if self._unreadable:
+            raise Unreadable(self._unreadable).error()
+        kept = self._kept.get(message.target)
+        return None if kept is None else kept.standing
+
+    @on(WhenLost)
+    def when_lost(self, message: WhenLost) -> int | None:
         """At once."""
-        return self._standings.get(message.target)
+        kept = self._kept.get(message.target)
+        at = None if kept is None else kept.lost_at
+        return at if at is not None and self._clock.now() - at < LOST_TOLD_S else None
 
     @on(SaveStanding)
     async def save(self, message: SaveStanding) -> None:
         """In a transaction of its own."""
-        self._standings[message.target] = message.standing
+        before = self._kept.get(message.target)
+        lost_at = self._lost_at if before is None else before.lost_at
+        kept = self._kept[message.target] = Kept(message.standing, lost_at)
         if self._file is None:
             return
         try:
-            await self._file.run(partial(_save, message))
+            await self._file.run(
+                partial(placefile.save, message.target, kept, is_synced=message.is_synced)
+            )
         except DiskFullError:
             return  # what is sent once more because of that does no harm
         self._written += 1
         if self._written >= CHECKPOINT_ROWS:
-            await self._file.run(_checkpoint)
+            await self._file.run(placefile.checkpoint)
             self._written = 0
 
+    async def _read(self) -> None:
+        before, self._unreadable = self._unreadable, ""
+        try:
+            await self._open()
+        except (DiskFullError, StoreError) as error:
+            self._unreadable = str(error)
+            self._again_at = self._ctx.now() + AGAIN_S
+            if self._unreadable != before:
+                self._watcher.places_unreadable(self._unreadable)
+
     async def _open(self) -> None:
-        db = await self._ctx.enter(self._databases.open(FILE))
-        await db.run(_prepare)
-        self._standings = await db.run(_load)
-        self._file = db
+        if await self._databases.is_read_only():
+            await self._open_to_read()
+            return
+        try:
+            self._file = await self._ctx.enter(_prepared(self._databases))
+            self._kept, lost = await self._file.run(placefile.load)
+            if lost:
+                self._tell_lost(f"{FILE}: what it has of {', '.join(lost)} is not what was written")
+                await self._file.run(partial(placefile.drop, lost))
+        except DamagedError as error:
+            self._tell_lost(str(error))
+            self._file = None
+            await self._databases.remove(FILE)
+            self._file = await self._ctx.enter(_prepared(self._databases))
 
     async def _open_to_read(self) -> None:
         if await self._databases.holds(FILE):
             db = await self._ctx.enter(self._databases.open(FILE, writable=False))
-            self._standings = await db.run(_load)
+            self._kept, _ = await db.run(placefile.load)
+
+    def _tell_lost(self, why: str) -> None:
+        self._lost_at = self._clock.now()
+        self._watcher.places_lost(why)
 
 
-def _prepare(db: SqlSession) -> None:
-    db.execute("PRAGMA main.journal_mode = WAL").fetchall()
-    db.execute(
-        "CREATE TABLE IF NOT EXISTS place (target TEXT PRIMARY KEY, standing BLOB) WITHOUT ROWID"
-    )
-
-
-def _load(db: SqlSession) -> dict[str, Standing]:
-    rows = db.execute("SELECT target, standing FROM place").fetchall()
-    try:
-        return {to: msgspec.msgpack.decode(octets, type=Standing) for to, octets in rows}
-    except (msgspec.MsgspecError, TypeError) as error:
-        raise DamagedError("push.db is not what was written") from error
-
-
-def _save(message: SaveStanding, db: SqlSession) -> None:
-    octets = msgspec.msgpack.encode(message.standing)
-    db.execute(f"PRAGMA main.synchronous = {'FULL' if message.is_synced else 'NORMAL'}")
-    db.execute("INSERT OR REPLACE INTO place VALUES (?, ?)", (message.target, octets))
-
-
-def _checkpoint(db: SqlSession) -> None:
-    db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
+@asynccontextmanager
+async def _prepared(databases: Databases) -> AsyncGenerator[SqlDatabase, None]:
+    async with databases.open(FILE) as db:
+        await db.run(placefile.prepare)
+        yield db

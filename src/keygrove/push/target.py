@@ -30,6 +30,8 @@ from keygrove.push.messages import (
     SaveStanding,
     TargetApi,
     TargetStatus,
+    Unreadable,
+    WhenLost,
 )
 from keygrove.push.outbox import Outbox, Place, Standing, behind
 from keygrove.push.verdict import Answered, Verdict, judged, pause_s
@@ -106,6 +108,8 @@ class Target(Actor[TargetApi]):
             to=self._settings.to,
             when=self._settings.when,
             is_standing_by=self._is_standing_by,
+            is_ready=self._standing is not None,
+            lost_at=await self._lost_at(),
             lag=await self._lag(),
             results=dict(self._results),
             failures=self._failures,
@@ -114,6 +118,12 @@ class Target(Actor[TargetApi]):
             last_error=self._last_error,
             last_refused=self._last_refused,
         )
+
+    async def _lost_at(self) -> int | None:
+        try:
+            return await self._places.call(WhenLost(self._settings.to))
+        except ActorError:
+            return None
 
     async def _lag(self) -> int | None:
         try:
@@ -317,6 +327,9 @@ class Target(Actor[TargetApi]):
 
 def _worded(error: ActorError | OutOfStepError) -> str:
     """Why it is not known what is to be sent; that a shard is being brought up is no error."""
+    why = str(error)
     if isinstance(error, DeclaredError) and isinstance(error.failure, Starting):
         return ""
-    return f"it is not known what is to be sent: {error}"
+    if isinstance(error, DeclaredError) and isinstance(error.failure, Unreadable):
+        why = f"{error.failure.why}: make push.db a file that the server may read and write"
+    return f"it is not known what is to be sent: {why}"

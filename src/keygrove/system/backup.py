@@ -21,7 +21,7 @@ import msgspec
 from blake3 import blake3
 
 from keygrove.errors import DamagedError, DataDirError, DiskFullError, StoreError
-from keygrove.push.places import FILE as PLACES
+from keygrove.push.placefile import FILE as PLACES
 from keygrove.storage.heap import Tip, check
 from keygrove.system import manifest, replacing
 from keygrove.system.datadir import LOCK, PRECIOUS

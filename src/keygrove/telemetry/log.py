@@ -281,7 +281,21 @@ class NodeLog:
 
     def places_lost(self, why: str) -> None:
         """What changed before is not pushed any more, as far as it was not yet."""
-        self._log.error("places of targets lost", why=why)
+        self._log.error(
+            "places of targets lost",
+            why=why,
+            advice="what was not sent before will not be: keygrove push status names the targets; "
+            "give them a dump of this server, and look at the disk",
+        )
+
+    def places_unreadable(self, why: str) -> None:
+        """Nothing is pushed meanwhile; whatever else there is goes on."""
+        self._log.error(
+            "places of targets cannot be read",
+            why=why,
+            advice="see to it that push.db is a file that we may read and write; it is tried "
+            "again every minute, and what changes until then is sent afterwards",
+        )
 
     def tree_made_anew(self, why: str) -> None:
         """What partners of recon see has to be listed from all that is stored."""

@@ -29,6 +29,8 @@ class PushFigures(msgspec.Struct, frozen=True):
 
     target: str
     results: dict[str, int]
+    is_ready: bool
+    lost_at: int | None
     lag: int | None
     failures: int
     last_taken: int | None
@@ -62,7 +64,20 @@ class Pushes(Collector):
             "When it last took a certificate.",
             labels=["target"],
         )
+        ready = GaugeMetricFamily(
+            "keygrove_push_ready",
+            "Whether it is known what a target is to be sent: else it waits.",
+            labels=["target"],
+        )
+        lost = GaugeMetricFamily(
+            "keygrove_push_place_lost_timestamp_seconds",
+            "When it was lost how far a target was, in the last month: it lacks changes.",
+            labels=["target"],
+        )
         for one in self.figures:
+            ready.add_metric([one.target], one.is_ready)
+            if one.lost_at is not None:
+                lost.add_metric([one.target], one.lost_at)
             for result, count in one.results.items():
                 results.add_metric([one.target, result], count)
             if one.lag is not None:
@@ -70,4 +85,4 @@ class Pushes(Collector):
             failures.add_metric([one.target], one.failures)
             if one.last_taken is not None:
                 success.add_metric([one.target], one.last_taken)
-        yield from (results, lag, failures, success)
+        yield from (results, ready, lost, lag, failures, success)
