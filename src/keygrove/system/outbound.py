@@ -6,7 +6,7 @@ nothing: chunks of an octet, or interim answers without end, would keep a core b
 
 import ssl
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import anyio.lowlevel
@@ -172,10 +172,12 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class _Network(httpcore.AnyIOBackend):
+class _Network(httpcore.AsyncNetworkBackend):
     """Opens them."""
 
     def __init__(self, share: _Share) -> None:
+        # What httpcore has in its place without anyio is no backend, and types tell of both.
+        self._inner = cast(httpcore.AsyncNetworkBackend, httpcore.AnyIOBackend())
         self._share = share
 
     async def connect_tcp(
@@ -186,5 +188,5 @@ class _Network(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
+        stream = await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
         return _Stream(stream, self._share)
