@@ -3,7 +3,7 @@
 from keygrove.http import hashquery as asked
 from keygrove.http.recon import NOW_S
 from keygrove.ports import HTTP_CONNECT_S
-from keygrove.recon import comparing, conversation, peer, recovery
+from keygrove.recon import comparing, conversation, gossip, listener, peer, recovery, sessions
 from keygrove.recon.batch import FIRST as FIRST_ASKED
 from keygrove_protocols.recon import hashquery, messages
 from keygrove_protocols.recon.acceptor import BATCH, FULL_BELOW
@@ -42,6 +42,11 @@ def test_the_page_has_each_limit() -> None:
         "requests before a Flush": f"{SESSION.unanswered_max:,}",
         "requests of our own in a session": f"{SESSION.requests_max:,}",
         "digests of a partner that wait to be fetched": f"{recovery.WAITING_MAX:,}",
+        "sessions under way": f"{sessions.SESSIONS_MAX}",
+        "connections of partners; of one address": f"{listener.CONNECTIONS_MAX}; "
+        f"{listener.OF_ONE_MAX}",
+        "connections of guests, beside them": f"{listener.GUEST_CONNECTIONS_MAX}",
+        "guests (who [may connect](settings.md) and are no partners) at once": f"{gossip.GUESTS_MAX}",
     }
 
 
