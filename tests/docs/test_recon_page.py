@@ -57,9 +57,7 @@ def test_the_page_has_each_limit() -> None:
             f"{listener.CONNECTIONS_MAX}; {listener.OF_ONE_MAX}"
         ),
         "connections of guests, beside them": f"{listener.GUEST_CONNECTIONS_MAX}",
-        "guests (who [may connect](settings.md) and are no partners) at once": (
-            f"{gossip.GUESTS_MAX}"
-        ),
+        "guests ([`recon.allow`](settings.md)) at once": (f"{gossip.GUESTS_MAX}"),
     }
 
 

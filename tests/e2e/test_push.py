@@ -137,7 +137,7 @@ def test_a_place_that_was_lost_is_told_after_further_restarts(
     for _ in range(2):
         server.start()
         eventually(lambda: has_begun(server))
-        assert "was lost at" in keygrove("push", "status", "--data", server.data).out
+        assert "was lost at" in keygrove("push", "status", "--data", server.data).err
         assert server.metric("keygrove_push_place_lost_timestamp_seconds", target=other.hkp) > 0
         assert server.stop() == 0
 

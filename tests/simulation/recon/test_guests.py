@@ -56,7 +56,7 @@ def test_many_that_come_and_go_take_no_partners_place() -> None:
         mesh = open_to_guests(world)
         async with mesh.running():
             await until(bound(is_up, mesh))
-            lines = []
+            lines: list[Line] = []
             for host in GUESTS:
                 lines.append(await connected(mesh, host))
                 await lines[-1].shake_hands()
