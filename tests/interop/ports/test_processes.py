@@ -175,7 +175,8 @@ async def test_p13_limits_hold_in_the_worker(reports: Reports) -> None:
     async with port_of(spec, reports) as port:
         worker = parent_of(int(await port.call(Spawn(b""))))
         held = limits_of(worker)
-        assert os.getpriority(os.PRIO_PROCESS, worker) == 3
+        own = os.getpriority(os.PRIO_PROCESS, 0)  # other tests may have made this one nicer
+        assert os.getpriority(os.PRIO_PROCESS, worker) == own + 3
     assert held["Max address space"] == [str(2**28)] * 2
     assert held["Max cpu time"] == ["5", "6"]
     assert held["Max open files"] == ["50", "50"]

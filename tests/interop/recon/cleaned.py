@@ -30,7 +30,6 @@ def agrees(node: Node, several: Iterable[Cert], *, only_theirs: set[str]) -> Non
     """Wait until a node holds all: as Hockeypuck has it what it had from there, else whole."""
     fetched = only_theirs & WHOLE
     whole = digests(several) - fetched
+    settled(lambda: node.digests() >= whole)
     settled(lambda: node.status()["tree"]["digests"] == len(whole) + len(fetched))
-    held = node.digests()
-    assert held >= whole
-    assert held - whole < CLEANED
+    assert node.digests() - whole < CLEANED

@@ -18,9 +18,9 @@ def settled(check: Callable[[], bool]) -> None:
 
 
 def holds(node: Node, expected: set[str]) -> None:
-    """Wait until a node shows partners so many; then these are the ones it stores."""
+    """Wait until a node stores these, and shows partners so many."""
+    settled(lambda: node.digests() == expected)
     settled(lambda: node.status()["tree"]["digests"] == len(expected))
-    assert node.digests() == expected
 
 
 def person(name: str, *more: str) -> Cert:

@@ -71,7 +71,9 @@ def test_no_octet_of_a_proof_can_be_another(
     document = Holder(held).prove(data.draw(st.sampled_from([name, *held])))
     at = data.draw(st.integers(0, len(document) - 1))
     octet = data.draw(st.integers(0, 255).filter(lambda octet: octet != document[at]))
-    assert proved(document[:at] + bytes([octet]) + document[at + 1 :]) is None
+    other = proved(document[:at] + bytes([octet]) + document[at + 1 :])
+    # Where few are held, what shows that a name is not held may show it of another name.
+    assert other is None or not (other.fingerprint in held or other.fingerprint == name)
 
 
 @given(SETS, NAMES, st.data())
