@@ -53,6 +53,7 @@ def test_a_flood_that_two_partners_hold_stays_away_and_is_fetched_once_of_each(
 
     other.start(Partner("node", node.recon_port, node.http_port, begins=True))
     sks.start(gossips=True)
+    settled(lambda: all(node.results(name).get("denied") == count for name in ("other", "sks")))
     some_rounds(node, ROUNDS)
     holds(node, digests(good))
     assert node.results("other")["denied"] == count
