@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
+from keygrove.asking import HttpClient, HttpReply, HttpRequest
 from keygrove.ports import (
     AsgiApp,
     ByteStream,
@@ -21,9 +22,6 @@ from keygrove.ports import (
     Endpoint,
     Entropy,
     Files,
-    HttpClient,
-    HttpReply,
-    HttpRequest,
     HttpServers,
     Ports,
     Room,
@@ -241,6 +239,6 @@ class _Client:
         self._client = client
 
     async def post(self, request: HttpRequest) -> HttpReply:
-        """See `ports.HttpClient`."""
+        """See `asking.HttpClient`."""
         self._fence.check()
         return await self._client.post(request)

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.lowlevel
 
+from keygrove.asking import HTTP_CONNECT_S, HttpReply, HttpRequest
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import HTTP_CONNECT_S, ByteStream, Converse, Endpoint, HttpReply, HttpRequest
+from keygrove.ports import ByteStream, Converse, Endpoint
 from keygrove_chaos.network import Network
 from keygrove_chaos.servers import NoReplyError
 from keygrove_chaos.stream import Stream
@@ -100,14 +101,14 @@ class SimulatedStreams:
 
 
 class SimulatedClient:
-    """See `ports.HttpClient`: as one host has it."""
+    """See `asking.HttpClient`: as one host has it."""
 
     def __init__(self, network: Network, host: str) -> None:
         self._network = network
         self._host = host
 
     async def post(self, request: HttpRequest) -> HttpReply:
-        """See `ports.HttpClient`."""
+        """See `asking.HttpClient`."""
         url, target = request.url, urlsplit(request.url)
         host, port = target.hostname or "", target.port or 80
         if host not in self._network.hosts():
@@ -137,7 +138,7 @@ class SimulatedClient:
 
 
 class WatchedClient:
-    """See `ports.HttpClient`: tells what partners were asked for, once they have answered."""
+    """See `asking.HttpClient`: tells what partners were asked for, once they have answered."""
 
     def __init__(
         self, client: SimulatedClient, answered: Callable[[str, tuple[bytes, ...]], None]
@@ -147,7 +148,7 @@ class WatchedClient:
         self._answered = answered
 
     async def post(self, request: HttpRequest) -> HttpReply:
-        """See `ports.HttpClient`."""
+        """See `asking.HttpClient`."""
         reply = await self._client.post(request)
         target = urlsplit(request.url)
         if target.path == hashquery.PATH and reply.status == OK:
@@ -173,10 +174,10 @@ class NoStreams:
 
 
 class NoClient:
-    """See `ports.HttpClient`: there is none."""
+    """See `asking.HttpClient`: there is none."""
 
     async def post(self, request: HttpRequest) -> HttpReply:
-        """See `ports.HttpClient`."""
+        """See `asking.HttpClient`."""
         _alone(request.url)
 
 

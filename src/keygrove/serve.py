@@ -9,9 +9,9 @@ import msgspec
 
 from keygrove.cluster.router import shard_name
 from keygrove.cluster.signing import Signing
-from keygrove.errors import DamagedError, DiskFullError, NodeStartError, NodeStopError
+from keygrove.errors import DiskFullError, NodeStartError, NodeStopError
 from keygrove.http.app import hkp_app, metrics_app
-from keygrove.http.asgi import Observer, Shared
+from keygrove.http.asgi import Shared
 from keygrove.http.control import LISTENER, About, control_app
 from keygrove.http.errors import HttpError
 from keygrove.http.facts import NodeFacts
@@ -25,26 +25,15 @@ from keygrove.settings import Settings
 from keygrove.storage.opening import Home, open_store
 from keygrove.storage.retention import DAY_S, KEEP
 from keygrove.storage.shard import OpenStore
-from keygrove.storage.space import SpaceStatus
-from keygrove.storage.store import Progress
-from keygrove.telemetry.administration import Administered, AdminRefusal
-from keygrove.telemetry.exchange import Exchange
-from keygrove.telemetry.intake import Intake
-from keygrove.telemetry.log import Log, NodeLog
+from keygrove.telemetry.log import Log
 from keygrove.telemetry.metrics import Metrics
-from keygrove.telemetry.partner_watch import PartnerWatch
-from keygrove.telemetry.pushes import Pushed
-from keygrove.tree import LISTENER_STOP_S, STORAGE, Doors, tree
+from keygrove.tree import LISTENER_STOP_S, Doors, tree
+from keygrove.watching import Telemetry
 from keygrove_actors import (
     ChildSpec,
-    ChildStarted,
     Crash,
-    Killed,
     Report,
     Runtime,
-    ShutdownError,
-    SlowTurn,
-    StartError,
     StartFailed,
     StopOverrun,
     Unkillable,
@@ -53,16 +42,10 @@ from keygrove_actors import (
 from keygrove_actors import Node as TreeNode
 from keygrove_actors.census import Snapshot, tree_snapshot
 from keygrove_actors.meter import Meter, Metric
-from keygrove_actors.repeats import Repeats
 from keygrove_actors.watchdog import watchdog
 
 STOP_S = 9.0
 """An operator expects the process gone within ten seconds of SIGTERM."""
-
-
-STALL_TOLD_S = 60.0
-"""How often the log tells of the same handler that holds up the loop; the metric counts all."""
-
 FAULTS = ("hkp", "metrics", "control", "history", "ingest", "merge", "serve")
 """Where a bug may cost one request only."""
 
@@ -91,120 +74,6 @@ class Site(msgspec.Struct, frozen=True):
     """Offer a path on the control socket that crashes an actor, for debugging."""
     watch_loop: bool = False
     """Have a thread look for what holds up the event loop; not in a simulation, which has none."""
-
-
-class _Telemetry(Observer):
-    """What happens, told to the log and to the metrics."""
-
-    def __init__(self, site: Site, metrics: Metrics) -> None:
-        self._log = NodeLog(site.log, site.ports.entropy.token(32))
-        self._metrics = metrics
-        self._observe = site.observe
-        self._clock = site.ports.clock
-        self._stalls: dict[tuple[str, str], float] = {}
-        self.partners = PartnerWatch(self._log, metrics.partners, self._clock)
-        self.meter = Meter()
-        self.repeats = Repeats(self._log.report)
-        self.failed_start: StartError | None = None
-        """The first start that failed: the others fail because of it."""
-        self._killed: dict[str, None] = {}
-        """Who had to be killed and is not up again, in order."""
-
-    def exchange(self, exchange: Exchange) -> None:
-        """See `Observer`."""
-        self._metrics.exchange(exchange)
-        self._log.exchange(exchange)
-
-    def fault(self, where: str, error: Exception) -> None:
-        """See `Observer`, and `watcher.Watcher`."""
-        self._metrics.fault(where, error)
-        self._log.fault(where, error)
-
-    def intake(self, intake: Intake) -> None:
-        """See `tree.Watcher`."""
-        self._metrics.intake(intake)
-        self._log.intake(intake)
-
-    def pushed(self, told: Pushed) -> None:
-        """See `push.around.Watcher`."""
-        self._log.pushed(told)
-
-    def places_lost(self, why: str) -> None:
-        """See `push.around.Watcher`."""
-        self._log.places_lost(why)
-
-    def places_unreadable(self, why: str) -> None:
-        """See `push.around.Watcher`."""
-        self._log.places_unreadable(why)
-
-    def administered(self, done: Administered) -> None:
-        """See `Observer`."""
-        self._metrics.administered(done)
-        self._log.administered(done)
-
-    def refused(self, refusal: AdminRefusal) -> None:
-        """See `Observer`."""
-        self._metrics.refused(refusal)
-        self._log.refused(refusal)
-
-    def damaged(self, shard: str, error: DamagedError) -> None:
-        """See `watcher.Watcher`."""
-        self._log.damaged(shard, error)
-
-    def progress(self, shard: str, progress: Progress | None) -> None:
-        """See `watcher.Watcher`."""
-        if progress is None:
-            self._log.brought_up(shard)
-        else:
-            self._log.bringing_up(shard, str(progress), lacks_room=progress.lacks_room)
-
-    def space(self, space: SpaceStatus) -> None:
-        """See `space.Watcher`."""
-        self._log.disk(space.level.value, space.free_bytes, space.total_bytes)
-
-    def synced_too_fast(self, sync_s: float) -> None:
-        """See `space.Watcher`."""
-        self._log.synced_too_fast(sync_s)
-
-    def tree_made_anew(self, why: str) -> None:
-        """See `recon.watcher.Watcher`."""
-        self._log.tree_made_anew(why)
-
-    def tree_up(self, digests: int) -> None:
-        """See `recon.watcher.Watcher`."""
-        self._log.tree_up(digests)
-
-    def tree_not_dumped(self, why: str) -> None:
-        """See `recon.watcher.Watcher`."""
-        self._log.tree_not_dumped(why)
-
-    def report(self, report: Report) -> None:
-        """What the runtime says of its actors."""
-        if isinstance(report, StartError) and self.failed_start is None:
-            self.failed_start = report
-        if isinstance(report, ShutdownError | StartError) and isinstance(report.reason, Killed):
-            self._killed[report.path] = None
-        elif isinstance(report, ChildStarted):
-            self._killed.pop(report.path, None)
-        self.meter.observe(report)
-        if not isinstance(report, SlowTurn):  # told already, if there is anybody who looks
-            self.repeats.observe(report)
-        if self._observe is not None:
-            self._observe(report)
-
-    def raise_if_late(self) -> None:
-        """Raise NodeStopError if shards were killed because they did not stop in time."""
-        late = [path for path in self._killed if path.startswith(f"{STORAGE}/")]
-        if late:
-            raise NodeStopError(late)
-
-    def stalled(self, slow: SlowTurn) -> None:
-        """Something holds up the loop, perhaps for ever: the thread that looks says so at once."""
-        now = self._clock.elapsed()
-        self._stalls = {who: at for who, at in self._stalls.items() if now - at < STALL_TOLD_S}
-        if (slow.path, slow.message) not in self._stalls:
-            self._stalls[slow.path, slow.message] = now
-            self._log.report(slow)
 
 
 class _Insight(Insight):
@@ -280,7 +149,7 @@ async def open_node(
             Whoever cancels the node is told, too.
     """
     metrics = Metrics()
-    telemetry = _Telemetry(site, metrics)
+    telemetry = Telemetry(site.log, site.ports, metrics, site.observe)
     insight = _Insight(telemetry.meter)
     signing = _signing(settings, site)
     spec = tree(
@@ -328,7 +197,7 @@ async def open_node(
 
 
 def _monitoring(
-    settings: Settings, site: Site, metrics: Metrics, telemetry: _Telemetry, insight: Insight
+    settings: Settings, site: Site, metrics: Metrics, telemetry: Telemetry, insight: Insight
 ) -> tuple[ChildSpec, ...]:
     """The listener that is first up and last down."""
     facts = _facts(settings, site)
@@ -339,7 +208,7 @@ def _monitoring(
 
 
 def _clients(
-    settings: Settings, site: Site, telemetry: _Telemetry, insight: Insight, signing: Signing
+    settings: Settings, site: Site, telemetry: Telemetry, insight: Insight, signing: Signing
 ) -> tuple[ChildSpec, ...]:
     """The listeners that let clients and commands in."""
     open_to_all = _shared(site, telemetry, site.admit)
@@ -362,7 +231,7 @@ def _clients(
     )
 
 
-def _partners(settings: Settings, site: Site, telemetry: _Telemetry) -> tuple[ChildSpec, ...]:
+def _partners(settings: Settings, site: Site, telemetry: Telemetry) -> tuple[ChildSpec, ...]:
     """Those who deal with partners of recon."""
     http = [endpoint.address for endpoint in site.endpoints.http]
     return partner_actors(
@@ -376,7 +245,7 @@ def _signing(settings: Settings, site: Site) -> Signing:
     return Signing(ports.files, ports.entropy, name=settings.proofs.name, fallback=fallback)
 
 
-def _shared(site: Site, telemetry: _Telemetry, admit: Admit) -> Shared:
+def _shared(site: Site, telemetry: Telemetry, admit: Admit) -> Shared:
     ports = site.ports
     return Shared(admit, telemetry, ports.clock, ports.compute, ports.entropy.token)
 

@@ -11,17 +11,9 @@ import anyio
 import msgspec
 import pytest
 
+from keygrove.asking import HTTP_CONNECT_S, HttpClient, HttpRequest
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import (
-    HTTP_CONNECT_S,
-    AsgiApp,
-    ByteStream,
-    Endpoint,
-    HttpClient,
-    HttpRequest,
-    HttpServers,
-    Streams,
-)
+from keygrove.ports import AsgiApp, ByteStream, Endpoint, HttpServers, Streams
 from keygrove.system.outbound import HttpcoreClient
 from keygrove.system.server import UvicornServers
 from keygrove.system.sockets import listen

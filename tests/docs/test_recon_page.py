@@ -1,9 +1,9 @@
 """`docs/reference/recon.md` has the limits, messages, refusals and endings that the code has."""
 
+from keygrove.asking import HTTP_CONNECT_S
 from keygrove.http import asgi, leaving
 from keygrove.http import hashquery as asked
 from keygrove.http.recon import NOW_S
-from keygrove.ports import HTTP_CONNECT_S
 from keygrove.recon import (
     comparing,
     conversation,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from keygrove.asking import HttpReply
 from keygrove.errors import UnreachableError
-from keygrove.ports import HttpReply
 from keygrove_chaos.campaign import judge, scenario_named
 from keygrove_chaos.converging import fifty, scenario, twenty
 from keygrove_chaos.federation import federation_for

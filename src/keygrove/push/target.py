@@ -16,9 +16,9 @@ from typing import Final
 
 import anyio
 
+from keygrove.asking import HttpRequest
 from keygrove.cluster.router import Router
 from keygrove.errors import ExchangeError, OutOfStepError
-from keygrove.ports import HttpRequest
 from keygrove.push.address import Names, address_of, host_in
 from keygrove.push.around import Around
 from keygrove.push.failover import LOOK_S, Failover

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from keygrove.ports import HttpReply
+from keygrove.asking import HttpReply
 
 BAD: Final = frozenset({400, 413, 422})
 """Malformed or of a kind that it does not take, too large, of no use."""

@@ -15,11 +15,11 @@ from typing import ClassVar, Final
 import anyio
 import msgspec
 
+from keygrove.asking import HttpRequest
 from keygrove.cluster.router import Router
 from keygrove.errors import ExchangeError, UnreachableError
 from keygrove.ingest.messages import INGEST, Fate, IngestApi, Load, Result, Submitted
 from keygrove.points import at_once, crash_point, sometimes
-from keygrove.ports import HttpRequest
 from keygrove.recon.around import Around
 from keygrove.recon.batch import Received, Size, read_response
 from keygrove.recon.hosts import host_of

@@ -14,8 +14,8 @@ import anyio.to_thread
 import httpcore
 import httpx
 
+from keygrove.asking import HTTP_CONNECT_S, HttpReply, HttpRequest
 from keygrove.errors import ConnectionLostError, TooLongError, UnreachableError
-from keygrove.ports import HTTP_CONNECT_S, HttpReply, HttpRequest
 from keygrove.system.causes import cause_of
 
 FRAMING_OCTETS_MAX: Final = 64 << 10
@@ -33,14 +33,14 @@ _TIMEOUTS = {"timeout": {"connect": HTTP_CONNECT_S}}
 
 
 class HttpcoreClient:
-    """See `ports.HttpClient`. Each request has a connection of its own."""
+    """See `asking.HttpClient`. Each request has a connection of its own."""
 
     def __init__(self) -> None:
         self._roots: ssl.SSLContext | None = None
         """Read when they are needed first: that takes its time."""
 
     async def post(self, request: HttpRequest) -> HttpReply:
-        """See `ports.HttpClient`."""
+        """See `asking.HttpClient`."""
         try:
             url = httpx.URL(request.url)
             return await self._post(url, request)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from keygrove.asking import HttpClient, HttpReply, HttpRequest
 from keygrove.errors import UnreachableError
-from keygrove.ports import HttpClient, HttpReply, HttpRequest, Ports, Workers
+from keygrove.ports import Ports, Workers
 from keygrove.system.clock import SystemClock, SystemEntropy, ThreadCompute
 from keygrove.system.files import SecretFiles
 from keygrove.system.process import connections_max, cores
@@ -46,5 +47,5 @@ class _Nobody:
     """An `HttpClient` of programs that ask no other servers."""
 
     async def post(self, request: HttpRequest) -> HttpReply:
-        """See `ports.HttpClient`."""
+        """See `asking.HttpClient`."""
         raise UnreachableError(request.url, "this program asks no other servers")

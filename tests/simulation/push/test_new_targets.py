@@ -8,8 +8,8 @@ import anyio
 import msgspec
 import pytest
 
+from keygrove.asking import HttpReply, HttpRequest
 from keygrove.cluster.placement import Placement
-from keygrove.ports import HttpReply, HttpRequest
 from keygrove.push.messages import TARGETS, GetTargets, SetTargets, TargetsApi, TargetStatus
 from keygrove.settings import PushTarget, Settings, StorageSettings
 from keygrove.storage.memory import MemoryStore
@@ -40,7 +40,7 @@ OLD, EARLY, LATE = in_shard(1, 0), in_shard(2, 0), in_shard(3, SLOW)
 
 
 class Taking:
-    """See `ports.HttpClient`: a server that takes all, and remembers it."""
+    """See `asking.HttpClient`: a server that takes all, and remembers it."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []

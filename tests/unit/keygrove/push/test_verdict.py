@@ -2,7 +2,7 @@
 
 import pytest
 
-from keygrove.ports import HttpReply
+from keygrove.asking import HttpReply
 from keygrove.push.verdict import PAUSE_MAX_S, RETRY_AFTER_MAX_S, Verdict, judged, pause_s
 
 NOW = 1_800_000_000  # Fri, 15 Jan 2027 08:00:00 GMT

@@ -11,8 +11,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from keygrove.asking import HttpReply, HttpRequest
 from keygrove.errors import ConnectionLostError, UnreachableError
-from keygrove.ports import ByteStream, HttpReply, HttpRequest
+from keygrove.ports import ByteStream
 from keygrove.system import outbound
 from keygrove.system.outbound import HttpcoreClient
 from keygrove.system.server import UvicornServers
@@ -47,7 +48,7 @@ FIRST_REQUEST = """
 import sys, anyio
 from pathlib import Path
 from keygrove.errors import UnreachableError
-from keygrove.ports import HttpRequest
+from keygrove.asking import HttpRequest
 from keygrove.system.world import system_ports
 
 async def ask(client):

@@ -7,8 +7,8 @@ import socket
 import anyio
 import pytest
 
+from keygrove.asking import HttpRequest
 from keygrove.errors import UnreachableError
-from keygrove.ports import HttpRequest
 from keygrove.system.causes import cause_of
 from keygrove.system.outbound import HttpcoreClient
 from keygrove.system.tcp import TcpStreams
