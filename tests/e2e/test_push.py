@@ -101,13 +101,19 @@ def test_a_server_that_is_restored_sends_what_was_not_sent_yet(
     eventually(lambda: has(again, ONES[0]))
 
 
+def stopped_pair(servers: Servers, folder: Path) -> tuple[Server, Server]:
+    """One that has begun to push to the other, and was stopped; and the other."""
+    other = servers.start()
+    server = servers.start("--config", str(settings(folder, other.hkp)))
+    eventually(lambda: has_begun(server))
+    assert server.stop() == 0
+    return server, other
+
+
 def test_a_server_whose_places_cannot_be_read_serves_and_says_what_is_wrong(
     servers: Servers, tmp_path: Path
 ) -> None:
-    other = servers.start()
-    server = servers.start("--config", str(settings(tmp_path, other.hkp)))
-    eventually(lambda: has_begun(server))
-    assert server.stop() == 0
+    server, other = stopped_pair(servers, tmp_path)
     file = server.data / "push.db"
     file.rename(server.data / "kept")
     file.mkdir()
@@ -128,10 +134,7 @@ def test_a_server_whose_places_cannot_be_read_serves_and_says_what_is_wrong(
 def test_a_place_that_was_lost_is_told_after_further_restarts(
     servers: Servers, tmp_path: Path
 ) -> None:
-    other = servers.start()
-    server = servers.start("--config", str(settings(tmp_path, other.hkp)))
-    eventually(lambda: has_begun(server))
-    assert server.stop() == 0
+    server, other = stopped_pair(servers, tmp_path)
     with closing(sqlite3.connect(server.data / "push.db")) as db, db:
         db.execute("UPDATE place SET standing = standing || x'00'")
     for _ in range(2):

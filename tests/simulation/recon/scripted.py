@@ -4,8 +4,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
+import anyio
+
 from keygrove.errors import ConnectionLostError
 from keygrove.ports import ByteStream
+from keygrove.recon.conversation import READ_S
 from keygrove_chaos.machine import HKP, RECON
 from keygrove_chaos.network import Network
 from keygrove_chaos.outbound import SimulatedStreams
@@ -154,3 +157,12 @@ async def scripted(
         yield seen
     recon.close()
     http.close()
+
+
+async def trickles(line: Line) -> None:
+    """A message of which an octet comes now and then."""
+    await line.shake_hands()
+    await line.stream.send((1 << 20).to_bytes(4))
+    while True:
+        await line.stream.send(b"\x00")
+        await anyio.sleep(READ_S - 1)

@@ -28,7 +28,7 @@ from keygrove_protocols.recon.messages import (
 from keygrove_protocols.recon.prefix import ROOT
 from keygrove_protocols.recon.terms import config_of
 from tests.simulation.recon.mesh import CERTIFICATES, Mesh, partner, settings_of, until
-from tests.simulation.recon.scripted import Line, Script
+from tests.simulation.recon.scripted import Line, Script, trickles
 
 pytestmark = pytest.mark.slow
 
@@ -54,14 +54,6 @@ async def gives_no_verdict(line: Line) -> None:
 
 async def hangs_after_the_handshake(line: Line) -> None:
     await line.shake_hands()
-
-
-async def trickles(line: Line) -> None:
-    await line.shake_hands()
-    await line.stream.send((1 << 20).to_bytes(4))
-    while True:
-        await line.stream.send(b"\x00")
-        await anyio.sleep(READ_S - 1)
 
 
 async def announces_a_message_of_two_gigabytes(line: Line) -> None:

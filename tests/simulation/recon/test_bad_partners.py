@@ -32,6 +32,7 @@ from tests.simulation.recon.scripted import (
     claiming,
     nothing,
     scripted,
+    trickles,
 )
 
 pytestmark = pytest.mark.slow
@@ -74,14 +75,6 @@ async def reads_nothing(line: Line) -> None:
     for _ in range(400):
         await line.say(*[FullRequest(ROOT)] * 50, Flush())
     await anyio.sleep_forever()
-
-
-async def trickles(line: Line) -> None:
-    await line.shake_hands()
-    await line.stream.send((1 << 20).to_bytes(4))
-    while True:
-        await line.stream.send(b"\x00")
-        await anyio.sleep(READ_S - 1)
 
 
 async def says_little_at_a_time(line: Line) -> None:

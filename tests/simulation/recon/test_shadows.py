@@ -114,15 +114,20 @@ def test_a_flood_that_was_denied_stays_away_and_costs_nothing() -> None:
     run(flood, seed=1)
 
 
+async def denied_and_known(mesh: Mesh) -> None:
+    """What b has and a denies was fetched once, and a shows it to b."""
+    for one in DENIED:
+        await deny(mesh, "a", one)
+    await mesh.add("b", ALL)
+    await mesh.begin("a", "b")
+    await until_results(mesh, "a", "denied", len(DENIED))
+    assert await finds(mesh, "a", "b") == (0, 0, 1)
+
+
 async def lifted(world: World) -> None:
     mesh = Mesh(world, {"a": alone("a", "b"), "b": alone("b", "a")})
     async with mesh.running():
-        for one in DENIED:
-            await deny(mesh, "a", one)
-        await mesh.add("b", ALL)
-        await mesh.begin("a", "b")
-        await until_results(mesh, "a", "denied", len(DENIED))
-        assert await finds(mesh, "a", "b") == (0, 0, 1)
+        await denied_and_known(mesh)
         await allow(mesh, "a", DENIED[0])
         assert await finds(mesh, "a", "b") == (len(DENIED), 0, 1)
         await mesh.until_total("a", len(ALL) - len(DENIED) + 1)
@@ -138,12 +143,7 @@ async def swapped(world: World) -> None:
     """One denial is lifted and another is made: there are as many as before."""
     mesh = Mesh(world, {"a": alone("a", "b"), "b": alone("b", "a")})
     async with mesh.running():
-        for one in DENIED:
-            await deny(mesh, "a", one)
-        await mesh.add("b", ALL)
-        await mesh.begin("a", "b")
-        await until_results(mesh, "a", "denied", len(DENIED))
-        assert await finds(mesh, "a", "b") == (0, 0, 1)
+        await denied_and_known(mesh)
         await allow(mesh, "a", DENIED[0])
         await deny(mesh, "a", ALL[-1])
         await mesh.begin("a", "b")
